@@ -1,0 +1,54 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package measure
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Object identifies one incarnation of an API object. A re-created object of the same name has
+// another UID and is another Object.
+type Object struct {
+	Namespace string
+	Name      string
+	UID       string
+}
+
+// EventType says what happened to an object.
+type EventType uint8
+
+// The event types.
+const (
+	EventAdded EventType = iota + 1
+	EventUpdated
+	EventDeleted
+)
+
+// String is the type's name in messages.
+func (t EventType) String() string {
+	return [...]string{"unknown", "added", "updated", "deleted"}[min(int(t), 3)]
+}
+
+// Event is the appearance, the change or the end of an API object, as one process saw it.
+type Event struct {
+	Type   EventType
+	Object Object
+	// Arrived is when the watch delivered the event to this process, whenever it was handled.
+	Arrived time.Time
+	// Created is the object's creationTimestamp: the API server's clock, whole seconds.
+	Created time.Time
+	// TriggeredAt is the object's annotation [TriggeredAtAnnotation], zero without one.
+	TriggeredAt time.Time
+	// Initial marks an object that already existed when the watch began.
+	Initial bool
+	// Addresses are a pod's addresses, none until they are assigned.
+	Addresses []netip.Addr
+	// Finished marks a pod that has ended for good although its object still exists.
+	Finished bool
+}
+
+// TriggeredAtAnnotation is where the writer of a triggering object may leave the instant of the
+// write, as RFC 3339 with nanoseconds.
+const TriggeredAtAnnotation = "netpol-latency/triggered-at"

@@ -1,0 +1,125 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package measure
+
+import (
+	"fmt"
+	"time"
+)
+
+// Status is how a pair ended. Every expected pair ends in exactly one.
+type Status uint8
+
+// The statuses, a closed enumeration.
+const (
+	// Measured: the transition was seen and its bracket is known.
+	Measured Status = iota + 1
+	// Censored: the run or the pair's deadline ended before the transition was seen.
+	Censored
+	// Invalid: the pair was not in the expected old state before the trigger.
+	Invalid
+	// Deleted: the target went away before the transition was seen.
+	Deleted
+)
+
+// Statuses lists every status, in order.
+func Statuses() []Status { return []Status{Measured, Censored, Invalid, Deleted} }
+
+// String is the status's name in messages, metrics and records.
+func (s Status) String() string {
+	names := [...]string{"unknown", "measured", "censored", "invalid", "deleted"}
+	if int(s) >= len(names) {
+		return fmt.Sprintf("status(%d)", uint8(s))
+	}
+	return names[s]
+}
+
+// StartSource says which instant a latency counts from.
+type StartSource string
+
+// The start sources.
+const (
+	// StartAddress: our watch delivered the pod's address.
+	StartAddress StartSource = "address-arrival"
+	// StartWatch: our watch delivered the trigger.
+	StartWatch StartSource = "watch-arrival"
+	// StartAnnotation: the trigger's writer left the instant in [TriggeredAtAnnotation].
+	StartAnnotation StartSource = "annotation"
+	// StartCreation: the trigger's creationTimestamp, when nothing better is known. It is a whole
+	// second of the API server's clock.
+	StartCreation StartSource = "creation-timestamp"
+)
+
+// Start is the instant that a latency counts from. The truth lies in [At, At+Uncertainty].
+type Start struct {
+	Source      StartSource
+	At          time.Time
+	Uncertainty time.Duration
+}
+
+// StartOf is the best start that an event of a trigger written by another process offers: the
+// writer's own stamp, else the arrival of the event, else (the object existed before we looked) its
+// creationTimestamp, which was cut to whole seconds.
+func StartOf(event Event) Start {
+	switch {
+	case !event.TriggeredAt.IsZero():
+		return Start{Source: StartAnnotation, At: event.TriggeredAt}
+	case !event.Initial:
+		return Start{Source: StartWatch, At: event.Arrived}
+	default:
+		return Start{Source: StartCreation, At: event.Created, Uncertainty: time.Second}
+	}
+}
+
+// Sample is the result of one pair.
+type Sample struct {
+	// Scenario names what was measured, for example pod-creation.
+	Scenario string
+	Target   Target
+	Status   Status
+	// Reason explains a status other than Measured, in one sentence.
+	Reason string
+	// Start is where the latency counts from; zero if the pair never got that far.
+	Start Start
+	// Bracket contains the transition; zero unless Measured.
+	Bracket Bracket
+	// Ended is when the status was decided.
+	Ended time.Time
+	// Created is the creationTimestamp of the trigger, kept as a cross-check.
+	Created time.Time
+	// Assigned is when our watch delivered the pod's address.
+	Assigned time.Time
+	// Baseline is how the pair was last blocked before the transition, Ambiguous if it never was.
+	Baseline Verdict
+	// Probes counts the probes by verdict.
+	Probes [VerdictCount]uint64
+	// Warnings qualify the latency.
+	Warnings []string
+}
+
+// Latency is the interval that contains a latency. It may begin below zero: a fast cluster can
+// enforce a trigger before the trigger's own notification arrives.
+type Latency struct {
+	Lower time.Duration
+	Upper time.Duration
+}
+
+// Latency is the sample's latency: from the latest possible start to the earliest possible
+// transition, up to the reverse. Without a lower end of the bracket, nothing is known but that the
+// transition came after the start.
+func (s Sample) Latency() Latency {
+	upper := s.Bracket.Upper.Sub(s.Start.At)
+	lower := min(0, upper)
+	if s.Bracket.Bounded() {
+		lower = s.Bracket.Lower.Sub(s.Start.At) - s.Start.Uncertainty
+	}
+	return Latency{Lower: lower, Upper: upper}
+}
+
+// Estimate is the middle of the interval: the error of a schedule's probes is uniform over it, so
+// the middle has the smallest expected error.
+func (l Latency) Estimate() time.Duration { return l.Lower + l.Resolution()/2 }
+
+// Resolution is the interval's width.
+func (l Latency) Resolution() time.Duration { return l.Upper - l.Lower }

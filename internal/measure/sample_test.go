@@ -1,0 +1,85 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package measure
+
+import (
+	"testing"
+	"time"
+)
+
+func TestStartOf(t *testing.T) {
+	tests := []struct {
+		name  string
+		event Event
+		want  Start
+	}{
+		{
+			name:  "the writer's own stamp is best",
+			event: Event{Arrived: at(30), Created: at(0), TriggeredAt: at(10)},
+			want:  Start{Source: StartAnnotation, At: at(10)},
+		},
+		{
+			name:  "else the arrival of the event",
+			event: Event{Arrived: at(30), Created: at(0)},
+			want:  Start{Source: StartWatch, At: at(30)},
+		},
+		{
+			name:  "an object that was there before us has only its creationTimestamp",
+			event: Event{Arrived: at(30), Created: at(0), Initial: true},
+			want:  Start{Source: StartCreation, At: at(0), Uncertainty: time.Second},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := StartOf(test.event); got != test.want {
+				t.Errorf("StartOf() = %+v; want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestLatency(t *testing.T) {
+	tests := []struct {
+		name     string
+		sample   Sample
+		want     Latency
+		estimate time.Duration
+	}{
+		{
+			name:     "both ends count from the start, the estimate is the middle",
+			sample:   Sample{Start: Start{At: at(100)}, Bracket: Bracket{at(300), at(310)}},
+			want:     Latency{200 * time.Millisecond, 210 * time.Millisecond},
+			estimate: 205 * time.Millisecond,
+		},
+		{
+			name:     "without a lower end the transition came at some time after the start",
+			sample:   Sample{Start: Start{At: at(100)}, Bracket: Bracket{Upper: at(104)}},
+			want:     Latency{0, 4 * time.Millisecond},
+			estimate: 2 * time.Millisecond,
+		},
+		{
+			name:     "enforcement may beat its own notification",
+			sample:   Sample{Start: Start{At: at(100)}, Bracket: Bracket{at(80), at(90)}},
+			want:     Latency{-20 * time.Millisecond, -10 * time.Millisecond},
+			estimate: -15 * time.Millisecond,
+		},
+		{
+			name: "an uncertain start widens the interval",
+			sample: Sample{
+				Start: Start{At: at(0), Uncertainty: time.Second}, Bracket: Bracket{at(1500), at(1510)},
+			},
+			want:     Latency{500 * time.Millisecond, 1510 * time.Millisecond},
+			estimate: 1005 * time.Millisecond,
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := test.sample.Latency()
+			if got != test.want || got.Estimate() != test.estimate {
+				t.Errorf("Latency() = %v, estimate %v; want %v, %v",
+					got, got.Estimate(), test.want, test.estimate)
+			}
+		})
+	}
+}

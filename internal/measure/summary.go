@@ -1,0 +1,84 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package measure
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+)
+
+// Distribution holds durations in ascending order. Its quantiles are exact: each is one of the
+// durations.
+type Distribution []time.Duration
+
+// NewDistribution sorts a copy of the durations.
+func NewDistribution(durations []time.Duration) Distribution {
+	return slices.Sorted(slices.Values(durations))
+}
+
+// Quantile is the smallest duration that at least the share q (from 0 to 1) of all durations do not
+// exceed, known as the nearest rank. It is zero for an empty distribution.
+func (d Distribution) Quantile(q float64) time.Duration {
+	if len(d) == 0 {
+		return 0
+	}
+	rank := int(math.Ceil(q*float64(len(d)) - 1e-9)) // 0.07*100 is a hair over 7
+	return d[min(max(rank, 1), len(d))-1]
+}
+
+// Summary condenses the samples of one scenario.
+type Summary struct {
+	Scenario string
+	Account  Account
+	// Latency holds the estimates of the measured samples.
+	Latency Distribution
+	// Resolution holds the widths of their intervals.
+	Resolution Distribution
+	// Warnings qualify the figures above.
+	Warnings []string
+}
+
+// Summarize condenses the samples of one scenario.
+func Summarize(scenario string, samples []Sample) Summary {
+	summary := Summary{Scenario: scenario, Account: Account{Expected: len(samples)}}
+	var estimates, widths []time.Duration
+	warned := make(map[string]int)
+	for _, sample := range samples {
+		summary.Account.End(sample.Status)
+		for _, warning := range sample.Warnings {
+			warned[warning]++
+		}
+		if sample.Status == Measured {
+			latency := sample.Latency()
+			estimates = append(estimates, latency.Estimate())
+			widths = append(widths, latency.Resolution())
+		}
+	}
+	summary.Latency = NewDistribution(estimates)
+	summary.Resolution = NewDistribution(widths)
+	summary.Warnings = warnings(summary, warned)
+	return summary
+}
+
+func warnings(summary Summary, warned map[string]int) []string {
+	var all []string
+	for _, status := range []Status{Censored, Invalid, Deleted} {
+		if n := summary.Account.Count(status); n > 0 {
+			all = append(all, fmt.Sprintf("%d of %d targets %s: they are in no percentile",
+				n, summary.Account.Expected, status))
+		}
+	}
+	median := summary.Latency.Quantile(0.5)
+	if width := summary.Resolution.Quantile(0.5); width > median/2 && width > 0 {
+		all = append(all, fmt.Sprintf("the resolution (median %s) is coarse beside the latency (median %s)",
+			width.Round(time.Microsecond), median.Round(time.Microsecond)))
+	}
+	for _, warning := range slices.Sorted(maps.Keys(warned)) {
+		all = append(all, fmt.Sprintf("%d of %d samples: %s", warned[warning], summary.Account.Expected, warning))
+	}
+	return all
+}
