@@ -1,0 +1,63 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"fmt"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// Connect returns a client of the API server: of the kubeconfig file if one is named, else of the
+// pod that this process runs in. It sends nothing yet.
+func Connect(kubeconfig, userAgent string) (kubernetes.Interface, error) {
+	config, err := inClusterOr(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	return connect(config, userAgent)
+}
+
+// ConnectUser returns a client of the API server that kubectl would use: of the named kubeconfig
+// file, else of the files in $KUBECONFIG, else of ~/.kube/config.
+func ConnectUser(kubeconfig, userAgent string) (kubernetes.Interface, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the API server: name a file with --kubeconfig or $KUBECONFIG: %w", err)
+	}
+	return connect(config, userAgent)
+}
+
+func inClusterOr(kubeconfig string) (*rest.Config, error) {
+	if kubeconfig == "" {
+		config, err := rest.InClusterConfig()
+		if err != nil {
+			return nil, fmt.Errorf("find the API server: this process runs in no pod: "+
+				"run it in a cluster or name a file with --kubeconfig: %w", err)
+		}
+		return config, nil
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("read kubeconfig %q: %w", kubeconfig, err)
+	}
+	return config, nil
+}
+
+// connect makes the client. Objects travel as protobuf, which costs both sides less.
+func connect(config *rest.Config, userAgent string) (kubernetes.Interface, error) {
+	config.UserAgent = userAgent
+	config.ContentType = runtime.ContentTypeProtobuf
+	config.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	client, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("use the API server's address: %w", err)
+	}
+	return client, nil
+}

@@ -1,0 +1,61 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"context"
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// WatchPods delivers the events of the pods that the label selector matches until the context ends,
+// and returns the context's error.
+func WatchPods(
+	ctx context.Context, client kubernetes.Interface, namespace, selector string, sink Sink, synced func(),
+) error {
+	pods := client.CoreV1().Pods(namespace)
+	return source[*corev1.PodList]{
+		kind:    "pods in namespace " + namespace,
+		list:    pods.List,
+		watch:   pods.Watch,
+		narrow:  func(options *metav1.ListOptions) { options.LabelSelector = selector },
+		event:   podEvent,
+		example: &corev1.Pod{},
+		client:  client,
+	}.follow(ctx, sink, synced)
+}
+
+func podEvent(object runtime.Object) measure.Event {
+	pod, ok := object.(*corev1.Pod)
+	if !ok {
+		return measure.Event{}
+	}
+	return measure.Event{
+		Addresses: addresses(pod.Status),
+		Finished:  pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+	}
+}
+
+// addresses are the pod's addresses, its primary one first.
+func addresses(status corev1.PodStatus) []netip.Addr {
+	texts := []string{status.PodIP}
+	for _, ip := range status.PodIPs {
+		texts = append(texts, ip.IP)
+	}
+	var found []netip.Addr
+	seen := make(map[netip.Addr]bool)
+	for _, text := range texts {
+		if address, err := netip.ParseAddr(text); err == nil && !seen[address] {
+			seen[address] = true
+			found = append(found, address)
+		}
+	}
+	return found
+}
