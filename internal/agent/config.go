@@ -1,0 +1,131 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/netpol-latency/netpol-latency/internal/probe"
+)
+
+// Config says what a client measures and how.
+type Config struct {
+	// ClientNamespace is the namespace that the test client pods run in.
+	ClientNamespace string
+	// TargetSelector is the label selector of the pods to probe, and TargetNamespace their namespace.
+	TargetSelector  string
+	TargetNamespace string
+	// TargetPort is the TCP port to probe.
+	TargetPort int
+	// MaxTargets is the most pods to probe.
+	MaxTargets int
+	// MetricsPort is where /metrics, /healthz and /samples are served.
+	MetricsPort int
+	// AllowPolicyName is the policy in ClientNamespace whose creation is the trigger of
+	// policy-creation.
+	AllowPolicyName string
+	// Kubeconfig is a file that names the API server; empty inside a cluster.
+	Kubeconfig string
+	// ExitWhenDone ends the process when every target has a result, instead of idling.
+	ExitWhenDone bool
+	// TargetTimeout is how long a target may take before it is given up; zero is for ever.
+	TargetTimeout time.Duration
+	// ProbeInterval is the time between two probes of one target, ProbeTimeout the longest wait for
+	// a connection, MaxProbeRate the most probes a second for all targets together.
+	ProbeInterval time.Duration
+	ProbeTimeout  time.Duration
+	MaxProbeRate  float64
+	// Success says what counts as reached.
+	Success probe.Success
+}
+
+// DefaultConfig holds the defaults of every setting that has one.
+func DefaultConfig() Config {
+	return Config{
+		MaxTargets:    100,
+		MetricsPort:   9154,
+		ProbeInterval: probe.DefaultInterval,
+		ProbeTimeout:  probe.DefaultTimeout,
+		MaxProbeRate:  probe.DefaultMaxRate,
+		Success:       probe.Response,
+	}
+}
+
+// Validate reports every mistake at once.
+func (c Config) Validate(scenario Scenario) error {
+	return errors.Join(
+		namespace("HostNamespace", "the namespace of the test client pods", c.ClientNamespace),
+		c.validateSelector(),
+		namespace("TargetNamespace", "the namespace of the target pods", c.TargetNamespace),
+		port("TargetPort", "the port of the target pods", c.TargetPort),
+		c.validatePolicy(scenario),
+		atLeast("MaxTargets", c.MaxTargets > 0, c.MaxTargets, "1 or more"),
+		port("MetricsPort", "the port to serve metrics on", c.MetricsPort),
+		atLeast("target-timeout", c.TargetTimeout >= 0, c.TargetTimeout, "0 (no limit) or more"),
+		atLeast("probe-interval", c.ProbeInterval >= time.Millisecond, c.ProbeInterval, "1ms or more"),
+		atLeast("probe-timeout", c.ProbeTimeout > 0 && c.ProbeTimeout < probe.MaxTimeout, c.ProbeTimeout,
+			"more than 0 and less than 1s, when the kernel sends a lost SYN again"),
+		atLeast("max-probe-rate", c.MaxProbeRate > 0, c.MaxProbeRate, "more than 0 probes a second"),
+		atLeast("success", c.Success == probe.Response || c.Success == probe.Connect,
+			fmt.Sprintf("%q", c.Success), `"response" or "connect"`),
+	)
+}
+
+func (c Config) validateSelector() error {
+	if c.TargetSelector == "" {
+		return errors.New(`-TargetLabelSelector is missing: expected the label selector of the target pods, ` +
+			`for example "app=web"`)
+	}
+	if _, err := labels.Parse(c.TargetSelector); err != nil {
+		return fmt.Errorf(`-TargetLabelSelector %q is no label selector: expected for example "app=web": %w`,
+			c.TargetSelector, err)
+	}
+	return nil
+}
+
+func (c Config) validatePolicy(scenario Scenario) error {
+	if !scenario.needsPolicy {
+		return nil
+	}
+	if c.AllowPolicyName == "" {
+		return errors.New("-AllowPolicyName is missing: expected the name of the network policy in the " +
+			"client's namespace whose creation allows the traffic")
+	}
+	if problems := validation.IsDNS1123Subdomain(c.AllowPolicyName); len(problems) > 0 {
+		return fmt.Errorf("-AllowPolicyName %q is no object name: %s", c.AllowPolicyName, problems[0])
+	}
+	return nil
+}
+
+func namespace(flag, what, value string) error {
+	if value == "" {
+		return fmt.Errorf("-%s is missing: expected %s", flag, what)
+	}
+	if problems := validation.IsDNS1123Label(value); len(problems) > 0 {
+		return fmt.Errorf("-%s %q is no namespace: %s", flag, value, problems[0])
+	}
+	return nil
+}
+
+func port(flag, what string, value int) error {
+	if value == 0 {
+		return fmt.Errorf("-%s is missing: expected %s, from 1 to 65535", flag, what)
+	}
+	if value < 1 || value > 65535 {
+		return fmt.Errorf("-%s %d is no port: expected %s, from 1 to 65535", flag, value, what)
+	}
+	return nil
+}
+
+func atLeast(flag string, ok bool, value any, expected string) error {
+	if ok {
+		return nil
+	}
+	return fmt.Errorf("--%s %v is out of range: expected %s", flag, value, expected)
+}

@@ -1,0 +1,97 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe"
+)
+
+// environment is what a scenario works with.
+type environment struct {
+	config   Config
+	scenario Scenario
+	client   kubernetes.Interface
+	prober   *probe.Prober
+	metrics  *Metrics
+	ledger   *ledger
+	// progress tells the HTTP server how far the run is.
+	progress *progress
+}
+
+func (e *environment) ready() { e.progress.ready.once() }
+
+// progress holds the milestones of a run.
+type progress struct {
+	ready     milestone // the watches have delivered everything that exists
+	concluded milestone // every target has a result, or the run was ended
+}
+
+func newProgress() *progress {
+	return &progress{
+		ready:     milestone{reached: make(chan struct{})},
+		concluded: milestone{reached: make(chan struct{})},
+	}
+}
+
+// milestone is a channel that is closed once.
+type milestone struct {
+	reached chan struct{}
+	sync    sync.Once
+}
+
+func (m *milestone) once() { m.sync.Do(func() { close(m.reached) }) }
+
+// feed is what reaches a scenario from the API.
+type feed struct {
+	pods         chan measure.Event
+	podsSynced   chan struct{}
+	policies     chan measure.Event
+	policySynced chan struct{}
+}
+
+// watch starts the watches that the scenario needs. The returned function ends them and waits.
+func (e *environment) watch(ctx context.Context) (*feed, func()) {
+	f := &feed{
+		pods: make(chan measure.Event), podsSynced: make(chan struct{}),
+		policies: make(chan measure.Event), policySynced: make(chan struct{}),
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var watches errgroup.Group
+	watches.Go(func() error {
+		return kube.WatchPods(ctx, e.client, e.config.TargetNamespace, e.config.TargetSelector,
+			into(ctx, f.pods), func() { close(f.podsSynced) })
+	})
+	if e.scenario.needsPolicy {
+		watches.Go(func() error {
+			return kube.WatchPolicy(ctx, e.client, e.config.ClientNamespace, e.config.AllowPolicyName,
+				into(ctx, f.policies), func() { close(f.policySynced) })
+		})
+	}
+	return f, func() {
+		cancel()
+		_ = watches.Wait() // it ends with the cancellation just asked for
+	}
+}
+
+// into delivers events to a channel. It may wait: events carry the time of their arrival.
+func into(ctx context.Context, events chan<- measure.Event) kube.Sink {
+	return func(event measure.Event) {
+		select {
+		case events <- event:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// errNotAllMeasured is returned by a run that ends by itself without a latency for every target.
+var errNotAllMeasured = errors.New("measure every target")

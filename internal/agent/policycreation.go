@@ -1,0 +1,206 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"k8s.io/klog/v2"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// notificationGrace is how long the news of the policy may take. A target that becomes reachable
+// before the policy is known waits that long for it: a fast cluster enforces a policy before the
+// policy's own notification arrives here.
+const notificationGrace = 2 * time.Second
+
+// policyRun is the state of a policy creation run.
+type policyRun struct {
+	*roster
+	ctx context.Context
+	// trigger is the newest creation of the allow policy, nil until it exists.
+	trigger *measure.Event
+	// early are pairs that were reached while there was no policy, oldest first.
+	early []*pair
+	// listed says that all pods, and known that the policy, if there is one, have been delivered.
+	listed, known bool
+}
+
+// runPolicyCreation measures the targets that exist before the policy. It returns when each has a
+// result, or with the context's error.
+func runPolicyCreation(ctx context.Context, env *environment) error {
+	feed, stop := env.watch(ctx)
+	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	run := &policyRun{roster: newRoster(env), ctx: ctx}
+	run.roster.judge = run.judge
+	podsSynced, policySynced := feed.podsSynced, feed.policySynced
+	for !run.done() {
+		if run.listed && run.known {
+			env.ready()
+		}
+		select {
+		case <-ctx.Done():
+			run.settle()
+			return ctx.Err()
+		case <-podsSynced:
+			run.listed, podsSynced = true, nil
+			klog.Infof("%d pods listed", env.ledger.Account().Expected)
+		case <-policySynced:
+			run.known, policySynced = true, nil
+			run.awaitPolicy()
+		case event := <-feed.pods:
+			run.observePod(event)
+		case event := <-feed.policies:
+			run.observePolicy(event)
+		case p := <-run.finished:
+			run.returned(p)
+			run.judge(p)
+		case <-run.grace():
+			run.judgeEarly()
+		case uid := <-run.expired:
+			run.end(uid, errDeadline)
+		}
+	}
+	return nil
+}
+
+// done reports whether everything that was expected has a result. Until the policy exists, targets
+// may still come; but a run whose targets have all ended has nothing left to wait for.
+func (run *policyRun) done() bool {
+	if !run.listed || !run.known || len(run.open) > 0 {
+		return false
+	}
+	return run.trigger != nil || run.env.ledger.Account().Expected > 0
+}
+
+// awaitPolicy says that the policy is waited for, if it is not there.
+func (run *policyRun) awaitPolicy() {
+	if run.trigger == nil {
+		klog.Infof("Network policy %q does not exist yet in namespace %q; waiting for its creation",
+			run.env.config.AllowPolicyName, run.env.config.ClientNamespace)
+	}
+}
+
+// observePod takes in a pod's event. Pods that come after the policy are no targets: they could not
+// be denied before it.
+func (run *policyRun) observePod(event measure.Event) {
+	_, known := run.open[event.Object.UID]
+	assigned := run.observe(event, event.Initial || run.trigger == nil)
+	if p, open := run.open[event.Object.UID]; open && !known && run.trigger != nil {
+		run.expire(run.ctx, p)
+	}
+	if assigned != nil {
+		run.probe(run.ctx, assigned)
+	}
+}
+
+// observePolicy takes in an event of the allow policy. Its creation is the trigger. If it is deleted
+// and created again, the new creation counts for the targets that have no result yet.
+func (run *policyRun) observePolicy(event measure.Event) {
+	switch event.Type {
+	case measure.EventAdded:
+		run.trigger = &event
+		if event.Initial {
+			klog.Warningf("Network policy %q existed before this client: a target counts only if it is "+
+				"still denied now, and from the policy's creationTimestamp", event.Object.Name)
+		}
+		for _, p := range run.open {
+			run.expire(run.ctx, p)
+		}
+		run.judgeEarly()
+	case measure.EventDeleted:
+		run.trigger = nil
+		klog.Warningf("Network policy %q was deleted; %d targets without a result wait for it to be "+
+			"created again", event.Object.Name, len(run.open))
+	}
+}
+
+// grace fires when the oldest early pair has waited long enough for the news of the policy.
+func (run *policyRun) grace() <-chan time.Time {
+	if len(run.early) == 0 {
+		return nil
+	}
+	due := run.early[0].follow.transition.Bracket().Upper.Add(notificationGrace)
+	return time.After(time.Until(due))
+}
+
+// judgeEarly judges the pairs that were reached before the policy was known: all of them now that
+// it is, else the oldest, for which it came too late.
+func (run *policyRun) judgeEarly() {
+	waiting := run.early
+	if run.trigger == nil {
+		waiting = waiting[:1]
+	}
+	run.early = run.early[len(waiting):]
+	for _, p := range waiting {
+		run.enter(run.sampleOf(p))
+	}
+}
+
+// judge turns a pair that has ended into its sample, or lets it wait for the news of the policy.
+func (run *policyRun) judge(p *pair) {
+	if p.follow.transition.Allowed() && run.trigger == nil && run.ctx.Err() == nil {
+		run.early = append(run.early, p)
+		return
+	}
+	run.enter(run.sampleOf(p))
+}
+
+// sampleOf is the pair's sample: its latency counts from the creation of the policy.
+func (run *policyRun) sampleOf(p *pair) measure.Sample {
+	sample := p.sample(run.env.config.TargetPort)
+	if run.trigger != nil {
+		sample.Start, sample.Created = measure.StartOf(*run.trigger), run.trigger.Created
+	}
+	if sample.Status != measure.Measured {
+		return sample
+	}
+	if reason := run.precondition(sample); reason != "" {
+		sample.Status, sample.Reason = measure.Invalid, "precondition: "+reason
+		sample.Bracket = measure.Bracket{}
+		return sample
+	}
+	sample.Warnings = run.warnings(sample)
+	reached := sample.Bracket.Upper.Sub(run.trigger.Created)
+	run.env.metrics.policyEnforced.Observe(seconds(reached))
+	klog.Infof("Pod %q in namespace %q with IP %q reached %s after policy creation "+
+		"(%s after %s, resolution %s)", p.pod.Name, p.pod.Namespace, p.address, reached,
+		sample.Latency().Estimate(), sample.Start.Source, sample.Latency().Resolution())
+	return sample
+}
+
+// precondition says why a reached pair shows nothing about the policy, or nothing if it does.
+func (run *policyRun) precondition(sample measure.Sample) string {
+	switch {
+	case run.trigger == nil:
+		return "the target could be reached although the policy that allows it did not exist"
+	case !sample.Bracket.Bounded():
+		return "the target was never seen denied: it could be reached from the first probe on"
+	case sample.Bracket.Upper.Before(sample.Start.At.Add(-notificationGrace)):
+		return "the target could be reached before the policy that allows it was created"
+	}
+	return ""
+}
+
+// warnings qualify a measured latency.
+func (run *policyRun) warnings(sample measure.Sample) []string {
+	var all []string
+	if sample.Latency().Estimate() < 0 {
+		all = append(all, "enforced before the notification of the policy arrived")
+	}
+	if sample.Baseline == measure.Refused {
+		all = append(all, "denied by a reset, which a closed port sends too")
+	}
+	if ahead := run.trigger.Arrived.Sub(run.trigger.Created); !run.trigger.Initial &&
+		(ahead < -time.Second || ahead > 2*time.Second) {
+		all = append(all, fmt.Sprintf("the policy's creationTimestamp is %s before its arrival: "+
+			"the clocks disagree by more than a second or the watch was late", ahead.Round(time.Millisecond)))
+	}
+	return all
+}

@@ -1,0 +1,170 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe"
+)
+
+// The exit codes of a client.
+const (
+	ExitOK          = 0
+	ExitFailure     = 1 // wrong usage, or the client could not do its work
+	ExitNotMeasured = 2 // with ExitWhenDone: some target has no latency
+)
+
+// Main is a client's whole program: it returns the exit code. SIGINT and SIGTERM end the run, and
+// a second signal ends the process at once.
+func Main(scenario Scenario, args []string, stdout, stderr io.Writer) int {
+	config, err := ParseFlags(scenario, args)
+	if errors.Is(err, errHelp) {
+		err = help(stdout, scenario)
+	} else if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+		context.AfterFunc(ctx, stop)
+		defer stop()
+		err = Run(ctx, scenario, config)
+	} else {
+		err = fmt.Errorf("%w\nSee %s --help.", err, scenario.Program)
+	}
+	if err == nil {
+		return ExitOK
+	}
+	fmt.Fprintf(stderr, "%s: %v\n", scenario.Program, err)
+	if errors.Is(err, errNotAllMeasured) {
+		return ExitNotMeasured
+	}
+	return ExitFailure
+}
+
+// Run connects, measures and then idles until the context ends, which is no error; or, with
+// ExitWhenDone, returns as soon as every target has a result.
+func Run(ctx context.Context, scenario Scenario, config Config) error {
+	klog.Infof("Starting %s client", strings.ReplaceAll(scenario.Program, "-", " "))
+	for _, line := range config.describe(scenario) {
+		klog.Info(line)
+	}
+	client, err := kube.Connect(config.Kubeconfig, scenario.Program)
+	if err != nil {
+		return err
+	}
+	attempt, err := probe.NewAttempt(config.Success, config.ProbeTimeout)
+	if err != nil {
+		return err
+	}
+	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", config.MetricsPort))
+	if err != nil {
+		return fmt.Errorf("serve metrics: choose another port with -MetricsPort: %w", err)
+	}
+	return measureWith(ctx, scenario, config, client, attempt, listener)
+}
+
+// measureWith is Run with its ties to the outside handed in.
+func measureWith(
+	ctx context.Context, scenario Scenario, config Config,
+	client kubernetes.Interface, attempt probe.Attempt, listener net.Listener,
+) error {
+	prober, err := probe.New(attempt,
+		probe.Schedule{Interval: config.ProbeInterval, MaxRate: config.MaxProbeRate}, config.ProbeTimeout)
+	if err != nil {
+		return err
+	}
+	env := &environment{
+		config: config, scenario: scenario, client: client, prober: prober,
+		metrics: NewMetrics(), ledger: &ledger{}, progress: newProgress(),
+	}
+	env.metrics.Begin(scenario.Name)
+	routes, err := handler(env.metrics, env.ledger, env.progress)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		klog.Infof("Serving metrics on %s", listener.Addr())
+		return serve(ctx, listener, routes)
+	})
+	group.Go(func() error {
+		defer cancelIf(config.ExitWhenDone, cancel)
+		return env.measure(ctx)
+	})
+	return group.Wait()
+}
+
+func cancelIf(condition bool, cancel context.CancelFunc) {
+	if condition {
+		cancel()
+	}
+}
+
+// measure runs the scenario, accounts for it and idles, unless it is to exit when done.
+func (e *environment) measure(ctx context.Context) error {
+	klog.Infof("Starting to measure %s", e.scenario.Name)
+	err := e.scenario.run(ctx, e)
+	account := e.ledger.Account()
+	if wrong := account.Check(); wrong != nil {
+		return wrong
+	}
+	e.progress.concluded.once()
+	e.conclude(account)
+	if e.config.ExitWhenDone {
+		if !account.AllMeasured() {
+			return fmt.Errorf("%w: %s", errNotAllMeasured, account)
+		}
+		return nil
+	}
+	if err == nil {
+		klog.Info("Going into idle state")
+		<-ctx.Done()
+	}
+	return nil
+}
+
+// conclude logs the account and the latencies.
+func (e *environment) conclude(account measure.Account) {
+	klog.Infof("Targets: %s", account)
+	summary := measure.Summarize(e.scenario.Name, e.ledger.Samples())
+	if len(summary.Latency) > 0 {
+		klog.Infof("Latency: p50 %s, p90 %s, p99 %s, max %s; resolution: p50 %s, max %s",
+			summary.Latency.Quantile(.5), summary.Latency.Quantile(.9), summary.Latency.Quantile(.99),
+			summary.Latency.Quantile(1), summary.Resolution.Quantile(.5), summary.Resolution.Quantile(1))
+	}
+	for _, warning := range summary.Warnings {
+		klog.Warning(warning)
+	}
+}
+
+// describe lists the settings, one line each, as the original logs them.
+func (c Config) describe(scenario Scenario) []string {
+	lines := []string{
+		"--HostNamespace=" + c.ClientNamespace,
+		fmt.Sprintf("--MaxTargets=%d", c.MaxTargets),
+		fmt.Sprintf("--MetricsPort=%d", c.MetricsPort),
+		"--TargetLabelSelector=" + c.TargetSelector,
+		"--TargetNamespace=" + c.TargetNamespace,
+		fmt.Sprintf("--TargetPort=%d", c.TargetPort),
+		fmt.Sprintf("--probe-interval=%s --probe-timeout=%s --success=%s",
+			c.ProbeInterval, c.ProbeTimeout, c.Success),
+	}
+	if scenario.needsPolicy {
+		lines = append([]string{"--AllowPolicyName=" + c.AllowPolicyName}, lines...)
+	}
+	return lines
+}

@@ -1,0 +1,94 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"k8s.io/klog/v2"
+
+	"github.com/netpol-latency/netpol-latency/internal/result"
+)
+
+// shutdownGrace is how long requests under way may take once the process is to end.
+const shutdownGrace = 300 * time.Millisecond
+
+// handler serves /metrics, /healthz, /readyz and /samples.
+func handler(metrics *Metrics, ledger *ledger, progress *progress) (http.Handler, error) {
+	registry := prometheus.NewRegistry()
+	all := append(metrics.Collectors(),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	for _, collector := range all {
+		if err := registry.Register(collector); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, "ok")
+	})
+	mux.Handle("GET /readyz", serveReady(progress))
+	mux.Handle("GET /samples", serveSamples(ledger, progress))
+	return mux, nil
+}
+
+// serveReady answers with success once changes in the cluster will be noticed.
+func serveReady(progress *progress) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		select {
+		case <-progress.ready.reached:
+			fmt.Fprintln(w, "ok")
+		default:
+			http.Error(w, "the watches have not delivered what exists yet", http.StatusServiceUnavailable)
+		}
+	}
+}
+
+// serveSamples answers with the samples so far, or with ?wait=true once every target has one.
+func serveSamples(ledger *ledger, progress *progress) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("wait") == "true" {
+			select {
+			case <-progress.concluded.reached:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		w.Header().Set("Content-Type", "application/jsonl")
+		if err := result.Write(w, ledger.Samples()); err != nil {
+			klog.Warningf("Cannot serve samples: %v", err)
+		}
+	}
+}
+
+// serve answers HTTP on the listener until the context ends.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	stopped := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(stopped)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+		defer cancel()
+		if server.Shutdown(grace) != nil {
+			_ = server.Close()
+		}
+	})
+	err := server.Serve(listener)
+	if !stop() {
+		<-stopped
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve metrics on %s: %w", listener.Addr(), err)
+}

@@ -1,0 +1,133 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package result
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// Schema is the version of the records that this package writes. It reads every version up to it.
+const Schema = 1
+
+// record is one sample on the wire. Instants are RFC 3339 with nanoseconds; durations nanoseconds.
+type record struct {
+	Schema      int                 `json:"schema"`
+	Scenario    string              `json:"scenario"`
+	Namespace   string              `json:"namespace"`
+	Pod         string              `json:"pod"`
+	UID         string              `json:"uid"`
+	Address     netip.AddrPort      `json:"address"`
+	Status      string              `json:"status"`
+	Reason      string              `json:"reason,omitempty"`
+	StartSource measure.StartSource `json:"startSource,omitempty"`
+	Start       time.Time           `json:"start,omitzero"`
+	Uncertainty time.Duration       `json:"startUncertaintyNs,omitempty"`
+	Lower       time.Time           `json:"lower,omitzero"`
+	Upper       time.Time           `json:"upper,omitzero"`
+	LatencyLow  *time.Duration      `json:"latencyLowerNs,omitempty"`
+	LatencyHigh *time.Duration      `json:"latencyUpperNs,omitempty"`
+	Estimate    *time.Duration      `json:"latencyNs,omitempty"`
+	Ended       time.Time           `json:"ended,omitzero"`
+	Created     time.Time           `json:"created,omitzero"`
+	Assigned    time.Time           `json:"assigned,omitzero"`
+	Baseline    string              `json:"baseline,omitempty"`
+	Probes      map[string]uint64   `json:"probes,omitempty"`
+	Warnings    []string            `json:"warnings,omitempty"`
+}
+
+// Write writes the samples, one line each.
+func Write(w io.Writer, samples []measure.Sample) error {
+	encoder := json.NewEncoder(w)
+	for _, sample := range samples {
+		if err := encoder.Encode(recordOf(sample)); err != nil {
+			return fmt.Errorf("write sample of pod %s/%s: %w",
+				sample.Target.Pod.Namespace, sample.Target.Pod.Name, err)
+		}
+	}
+	return nil
+}
+
+// Read reads samples to the end of r. A line that is no sample is an error that names the line.
+func Read(r io.Reader) ([]measure.Sample, error) {
+	decoder := json.NewDecoder(r)
+	var samples []measure.Sample
+	for line := 1; ; line++ {
+		var one record
+		err := decoder.Decode(&one)
+		if errors.Is(err, io.EOF) {
+			return samples, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read sample %d: %w", line, err)
+		}
+		sample, err := one.sample()
+		if err != nil {
+			return nil, fmt.Errorf("read sample %d: %w", line, err)
+		}
+		samples = append(samples, sample)
+	}
+}
+
+func recordOf(s measure.Sample) record {
+	one := record{
+		Schema: Schema, Scenario: s.Scenario,
+		Namespace: s.Target.Pod.Namespace, Pod: s.Target.Pod.Name, UID: s.Target.Pod.UID,
+		Address: s.Target.Address, Status: s.Status.String(), Reason: s.Reason,
+		StartSource: s.Start.Source, Start: s.Start.At, Uncertainty: s.Start.Uncertainty,
+		Lower: s.Bracket.Lower, Upper: s.Bracket.Upper,
+		Ended: s.Ended, Created: s.Created, Assigned: s.Assigned,
+		Warnings: s.Warnings, Probes: make(map[string]uint64),
+	}
+	if s.Status == measure.Measured {
+		latency, estimate := s.Latency(), s.Latency().Estimate()
+		one.LatencyLow, one.LatencyHigh, one.Estimate = &latency.Lower, &latency.Upper, &estimate
+	}
+	if s.Baseline != measure.Ambiguous {
+		one.Baseline = s.Baseline.String()
+	}
+	for _, verdict := range measure.Verdicts() {
+		if n := s.Probes[verdict]; n > 0 {
+			one.Probes[verdict.String()] = n
+		}
+	}
+	return one
+}
+
+func (r record) sample() (measure.Sample, error) {
+	if r.Schema < 1 || r.Schema > Schema {
+		return measure.Sample{}, fmt.Errorf("read schema %d: this version reads 1 to %d: "+
+			"use a newer netpol-latency", r.Schema, Schema)
+	}
+	statuses := measure.Statuses()
+	at := slices.IndexFunc(statuses, func(s measure.Status) bool { return s.String() == r.Status })
+	if at < 0 {
+		return measure.Sample{}, fmt.Errorf("read status %q: expected one of %v", r.Status, statuses)
+	}
+	sample := measure.Sample{
+		Scenario: r.Scenario,
+		Target: measure.Target{
+			Pod:     measure.Object{Namespace: r.Namespace, Name: r.Pod, UID: r.UID},
+			Address: r.Address,
+		},
+		Status: statuses[at], Reason: r.Reason,
+		Start:   measure.Start{Source: r.StartSource, At: r.Start, Uncertainty: r.Uncertainty},
+		Bracket: measure.Bracket{Lower: r.Lower, Upper: r.Upper},
+		Ended:   r.Ended, Created: r.Created, Assigned: r.Assigned, Warnings: r.Warnings,
+	}
+	for _, verdict := range measure.Verdicts() {
+		sample.Probes[verdict] = r.Probes[verdict.String()]
+		if verdict.String() == r.Baseline {
+			sample.Baseline = verdict
+		}
+	}
+	return sample, nil
+}
