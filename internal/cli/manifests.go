@@ -1,0 +1,94 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/manifests"
+)
+
+// manifestsOptions are the flags of the command.
+type manifestsOptions struct {
+	values     manifests.Values
+	step       string
+	apiServers []string
+	kubeconfig string
+}
+
+func newManifests() *cobra.Command {
+	options := manifestsOptions{values: manifests.DefaultValues("")}
+	cmd := &cobra.Command{
+		Use:   "manifests pod-creation|policy-creation",
+		Short: "Print the objects of a test, ready to apply",
+		Long: "Print the objects of a test: permissions, policies, test client and targets. The addresses of\n" +
+			"the API server, which the client must reach under the policies, are read from the cluster.\n\n" +
+			"A test has two steps. Apply \"setup\", wait until the Deployments are up, then apply \"trigger\":\n" +
+			"the target pods of pod-creation, the allowing policy of policy-creation. \"all\" prints both, for\n" +
+			"removing a test.",
+		Example: "  netpol-latency manifests policy-creation | kubectl apply -f -\n" +
+			"  kubectl rollout status deployment/policy-creation-test-client\n" +
+			"  netpol-latency manifests policy-creation --step trigger | kubectl apply -f -\n" +
+			"  netpol-latency summary --wait\n" +
+			"  netpol-latency manifests policy-creation --step all | kubectl delete -f -",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return fmt.Errorf("got %d tests: expected one, pod-creation or policy-creation", len(args))
+			}
+			return nil
+		},
+		ValidArgs: []string{"pod-creation", "policy-creation"},
+		RunE:      func(cmd *cobra.Command, args []string) error { return options.run(cmd, args[0]) },
+	}
+	options.flags(cmd)
+	return cmd
+}
+
+func (o *manifestsOptions) flags(cmd *cobra.Command) {
+	f, v := cmd.Flags(), &o.values
+	f.StringVar(&o.step, "step", string(manifests.Setup), "objects to print: setup, trigger or all")
+	f.StringVar(&v.Namespace, "namespace", v.Namespace, "namespace of the test client")
+	f.StringVar(&v.TargetNamespace, "target-namespace", v.TargetNamespace, "namespace of the target pods; one that is not\nthe test's own must exist already")
+	f.StringVar(&v.ClientImage, "image", "", "image of the test client (default: the test's own)")
+	f.StringVar(&v.TargetImage, "target-image", v.TargetImage, "image of the targets, an HTTP server")
+	f.IntVar(&v.TargetPort, "target-port", v.TargetPort, "port that the target image serves")
+	f.IntVar(&v.Targets, "targets", v.Targets, "number of target pods")
+	f.IntVar(&v.Clients, "clients", v.Clients, "number of test client pods")
+	f.StringSliceVar(&v.ClientArgs, "client-arg", nil, "further argument of the test client (repeatable)")
+	f.BoolVar(&v.PodMonitor, "pod-monitor", false, "add a PodMonitor for a Prometheus operator")
+	f.StringSliceVar(&o.apiServers, "api-server", nil,
+		"address:port of the API server (repeatable; default: asked of the cluster)")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
+}
+
+func (o *manifestsOptions) run(cmd *cobra.Command, scenario string) error {
+	values := o.values
+	values.Scenario = scenario
+	if values.ClientImage == "" {
+		values.ClientImage = manifests.DefaultValues(scenario).ClientImage
+	}
+	for _, text := range o.apiServers {
+		address, err := netip.ParseAddrPort(text)
+		if err != nil {
+			return fmt.Errorf("--api-server %q: expected an address and a port, for example 10.0.0.2:443 or "+
+				"[fd00::2]:443", text)
+		}
+		values.APIServers = append(values.APIServers, address)
+	}
+	if len(values.APIServers) == 0 {
+		client, err := kube.ConnectUser(o.kubeconfig, "netpol-latency")
+		if err != nil {
+			return err
+		}
+		if values.APIServers, err = kube.APIServers(cmd.Context(), client); err != nil {
+			return err
+		}
+	}
+	return manifests.Render(cmd.OutOrStdout(), manifests.Step(strings.TrimSpace(o.step)), values)
+}

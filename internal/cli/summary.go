@@ -1,0 +1,124 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/report"
+	"github.com/netpol-latency/netpol-latency/internal/result"
+)
+
+// summaryOptions are the flags of the command.
+type summaryOptions struct {
+	namespace  string
+	selector   string
+	kubeconfig string
+	wait       bool
+	timeout    time.Duration
+	samples    bool
+}
+
+func newSummary() *cobra.Command {
+	var options summaryOptions
+	cmd := &cobra.Command{
+		Use:   "summary",
+		Short: "Print what the running test clients have measured",
+		Long: "Fetch the samples of the running test clients through the API server and print a table of\n" +
+			"percentiles for each test, with the resolution of the measurement.",
+		Example: "  netpol-latency summary --wait --timeout 5m\n" +
+			"  netpol-latency summary --samples > samples.jsonl",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return options.run(cmd) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&options.namespace, "namespace", "default", "namespace of the test clients")
+	f.StringVar(&options.selector, "selector", "test=np-test-client", "label selector of the test clients")
+	f.StringVar(&options.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
+	f.BoolVar(&options.wait, "wait", false, "wait until every target has a result")
+	f.DurationVar(&options.timeout, "timeout", 10*time.Minute, "longest wait")
+	f.BoolVar(&options.samples, "samples", false, "print the samples as JSON Lines instead of the table")
+	return cmd
+}
+
+func (o *summaryOptions) run(cmd *cobra.Command) error {
+	ctx, cancel := context.WithTimeoutCause(cmd.Context(), o.timeout,
+		fmt.Errorf("not every target had a result after %s: see the logs of the test clients", o.timeout))
+	defer cancel()
+	client, err := kube.ConnectUser(o.kubeconfig, "netpol-latency")
+	if err != nil {
+		return err
+	}
+	pods, err := kube.ClientPods(ctx, client, o.namespace, o.selector)
+	if err != nil {
+		return err
+	}
+	if len(pods) == 0 {
+		return fmt.Errorf("no test client is running in namespace %q with labels %q: start one with "+
+			"\"netpol-latency manifests\"", o.namespace, o.selector)
+	}
+	samples, err := o.collect(ctx, client, pods)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = errors.Join(context.Cause(ctx), err)
+		}
+		return err
+	}
+	if o.samples {
+		return result.Write(cmd.OutOrStdout(), samples)
+	}
+	return printSummaries(cmd.OutOrStdout(), samples)
+}
+
+// collect fetches the samples of every client.
+func (o *summaryOptions) collect(
+	ctx context.Context, client kubernetes.Interface, pods []corev1.Pod,
+) ([]measure.Sample, error) {
+	var all []measure.Sample
+	for _, pod := range pods {
+		stream, err := kube.OpenSamples(ctx, client, pod, o.wait)
+		if err != nil {
+			return nil, err
+		}
+		samples, err := result.Read(stream)
+		_ = stream.Close() // everything has been read
+		if err != nil {
+			return nil, fmt.Errorf("fetch the samples of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+		}
+		all = append(all, samples...)
+	}
+	return all, nil
+}
+
+// printSummaries prints one table with all scenarios.
+func printSummaries(w io.Writer, samples []measure.Sample) error {
+	byScenario := make(map[string][]measure.Sample)
+	for _, sample := range samples {
+		byScenario[sample.Scenario] = append(byScenario[sample.Scenario], sample)
+	}
+	if len(byScenario) == 0 {
+		_, err := fmt.Fprintln(w, "No target has a result yet: --wait waits for them.")
+		return err
+	}
+	var rows []report.Row
+	var warnings []string
+	for _, scenario := range slices.Sorted(maps.Keys(byScenario)) {
+		summary := measure.Summarize(scenario, byScenario[scenario])
+		rows = append(rows, report.Rows(summary)...)
+		warnings = append(warnings, summary.Warnings...)
+	}
+	return report.Table(w, rows, warnings)
+}
