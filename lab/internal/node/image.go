@@ -11,25 +11,46 @@ import (
 	"strings"
 )
 
-// image is what stands for a container image in the lab: a program of this machine, or the built-in
-// server, which needs no process.
+// image is what stands for a container image in the lab: a program of this machine, the built-in
+// server, which needs no process, or only this machine's shell and tools.
 type image struct {
-	program string // empty for the built-in server
-	name    string // short name of the built-in server
+	short   string // the last element of its name
+	program string // the path of the program, if it is one
+	builtin bool   // the built-in server
 }
 
 // id is the imageID of a container status.
 func (i image) id() string {
-	if i.program != "" {
+	switch {
+	case i.program != "":
 		return "program:" + i.program
+	case i.builtin:
+		return "builtin:" + i.short
 	}
-	return "builtin:" + i.name
+	return "userland:" + i.short
+}
+
+// entrypoint is what runs when the container names no command.
+func (i image) entrypoint() []string {
+	if i.program != "" {
+		return []string{"/" + path.Base(i.program)}
+	}
+	return []string{"sh"}
+}
+
+// servedBuiltin reports whether the container needs no process: the image is a built-in one, and the
+// command, if there is one, is the image's own.
+func (i image) servedBuiltin(command []string) bool {
+	return i.builtin && (len(command) == 0 || path.Base(command[0]) == i.short)
 }
 
 // builtinImages are the short names that the built-in server answers for.
 func builtinImages() []string {
 	return []string{"agnhost", "hello-app", "httpd", "nginx", "nginx-unprivileged", "pause"}
 }
+
+// userlandImages are the short names that stand for this machine's shell and tools.
+func userlandImages() []string { return []string{"alpine", "busybox", "debian", "ubuntu"} }
 
 // resolveImage finds the image by its full name, by its name without tag and digest, and by the last
 // element of that name. Programs win over the built-in server.
@@ -38,20 +59,23 @@ func resolveImage(programs map[string]string, reference string) (image, error) {
 	short := path.Base(name)
 	for _, candidate := range []string{reference, name, short} {
 		if program, ok := programs[candidate]; ok {
-			return image{program: program}, nil
+			return image{short: short, program: program}, nil
 		}
 	}
 	for key, program := range programs {
 		if path.Base(trimTag(key)) == short {
-			return image{program: program}, nil
+			return image{short: short, program: program}, nil
 		}
 	}
-	if slices.Contains(builtinImages(), short) {
-		return image{name: short}, nil
+	switch {
+	case slices.Contains(builtinImages(), short):
+		return image{short: short, builtin: true}, nil
+	case slices.Contains(userlandImages(), short):
+		return image{short: short}, nil
 	}
-	known := slices.Sorted(maps.Keys(programs))
+	known := slices.Concat(slices.Sorted(maps.Keys(programs)), builtinImages(), userlandImages())
 	return image{}, fmt.Errorf("the lab has no image %q; it knows %s; map a program with --image %s=PATH",
-		reference, strings.Join(append(known, builtinImages()...), ", "), short)
+		reference, strings.Join(known, ", "), short)
 }
 
 // trimTag cuts a digest and a tag off an image reference. A colon before the last slash belongs to

@@ -1,16 +1,210 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
+// Package node is the lab's node agent: a kubelet, a container runtime and a network plugin in one
+// process, small and fast. It runs inside the node's network namespace, as root of the lab's mount
+// and process namespaces.
+//
+// A pod is real where a network test looks: a network namespace with a routed veth, and processes in
+// it. It is not isolated from the machine's user the way a container runtime would isolate it, and
+// nothing limits its memory or CPU.
 package node
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/semaphore"
+	"golang.org/x/sys/unix"
+	v1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/kubernetes/pkg/kubelet/token"
+	httpprobe "k8s.io/kubernetes/pkg/probe/http"
+)
+
+// concurrentStarts is how many container processes are prepared at once.
+const concurrentStarts = 4
+
+// agent holds what the pods share.
+type agent struct {
+	cfg        Config
+	client     kubernetes.Interface
+	pool       *sandboxPool
+	tokens     tokenSource
+	writer     *statusWriter
+	starts     *semaphore.Weighted
+	httpProber httpprobe.Prober
+
+	mu     sync.Mutex
+	byUID  map[types.UID]*pod
+	byName map[types.NamespacedName]*pod
+}
 
 // Run is the node agent: it registers the node, runs the pods that are bound to it and serves their
-// logs, until ctx ends.
+// logs, until ctx ends. Containers of an agent that was killed are started afresh.
 func Run(ctx context.Context, cfg Config) error {
 	if err := cfg.Validate(); err != nil {
 		return err
 	}
-	<-ctx.Done()
+	client, err := newClient(cfg.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	wiring, err := newWiring()
+	if err != nil {
+		return err
+	}
+	defer wiring.close()
+	if err := configureRouter(cfg, wiring.node); err != nil {
+		return err
+	}
+	a := newAgent(cfg, client, newSandboxPool(wiring, newAddressBook(cfg.PodCIDRs)))
+	if err := a.prepareDirectories(); err != nil {
+		return err
+	}
+	defer unix.Unmount(a.volumesDir(), unix.MNT_DETACH)
+	if err := register(ctx, client, cfg); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return a.pool.Run(ctx) })
+	group.Go(func() error { return a.writer.Run(ctx) })
+	group.Go(func() error { return a.runPods(ctx) })
+	group.Go(func() error { return heartbeat(ctx, client, cfg) })
+	group.Go(func() error { return a.serveKubelet(ctx) })
+	return group.Wait()
+}
+
+func newAgent(cfg Config, client kubernetes.Interface, pool *sandboxPool) *agent {
+	a := &agent{
+		cfg: cfg, client: client, pool: pool,
+		tokens: token.NewManager(client), httpProber: httpprobe.New(false),
+		starts: semaphore.NewWeighted(concurrentStarts),
+		byUID:  map[types.UID]*pod{}, byName: map[types.NamespacedName]*pod{},
+	}
+	a.writer = newStatusWriter(client, a.pod)
+	return a
+}
+
+// newClient speaks protobuf and has no rate limit of its own: the API server's is the honest one.
+func newClient(kubeconfig string) (kubernetes.Interface, error) {
+	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("read the node agent's kubeconfig: %w", err)
+	}
+	config.QPS = -1
+	config.ContentType = "application/vnd.kubernetes.protobuf"
+	config.AcceptContentTypes = "application/vnd.kubernetes.protobuf,application/json"
+	rest.AddUserAgent(config, "node-agent")
+	return kubernetes.NewForConfig(config)
+}
+
+// stage is the directory that containers' roots are built on, each in a mount namespace of its own.
+func (a *agent) stage() string { return filepath.Join(a.cfg.StateDir, "stage") }
+
+// volumesDir is a tmpfs, so that volumes with their secrets vanish with the lab.
+func (a *agent) volumesDir() string { return filepath.Join(a.cfg.StateDir, "volumes") }
+
+func (a *agent) prepareDirectories() error {
+	for _, dir := range []string{a.stage(), a.volumesDir(), filepath.Join(a.cfg.StateDir, "pods")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("make the state directory: %w", err)
+		}
+	}
+	if err := unix.Unmount(a.volumesDir(), unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("remove the volumes of an earlier agent: %w", err)
+	}
+	if err := unix.Mount("tmpfs", a.volumesDir(), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+		return fmt.Errorf("mount the volumes: %w", err)
+	}
 	return nil
+}
+
+// runPods watches the pods that are bound to this node, and gives each a goroutine.
+func (a *agent) runPods(ctx context.Context) error {
+	var pods sync.WaitGroup
+	defer pods.Wait()
+	_, controller := cache.NewInformerWithOptions(cache.InformerOptions{
+		ListerWatcher: cache.NewListWatchFromClient(a.client.CoreV1().RESTClient(), "pods", "",
+			fields.OneTermEqualSelector("spec.nodeName", a.cfg.Name)),
+		ObjectType: &v1.Pod{},
+		Transform:  forgetManagedFields,
+		Handler: cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(object any) { a.observe(ctx, &pods, object.(*v1.Pod)) },
+			UpdateFunc: func(_, object any) { a.observe(ctx, &pods, object.(*v1.Pod)) },
+			DeleteFunc: func(object any) {
+				if unknown, ok := object.(cache.DeletedFinalStateUnknown); ok {
+					object = unknown.Obj
+				}
+				a.forget(object.(*v1.Pod))
+			},
+		},
+	})
+	controller.RunWithContext(ctx)
+	return nil
+}
+
+// forgetManagedFields saves memory; the API server keeps its own when an update has none.
+func forgetManagedFields(object any) (any, error) {
+	if pod, ok := object.(*v1.Pod); ok {
+		pod.ManagedFields = nil
+	}
+	return object, nil
+}
+
+// observe is told of every pod of this node, and of every change.
+func (a *agent) observe(ctx context.Context, pods *sync.WaitGroup, object *v1.Pod) {
+	if p := a.pod(object.UID); p != nil {
+		p.observe(object)
+		return
+	}
+	// A pod of the same name can only follow one that is gone.
+	if before := a.podNamed(object.Namespace, object.Name); before != nil {
+		a.forget(before.object())
+	}
+	p := newPod(ctx, a, object)
+	a.mu.Lock()
+	a.byUID[p.uid] = p
+	a.byName[types.NamespacedName{Namespace: p.namespace, Name: p.name}] = p
+	a.mu.Unlock()
+	p.observe(object)
+	pods.Go(func() { p.run(ctx) })
+}
+
+// forget kills what is left of a pod whose API object is gone.
+func (a *agent) forget(object *v1.Pod) {
+	p := a.pod(object.UID)
+	if p == nil {
+		return
+	}
+	p.gone()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.byUID, p.uid)
+	name := types.NamespacedName{Namespace: p.namespace, Name: p.name}
+	if a.byName[name] == p {
+		delete(a.byName, name)
+	}
+}
+
+func (a *agent) pod(uid types.UID) *pod {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.byUID[uid]
+}
+
+func (a *agent) podNamed(namespace, name string) *pod {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.byName[types.NamespacedName{Namespace: namespace, Name: name}]
 }

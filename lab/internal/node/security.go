@@ -68,44 +68,63 @@ func first[T any](pointers ...*T) T {
 	return zero
 }
 
-// boundingSet applies add and drop to the set that container runtimes start from. As in Kubernetes,
-// nothing becomes ambient: a process that is not root has none of these without file capabilities.
+// boundingSet applies add and drop to the set that container runtimes start from, in containerd's
+// order: first ALL, then the names. As in Kubernetes, nothing becomes ambient: a process that is not
+// root has none of these without file capabilities.
 func boundingSet(change *v1.Capabilities, privileged bool) ([]int, error) {
-	known := capabilityNumbers()
-	set := map[int]bool{}
-	for _, name := range runtimeDefaultCapabilities() {
-		set[known[name]] = true
-	}
 	if change == nil {
 		change = &v1.Capabilities{}
 	}
-	apply := func(names []v1.Capability, to bool) error {
-		for _, name := range names {
-			canonical := strings.TrimPrefix(strings.ToUpper(string(name)), "CAP_")
-			number, ok := known[canonical]
-			if !ok && canonical != "ALL" {
-				return fmt.Errorf("unknown capability %q; capabilities are named as in capabilities(7), without CAP_", name)
-			}
-			for _, n := range known {
-				if canonical == "ALL" || n == number {
-					set[n] = to
-				}
-			}
-		}
-		return nil
+	known, set := capabilityNumbers(), map[string]bool{}
+	for _, name := range runtimeDefaultCapabilities() {
+		set[name] = true
 	}
-	// Docker's order when both name ALL: what is named on its own wins, and add comes last.
-	if err := errors.Join(apply(change.Drop, false), apply(change.Add, true)); err != nil {
+	everything := func(to bool) {
+		for name := range known {
+			set[name] = to
+		}
+	}
+	add, addAll, err := canonicalNames(known, change.Add)
+	drop, dropAll, dropErr := canonicalNames(known, change.Drop)
+	if err := errors.Join(err, dropErr); err != nil {
 		return nil, err
 	}
+	if addAll || privileged {
+		everything(true)
+	}
+	if dropAll {
+		everything(false)
+	}
+	for _, name := range add {
+		set[name] = true
+	}
+	for _, name := range drop {
+		set[name] = false
+	}
 	var numbers []int
-	for _, n := range known {
-		if set[n] || privileged {
-			numbers = append(numbers, n)
+	for name, number := range known {
+		if set[name] {
+			numbers = append(numbers, number)
 		}
 	}
 	slices.Sort(numbers)
 	return numbers, nil
+}
+
+// canonicalNames are the names without ALL, and whether ALL was among them.
+func canonicalNames(known map[string]int, capabilities []v1.Capability) (names []string, all bool, err error) {
+	for _, c := range capabilities {
+		name := strings.TrimPrefix(strings.ToUpper(string(c)), "CAP_")
+		if name == "ALL" {
+			all = true
+			continue
+		}
+		if _, ok := known[name]; !ok {
+			return nil, false, fmt.Errorf("unknown capability %q; the names are those of capabilities(7), without CAP_", c)
+		}
+		names = append(names, name)
+	}
+	return names, all, nil
 }
 
 // runtimeDefaultCapabilities are those that containerd and Docker leave to root in a container.

@@ -1,0 +1,103 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+const (
+	// criTimestamp is the time format of the CRI log format.
+	criTimestamp = "2006-01-02T15:04:05.000000000Z07:00"
+	// maxLogLine is where a line is split into a partial one (P) and its rest, as CRI runtimes do.
+	maxLogLine = 16 << 10
+)
+
+// logWriter writes what a container says in the CRI log format: time, stream, F or P, and the line.
+type logWriter struct {
+	mu   sync.Mutex
+	file *os.File
+	pump sync.WaitGroup
+
+	stdout, stderr *os.File // the container's ends
+}
+
+// newLogWriter makes the log file, which everybody on the machine may read, and the two pipes.
+func newLogWriter(path string) (w *logWriter, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, fmt.Errorf("make the log directory: %w", err)
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("make the container's log: %w", err)
+	}
+	w = &logWriter{file: file}
+	if w.stdout, err = w.stream("stdout"); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	if w.stderr, err = w.stream("stderr"); err != nil {
+		return nil, errors.Join(err, w.stdout.Close(), file.Close())
+	}
+	return w, nil
+}
+
+// stream returns the writing end of a pipe whose lines go to the log until every writer has closed.
+func (w *logWriter) stream(name string) (*os.File, error) {
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("make the container's %s: %w", name, err)
+	}
+	w.pump.Go(func() {
+		defer reader.Close()
+		lines := bufio.NewReaderSize(reader, maxLogLine)
+		for {
+			line, err := lines.ReadSlice('\n')
+			if len(line) > 0 {
+				w.write(name, line, err == nil || errors.Is(err, io.EOF))
+			}
+			if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+				return
+			}
+		}
+	})
+	return writer, nil
+}
+
+func (w *logWriter) write(stream string, line []byte, full bool) {
+	tag := "P"
+	if full {
+		tag = "F"
+	}
+	if n := len(line); line[n-1] == '\n' {
+		line = line[:n-1]
+	}
+	entry := make([]byte, 0, len(line)+64)
+	entry = time.Now().UTC().AppendFormat(entry, criTimestamp)
+	entry = append(append(append(entry, ' '), stream...), ' ')
+	entry = append(append(append(entry, tag...), ' '), line...)
+	entry = append(entry, '\n')
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	// A full disk must not stop the container.
+	_, _ = w.file.Write(entry)
+}
+
+// closeContainerEnds must be called once the container has its own copies, or never will.
+func (w *logWriter) closeContainerEnds() {
+	w.stdout.Close()
+	w.stderr.Close()
+}
+
+// finish waits until everything that the ended container said is in the file.
+func (w *logWriter) finish() {
+	w.pump.Wait()
+	w.file.Close()
+}

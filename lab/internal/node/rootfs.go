@@ -1,0 +1,271 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// rootFS describes the file system that a container's process sees: this machine's programs and
+// libraries, read-only, and everything else fresh.
+type rootFS struct {
+	// stage is an empty directory to build on. The mounts are private to the thread that builds.
+	stage string
+	// program is bind-mounted at /<its name>.
+	program string
+	// etc are files of /etc with their content; they hide this machine's.
+	etc      map[string]string
+	mounts   []mount
+	readOnly bool
+}
+
+// mount is one volume of the container.
+type mount struct {
+	source   string // a file or directory of the agent's view
+	target   string // absolute, inside the container
+	readOnly bool
+}
+
+// enter builds the root and moves the calling thread into it. The thread must be disposable and have
+// process and network namespaces of the container already: /proc and /sys show those.
+func (r rootFS) enter() error {
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("create a mount namespace: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make the mounts private: %w", err)
+	}
+	if err := unix.Mount("tmpfs", r.stage, "tmpfs", 0, "mode=0755"); err != nil {
+		return fmt.Errorf("mount the container's root: %w", err)
+	}
+	steps := []func() error{r.addSystem, r.addEtc, r.addScratch, r.addDevices, r.addKernelFiles, r.addProgram, r.addMounts, r.pivot}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r rootFS) path(elements ...string) string {
+	return filepath.Join(append([]string{r.stage}, elements...)...)
+}
+
+// addSystem shows this machine's programs and libraries. /nix is where some systems keep them.
+func (r rootFS) addSystem() error {
+	for _, name := range []string{"usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "nix"} {
+		info, err := os.Lstat("/" + name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			continue
+		case err != nil:
+			return fmt.Errorf("look at /%s: %w", name, err)
+		case info.Mode()&fs.ModeSymlink != 0:
+			target, err := os.Readlink("/" + name)
+			if err != nil {
+				return fmt.Errorf("read the link /%s: %w", name, err)
+			}
+			if err := os.Symlink(target, r.path(name)); err != nil {
+				return err
+			}
+		default:
+			if err := r.bind("/"+name, "/"+name, true); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// addEtc links each of this machine's /etc entries from a directory of its own, so that files can be
+// replaced and volumes mounted beside them.
+func (r rootFS) addEtc() error {
+	const hidden = "/.etc"
+	if err := r.bind("/etc", hidden, true); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir("/etc")
+	if err != nil {
+		return fmt.Errorf("list /etc: %w", err)
+	}
+	if err := os.Mkdir(r.path("etc"), 0o755); err != nil {
+		return err
+	}
+	for name, content := range r.etc {
+		if err := os.WriteFile(r.path("etc", name), []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	for _, entry := range entries {
+		if _, replaced := r.etc[entry.Name()]; replaced {
+			continue
+		}
+		if err := os.Symlink(filepath.Join(hidden, entry.Name()), r.path("etc", entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r rootFS) addScratch() error {
+	for _, dir := range []string{"tmp", "run", "root", "home", "var", "var/run", "var/tmp", "var/log", "var/lib", "var/cache"} {
+		if err := os.Mkdir(r.path(dir), 0o755); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		os.Chmod(r.path("tmp"), fs.ModeSticky|0o777),
+		os.Chmod(r.path("var/tmp"), fs.ModeSticky|0o777),
+		os.Chmod(r.path("root"), 0o700))
+}
+
+// addDevices binds the harmless devices; a user namespace could not create them.
+func (r rootFS) addDevices() error {
+	if err := r.mountNew("tmpfs", "dev", unix.MS_NOSUID, "mode=0755"); err != nil {
+		return err
+	}
+	for _, name := range []string{"null", "zero", "full", "random", "urandom"} {
+		if err := r.bind("/dev/"+name, "/dev/"+name, false); err != nil {
+			return err
+		}
+	}
+	for name, target := range map[string]string{"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"} {
+		if err := os.Symlink(target, r.path("dev", name)); err != nil {
+			return err
+		}
+	}
+	return r.mountNew("tmpfs", "dev/shm", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777")
+}
+
+// addKernelFiles mounts /proc of the container's process namespace and /sys of its network
+// namespace. What could change the machine is read-only, since root in a container is root outside.
+// A user namespace may be refused a fresh one; then /proc is the agent's, and /sys stays empty.
+func (r rootFS) addKernelFiles() error {
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
+	if err := r.mountNew("proc", "proc", flags, ""); err != nil {
+		if err := r.bind("/proc", "/proc", false); err != nil {
+			return err
+		}
+	}
+	for _, name := range []string{"sys", "sysrq-trigger", "irq", "bus", "fs"} {
+		path := "/proc/" + name
+		if _, err := os.Stat(r.path(path)); err != nil {
+			continue
+		}
+		if err := bindOver(r.path(path), r.path(path), true); err != nil {
+			return err
+		}
+	}
+	if err := r.mountNew("sysfs", "sys", flags|unix.MS_RDONLY, ""); err != nil && !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	return nil
+}
+
+// addProgram puts the image's program where an image would have it.
+func (r rootFS) addProgram() error {
+	if r.program == "" {
+		return nil
+	}
+	return r.bind(r.program, "/"+filepath.Base(r.program), true)
+}
+
+// addMounts mounts the volumes, outer ones first.
+func (r rootFS) addMounts() error {
+	mounts := slices.Clone(r.mounts)
+	slices.SortStableFunc(mounts, func(a, b mount) int { return strings.Compare(a.target, b.target) })
+	for _, m := range mounts {
+		if err := r.bind(m.source, m.target, m.readOnly); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bind shows source at target, which it creates when missing.
+func (r rootFS) bind(source, target string, readOnly bool) error {
+	info, err := os.Stat(source)
+	if err != nil {
+		return fmt.Errorf("find what to mount at %s: %w", target, err)
+	}
+	at := r.path(target)
+	parent := filepath.Dir(at)
+	if info.IsDir() {
+		parent = at
+	}
+	if err := os.MkdirAll(parent, 0o755); err != nil {
+		return fmt.Errorf("make the mount point %s (the machine's own directories, like /usr, are read-only; choose another mountPath): %w", target, err)
+	}
+	if !info.IsDir() {
+		file, err := os.OpenFile(at, os.O_CREATE|os.O_RDONLY, 0o644)
+		if err != nil {
+			return fmt.Errorf("make the mount point %s: %w", target, err)
+		}
+		file.Close()
+	}
+	if err := bindOver(source, at, readOnly); err != nil {
+		return fmt.Errorf("mount %s: %w", target, err)
+	}
+	return nil
+}
+
+// bindOver binds source, with everything below it, over the existing path at.
+func bindOver(source, at string, readOnly bool) error {
+	if err := unix.Mount(source, at, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("bind %s: %w", source, err)
+	}
+	if !readOnly {
+		return nil
+	}
+	// mount_setattr, unlike a remount, leaves alone the flags that a user namespace must not change.
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	if err := unix.MountSetattr(unix.AT_FDCWD, at, unix.AT_RECURSIVE, &attr); err != nil {
+		return fmt.Errorf("make %s read-only: %w", source, err)
+	}
+	return nil
+}
+
+// mountNew mounts a new file system at a directory that it creates.
+func (r rootFS) mountNew(kind, target string, flags uintptr, options string) error {
+	if err := os.MkdirAll(r.path(target), 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(kind, r.path(target), kind, flags, options); err != nil {
+		return fmt.Errorf("mount /%s: %w", target, err)
+	}
+	return nil
+}
+
+// pivot makes the new root the thread's root and lets go of the old one.
+func (r rootFS) pivot() error {
+	if err := unix.Chdir(r.stage); err != nil {
+		return fmt.Errorf("enter the container's root: %w", err)
+	}
+	// With the same directory for both, the old root lands on top of the new one (pivot_root(2)).
+	if err := unix.PivotRoot(".", "."); err != nil {
+		return fmt.Errorf("switch to the container's root: %w", err)
+	}
+	if err := unix.Unmount(".", unix.MNT_DETACH); err != nil {
+		return fmt.Errorf("let go of the machine's root: %w", err)
+	}
+	if err := unix.Chdir("/"); err != nil {
+		return fmt.Errorf("enter the container's root: %w", err)
+	}
+	if !r.readOnly {
+		return nil
+	}
+	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
+	if err := unix.MountSetattr(unix.AT_FDCWD, "/", 0, &attr); err != nil {
+		return fmt.Errorf("make the container's root read-only: %w", err)
+	}
+	return nil
+}
