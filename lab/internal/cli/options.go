@@ -1,0 +1,88 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/engine"
+	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
+	"github.com/netpol-latency/netpol-latency/lab/internal/supervisor"
+)
+
+// labFlags are the flags of the commands that start a lab.
+type labFlags struct {
+	dir      string
+	engine   string
+	settings engine.Settings
+	images   []string
+	nodes    int
+}
+
+func (f *labFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.engine, "engine", supervisor.EngineReference,
+		"policy engine: reference, or none to run another one by hand")
+	flags.StringArrayVar(&f.images, "image", nil,
+		"NAME=PATH: run the local program PATH for images of that name (repeatable)")
+	flags.IntVar(&f.nodes, "nodes", 1, "number of nodes")
+	addSettings(flags, &f.settings)
+}
+
+// addSettings adds the flags of the reference engine.
+func addSettings(flags *pflag.FlagSet, s *engine.Settings) {
+	flags.DurationVar(&s.Delay, "delay", 0, "time from an event to the start of its enforcement")
+	flags.DurationVar(&s.Jitter, "jitter", 0, "random time on top of --delay, from 0 to this")
+	flags.IntVar(&s.Batch, "batch", 0, "most changed elements in one transaction (0: no limit)")
+	flags.DurationVar(&s.Gap, "gap", 0, "pause between two transactions of a batch")
+	flags.StringVar((*string)(&s.Reject), "reject", "", "answer what is denied: reset or icmp (default: drop silently)")
+}
+
+// options are the flags as the supervisor takes them.
+func (f *labFlags) options() (supervisor.Options, error) {
+	options := supervisor.Options{Nodes: f.nodes, Engine: f.engine, Settings: f.settings}
+	images, err := supervisor.OwnImages()
+	if err != nil {
+		return options, err
+	}
+	given, err := parseImages(f.images)
+	if err != nil {
+		return options, err
+	}
+	maps.Copy(images, given)
+	options.Images = images
+	if f.dir == "" {
+		options.Dir, err = supervisor.TemporaryDir()
+		options.Temporary = true
+		return options, err
+	}
+	absolute, err := filepath.Abs(f.dir)
+	if err != nil {
+		return options, fmt.Errorf("use --dir %q: %w", f.dir, err)
+	}
+	options.Dir = layout.Dir(absolute)
+	return options, nil
+}
+
+func parseImages(pairs []string) (map[string]string, error) {
+	images := make(map[string]string)
+	for _, pair := range pairs {
+		name, path, ok := strings.Cut(pair, "=")
+		if !ok || name == "" || path == "" {
+			return nil, fmt.Errorf("--image %q: expected NAME=PATH, for example prometheus=/usr/bin/prometheus", pair)
+		}
+		absolute, err := filepath.Abs(path)
+		if err != nil {
+			return nil, fmt.Errorf("--image %q: %w", pair, err)
+		}
+		images[name] = absolute
+	}
+	return images, nil
+}

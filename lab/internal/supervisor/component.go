@@ -1,0 +1,146 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
+)
+
+// ComponentProcess is the command of this program under which a component's process runs.
+const ComponentProcess = "component-process"
+
+// stopGrace is how long a component may take to stop before it is killed.
+const stopGrace = 10 * time.Second
+
+// component is one part of the lab in a process of its own.
+type component struct {
+	name      string
+	arguments []string
+	log       string
+	namespace *netns.Namespace // nil is that of the control plane
+	died      chan<- error     // takes the news that it ended although it should not have
+
+	mu      sync.Mutex
+	command *exec.Cmd
+	exited  chan struct{} // closed when the command has ended
+	stopped bool          // it was asked to end
+}
+
+// Status is what a component is doing.
+type Status struct {
+	Name    string `json:"name"`
+	Running bool   `json:"running"`
+	PID     int    `json:"pid,omitempty"`
+}
+
+// errNotRunning and errRunning are answers to actions that make no sense now.
+var (
+	errNotRunning = errors.New("it is not running")
+	errRunning    = errors.New("it is running already")
+)
+
+// start starts the component's process. Its output is appended to its log.
+func (c *component) start() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.command != nil {
+		return fmt.Errorf("start %s: %w", c.name, errRunning)
+	}
+	if err := os.MkdirAll(filepath.Dir(c.log), 0o700); err != nil {
+		return fmt.Errorf("start %s: %w", c.name, err)
+	}
+	log, err := os.OpenFile(c.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", c.name, err)
+	}
+	defer log.Close()
+	command := exec.Command("/proc/self/exe", c.arguments...)
+	command.Args[0] = c.name
+	command.Stdout, command.Stderr = log, log
+	if c.namespace != nil {
+		err = c.namespace.Do(command.Start)
+	} else {
+		err = command.Start()
+	}
+	if err != nil {
+		return fmt.Errorf("start %s: %w", c.name, err)
+	}
+	c.command, c.exited, c.stopped = command, make(chan struct{}), false
+	go c.wait(command, c.exited)
+	return nil
+}
+
+// wait reaps the process and reports an end that nobody asked for.
+func (c *component) wait(command *exec.Cmd, exited chan<- struct{}) {
+	err := command.Wait()
+	c.mu.Lock()
+	asked := c.stopped
+	c.command = nil
+	c.mu.Unlock()
+	close(exited)
+	if !asked {
+		c.died <- fmt.Errorf("run %s: it ended by itself (%v): see %s", c.name, command.ProcessState, c.log)
+	}
+	_ = err // the process state says it all
+}
+
+// end sends the signal and waits for the process to end; one that does not is killed.
+func (c *component) end(signal syscall.Signal) error {
+	c.mu.Lock()
+	command, exited := c.command, c.exited
+	c.stopped = true
+	c.mu.Unlock()
+	if command == nil {
+		return fmt.Errorf("stop %s: %w", c.name, errNotRunning)
+	}
+	if err := command.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("stop %s: %w", c.name, err)
+	}
+	select {
+	case <-exited:
+	case <-time.After(stopGrace):
+		_ = command.Process.Kill() // it can only have ended meanwhile
+		<-exited
+	}
+	return nil
+}
+
+// status reads what the component is doing.
+func (c *component) status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	status := Status{Name: c.name, Running: c.command != nil}
+	if status.Running {
+		status.PID = c.command.Process.Pid
+	}
+	return status
+}
+
+// act carries out an action that a user names.
+func (c *component) act(action string) error {
+	switch action {
+	case "start":
+		return c.start()
+	case "stop":
+		return c.end(syscall.SIGTERM)
+	case "kill":
+		return c.end(syscall.SIGKILL)
+	case "restart":
+		if err := c.end(syscall.SIGTERM); err != nil && !errors.Is(err, errNotRunning) {
+			return err
+		}
+		return c.start()
+	default:
+		return fmt.Errorf("unknown action %q: expected start, stop, restart, kill or status", action)
+	}
+}

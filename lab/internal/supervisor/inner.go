@@ -1,0 +1,393 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package supervisor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/controlplane"
+	"github.com/netpol-latency/netpol-latency/lab/internal/engine"
+	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
+	"github.com/netpol-latency/netpol-latency/lab/internal/node"
+	"github.com/netpol-latency/netpol-latency/lab/internal/topology"
+)
+
+// The descriptors that the outer process hands to the inner one.
+const (
+	fdListener = 3 + iota // accepts the host's connections to the API server
+	fdReady               // takes what the outer process is to know once the lab is ready
+	fdLife                // ends when the outer process does
+)
+
+// news is what the inner process writes to fdReady: the lab is ready, or why it never will be.
+type news struct {
+	// Namespaces maps node names to descriptors of the inner process.
+	Namespaces map[string]int `json:"namespaces,omitempty"`
+	Failure    string         `json:"failure,omitempty"`
+}
+
+// inner is process 1 of a lab.
+type inner struct {
+	options    Options
+	components []*component
+	namespaces map[string]*netns.Namespace
+	died       chan error
+	progress   io.Writer
+	began      time.Time
+}
+
+// RunInner is the inner process: it builds the lab that the file describes and runs it until a
+// signal comes, the outer process ends or a component dies.
+func RunInner(file string) error {
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("read the lab's options: %w", err)
+	}
+	var options Options
+	if err := json.Unmarshal(content, &options); err != nil {
+		return fmt.Errorf("read the lab's options: %w", err)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		// Nothing is ever written: the read ends when the outer process has, however it ended.
+		_, _ = os.NewFile(fdLife, "life").Read(make([]byte, 1))
+		cancel()
+	}()
+	l := &inner{
+		options: options, namespaces: make(map[string]*netns.Namespace),
+		died: make(chan error, 16), progress: os.Stderr, began: time.Now(),
+	}
+	err = l.run(ctx)
+	l.shutdown()
+	if options.Temporary {
+		err = errors.Join(err, os.RemoveAll(string(options.Dir)))
+	}
+	return err
+}
+
+// run brings the lab up, says so, and waits for its end.
+func (l *inner) run(ctx context.Context) error {
+	ready := os.NewFile(fdReady, "ready")
+	defer ready.Close()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		select {
+		case err := <-l.died:
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	group.Go(func() error {
+		err := l.up(ctx, group)
+		message := news{Namespaces: make(map[string]int)}
+		for name, namespace := range l.namespaces {
+			message.Namespaces[name] = namespace.Fd()
+		}
+		if err != nil {
+			message.Failure = err.Error()
+		}
+		return errors.Join(err, json.NewEncoder(ready).Encode(message))
+	})
+	return group.Wait()
+}
+
+// up builds everything in the order in which the parts need each other.
+func (l *inner) up(ctx context.Context, group *errgroup.Group) error {
+	steps := []struct {
+		what string
+		do   func(context.Context) error
+	}{
+		{"file systems and network", l.prepare},
+		{"credentials", l.writeCredentials},
+		{"kube-apiserver", l.startAPIServer},
+		{"controllers, scheduler, nodes and policy engine", l.startTheRest},
+		{"all parts ready", l.awaitReady},
+	}
+	for _, step := range steps {
+		if err := step.do(ctx); err != nil {
+			return err
+		}
+		fmt.Fprintf(l.progress, "lab: %-50s %5.1fs\n", step.what, time.Since(l.began).Seconds())
+	}
+	control, err := net.Listen("unix", l.options.Dir.Control())
+	if err != nil {
+		return fmt.Errorf("open the control socket: %w", err)
+	}
+	group.Go(func() error { return serve(ctx, control, l.controlHandler()) })
+	return nil
+}
+
+// prepare makes mounts private, gives the lab its own view of processes and a file system in memory,
+// and builds the network.
+func (l *inner) prepare(context.Context) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("make mounts private: %w", err)
+	}
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return fmt.Errorf("mount /proc for the lab's processes: %w", err)
+	}
+	if err := os.MkdirAll(l.options.Dir.Volatile(), 0o700); err != nil {
+		return fmt.Errorf("make room for volatile files: %w", err)
+	}
+	if err := unix.Mount("tmpfs", l.options.Dir.Volatile(), "tmpfs", 0, "mode=0700"); err != nil {
+		return fmt.Errorf("mount volatile files: %w", err)
+	}
+	if err := buildControlPlaneNetwork(); err != nil {
+		return err
+	}
+	for _, node := range l.options.nodes() {
+		namespace, err := attachNode(node)
+		if err != nil {
+			return err
+		}
+		l.namespaces[node.Name] = namespace
+	}
+	return nil
+}
+
+// writeCredentials writes certificates and kubeconfigs: one for the host, the others for the parts.
+func (l *inner) writeCredentials(context.Context) error {
+	dir := l.options.Dir
+	if err := os.MkdirAll(dir.Config(""), 0o700); err != nil {
+		return fmt.Errorf("make room for configurations: %w", err)
+	}
+	if err := controlplane.WritePKI(dir, l.options.nodes()); err != nil {
+		return err
+	}
+	for _, who := range []string{"admin", "kube-controller-manager", "kube-scheduler", "node", "engine"} {
+		err := controlplane.WriteKubeconfig(dir, who, controlplane.Server(), dir.Config(who+".kubeconfig"))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// launch adds a component and starts it.
+func (l *inner) launch(name string, namespace *netns.Namespace, arguments ...string) error {
+	c := &component{
+		name: name, arguments: append([]string{ComponentProcess}, arguments...),
+		log: l.options.Dir.Log(name), namespace: namespace, died: l.died,
+	}
+	l.components = append(l.components, c)
+	return c.start()
+}
+
+func (l *inner) startAPIServer(ctx context.Context) error {
+	dir := l.options.Dir
+	if err := l.launch("etcd", nil, "etcd", "--data", filepath.Join(dir.Volatile(), "etcd")); err != nil {
+		return err
+	}
+	if err := awaitListener(ctx, controlplane.EtcdAddress); err != nil {
+		return fmt.Errorf("wait for etcd: see %s: %w", dir.Log("etcd"), err)
+	}
+	err := l.launch("kube-apiserver", nil, append([]string{"kube-apiserver"}, controlplane.APIServer(dir)...)...)
+	if err != nil {
+		return err
+	}
+	client, err := controlplane.Client(dir.Config("admin.kubeconfig"))
+	if err != nil {
+		return err
+	}
+	if err := controlplane.AwaitAPIServer(ctx, client); err != nil {
+		return fmt.Errorf("wait for kube-apiserver: see %s: %w", dir.Log("kube-apiserver"), err)
+	}
+	return controlplane.GrantPermissions(ctx, client)
+}
+
+func (l *inner) startTheRest(context.Context) error {
+	dir := l.options.Dir
+	err := errors.Join(
+		l.launch("kube-controller-manager", nil,
+			append([]string{"kube-controller-manager"}, controlplane.ControllerManager(dir)...)...),
+		l.launch("kube-scheduler", nil, append([]string{"kube-scheduler"}, controlplane.Scheduler(dir)...)...),
+	)
+	if err != nil {
+		return err
+	}
+	for _, n := range l.options.nodes() {
+		if err := l.startNode(n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startNode starts a node's agent, and before it its engine, so that no pod is ever without one.
+func (l *inner) startNode(n topology.Node) error {
+	dir, namespace := l.options.Dir, l.namespaces[n.Name]
+	if l.options.Engine == EngineReference {
+		if err := l.writeEngineConfig(n, l.options.Settings); err != nil {
+			return err
+		}
+		if err := l.launch(n.Engine(), namespace, "engine", "--config", dir.Config(n.Engine())); err != nil {
+			return err
+		}
+	}
+	if err := writeJSON(dir.Config(n.Name), l.nodeConfig(n)); err != nil {
+		return err
+	}
+	return l.launch(n.Name, namespace, "node", "--config", dir.Config(n.Name))
+}
+
+func (l *inner) writeEngineConfig(n topology.Node, settings engine.Settings) error {
+	return writeJSON(l.options.Dir.Config(n.Engine()), engine.Config{
+		Node: n.Name, Kubeconfig: l.options.Dir.Config("engine.kubeconfig"), PodCIDRs: n.PodCIDRs,
+		TruthPath:     l.options.Dir.Truth(),
+		ControlSocket: l.options.Dir.EngineControl(n.Engine()),
+		Settings:      settings,
+	})
+}
+
+func (l *inner) nodeConfig(n topology.Node) node.Config {
+	dir := l.options.Dir
+	config := node.Config{
+		Name: n.Name, NodeIPs: n.IPs(), PodCIDRs: n.PodCIDRs,
+		Kubeconfig:      dir.Config("node.kubeconfig"),
+		KubeletCertFile: dir.Credentials("kubelet-" + n.Name + ".crt"),
+		KubeletKeyFile:  dir.Credentials("kubelet-" + n.Name + ".key"),
+		ClientCAFile:    dir.Credentials("ca.crt"),
+		StateDir:        dir.Node(n.Name),
+		Images:          l.options.Images,
+		ServiceIPs:      topology.KubernetesService(),
+	}
+	config.APIServers = []netip.AddrPort{
+		netip.AddrPortFrom(topology.ControlPlane()[0].Addr(), topology.APIServerPort),
+	}
+	return config
+}
+
+// awaitReady waits until pods can be created, run and are subject to policy, and then lets the host
+// in.
+func (l *inner) awaitReady(ctx context.Context) error {
+	client, err := controlplane.Client(l.options.Dir.Config("admin.kubeconfig"))
+	if err != nil {
+		return err
+	}
+	for _, n := range l.options.nodes() {
+		if l.options.Engine == EngineReference {
+			if err := awaitEngine(ctx, l.options.Dir.EngineControl(n.Engine())); err != nil {
+				return fmt.Errorf("wait for %s: see %s: %w", n.Engine(), l.options.Dir.Log(n.Engine()), err)
+			}
+		}
+		if err := controlplane.AwaitNode(ctx, client, n.Name); err != nil {
+			return fmt.Errorf("wait for %s: see %s: %w", n.Name, l.options.Dir.Log(n.Name), err)
+		}
+	}
+	if err := controlplane.AwaitServiceAccount(ctx, client); err != nil {
+		return fmt.Errorf("wait for service accounts: see %s: %w",
+			l.options.Dir.Log("kube-controller-manager"), err)
+	}
+	return l.openToHost()
+}
+
+// openToHost passes connections to the host's listener on to the API server.
+func (l *inner) openToHost() error {
+	listener, err := net.FileListener(os.NewFile(fdListener, "listener"))
+	if err != nil {
+		return fmt.Errorf("take over the host's listener: %w", err)
+	}
+	go relay(listener, net.JoinHostPort("127.0.0.1", fmt.Sprint(topology.APIServerPort)))
+	dir := l.options.Dir
+	return controlplane.WriteKubeconfig(dir, "admin", "https://"+listener.Addr().String(), dir.Kubeconfig())
+}
+
+// relay copies bytes both ways between every connection to the listener and the address, for as long
+// as this process lives.
+func relay(listener net.Listener, to string) {
+	for {
+		outside, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer outside.Close()
+			inside, err := net.Dial("tcp", to)
+			if err != nil {
+				return // the caller sees a closed connection, as from a server that is down
+			}
+			defer inside.Close()
+			go func() {
+				_, _ = io.Copy(inside, outside) // either end may hang up at any time
+				_ = inside.(*net.TCPConn).CloseWrite()
+			}()
+			_, _ = io.Copy(outside, inside)
+		}()
+	}
+}
+
+// shutdown ends the components that have something to finish; the end of this process takes the
+// rest.
+func (l *inner) shutdown() {
+	var group errgroup.Group
+	for _, c := range l.components {
+		if c.namespace != nil {
+			group.Go(func() error { return c.end(syscall.SIGTERM) })
+		}
+	}
+	_ = group.Wait() // one that has died already was reported
+}
+
+// awaitListener waits until something listens at the address.
+func awaitListener(ctx context.Context, address string) error {
+	return poll(ctx, func(ctx context.Context) error {
+		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if err == nil {
+			_ = connection.Close() // it has shown what it was for
+		}
+		return err
+	})
+}
+
+func awaitEngine(ctx context.Context, socket string) error {
+	return poll(ctx, func(ctx context.Context) error {
+		return call(ctx, socket, http.MethodGet, "/healthz", nil, nil)
+	})
+}
+
+// poll tries every 20 ms for at most 60 s: these conditions have no event to wait for.
+func poll(ctx context.Context, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		err := try(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// serve answers HTTP until the context ends.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve the control socket: %w", err)
+	}
+	return nil
+}

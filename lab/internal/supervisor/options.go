@@ -1,0 +1,130 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package supervisor runs a lab. An outer process on the host starts an inner one in namespaces of
+// its own, and the inner one starts everything else: when it ends, however it ends, the kernel takes
+// down all processes, interfaces and rules of the lab with it.
+//
+//	outer.go      on the host: prepares the directory, starts the inner process, ends it
+//	inner.go      process 1 of the lab: network, credentials, components, readiness
+//	component.go  one child process
+//	control.go    the socket through which a running lab is changed
+package supervisor
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/engine"
+	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
+	"github.com/netpol-latency/netpol-latency/lab/internal/topology"
+)
+
+// The policy engines that a lab can run.
+const (
+	EngineReference = "reference"
+	EngineNone      = "none"
+)
+
+// Options say what a lab is made of.
+type Options struct {
+	// Dir is the state directory.
+	Dir layout.Dir `json:"dir"`
+	// Temporary directories are removed when the lab ends.
+	Temporary bool `json:"temporary"`
+	// Nodes is the number of nodes.
+	Nodes int `json:"nodes"`
+	// Engine is the policy engine of every node, and Settings those of the reference engine.
+	Engine   string          `json:"engine"`
+	Settings engine.Settings `json:"settings"`
+	// Images maps image names to programs on this machine.
+	Images map[string]string `json:"images"`
+}
+
+// Validate reports the first mistake.
+func (o Options) Validate() error {
+	if o.Engine != EngineReference && o.Engine != EngineNone {
+		return fmt.Errorf("unknown engine %q: expected %s or %s", o.Engine, EngineReference, EngineNone)
+	}
+	if o.Nodes < 1 || o.Nodes > topology.MaxNodes {
+		return fmt.Errorf("%d nodes: expected 1 to %d", o.Nodes, topology.MaxNodes)
+	}
+	if err := o.Settings.Validate(); err != nil {
+		return err
+	}
+	for name, program := range o.Images {
+		if info, err := os.Stat(program); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
+			return fmt.Errorf("image %q is mapped to %q: expected an executable file on this machine", name, program)
+		}
+	}
+	return nil
+}
+
+// nodes are the lab's nodes.
+func (o Options) nodes() []topology.Node {
+	var all []topology.Node
+	for i := range o.Nodes {
+		all = append(all, topology.NewNode(i))
+	}
+	return all
+}
+
+// OwnImages maps the project's own images to the programs beside this one, as far as they are built.
+func OwnImages() (map[string]string, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	images := make(map[string]string)
+	for _, name := range []string{
+		"pod-creation-reachability-latency", "policy-creation-enforcement-latency", "netpol-latency",
+	} {
+		program := filepath.Join(filepath.Dir(self), name)
+		if info, err := os.Stat(program); err == nil && !info.IsDir() {
+			images[name] = program
+		}
+	}
+	return images, nil
+}
+
+// Lab describes a running lab to other processes on the host.
+type Lab struct {
+	// PID is the inner process.
+	PID int `json:"pid"`
+	// Rootless labs have a user namespace of their own.
+	Rootless   bool   `json:"rootless"`
+	Kubeconfig string `json:"kubeconfig"`
+	Truth      string `json:"truth"`
+	// Nodes maps node names to their network namespaces.
+	Nodes map[string]string `json:"nodes"`
+}
+
+// Load reads the description of the lab that runs in the directory.
+func Load(dir layout.Dir) (Lab, error) {
+	var lab Lab
+	content, err := os.ReadFile(dir.State())
+	if err != nil {
+		return lab, fmt.Errorf("find a running lab in %q: start one with \"netpol-latency-lab up --dir DIR\": %w",
+			string(dir), err)
+	}
+	if err := json.Unmarshal(content, &lab); err != nil {
+		return lab, fmt.Errorf("read %s: %w", dir.State(), err)
+	}
+	return lab, nil
+}
+
+func writeJSON(path string, value any) error {
+	content, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", filepath.Base(path), err)
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make room for %s: %w", filepath.Base(path), err)
+	}
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		return fmt.Errorf("write %s: %w", filepath.Base(path), err)
+	}
+	return nil
+}
