@@ -28,6 +28,23 @@ type environment struct {
 	progress *progress
 }
 
+// newEnvironment ties a run to a cluster and to a way of probing.
+func newEnvironment(
+	scenario Scenario, config Config, client kubernetes.Interface, attempt probe.Attempt,
+) (*environment, error) {
+	schedule := probe.Schedule{Interval: config.ProbeInterval, MaxRate: config.MaxProbeRate}
+	prober, err := probe.New(attempt, schedule, config.ProbeTimeout)
+	if err != nil {
+		return nil, err
+	}
+	env := &environment{
+		config: config, scenario: scenario, client: client, prober: prober,
+		metrics: NewMetrics(), ledger: &ledger{}, progress: newProgress(),
+	}
+	env.metrics.Begin(scenario.Name)
+	return env, nil
+}
+
 func (e *environment) ready() { e.progress.ready.once() }
 
 // progress holds the milestones of a run.

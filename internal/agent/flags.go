@@ -89,7 +89,11 @@ func parseAll(flags *flag.FlagSet, args []string) (mistakes []error, err error) 
 		if errors.Is(err, flag.ErrHelp) {
 			return nil, errHelp
 		}
-		args = flags.Args()
+		rest := flags.Args()
+		if err != nil && len(rest) == len(args) {
+			rest = rest[1:] // package flag does not step over what it cannot even split
+		}
+		args = rest
 		switch {
 		case err != nil:
 			mistakes = append(mistakes, explain(err))

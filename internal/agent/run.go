@@ -14,7 +14,6 @@ import (
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/klog/v2"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
@@ -72,25 +71,17 @@ func Run(ctx context.Context, scenario Scenario, config Config) error {
 	if err != nil {
 		return fmt.Errorf("serve metrics: choose another port with -MetricsPort: %w", err)
 	}
-	return measureWith(ctx, scenario, config, client, attempt, listener)
-}
-
-// measureWith is Run with its ties to the outside handed in.
-func measureWith(
-	ctx context.Context, scenario Scenario, config Config,
-	client kubernetes.Interface, attempt probe.Attempt, listener net.Listener,
-) error {
-	prober, err := probe.New(attempt,
-		probe.Schedule{Interval: config.ProbeInterval, MaxRate: config.MaxProbeRate}, config.ProbeTimeout)
+	env, err := newEnvironment(scenario, config, client, attempt)
 	if err != nil {
+		_ = listener.Close() // nothing was served on it
 		return err
 	}
-	env := &environment{
-		config: config, scenario: scenario, client: client, prober: prober,
-		metrics: NewMetrics(), ledger: &ledger{}, progress: newProgress(),
-	}
-	env.metrics.Begin(scenario.Name)
-	routes, err := handler(env.metrics, env.ledger, env.progress)
+	return env.run(ctx, listener)
+}
+
+// run serves what it measures until the context ends, or the measurement does with ExitWhenDone.
+func (e *environment) run(ctx context.Context, listener net.Listener) error {
+	routes, err := handler(e.metrics, e.ledger, e.progress)
 	if err != nil {
 		return err
 	}
@@ -102,8 +93,8 @@ func measureWith(
 		return serve(ctx, listener, routes)
 	})
 	group.Go(func() error {
-		defer cancelIf(config.ExitWhenDone, cancel)
-		return env.measure(ctx)
+		defer cancelIf(e.config.ExitWhenDone, cancel)
+		return e.measure(ctx)
 	})
 	return group.Wait()
 }

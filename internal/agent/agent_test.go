@@ -1,0 +1,444 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// network is a loss-free network under virtual time: an address drops everything until it is opened
+// and answers after a millisecond from then on.
+type network struct {
+	mu     sync.Mutex
+	opened map[netip.Addr]time.Time
+}
+
+func (n *network) open(address string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.opened == nil {
+		n.opened = make(map[netip.Addr]time.Time)
+	}
+	n.opened[netip.MustParseAddr(address)] = time.Now()
+}
+
+func (n *network) attempt(ctx context.Context, to netip.AddrPort) measure.Outcome {
+	outcome := measure.Outcome{Sent: time.Now(), Verdict: measure.Dropped}
+	n.mu.Lock()
+	_, open := n.opened[to.Addr()]
+	n.mu.Unlock()
+	wait := 500 * time.Millisecond
+	if open {
+		outcome.Verdict, wait = measure.Allowed, time.Millisecond
+	}
+	select {
+	case <-time.After(wait):
+	case <-ctx.Done():
+		outcome.Verdict = measure.Ambiguous
+	}
+	outcome.Done = time.Now()
+	return outcome
+}
+
+// listener is open and never called: a real one would stop virtual time.
+type listener struct{ closed chan struct{} }
+
+func (l listener) Accept() (net.Conn, error) { <-l.closed; return nil, net.ErrClosed }
+func (l listener) Close() error              { close(l.closed); return nil }
+func (l listener) Addr() net.Addr            { return &net.TCPAddr{} }
+
+// bench is a client under test with the cluster and the network around it.
+type bench struct {
+	t       *testing.T
+	client  *fake.Clientset
+	network network
+	config  Config
+	cancel  context.CancelFunc
+	ended   chan error
+	env     *environment
+}
+
+func newBench(t *testing.T, existing ...*corev1.Pod) *bench {
+	b := &bench{t: t, client: fake.NewClientset(), config: DefaultConfig(), ended: make(chan error, 1)}
+	b.config.ClientNamespace, b.config.TargetNamespace = "clients", "targets"
+	b.config.TargetSelector, b.config.TargetPort = "app=web", 80
+	b.config.AllowPolicyName = "allow"
+	for _, pod := range existing {
+		b.createPod(pod)
+	}
+	return b
+}
+
+// start runs the scenario until the test ends.
+func (b *bench) start(scenario Scenario) {
+	b.t.Helper()
+	var ctx context.Context
+	ctx, b.cancel = context.WithCancel(context.Background())
+	env, err := newEnvironment(scenario, b.config, b.client, b.network.attempt)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.env = env
+	go func() { b.ended <- env.run(ctx, listener{make(chan struct{})}) }()
+	b.t.Cleanup(b.cancel)
+	synctest.Wait()
+}
+
+// stop ends the client as a signal would and returns what it returned.
+func (b *bench) stop() error {
+	began := time.Now()
+	b.cancel()
+	err := <-b.ended
+	if took := time.Since(began); took > time.Second {
+		b.t.Errorf("the client took %s to end; want at most a second", took)
+	}
+	return err
+}
+
+func (b *bench) createPod(pod *corev1.Pod) {
+	b.t.Helper()
+	_, err := b.client.CoreV1().Pods("targets").Create(context.Background(), pod, metav1.CreateOptions{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+func (b *bench) assign(pod *corev1.Pod, address string) {
+	b.t.Helper()
+	pod = pod.DeepCopy()
+	pod.Status.PodIP = address
+	_, err := b.client.CoreV1().Pods("targets").UpdateStatus(context.Background(), pod, metav1.UpdateOptions{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+func (b *bench) deletePod(name string) {
+	b.t.Helper()
+	if err := b.client.CoreV1().Pods("targets").Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
+		b.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+func (b *bench) createPolicy() {
+	b.t.Helper()
+	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "clients", Name: "allow", UID: "policy", CreationTimestamp: metav1.Now(),
+	}}
+	_, err := b.client.NetworkingV1().NetworkPolicies("clients").
+		Create(context.Background(), policy, metav1.CreateOptions{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
+// sample is the only result so far of the pod with the UID.
+func (b *bench) sample(uid string) measure.Sample {
+	b.t.Helper()
+	var found []measure.Sample
+	for _, sample := range b.env.ledger.Samples() {
+		if sample.Target.Pod.UID == uid {
+			found = append(found, sample)
+		}
+	}
+	if len(found) != 1 {
+		b.t.Fatalf("pod %s has %d results; want 1", uid, len(found))
+	}
+	return found[0]
+}
+
+// expectStatus checks how the pod ended.
+func (b *bench) expectStatus(uid string, want measure.Status) measure.Sample {
+	b.t.Helper()
+	sample := b.sample(uid)
+	if sample.Status != want {
+		b.t.Errorf("pod %s is %s (%s); want %s", uid, sample.Status, sample.Reason, want)
+	}
+	return sample
+}
+
+// expectLatency checks that the sample's interval contains the latency and is no wider than the
+// probe interval and a reply.
+func (b *bench) expectLatency(sample measure.Sample, want time.Duration) {
+	b.t.Helper()
+	latency := sample.Latency()
+	if latency.Lower > want || latency.Upper < want {
+		b.t.Errorf("latency in [%s, %s]; want it to contain %s", latency.Lower, latency.Upper, want)
+	}
+	if most := b.config.ProbeInterval + 2*time.Millisecond; latency.Resolution() > most {
+		b.t.Errorf("resolution %s; want at most %s", latency.Resolution(), most)
+	}
+}
+
+func pod(name, uid, address string) *corev1.Pod {
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "targets", Name: name, UID: types.UID(uid),
+			Labels: map[string]string{"app": "web"}, CreationTimestamp: metav1.Now(),
+		},
+		Status: corev1.PodStatus{PodIP: address},
+	}
+}
+
+func TestPodCreation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, pod("old", "old", "10.0.0.9"))
+		b.config.MaxTargets = 1
+		b.start(PodCreation())
+		fresh := pod("new", "new", "")
+		b.createPod(fresh)
+		time.Sleep(3 * time.Second)
+		b.assign(fresh, "10.0.0.1")
+		time.Sleep(1234 * time.Millisecond)
+		b.network.open("10.0.0.1")
+		time.Sleep(time.Second)
+		sample := b.expectStatus("new", measure.Measured)
+		b.expectLatency(sample, 1234*time.Millisecond)
+		if sample.Start.Source != measure.StartAddress {
+			t.Errorf("start is %q; want %q", sample.Start.Source, measure.StartAddress)
+		}
+		if account := b.env.ledger.Account(); !account.AllMeasured() || account.Expected != 1 {
+			t.Errorf("account: %s; the pod that was there before must not count", account)
+		}
+		if err := b.stop(); err != nil {
+			t.Errorf("the client returned %v; want nil when it idled", err)
+		}
+	})
+}
+
+func TestPolicyCreation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, pod("a", "a", "10.0.0.1"), pod("b", "b", "fd00::2"))
+		b.config.ExitWhenDone = true
+		b.start(PolicyCreation())
+		time.Sleep(7 * time.Second)
+		b.createPolicy()
+		time.Sleep(300 * time.Millisecond)
+		b.network.open("10.0.0.1")
+		time.Sleep(50 * time.Millisecond)
+		b.network.open("fd00::2")
+		if err := <-b.ended; err != nil {
+			t.Errorf("the client returned %v; want nil when all targets were measured", err)
+		}
+		b.expectLatency(b.expectStatus("a", measure.Measured), 300*time.Millisecond)
+		sample := b.expectStatus("b", measure.Measured)
+		b.expectLatency(sample, 350*time.Millisecond)
+		if sample.Start.Source != measure.StartWatch || sample.Baseline != measure.Dropped {
+			t.Errorf("start %q, baseline %q; want %q, %q", sample.Start.Source, sample.Baseline,
+				measure.StartWatch, measure.Dropped)
+		}
+	})
+}
+
+func TestPolicyCreationStatuses(t *testing.T) {
+	tests := []struct {
+		name   string
+		opened bool // the target can be reached before the client starts
+		play   func(b *bench)
+		want   measure.Status
+		check  func(b *bench, sample measure.Sample)
+	}{
+		{
+			name: "a target that is reachable although there is no policy is invalid",
+			play: func(b *bench) {
+				time.Sleep(time.Second)
+				b.network.open("10.0.0.1")
+				time.Sleep(5 * time.Second)
+			},
+			want: measure.Invalid,
+		},
+		{
+			name:   "a target that was never denied is invalid",
+			opened: true,
+			play: func(b *bench) {
+				b.createPolicy()
+				time.Sleep(time.Second)
+			},
+			want: measure.Invalid,
+		},
+		{
+			name: "enforcement that beats its own notification is a measurement below zero",
+			play: func(b *bench) {
+				time.Sleep(time.Second)
+				b.network.open("10.0.0.1")
+				time.Sleep(40 * time.Millisecond)
+				b.createPolicy()
+				time.Sleep(time.Second)
+			},
+			want:  measure.Measured,
+			check: func(b *bench, sample measure.Sample) { b.expectLatency(sample, -40*time.Millisecond) },
+		},
+		{
+			name: "a target that is deleted before it was reached is deleted",
+			play: func(b *bench) {
+				time.Sleep(time.Second)
+				b.createPolicy()
+				b.deletePod("a")
+				time.Sleep(time.Second)
+			},
+			want: measure.Deleted,
+		},
+		{
+			name: "a target whose time runs out is censored",
+			play: func(b *bench) {
+				time.Sleep(time.Second)
+				b.createPolicy()
+				time.Sleep(b.config.TargetTimeout + time.Second)
+			},
+			want: measure.Censored,
+		},
+		{
+			name: "a target that is denied when the run ends is censored",
+			play: func(b *bench) {
+				time.Sleep(time.Second)
+				b.cancel()
+				<-b.env.progress.concluded.reached
+			},
+			want: measure.Censored,
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, pod("a", "a", "10.0.0.1"))
+				b.config.ExitWhenDone = true
+				b.config.TargetTimeout = 20 * time.Second
+				if test.opened {
+					b.network.open("10.0.0.1")
+				}
+				b.start(PolicyCreation())
+				test.play(b)
+				sample := b.expectStatus("a", test.want)
+				if test.check != nil {
+					test.check(b, sample)
+				}
+				err := <-b.ended
+				if measured := test.want == measure.Measured; measured != (err == nil) {
+					t.Errorf("the client returned %v for a target that is %s", err, test.want)
+				}
+				if err != nil && !errors.Is(err, errNotAllMeasured) {
+					t.Errorf("the client returned %v; want %v", err, errNotAllMeasured)
+				}
+			})
+		})
+	}
+}
+
+// A client that starts after the policy still measures what is denied then, and says how coarse the
+// start is.
+func TestPolicyCreationStartedLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, pod("a", "a", "10.0.0.1"))
+		b.createPolicy()
+		time.Sleep(4 * time.Second)
+		b.start(PolicyCreation())
+		time.Sleep(2 * time.Second)
+		b.network.open("10.0.0.1")
+		time.Sleep(time.Second)
+		sample := b.expectStatus("a", measure.Measured)
+		if latency := sample.Latency(); latency.Lower > 6*time.Second || latency.Upper < 6*time.Second {
+			t.Errorf("latency in [%s, %s]; want it to contain 6s", latency.Lower, latency.Upper)
+		}
+		if sample.Start.Source != measure.StartCreation {
+			t.Errorf("start is %q; want %q", sample.Start.Source, measure.StartCreation)
+		}
+	})
+}
+
+// The address of a pod that is gone may be another pod's a moment later: what answers there must not
+// count for the old one, even before its end is known.
+func TestAddressReuse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.config.MaxTargets = 2
+		b.start(PodCreation())
+		b.createPod(pod("web-0", "1", "10.0.0.1"))
+		time.Sleep(time.Second)
+		b.createPod(pod("web-1", "2", "10.0.0.1"))
+		time.Sleep(100 * time.Millisecond)
+		b.network.open("10.0.0.1")
+		time.Sleep(time.Second)
+		b.expectStatus("1", measure.Deleted)
+		b.expectLatency(b.expectStatus("2", measure.Measured), 100*time.Millisecond)
+	})
+}
+
+// A pod of a StatefulSet comes back under its name: it is another target.
+func TestRecreatedPod(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		b.config.MaxTargets = 2
+		b.start(PodCreation())
+		b.createPod(pod("web-0", "1", "10.0.0.1"))
+		time.Sleep(time.Second)
+		b.deletePod("web-0")
+		b.createPod(pod("web-0", "2", "10.0.0.2"))
+		b.network.open("10.0.0.2")
+		time.Sleep(time.Second)
+		b.expectStatus("1", measure.Deleted)
+		b.expectStatus("2", measure.Measured)
+	})
+}
+
+// Every phase of a run ends within a second of a signal, and accounts for what it began.
+func TestStopFromAnyState(t *testing.T) {
+	states := map[string]func(b *bench){
+		"before anything happened": func(*bench) {},
+		"with a pod that has no address": func(b *bench) {
+			b.createPod(pod("a", "a", ""))
+		},
+		"while a target is denied": func(b *bench) {
+			b.createPod(pod("a", "a", "10.0.0.1"))
+			time.Sleep(700 * time.Millisecond)
+		},
+		"just after a target was reached": func(b *bench) {
+			b.createPod(pod("a", "a", "10.0.0.1"))
+			time.Sleep(700 * time.Millisecond)
+			b.network.open("10.0.0.1")
+			time.Sleep(12 * time.Millisecond)
+		},
+		"when idle": func(b *bench) {
+			b.network.open("10.0.0.1")
+			b.createPod(pod("a", "a", "10.0.0.1"))
+			time.Sleep(time.Minute)
+		},
+	}
+	for name, bring := range states {
+		for _, scenario := range []Scenario{PodCreation(), PolicyCreation()} {
+			t.Run(scenario.Name+" "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					b := newBench(t)
+					b.config.MaxTargets = 1
+					b.start(scenario)
+					bring(b)
+					if err := b.stop(); err != nil {
+						t.Errorf("the client returned %v; want nil", err)
+					}
+					if err := b.env.ledger.Account().Check(); err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}

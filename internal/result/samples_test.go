@@ -1,0 +1,97 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package result
+
+import (
+	"bytes"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+func samples() []measure.Sample {
+	at := func(ms int) time.Time {
+		return time.Date(2026, 1, 2, 3, 4, 5, 6789, time.UTC).Add(time.Duration(ms) * time.Millisecond)
+	}
+	measured := measure.Sample{
+		Scenario: "policy-creation",
+		Target: measure.Target{
+			Pod:     measure.Object{Namespace: "targets", Name: "web-0", UID: "u-1"},
+			Address: netip.MustParseAddrPort("[fd00::1]:80"),
+		},
+		Status:   measure.Measured,
+		Start:    measure.Start{Source: measure.StartCreation, At: at(0), Uncertainty: time.Second},
+		Bracket:  measure.Bracket{Lower: at(300), Upper: at(311)},
+		Ended:    at(800),
+		Created:  at(-100),
+		Assigned: at(-5000),
+		Baseline: measure.Rejected,
+		Warnings: []string{"the clocks disagree"},
+	}
+	measured.Probes[measure.Allowed], measured.Probes[measure.Rejected] = 2, 30
+	return []measure.Sample{measured, {
+		Scenario: "policy-creation",
+		Target: measure.Target{
+			Pod:     measure.Object{Namespace: "targets", Name: "web-1", UID: "u-2"},
+			Address: netip.MustParseAddrPort("10.0.0.1:80"),
+		},
+		Status: measure.Censored, Reason: "the run ended before the target was reached",
+	}}
+}
+
+func TestWrittenSamplesAreReadBack(t *testing.T) {
+	var stream bytes.Buffer
+	if err := Write(&stream, samples()); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(&stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compareAddresses := cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
+	if diff := cmp.Diff(samples(), got, compareAddresses, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("samples changed on their way (-want +got):\n%s", diff)
+	}
+}
+
+// What this version writes is in testdata, and stays readable by all later versions.
+func TestSchema1(t *testing.T) {
+	var stream bytes.Buffer
+	if err := Write(&stream, samples()); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join("testdata", "schema1.jsonl")
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), stream.String()); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+func TestReadRefuses(t *testing.T) {
+	tests := []struct{ name, text, want string }{
+		{"a line that is no record", "{}\nnot JSON", "read sample 1"},
+		{"a later schema", `{"schema":99}`, "use a newer netpol-latency"},
+		{"an unknown status", `{"schema":1,"status":"lost"}`, "expected one of"},
+		{"a record that was cut", `{"schema":1,"sta`, "read sample 1"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := Read(strings.NewReader(test.text))
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Read() = %v; want an error with %q", err, test.want)
+			}
+		})
+	}
+}
