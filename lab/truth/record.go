@@ -3,12 +3,14 @@
 
 // Package truth is the reference engine's log of what it enforced and when: the ground truth that a
 // measurement is judged against. The log is JSON Lines, one Record a line.
+//
+// A record says what a transaction put into the kernel, as operations on a State. The verdict between
+// two addresses is a pure function of the state (State.Verdict), so a log of 1,000 pods stays as small
+// as the kernel's own changes although it answers for a million pairs: Flips replays the records and
+// tells when the verdict of a pair became another one.
 package truth
 
-import (
-	"net/netip"
-	"time"
-)
+import "time"
 
 // Record is one committed nftables transaction.
 type Record struct {
@@ -20,35 +22,20 @@ type Record struct {
 	// kernel and just after the kernel acknowledged it: the change became true between them.
 	Before time.Time `json:"before"`
 	After  time.Time `json:"after"`
-	// Causes are the API events that the transaction carries out.
+	// Causes are the API events that the transaction carries out, alone or with its neighbours.
 	Causes []Cause `json:"causes,omitempty"`
-	// Changes are the pairs whose verdict is another one after the transaction than before it.
-	Changes []Change `json:"changes,omitempty"`
+	// Ops are what the transaction changed, all at the same instant. A record without any says that
+	// the causes needed no change; its Before and After are the same.
+	Ops []Op `json:"ops,omitempty"`
 }
 
-// Cause is an API event, stamped when the engine's watch delivered it.
+// Cause is an API event, stamped when the engine's watch delivered it, or something that happened to
+// the engine itself.
 type Cause struct {
-	Kind      string    `json:"kind"`  // NetworkPolicy, Pod or Namespace
-	Event     string    `json:"event"` // added, updated or deleted
+	Kind      string    `json:"kind"`  // NetworkPolicy, Pod or Namespace; Engine or Settings
+	Event     string    `json:"event"` // added, updated or deleted; Engine: started
 	Namespace string    `json:"namespace,omitempty"`
-	Name      string    `json:"name"`
-	UID       string    `json:"uid"`
+	Name      string    `json:"name,omitempty"`
+	UID       string    `json:"uid,omitempty"`
 	Arrived   time.Time `json:"arrived"`
-}
-
-// Change is the new verdict for new connections from one pod to one port of another.
-type Change struct {
-	From     Endpoint `json:"from"`
-	To       Endpoint `json:"to"`
-	Protocol string   `json:"protocol"` // TCP, UDP or SCTP
-	Port     uint16   `json:"port"`
-	Allowed  bool     `json:"allowed"`
-}
-
-// Endpoint is one address of one pod.
-type Endpoint struct {
-	Namespace string     `json:"namespace"`
-	Pod       string     `json:"pod"`
-	UID       string     `json:"uid"`
-	IP        netip.Addr `json:"ip"`
 }

@@ -1,0 +1,230 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/klog/v2"
+
+	"github.com/netpol-latency/netpol-latency/lab/truth"
+)
+
+// engine carries events from the API to the kernel.
+type engine struct {
+	cfg      Config
+	queue    *queue
+	watchers []watcher
+	kernel   *kernel
+	log      func(truth.Record) error
+	requests chan settingsRequest
+	ready    atomic.Bool
+
+	// The rest belongs to the goroutine of enforce.
+	cluster  *cluster
+	settings Settings
+	seq      uint64
+}
+
+// settingsRequest asks the main loop for the settings, after a change of them.
+type settingsRequest struct {
+	change func(*Settings) error
+	reply  chan settingsReply
+}
+
+type settingsReply struct {
+	settings Settings
+	err      error
+}
+
+func newEngine(cfg Config, client kubernetes.Interface, k *kernel, log func(truth.Record) error) *engine {
+	q := newQueue(cfg.Settings)
+	return &engine{
+		cfg: cfg, queue: q, watchers: watchers(client, q), kernel: k, log: log,
+		requests: make(chan settingsRequest),
+		cluster:  newCluster(cfg.Node), settings: cfg.Settings,
+	}
+}
+
+// run watches and enforces until ctx ends.
+func (e *engine) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, w := range e.watchers {
+		group.Go(func() error { w.run(ctx); return nil })
+	}
+	group.Go(func() error {
+		err := e.enforce(ctx)
+		if errors.Is(err, context.Canceled) {
+			return nil
+		}
+		return err
+	})
+	return group.Wait()
+}
+
+// enforce is the engine's main loop.
+func (e *engine) enforce(ctx context.Context) error {
+	if err := e.start(ctx); err != nil {
+		return err
+	}
+	for {
+		events, next := e.queue.due(time.Now())
+		if len(events) > 0 {
+			if err := e.carryOut(ctx, events); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := e.wait(ctx, next, e.queue.wake); err != nil {
+			return err
+		}
+	}
+}
+
+// start takes over the namespace. Without a table from an earlier engine it blocks all pods at once, so
+// that none can use the time until the API has answered; with one, it leaves that in force until then,
+// and replaces it in one transaction where the socket's buffers allow.
+func (e *engine) start(ctx context.Context) error {
+	causes := []truth.Cause{{Kind: "Engine", Event: "started", Name: e.cfg.Node, Arrived: time.Now()}}
+	table := truth.Op{Kind: truth.KindTable, Table: &truth.Table{PodCIDRs: e.cfg.PodCIDRs, Refusal: e.settings.Reject}}
+	took, err := e.kernel.exists()
+	if err != nil {
+		return err
+	}
+	if !took {
+		if err := e.transact([]truth.Op{table}, causes); err != nil {
+			return err
+		}
+	}
+	for _, w := range e.watchers {
+		if err := e.wait(ctx, time.Time{}, w.synced); err != nil {
+			return err
+		}
+	}
+	events := e.queue.all()
+	for _, ev := range events {
+		ev.apply(e.cluster)
+	}
+	ops := e.cluster.plan()
+	if took {
+		table.Table = &truth.Table{PodCIDRs: e.cfg.PodCIDRs, Refusal: e.settings.Reject}
+		ops = append([]truth.Op{table}, ops...)
+	}
+	if err := e.transactAll(ops, causes); err != nil {
+		return err
+	}
+	e.ready.Store(true)
+	klog.InfoS("The engine enforces policy", "objects", len(events), "operations", len(ops), "tookOver", took)
+	return nil
+}
+
+// carryOut brings the kernel from before some events to after them.
+func (e *engine) carryOut(ctx context.Context, events []event) error {
+	causes := make([]truth.Cause, len(events))
+	for i, ev := range events {
+		causes[i] = ev.cause
+		ev.apply(e.cluster)
+	}
+	ops := e.cluster.plan()
+	if len(ops) == 0 {
+		now := time.Now()
+		return e.record(now, now, nil, causes)
+	}
+	for len(ops) > 0 {
+		n := e.kernel.fits(ops)
+		if e.settings.Batch > 0 {
+			n = min(n, e.settings.Batch)
+		}
+		if err := e.transact(ops[:n], causes); err != nil {
+			return err
+		}
+		if ops = ops[n:]; len(ops) == 0 {
+			return nil
+		}
+		if err := e.wait(ctx, time.Now().Add(e.settings.Gap), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// transactAll carries operations out as fast as it can.
+func (e *engine) transactAll(ops []truth.Op, causes []truth.Cause) error {
+	for len(ops) > 0 {
+		n := e.kernel.fits(ops)
+		if err := e.transact(ops[:n], causes); err != nil {
+			return err
+		}
+		ops = ops[n:]
+	}
+	return nil
+}
+
+// transact commits operations and writes the record.
+func (e *engine) transact(ops []truth.Op, causes []truth.Cause) error {
+	before, after, err := e.kernel.commit(ops)
+	if err != nil {
+		return err
+	}
+	return e.record(before, after, ops, causes)
+}
+
+func (e *engine) record(before, after time.Time, ops []truth.Op, causes []truth.Cause) error {
+	e.seq++
+	return e.log(truth.Record{Seq: e.seq, Node: e.cfg.Node, Before: before, After: after, Causes: causes, Ops: ops})
+}
+
+// wait returns when the time has come (zero: never) or wake fires. Settings may change meanwhile.
+func (e *engine) wait(ctx context.Context, until time.Time, wake <-chan struct{}) error {
+	var alarm <-chan time.Time
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
+		defer timer.Stop()
+		alarm = timer.C
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-alarm:
+			return nil
+		case <-wake:
+			return nil
+		case r := <-e.requests:
+			if err := e.change(r); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// change answers a request: how to refuse changes at once, the rest for events that arrive from now on.
+// The error is that of the kernel; one of the request goes to who made it.
+func (e *engine) change(r settingsRequest) error {
+	changed := e.settings
+	err := r.change(&changed)
+	if err == nil {
+		err = changed.Validate()
+	}
+	if err != nil {
+		r.reply <- settingsReply{err: err}
+		return nil
+	}
+	if inForce := e.kernel.state.Table; inForce != nil && inForce.Refusal != changed.Reject {
+		op := truth.Op{Kind: truth.KindRefusal, Refusal: &changed.Reject}
+		if err := e.transact([]truth.Op{op}, []truth.Cause{{Kind: "Settings", Event: "updated", Arrived: time.Now()}}); err != nil {
+			r.reply <- settingsReply{err: err}
+			return err
+		}
+	}
+	e.settings = changed
+	e.queue.set(changed)
+	r.reply <- settingsReply{settings: changed}
+	return nil
+}
