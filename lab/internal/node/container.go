@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -72,7 +73,7 @@ func restartDelay(n int) time.Duration {
 func (c *container) run(ctx lifetime) (succeeded bool) {
 	for n := 0; ; n++ {
 		end, ok := c.once(ctx)
-		if !ok || ctx.stopping() || !podutil.ContainerShouldRestart(*c.spec, c.pod.spec(), end.code) {
+		if !ok || ctx.stopping() || !c.restarts(end.code) {
 			return ok && end.code == 0
 		}
 		if end.finished.Sub(end.started) > 2*maxRestartDelay {
@@ -87,6 +88,16 @@ func (c *container) run(ctx lifetime) (succeeded bool) {
 		}
 		c.prepareRestart()
 	}
+}
+
+// restarts reports whether the container runs again after it ended with code. An init container that
+// is no sidecar has done its work when it succeeds, whatever the pod's policy.
+func (c *container) restarts(code int32) bool {
+	once := slices.Contains(c.pod.init, c) && !podutil.IsRestartableInitContainer(c.spec)
+	if once && code == 0 {
+		return false
+	}
+	return podutil.ContainerShouldRestart(*c.spec, c.pod.spec(), code)
 }
 
 // once starts the container and waits until it has ended. It reports false when the pod was stopped

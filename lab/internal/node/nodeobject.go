@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -19,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/component-base/version"
 	"k8s.io/klog/v2"
 )
 
@@ -133,7 +133,7 @@ func nodeInfo() v1.NodeSystemInfo {
 	info := v1.NodeSystemInfo{
 		OperatingSystem:         runtime.GOOS,
 		Architecture:            runtime.GOARCH,
-		KubeletVersion:          version.Get().GitVersion,
+		KubeletVersion:          kubernetesVersion(),
 		ContainerRuntimeVersion: "lab://1",
 		OSImage:                 "netpol-latency lab",
 	}
@@ -144,6 +144,18 @@ func nodeInfo() v1.NodeSystemInfo {
 	info.MachineID = firstLine("/etc/machine-id")
 	info.BootID = firstLine("/proc/sys/kernel/random/boot_id")
 	return info
+}
+
+// kubernetesVersion is the version of the Kubernetes code in this program.
+func kubernetesVersion() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, module := range info.Deps {
+			if module.Path == "k8s.io/kubernetes" {
+				return module.Version
+			}
+		}
+	}
+	return "v0.0.0"
 }
 
 func firstLine(path string) string {

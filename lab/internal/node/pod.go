@@ -337,7 +337,7 @@ func (p *pod) hostname() string {
 // has no service proxy.
 func (p *pod) baseEnvironment() []v1.EnvVar {
 	env := []v1.EnvVar{
-		{Name: "PATH", Value: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"},
+		{Name: "PATH", Value: strings.TrimPrefix(systemPath, "PATH=")},
 		{Name: "HOSTNAME", Value: p.hostname()},
 		{Name: "HOME", Value: "/"},
 	}

@@ -15,7 +15,11 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/klog/v2"
 )
+
+// systemPath is the PATH of containers that set none, and of the agent's own errands in them.
+const systemPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // processSpec is what a container's process starts from.
 type processSpec struct {
@@ -88,8 +92,7 @@ func (p *process) start() error {
 			return err
 		}
 	}
-	// From here on the thread's children, not the thread, are in a new process namespace; a /proc
-	// mounted now already shows that one.
+	// From here on the thread's children, not the thread, are in a new process namespace.
 	if err := unix.Unshare(unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC); err != nil {
 		return fmt.Errorf("create the container's namespaces: %w", err)
 	}
@@ -110,20 +113,76 @@ func (p *process) start() error {
 	cmd := &exec.Cmd{
 		Path: path, Args: spec.argv, Env: spec.env, Dir: spec.dir,
 		Stdout: spec.stdout, Stderr: spec.stderr,
-		SysProcAttr: &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGKILL, Setsid: true},
+		SysProcAttr: &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGKILL, Setsid: true, Ptrace: true},
 	}
 	p.started = time.Now()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", path, err)
 	}
 	p.cmd = cmd
+	if err := p.letGo(); err != nil {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		return err
+	}
 	return nil
 }
 
-// exec runs a command in the process's namespaces and waits for it.
-func (p *process) exec(ctx context.Context, argv []string) error {
+// letGo completes the container's file system and lets its process run. The process has executed
+// its program but stands before the first instruction, as traced processes do: this is the moment when
+// its process namespace exists and it has not looked at /proc.
+func (p *process) letGo() error {
+	pid := p.cmd.Process.Pid
+	var status unix.WaitStatus
+	for {
+		_, err := unix.Wait4(pid, &status, 0, nil)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("wait for the container's process: %w", err)
+		}
+	}
+	if !status.Stopped() {
+		return fmt.Errorf("the container's process ended before it ran (status %#x)", int(status))
+	}
+	if err := p.mountProc(); err != nil {
+		klog.ErrorS(err, "The container sees the lab's /proc", "hostname", p.spec.hostname)
+	}
+	if err := unix.PtraceDetach(pid); err != nil {
+		return fmt.Errorf("let the container's process run: %w", err)
+	}
+	return nil
+}
+
+// mountProc mounts the /proc of the container's process namespace. The kernel takes the namespace of
+// the process that mounts, not that of its future children, so a process must be started for it. What could
+// change the machine is read-only, since root in a container is root outside.
+func (p *process) mountProc() error {
+	return p.inside(func() error {
+		path, err := lookPath("mount", "/", []string{systemPath})
+		if err != nil {
+			return err
+		}
+		cmd := exec.Command(path, "-n", "-t", "proc", "-o", "nosuid,nodev,noexec", "proc", "/proc")
+		cmd.Env = []string{systemPath}
+		if output, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("mount /proc: %w: %s", err, output)
+		}
+		for _, name := range []string{"sys", "sysrq-trigger", "irq", "bus", "fs"} {
+			path := "/proc/" + name
+			if err := bindOver(path, path, true); err != nil && !errors.Is(err, unix.ENOENT) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// inside runs f on a thread that is in the process's namespaces, except for the process namespace,
+// where only the thread's children are.
+func (p *process) inside(f func() error) error {
 	return onThread(func() error {
-		credential := p.spec.security.credential()
 		pidfd, err := unix.PidfdOpen(p.cmd.Process.Pid, 0)
 		if err != nil {
 			return fmt.Errorf("find the container's process: %w", err)
@@ -136,6 +195,14 @@ func (p *process) exec(ctx context.Context, argv []string) error {
 		if err := unix.Setns(pidfd, namespaces); err != nil {
 			return fmt.Errorf("enter the container's namespaces: %w", err)
 		}
+		return f()
+	})
+}
+
+// exec runs a command in the process's namespaces and waits for it.
+func (p *process) exec(ctx context.Context, argv []string) error {
+	credential := p.spec.security.credential()
+	return p.inside(func() error {
 		if err := p.spec.security.restrictThread(); err != nil {
 			return err
 		}

@@ -125,7 +125,7 @@ func TestProcessSeesAContainer(t *testing.T) {
 		want   string
 	}{
 		{name: "it is PID 1", script: "echo $$", want: "1\n"},
-		{name: "/proc is of its own process namespace", script: "ls -l /proc/self; read pid rest < /proc/1/stat; cd /proc; echo $pid [0-9]*; cat /proc/*/cmdline", want: "1 1\n"},
+		{name: "/proc is of its own process namespace", script: "read pid rest < /proc/self/stat; cd /proc; echo $pid [0-9]*", want: "1 1\n"},
 		{name: "environment", script: "echo $GREETING", want: "hello\n"},
 		{name: "hostname", script: "cat /proc/sys/kernel/hostname", want: "web-0\n"},
 		{name: "working directory is the root", script: "pwd", want: "/\n"},

@@ -35,8 +35,8 @@ type mount struct {
 	readOnly bool
 }
 
-// enter builds the root and moves the calling thread into it. The thread must be disposable and have
-// process and network namespaces of the container already: /proc and /sys show those.
+// enter builds the root and moves the calling thread into it. The thread must be disposable and be in
+// the container's network namespace already, since that is the one that /sys shows.
 func (r rootFS) enter() error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("create a mount namespace: %w", err)
@@ -146,26 +146,15 @@ func (r rootFS) addDevices() error {
 	return r.mountNew("tmpfs", "dev/shm", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777")
 }
 
-// addKernelFiles mounts /proc of the container's process namespace and /sys of its network
-// namespace. What could change the machine is read-only, since root in a container is root outside.
-// A user namespace may be refused a fresh one; then /proc is the agent's, and /sys stays empty.
+// addKernelFiles mounts /sys of the container's network namespace and, for now, the agent's /proc: only
+// a process inside the container's process namespace can mount that one's (see mountProc). A user
+// namespace may be refused a /sys; then it stays empty.
 func (r rootFS) addKernelFiles() error {
-	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	if err := r.mountNew("proc", "proc", flags, ""); err != nil {
-		if err := r.bind("/proc", "/proc", false); err != nil {
-			return err
-		}
+	if err := r.bind("/proc", "/proc", false); err != nil {
+		return err
 	}
-	for _, name := range []string{"sys", "sysrq-trigger", "irq", "bus", "fs"} {
-		path := "/proc/" + name
-		if _, err := os.Stat(r.path(path)); err != nil {
-			continue
-		}
-		if err := bindOver(r.path(path), r.path(path), true); err != nil {
-			return err
-		}
-	}
-	if err := r.mountNew("sysfs", "sys", flags|unix.MS_RDONLY, ""); err != nil && !errors.Is(err, unix.EPERM) {
+	const flags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_RDONLY
+	if err := r.mountNew("sysfs", "sys", flags, ""); err != nil && !errors.Is(err, unix.EPERM) {
 		return err
 	}
 	return nil
