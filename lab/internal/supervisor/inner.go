@@ -79,9 +79,21 @@ func RunInner(file string) error {
 	err = l.run(ctx)
 	l.shutdown()
 	if options.Temporary {
-		err = errors.Join(err, os.RemoveAll(string(options.Dir)))
+		err = errors.Join(err, l.remove())
 	}
 	return err
+}
+
+// remove deletes a temporary state directory, after what is mounted in it.
+func (l *inner) remove() error {
+	err := unix.Unmount(l.options.Dir.Volatile(), unix.MNT_DETACH)
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return fmt.Errorf("unmount volatile files: %w", err)
+	}
+	if err := os.RemoveAll(string(l.options.Dir)); err != nil {
+		return fmt.Errorf("remove the state directory: %w", err)
+	}
+	return nil
 }
 
 // run brings the lab up, says so, and waits for its end.
@@ -252,7 +264,7 @@ func (l *inner) startNode(n topology.Node) error {
 
 func (l *inner) writeEngineConfig(n topology.Node, settings engine.Settings) error {
 	return writeJSON(l.options.Dir.Config(n.Engine()), engine.Config{
-		Node: n.Name, Kubeconfig: l.options.Dir.Config("engine.kubeconfig"), PodCIDRs: n.PodCIDRs,
+		Node: n.Name, Kubeconfig: l.options.Dir.Config("engine.kubeconfig"), PodCIDRs: topology.Pods(),
 		TruthPath:     l.options.Dir.Truth(),
 		ControlSocket: l.options.Dir.EngineControl(n.Engine()),
 		Settings:      settings,

@@ -29,7 +29,9 @@ func Services() string { return "10.96.0.0/16,fd00:10:96::/112" }
 func KubernetesService() []netip.Addr { return []netip.Addr{netip.MustParseAddr("10.96.0.1")} }
 
 // Pods are the ranges of all pod addresses.
-func Pods() string { return "10.244.0.0/16,fd00:10:244::/56" }
+func Pods() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:10:244::/56")}
+}
 
 // MaxNodes is how many nodes have room in the pods' ranges.
 const MaxNodes = 16

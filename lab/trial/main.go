@@ -1,0 +1,146 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package trial
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/report"
+	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
+)
+
+// options are the flags of the command.
+type options struct {
+	scenarios []string
+	delays    []time.Duration
+	targets   int
+	runs      int
+	lab       string
+	limit     time.Duration
+}
+
+// Main is the whole program: it returns the exit code.
+func Main(args []string, stdout, stderr io.Writer) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	defer stop()
+	var o options
+	cmd := &cobra.Command{
+		Use:   "netpol-latency-trial",
+		Short: "Judge the test clients by the lab's truth log",
+		Long: "Run the test clients in the lab of $NETPOL_LATENCY_LAB_DIR and print what they report beside\n" +
+			"what the policy engine did. Exits with 1 if a target is not measured, if a bracket misses its\n" +
+			"commit, or if the 99th percentile of the error exceeds the limit.",
+		Example: "  netpol-latency-lab run -- netpol-latency-trial --runs 10 --delay 0s,300ms",
+		Args:    cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&o.scenarios, "scenario", []string{"policy-creation", "pod-creation"}, "what to measure")
+	f.DurationSliceVar(&o.delays, "delay", []time.Duration{300 * time.Millisecond}, "delays of the engine")
+	f.IntVar(&o.targets, "targets", 20, "number of targets")
+	f.IntVar(&o.runs, "runs", 1, "runs of every scenario with every delay")
+	f.StringVar(&o.lab, "lab", os.Getenv("NETPOL_LATENCY_LAB_DIR"), "state directory of the lab")
+	f.DurationVar(&o.limit, "limit", 0, "highest 99th percentile of the error (0: none)")
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	if err := cmd.ExecuteContext(ctx); err != nil {
+		fmt.Fprintf(stderr, "netpol-latency-trial: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+func (o options) run(ctx context.Context, out io.Writer) error {
+	if o.lab == "" {
+		return errors.New("--lab is missing: expected the state directory of a running lab; " +
+			"\"netpol-latency-lab run -- netpol-latency-trial\" provides it")
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	dir := layout.Dir(o.lab)
+	client, err := kube.ConnectUser(dir.Kubeconfig(), "netpol-latency-trial")
+	if err != nil {
+		return err
+	}
+	var mistakes []error
+	for i, delay := range o.delays {
+		if err := setDelay(ctx, filepath.Dir(self), o.lab, delay); err != nil {
+			return err
+		}
+		for _, scenario := range o.scenarios {
+			fmt.Fprintf(out, "\n%s, %d targets, enforcer delay %s\n", scenario, o.targets, delay)
+			t := Trial{
+				Scenario: scenario, Targets: o.targets, Name: fmt.Sprintf("%s-%d", scenario, i),
+				Programs: filepath.Dir(self), Truth: dir.Truth(), Client: client, Commands: out,
+			}
+			mistakes = append(mistakes, o.series(ctx, out, t))
+		}
+	}
+	return errors.Join(mistakes...)
+}
+
+// series runs a trial as often as was asked for and reports on all runs together.
+func (o options) series(ctx context.Context, out io.Writer, t Trial) error {
+	var all Result
+	name := t.Name
+	for run := range o.runs {
+		t.Name = fmt.Sprintf("%s-%d", name, run)
+		result, err := t.Run(ctx)
+		if err != nil {
+			return fmt.Errorf("run %d of %s: %w", run+1, t.Scenario, err)
+		}
+		t.Commands = nil // once is enough
+		all.Samples = append(all.Samples, result.Samples...)
+		all.Judged = append(all.Judged, result.Judged...)
+		if o.runs > 1 {
+			fmt.Fprintf(out, "  run %2d: %d/%d measured, error p50 %s, max %s\n", run+1, len(result.Judged), o.targets,
+				report.Duration(Errors(result.Judged).Quantile(.5)), report.Duration(Errors(result.Judged).Quantile(1)))
+		}
+	}
+	if err := Report(out, t.Scenario, all); err != nil {
+		return err
+	}
+	return o.verdict(t.Scenario, all)
+}
+
+// verdict says what does not hold.
+func (o options) verdict(scenario string, all Result) error {
+	var mistakes []error
+	if expected := o.runs * o.targets; len(all.Judged) != expected {
+		mistakes = append(mistakes, fmt.Errorf("%s: %d of %d targets were measured", scenario, len(all.Judged), expected))
+	}
+	if misses := len(all.Judged) - Holding(all.Judged); misses > 0 {
+		mistakes = append(mistakes, fmt.Errorf("%s: %d brackets miss their commit", scenario, misses))
+	}
+	if p99 := Errors(all.Judged).Quantile(.99); o.limit > 0 && p99 > o.limit {
+		mistakes = append(mistakes, fmt.Errorf("%s: the 99th percentile of the error is %s; the limit is %s",
+			scenario, p99, o.limit))
+	}
+	return errors.Join(mistakes...)
+}
+
+func setDelay(ctx context.Context, programs, lab string, delay time.Duration) error {
+	output, err := exec.CommandContext(ctx, filepath.Join(programs, "netpol-latency-lab"),
+		"set", "--dir", lab, "--delay", delay.String()).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("set the engine's delay: %w: %s", err, output)
+	}
+	return nil
+}

@@ -1,0 +1,27 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package trial
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/report"
+)
+
+// Report writes what the client says beside what the engine did.
+func Report(w io.Writer, scenario string, result Result) error {
+	summary := measure.Summarize(scenario, result.Samples)
+	rows := append(report.Rows(summary),
+		report.Row{Label: "  truth: notified to committed", Durations: Enforcements(result.Judged)},
+		report.Row{Label: "  error of the reported instant", Durations: Errors(result.Judged)},
+	)
+	if err := report.Table(w, rows, summary.Warnings); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "%d of %d brackets contain the commit. %s.\n",
+		Holding(result.Judged), len(result.Judged), summary.Account)
+	return err
+}
