@@ -25,7 +25,7 @@ type Record struct {
 	// Causes are the API events that the transaction carries out, alone or with its neighbours.
 	Causes []Cause `json:"causes,omitempty"`
 	// Ops are what the transaction changed, all at the same instant. A record without any says that
-	// the causes needed no change; its Before and After are the same.
+	// the causes needed no change.
 	Ops []Op `json:"ops,omitempty"`
 }
 
@@ -33,7 +33,7 @@ type Record struct {
 // the engine itself.
 type Cause struct {
 	Kind      string    `json:"kind"`  // NetworkPolicy, Pod or Namespace; Engine or Settings
-	Event     string    `json:"event"` // added, updated or deleted; Engine: started
+	Event     string    `json:"event"` // added, updated or deleted; Engine: started or synced
 	Namespace string    `json:"namespace,omitempty"`
 	Name      string    `json:"name,omitempty"`
 	UID       string    `json:"uid,omitempty"`

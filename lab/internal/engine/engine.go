@@ -91,14 +91,12 @@ func (e *engine) enforce(ctx context.Context) error {
 // that none can use the time until the API has answered; with one, it leaves that in force until then,
 // and replaces it in one transaction where the socket's buffers allow.
 func (e *engine) start(ctx context.Context) error {
-	causes := []truth.Cause{{Kind: "Engine", Event: "started", Name: e.cfg.Node, Arrived: time.Now()}}
-	table := truth.Op{Kind: truth.KindTable, Table: &truth.Table{PodCIDRs: e.cfg.PodCIDRs, Refusal: e.settings.Reject}}
-	took, err := e.kernel.exists()
+	tookOver, err := e.kernel.exists()
 	if err != nil {
 		return err
 	}
-	if !took {
-		if err := e.transact([]truth.Op{table}, causes); err != nil {
+	if !tookOver {
+		if err := e.transactAll([]truth.Op{e.table()}, e.cause("started")); err != nil {
 			return err
 		}
 	}
@@ -112,16 +110,25 @@ func (e *engine) start(ctx context.Context) error {
 		ev.apply(e.cluster)
 	}
 	ops := e.cluster.plan()
-	if took {
-		table.Table = &truth.Table{PodCIDRs: e.cfg.PodCIDRs, Refusal: e.settings.Reject}
-		ops = append([]truth.Op{table}, ops...)
+	if tookOver {
+		ops = append([]truth.Op{e.table()}, ops...)
 	}
-	if err := e.transactAll(ops, causes); err != nil {
+	if err := e.transactAll(ops, e.cause("synced")); err != nil {
 		return err
 	}
 	e.ready.Store(true)
-	klog.InfoS("The engine enforces policy", "objects", len(events), "operations", len(ops), "tookOver", took)
+	klog.InfoS("The engine enforces policy", "objects", len(events), "operations", len(ops), "tookOver", tookOver)
 	return nil
+}
+
+// table is the operation that begins with an empty table.
+func (e *engine) table() truth.Op {
+	return truth.Op{Kind: truth.KindTable, Table: &truth.Table{PodCIDRs: e.cfg.PodCIDRs, Refusal: e.settings.Reject}}
+}
+
+// cause is something that happened to the engine itself.
+func (e *engine) cause(event string) []truth.Cause {
+	return []truth.Cause{{Kind: "Engine", Event: event, Name: e.cfg.Node, Arrived: time.Now()}}
 }
 
 // carryOut brings the kernel from before some events to after them.
@@ -132,11 +139,7 @@ func (e *engine) carryOut(ctx context.Context, events []event) error {
 		ev.apply(e.cluster)
 	}
 	ops := e.cluster.plan()
-	if len(ops) == 0 {
-		now := time.Now()
-		return e.record(now, now, nil, causes)
-	}
-	for len(ops) > 0 {
+	for {
 		n := e.kernel.fits(ops)
 		if e.settings.Batch > 0 {
 			n = min(n, e.settings.Batch)
@@ -151,22 +154,22 @@ func (e *engine) carryOut(ctx context.Context, events []event) error {
 			return err
 		}
 	}
-	return nil
 }
 
 // transactAll carries operations out as fast as it can.
 func (e *engine) transactAll(ops []truth.Op, causes []truth.Cause) error {
-	for len(ops) > 0 {
+	for {
 		n := e.kernel.fits(ops)
 		if err := e.transact(ops[:n], causes); err != nil {
 			return err
 		}
-		ops = ops[n:]
+		if ops = ops[n:]; len(ops) == 0 {
+			return nil
+		}
 	}
-	return nil
 }
 
-// transact commits operations and writes the record.
+// transact commits operations, if there are any, and writes the record.
 func (e *engine) transact(ops []truth.Op, causes []truth.Cause) error {
 	before, after, err := e.kernel.commit(ops)
 	if err != nil {

@@ -205,44 +205,32 @@ func noteFirst[V any](in map[string]*V, id string, before *V) {
 	}
 }
 
-// changeElements brings the dispatch maps and the sets to what the addresses' rows say.
+// changeElements brings the dispatch maps and the sets to what the addresses' rows say. Elements of a
+// set that comes or goes with the transaction come and go with it.
 func (k *kernel) changeElements(d *difference) {
-	var gone, come elements
+	gone, come := newElements(), newElements()
 	for id, before := range d.addresses {
 		address := netip.MustParseAddr(id)
-		after, is := k.state.Addresses[address]
-		old, new := map[element]string{}, map[element]string{}
+		var old, new []element
 		if before != nil {
-			describe(old, address, *before)
+			old = describe(address, *before)
 		}
-		if is {
-			describe(new, address, after)
+		if after, is := k.state.Addresses[address]; is {
+			new = describe(address, after)
 		}
-		for e, verdict := range old {
-			if now, stays := new[e]; (!stays || now != verdict) && !k.goesWithItsSet(d, e) {
-				gone.add(e, "")
+		for _, e := range old {
+			if _, setChanges := d.sets[e.id]; !setChanges && !slices.Contains(new, e) {
+				gone.remove(e)
 			}
 		}
-		for e, verdict := range new {
-			if was, had := old[e]; (!had || was != verdict) && !comesWithItsSet(d, e) {
-				come.add(e, verdict)
+		for _, e := range new {
+			if _, setChanges := d.sets[e.id]; !setChanges && !slices.Contains(old, e) {
+				come.add(e)
 			}
 		}
 	}
-	k.deleteElements(gone)
-	k.addElements(come)
-}
-
-// comesWithItsSet says whether an element is among those that its new set is made with.
-func comesWithItsSet(d *difference, e element) bool {
-	before, changed := d.sets[e.id]
-	return changed && before == nil
-}
-
-// goesWithItsSet says whether an element's set is one that the kernel will not have, or did not have.
-func (k *kernel) goesWithItsSet(d *difference, e element) bool {
-	_, changed := d.sets[e.id]
-	return changed
+	k.hand(gone, k.conn.SetDeleteElements)
+	k.hand(come, k.conn.SetAddElements)
 }
 
 // removeLeftovers removes what nothing refers to any more, users before what they use.

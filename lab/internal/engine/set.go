@@ -38,9 +38,9 @@ func (k *kernel) addSet(id string, s truth.Set) {
 		k.inPortions(set, blockElements(*s.Block), k.conn.SetAddElements)
 		return
 	}
-	var members elements
+	members := newElements()
 	for _, m := range k.state.Members(id) {
-		members.add(element{id, m}, "")
+		members.add(element{id: id, Member: m})
 	}
 	for _, f := range families {
 		set := &nftables.Set{Name: setName(id, f), KeyType: addressType(f), Comment: shorten(id)}
@@ -50,7 +50,7 @@ func (k *kernel) addSet(id string, s truth.Set) {
 		}
 		k.add(set)
 	}
-	k.addElements(members)
+	k.hand(members, k.conn.SetAddElements)
 }
 
 // add hands a set to the connection with an ID of our own: that of the library is shared by all
@@ -77,59 +77,73 @@ func addressType(f family) nftables.SetDatatype {
 	return nftables.TypeIP6Addr
 }
 
-// element is a member of a set, or of the dispatch map of a direction, which has the direction's name.
+// element is a member of a set, or of the dispatch map of a direction, whose id is the direction's name.
+// Elements of a dispatch map say which guard to go to, or none for accept.
 type element struct {
 	id string
 	truth.Member
+	guard string
 }
 
-// describe collects the elements that the row of an address stands for. Those of the dispatch maps have
-// a verdict: the chain to go to, or nothing for accept.
-func describe(into map[element]string, address netip.Addr, row truth.Address) {
+// describe collects the elements that the row of an address stands for.
+func describe(address netip.Addr, row truth.Address) []element {
 	member := truth.Member{Address: address}
-	for d, guard := range map[direction]string{ingress: row.Ingress, egress: row.Egress} {
-		into[element{d.String(), member}] = guard
-	}
+	all := make([]element, 0, 2+len(row.Sets))
+	all = append(all, element{ingress.String(), member, row.Ingress}, element{egress.String(), member, row.Egress})
 	for _, in := range row.Sets {
-		into[element{in.Set, truth.Member{Address: address, Port: in.Port}}] = ""
+		all = append(all, element{in.Set, truth.Member{Address: address, Port: in.Port}, ""})
 	}
+	return all
 }
 
-// elements are the elements to add to or to delete from each of the kernel's sets, by its name.
-type elements map[string][]nftables.SetElement
+// elements are what to add to or to delete from each of the kernel's sets.
+type elements struct {
+	lists    map[part][]nftables.SetElement
+	verdicts map[string]*expr.Verdict // by guard
+}
 
-func (e *elements) add(at element, guard string) {
-	if *e == nil {
-		*e = elements{}
-	}
-	f := familyOf(at.Address)
-	name := setName(at.id, f)
-	new := nftables.SetElement{Key: elementKey(at.Member)}
+// part is one family of a set.
+type part struct {
+	id string
+	family
+}
+
+func newElements() elements {
+	return elements{map[part][]nftables.SetElement{}, map[string]*expr.Verdict{"": {Kind: expr.VerdictAccept}}}
+}
+
+// name is the kernel's name of the set.
+func (p part) name() string {
 	for _, d := range [...]direction{ingress, egress} {
-		if at.id != d.String() {
-			continue
-		}
-		name = dispatchMap(d, f)
-		new.VerdictData = &expr.Verdict{Kind: expr.VerdictAccept}
-		if guard != "" {
-			new.VerdictData = &expr.Verdict{Kind: expr.VerdictGoto, Chain: guardChain(guard)}
+		if p.id == d.String() {
+			return dispatchMap(d, p.family)
 		}
 	}
-	(*e)[name] = append((*e)[name], new)
+	return setName(p.id, p.family)
 }
 
-func (k *kernel) addElements(e elements) {
-	for name, list := range e {
-		k.inPortions(&nftables.Set{Table: k.table, Name: name}, list, k.conn.SetAddElements)
-	}
-}
-
-func (k *kernel) deleteElements(e elements) {
-	for name, list := range e {
-		for i := range list {
-			list[i].VerdictData = nil // the key is enough
+func (e elements) add(at element) {
+	to := part{at.id, familyOf(at.Address)}
+	added := nftables.SetElement{Key: elementKey(at.Member)}
+	if at.id == ingress.String() || at.id == egress.String() {
+		if e.verdicts[at.guard] == nil {
+			e.verdicts[at.guard] = &expr.Verdict{Kind: expr.VerdictGoto, Chain: guardChain(at.guard)}
 		}
-		k.inPortions(&nftables.Set{Table: k.table, Name: name}, list, k.conn.SetDeleteElements)
+		added.VerdictData = e.verdicts[at.guard]
+	}
+	e.lists[to] = append(e.lists[to], added)
+}
+
+// remove needs no verdict: the key is enough.
+func (e elements) remove(at element) {
+	from := part{at.id, familyOf(at.Address)}
+	e.lists[from] = append(e.lists[from], nftables.SetElement{Key: elementKey(at.Member)})
+}
+
+// hand gives all elements to a function of the connection.
+func (k *kernel) hand(e elements, to func(*nftables.Set, []nftables.SetElement) error) {
+	for part, list := range e.lists {
+		k.inPortions(&nftables.Set{Table: k.table, Name: part.name()}, list, to)
 	}
 }
 
