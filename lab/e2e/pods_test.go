@@ -1,0 +1,265 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	v1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
+)
+
+// TestPodThroughput prints how fast pods with the built-in server come up, and what that costs:
+//
+//	go test ./e2e -run TestPodThroughput -v
+//
+// It fails when the lab does not keep up with 100 pods a second.
+func TestPodThroughput(t *testing.T) {
+	lab := labtest.Start(t, "--engine", "none")
+	t.Run("100 a second for 10 s", func(t *testing.T) {
+		r := measurePods(t, lab, "steady", 1000, 100)
+		t.Log(r)
+		if behind := r.lastReady - 10*time.Second; behind > 2*time.Second {
+			t.Errorf("the last pod was ready %v after the last creation was due; the lab does not sustain 100 pods a second", behind)
+		}
+	})
+	t.Run("1000 at once", func(t *testing.T) {
+		r := measurePods(t, lab, "burst", 1000, 0)
+		t.Log(r)
+		if r.lastReady > time.Minute {
+			t.Errorf("1,000 pods took %v", r.lastReady)
+		}
+	})
+}
+
+// throughput is what came of a number of pods.
+type throughput struct {
+	pods               int
+	created, lastReady time.Duration // since the first creation
+	p50, p99, max      time.Duration // from a pod's creation call to its readiness, as a watch sees it
+	deleted            time.Duration // from the call to the last pod's end
+	cpu                map[string]time.Duration
+	cpuDuringDeletion  map[string]time.Duration
+}
+
+func (r throughput) String() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d pods created in %v, all ready after %v (%.0f pods/s); ready after creation: p50 %v, p99 %v, max %v; all deleted in %v\n",
+		r.pods, round(r.created), round(r.lastReady), float64(r.pods)/r.lastReady.Seconds(), round(r.p50), round(r.p99), round(r.max), round(r.deleted))
+	for _, name := range components() {
+		fmt.Fprintf(&text, "  %-24s CPU %6.2f s creating (%.2f ms a pod), %6.2f s deleting\n", name, r.cpu[name].Seconds(),
+			float64(r.cpu[name].Milliseconds())/float64(r.pods), r.cpuDuringDeletion[name].Seconds())
+	}
+	return text.String()
+}
+
+func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
+
+// components are the processes whose CPU time is shown.
+func components() []string {
+	return []string{"node-0", "kube-apiserver", "etcd", "kube-scheduler", "kube-controller-manager"}
+}
+
+// measurePods creates pods at a rate (0: as fast as possible), waits until all are ready, and deletes
+// them.
+func measurePods(t *testing.T, lab *labtest.Lab, namespace string, count int, perSecond float64) throughput {
+	lab.Namespace(namespace)
+	ready := watchReady(t, lab.Client, namespace)
+	before := cpuTimes(t, lab.Dir)
+	start := time.Now()
+	created := createPods(t, lab.Client, namespace, count, perSecond)
+	r := throughput{pods: count, created: time.Since(start)}
+	readyAt := ready.wait(t, count, 2*time.Minute)
+	r.cpu = difference(cpuTimes(t, lab.Dir), before)
+	var latencies []time.Duration
+	for name, at := range readyAt {
+		latencies = append(latencies, at.Sub(created[name]))
+		r.lastReady = max(r.lastReady, at.Sub(start))
+	}
+	slices.Sort(latencies)
+	r.p50, r.p99, r.max = latencies[len(latencies)/2], latencies[len(latencies)*99/100], latencies[len(latencies)-1]
+	before, start = cpuTimes(t, lab.Dir), time.Now()
+	if err := lab.Client.CoreV1().Pods(namespace).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+		t.Fatalf("delete the pods: %v", err)
+	}
+	ready.waitGone(t, count, 2*time.Minute)
+	r.deleted = time.Since(start)
+	r.cpuDuringDeletion = difference(cpuTimes(t, lab.Dir), before)
+	return r
+}
+
+// createPods returns when each creation call was made.
+func createPods(t *testing.T, client kubernetes.Interface, namespace string, count int, perSecond float64) map[string]time.Time {
+	t.Helper()
+	var mu sync.Mutex
+	created := map[string]time.Time{}
+	start := time.Now()
+	var group errgroup.Group
+	group.SetLimit(20)
+	for i := range count {
+		if perSecond > 0 {
+			<-time.After(time.Until(start.Add(time.Duration(float64(i) / perSecond * float64(time.Second)))))
+		}
+		group.Go(func() error {
+			pod := targetPod(fmt.Sprintf("target-%04d", i))
+			mu.Lock()
+			created[pod.Name] = time.Now()
+			mu.Unlock()
+			_, err := client.CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{})
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		t.Fatalf("create the pods: %v", err)
+	}
+	return created
+}
+
+func targetPod(name string) *v1.Pod {
+	return &v1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: map[string]string{"app": "target"}},
+		Spec: v1.PodSpec{Containers: []v1.Container{{
+			Name: "server", Image: "nginx", Ports: []v1.ContainerPort{{ContainerPort: 80}},
+		}}},
+	}
+}
+
+// readiness collects when a watch first saw each pod ready, and how many it saw deleted.
+type readiness struct {
+	mu     sync.Mutex
+	at     map[string]time.Time
+	gone   int
+	change chan struct{} // has one token after each change
+}
+
+// watchReady follows the namespace with an informer: in a burst, the API server cuts watches that
+// cannot take the events fast enough, and the informer carries on where it was cut.
+func watchReady(t *testing.T, client kubernetes.Interface, namespace string) *readiness {
+	t.Helper()
+	r := &readiness{at: map[string]time.Time{}, change: make(chan struct{}, 1)}
+	_, controller := cache.NewInformerWithOptions(cache.InformerOptions{
+		ListerWatcher: cache.NewListWatchFromClient(client.CoreV1().RESTClient(), "pods", namespace, fields.Everything()),
+		ObjectType:    &v1.Pod{},
+		Handler: cache.ResourceEventHandlerFuncs{
+			AddFunc:    func(object any) { r.observe(object.(*v1.Pod)) },
+			UpdateFunc: func(_, object any) { r.observe(object.(*v1.Pod)) },
+			DeleteFunc: func(any) { r.observeGone() },
+		},
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var watcher sync.WaitGroup
+	watcher.Go(func() { controller.RunWithContext(ctx) })
+	t.Cleanup(func() {
+		cancel()
+		watcher.Wait()
+	})
+	if !cache.WaitForCacheSync(ctx.Done(), controller.HasSynced) {
+		t.Fatal("the watch of the pods did not start")
+	}
+	return r
+}
+
+func (r *readiness) observe(pod *v1.Pod) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, seen := r.at[pod.Name]; !seen && labtest.IsReady(pod) {
+		r.at[pod.Name] = time.Now()
+		r.changed()
+	}
+}
+
+func (r *readiness) observeGone() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gone++
+	r.changed()
+}
+
+func (r *readiness) changed() {
+	select {
+	case r.change <- struct{}{}:
+	default:
+	}
+}
+
+func (r *readiness) wait(t *testing.T, count int, within time.Duration) map[string]time.Time {
+	t.Helper()
+	r.until(t, within, func() (int, int) { return len(r.at), count })
+	return r.at
+}
+
+func (r *readiness) waitGone(t *testing.T, count int, within time.Duration) {
+	t.Helper()
+	r.until(t, within, func() (int, int) { return r.gone, count })
+}
+
+func (r *readiness) until(t *testing.T, within time.Duration, progress func() (have, want int)) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	for {
+		r.mu.Lock()
+		have, want := progress()
+		r.mu.Unlock()
+		if have >= want {
+			return
+		}
+		select {
+		case <-r.change:
+		case <-ctx.Done():
+			t.Fatalf("%d of %d pods after %v", have, want, within)
+		}
+	}
+}
+
+// cpuTimes is the CPU time so far of the lab's components, which are found by their command lines.
+func cpuTimes(t *testing.T, dir string) map[string]time.Duration {
+	t.Helper()
+	const ticksPerSecond = 100 // of /proc/PID/stat, on every Linux
+	times := map[string]time.Duration{}
+	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range commands {
+		content, err := os.ReadFile(path)
+		name, rest, _ := strings.Cut(string(content), "\x00")
+		if err != nil || !slices.Contains(components(), name) || !strings.Contains(rest, dir) {
+			continue
+		}
+		stat, err := os.ReadFile(filepath.Join(filepath.Dir(path), "stat"))
+		if err != nil {
+			continue
+		}
+		_, after, _ := strings.Cut(string(stat), ") ")
+		fields := strings.Fields(after)
+		user, _ := strconv.Atoi(fields[11])
+		system, _ := strconv.Atoi(fields[12])
+		times[name] = time.Duration(user+system) * time.Second / ticksPerSecond
+	}
+	return times
+}
+
+func difference(after, before map[string]time.Duration) map[string]time.Duration {
+	d := map[string]time.Duration{}
+	for name := range after {
+		d[name] = after[name] - before[name]
+	}
+	return d
+}

@@ -1,0 +1,259 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package labtest gives a test a lab of its own: a real control plane with real pod networks, gone
+// when the test ends.
+//
+//	lab := labtest.Start(t, "--delay", "300ms")
+//	pods, err := lab.Client.CoreV1().Pods("default").List(t.Context(), metav1.ListOptions{})
+package labtest
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	v1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
+)
+
+const (
+	// startTimeout is generous: a machine that is busy with other tests may take long.
+	startTimeout = 2 * time.Minute
+	// stopTimeout is how long a lab may take to end before it is killed.
+	stopTimeout = 30 * time.Second
+	// pollInterval is how often Await looks where the API offers no event.
+	pollInterval = 20 * time.Millisecond
+	// logTail is how much of each component's log a failed test shows, in bytes.
+	logTail = 8 << 10
+)
+
+// Lab is a running lab.
+type Lab struct {
+	// Dir is the state directory.
+	Dir string
+	// Kubeconfig is the path of the administrator's kubeconfig, which works from the host.
+	Kubeconfig string
+	// Config and Client are the same for programs; they have no rate limit.
+	Config *rest.Config
+	Client kubernetes.Interface
+	// Truth is the path of the reference engine's log.
+	Truth string
+
+	t      testing.TB
+	binary string
+}
+
+// Start runs `netpol-latency-lab up` with the flags and returns when the lab is ready. The lab ends
+// with the test; when the test has failed, the ends of the components' logs are logged.
+func Start(t testing.TB, flags ...string) *Lab {
+	t.Helper()
+	// Not t.TempDir: the directory holds sockets, whose paths must be short.
+	dir, err := os.MkdirTemp("", "lab-")
+	if err != nil {
+		t.Fatalf("make a state directory: %v", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	lab := &Lab{Dir: dir, Kubeconfig: layout.Dir(dir).Kubeconfig(), Truth: layout.Dir(dir).Truth(), t: t, binary: Binary(t)}
+	lab.run(flags)
+	lab.Config, err = clientcmd.BuildConfigFromFlags("", lab.Kubeconfig)
+	if err != nil {
+		t.Fatalf("read the lab's kubeconfig: %v", err)
+	}
+	lab.Config.QPS = -1
+	lab.Client, err = kubernetes.NewForConfig(lab.Config)
+	if err != nil {
+		t.Fatalf("make a client: %v", err)
+	}
+	return lab
+}
+
+// run starts the lab's process and waits until it says that it is ready.
+func (l *Lab) run(flags []string) {
+	l.t.Helper()
+	cmd := exec.Command(l.binary, append([]string{"up", "--dir", l.Dir}, flags...)...)
+	var said strings.Builder
+	cmd.Stderr = &said
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		l.t.Fatalf("make a pipe: %v", err)
+	}
+	// A test that is killed takes its lab along.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	started, exited := make(chan error, 1), make(chan struct{})
+	ready := make(chan bool, 1)
+	go func() {
+		// The death signal comes when the thread that started the process ends.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(exited)
+		err := cmd.Start()
+		started <- err
+		if err != nil {
+			return
+		}
+		lines := bufio.NewScanner(stdout)
+		ready <- lines.Scan()
+		for lines.Scan() {
+		}
+		_ = cmd.Wait()
+	}()
+	if err := <-started; err != nil {
+		l.t.Fatalf("start the lab: %v", err)
+	}
+	l.t.Cleanup(func() { l.stop(cmd.Process, exited) })
+	select {
+	case ok := <-ready:
+		if !ok {
+			<-exited
+			l.t.Fatalf("the lab did not start:\n%s", said.String())
+		}
+	case <-time.After(startTimeout):
+		l.t.Fatalf("the lab was not ready after %v", startTimeout)
+	}
+}
+
+func (l *Lab) stop(process *os.Process, exited <-chan struct{}) {
+	if l.t.Failed() {
+		l.logComponents()
+	}
+	_ = process.Signal(syscall.SIGTERM)
+	select {
+	case <-exited:
+	case <-time.After(stopTimeout):
+		l.t.Errorf("the lab did not stop within %v", stopTimeout)
+		_ = process.Kill()
+		<-exited
+	}
+}
+
+func (l *Lab) logComponents() {
+	logs, err := filepath.Glob(layout.Dir(l.Dir).Log("*"))
+	if err != nil {
+		l.t.Logf("find the lab's logs: %v", err)
+	}
+	for _, path := range logs {
+		content, err := os.ReadFile(path)
+		if err != nil {
+			l.t.Logf("read a log of the lab: %v", err)
+			continue
+		}
+		l.t.Logf("=== the end of %s:\n%s", filepath.Base(path), content[max(0, len(content)-logTail):])
+	}
+}
+
+// Command runs a command of the lab's program on this lab and returns what it printed.
+func (l *Lab) Command(ctx context.Context, name string, arguments ...string) (string, error) {
+	cmd := exec.CommandContext(ctx, l.binary, append([]string{name, "--dir", l.Dir}, arguments...)...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	output, err := cmd.Output()
+	if err != nil {
+		return string(output), fmt.Errorf("%s %s: %w: %s", name, strings.Join(arguments, " "), err, strings.TrimSpace(stderr.String()))
+	}
+	return string(output), nil
+}
+
+// Set changes settings of the reference engine, for example Set("--delay", "1s").
+func (l *Lab) Set(flags ...string) {
+	l.t.Helper()
+	if _, err := l.Command(l.t.Context(), "set", flags...); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// Component starts, stops, restarts or kills a component: Component("kill", "kube-apiserver").
+func (l *Lab) Component(action, name string) {
+	l.t.Helper()
+	if _, err := l.Command(l.t.Context(), "component", action, name); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// Kubectl runs kubectl against the lab and returns what it printed.
+func (l *Lab) Kubectl(arguments ...string) string {
+	l.t.Helper()
+	cmd := exec.CommandContext(l.t.Context(), l.binary, append([]string{"kubectl", "--kubeconfig", l.Kubeconfig}, arguments...)...)
+	output, err := cmd.CombinedOutput()
+	if err != nil {
+		l.t.Fatalf("kubectl %s: %v: %s", strings.Join(arguments, " "), err, output)
+	}
+	return string(output)
+}
+
+// Namespace creates a namespace in which pods can be created at once.
+func (l *Lab) Namespace(name string) string {
+	l.t.Helper()
+	object := &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	if _, err := l.Client.CoreV1().Namespaces().Create(l.t.Context(), object, metav1.CreateOptions{}); err != nil {
+		l.t.Fatalf("create namespace %s: %v", name, err)
+	}
+	l.Await("the default service account of "+name, time.Minute, func(ctx context.Context) (bool, error) {
+		_, err := l.Client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return err == nil, err
+	})
+	return name
+}
+
+// Await looks until check is satisfied, and fails the test with its last error when that takes too
+// long. It is for what the API offers no event for; prefer a watch.
+func (l *Lab) Await(what string, within time.Duration, check func(context.Context) (bool, error)) {
+	l.t.Helper()
+	ctx, cancel := context.WithTimeout(l.t.Context(), within)
+	defer cancel()
+	var last error
+	for {
+		ok, err := check(ctx)
+		if ok {
+			return
+		}
+		if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+			last = err
+		}
+		select {
+		case <-time.After(pollInterval):
+		case <-ctx.Done():
+			l.t.Fatalf("waited %v for %s in vain (last error: %v)", within, what, last)
+		}
+	}
+}
+
+// AwaitReady waits until a pod is ready and returns it.
+func (l *Lab) AwaitReady(namespace, name string, within time.Duration) *v1.Pod {
+	l.t.Helper()
+	var pod *v1.Pod
+	l.Await("pod "+namespace+"/"+name+" to be ready", within, func(ctx context.Context) (bool, error) {
+		var err error
+		pod, err = l.Client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+		return err == nil && IsReady(pod), err
+	})
+	return pod
+}
+
+// IsReady reports whether the pod's Ready condition is true.
+func IsReady(pod *v1.Pod) bool {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == v1.PodReady {
+			return c.Status == v1.ConditionTrue
+		}
+	}
+	return false
+}
