@@ -42,7 +42,7 @@ func Read(path string) ([]Record, error) {
 
 // parse says whether the line is a whole record; a cut one is no error.
 func parse(line []byte) (record Record, whole bool, err error) {
-	decoder := json.NewDecoder(bytes.NewReader(line))
+	decoder := json.NewDecoder(bytes.NewReader(bytes.TrimSuffix(line, []byte{'\n'})))
 	err = decoder.Decode(&record)
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return Record{}, false, nil
