@@ -141,10 +141,11 @@ func (s *State) Members(set string) []Member {
 // Verdict says whether this engine lets a new connection pass from one address to a port of another.
 // The node's own packets pass through no chain of the table, so the verdict does not hold for them.
 func (s *State) Verdict(from, to netip.Addr, protocol string, port uint16) bool {
-	return s.leaves(from, to, protocol, port) && s.enters(from, to, protocol, port)
+	return s.Leaves(from, to, protocol, port) && s.Enters(from, to, protocol, port)
 }
 
-func (s *State) leaves(from, to netip.Addr, protocol string, port uint16) bool {
+// Leaves is the half of the verdict that is about egress from the source.
+func (s *State) Leaves(from, to netip.Addr, protocol string, port uint16) bool {
 	row, known := s.Addresses[from]
 	if !known {
 		return !s.failsClosed(from)
@@ -152,7 +153,8 @@ func (s *State) leaves(from, to netip.Addr, protocol string, port uint16) bool {
 	return s.passes(row.Egress, to, to, protocol, port)
 }
 
-func (s *State) enters(from, to netip.Addr, protocol string, port uint16) bool {
+// Enters is the half of the verdict that is about ingress to the destination.
+func (s *State) Enters(from, to netip.Addr, protocol string, port uint16) bool {
 	row, known := s.Addresses[to]
 	if !known {
 		return !s.failsClosed(to)

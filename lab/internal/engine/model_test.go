@@ -32,6 +32,7 @@ type party struct {
 // party finds the pod behind an address. Pods in the host's network have no address of their own, and
 // pods that have ended have none any more.
 func (m model) party(ip net.IP) party {
+	var newest *corev1.Pod
 	for _, p := range m.pods {
 		if p.Spec.HostNetwork || p.Status.Phase == corev1.PodSucceeded || p.Status.Phase == corev1.PodFailed {
 			continue

@@ -100,10 +100,19 @@ func (c *cluster) plan() []truth.Op {
 	for _, a := range touched {
 		p.planAddress(a)
 	}
+	// What is blocked from now on goes first.
+	slices.SortStableFunc(p.addresses, func(a, b truth.Op) int { return cmp.Compare(puts(a), puts(b)) })
 	p.cleanUp()
 	clear(c.touchedAddresses)
 	clear(c.touchedChains)
 	return slices.Concat(p.sets, p.policies, p.guardOps, p.addresses, p.cleanup)
+}
+
+func puts(op truth.Op) int {
+	if op.Removes() {
+		return 0
+	}
+	return 1
 }
 
 // guardAddress finds the guards of an address and uses them.
