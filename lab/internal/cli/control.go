@@ -23,15 +23,21 @@ func dirFlag(cmd *cobra.Command, dir *string) {
 	cmd.Flags().StringVar(dir, "dir", defaultDir(), "state directory of the lab (default $"+dirVariable+")")
 }
 
-func control(dir string) (supervisor.Control, error) {
+// find describes the running lab of --dir.
+func find(dir string) (supervisor.Lab, error) {
 	if dir == "" {
-		return supervisor.Control{}, errors.New("--dir is missing: expected the state directory of a running lab")
+		return supervisor.Lab{}, errors.New("--dir is missing: expected the state directory of a running lab")
 	}
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
-		return supervisor.Control{}, fmt.Errorf("use --dir %q: %w", dir, err)
+		return supervisor.Lab{}, fmt.Errorf("use --dir %q: %w", dir, err)
 	}
-	return supervisor.Control{Dir: layout.Dir(absolute)}, nil
+	return supervisor.Load(layout.Dir(absolute))
+}
+
+func control(dir string) (supervisor.Control, error) {
+	lab, err := find(dir)
+	return supervisor.Control{Dir: lab.Dir}, err
 }
 
 func newSet() *cobra.Command {
@@ -109,13 +115,13 @@ func status(cmd *cobra.Command, c supervisor.Control) error {
 		return err
 	}
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "COMPONENT\tSTATE\tPID\tLOG")
+	fmt.Fprintln(table, "COMPONENT\tSTATE\tLOG")
 	for _, one := range components {
 		state := "stopped"
 		if one.Running {
 			state = "running"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%d\t%s\n", one.Name, state, one.PID, c.Dir.Log(one.Name))
+		fmt.Fprintf(table, "%s\t%s\t%s\n", one.Name, state, c.Dir.Log(one.Name))
 	}
 	return table.Flush()
 }
@@ -125,18 +131,14 @@ func newEnter() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "enter --dir DIR [--node NODE] [-- CMD…]",
 		Short: "Run a command in a node's router namespace",
-		Long: "Run CMD, or a shell, in the network namespace of a node: all traffic of its pods passes the\n" +
-			"netfilter hooks there. Needs nsenter (util-linux).",
+		Long: "Run CMD, or a shell, in the network namespace of a node, and exit with its code: all traffic of\n" +
+			"the node's pods passes the netfilter hooks there. Needs nsenter (util-linux).",
 		Example: "  netpol-latency-lab enter --dir ./lab-state -- ip -brief address",
 	}
 	dirFlag(cmd, &dir)
 	cmd.Flags().StringVar(&node, "node", "node-0", "name of the node")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		c, err := control(dir)
-		if err != nil {
-			return err
-		}
-		lab, err := supervisor.Load(c.Dir)
+		lab, err := find(dir)
 		if err != nil {
 			return err
 		}
@@ -155,21 +157,18 @@ func newEnter() *cobra.Command {
 // enter joins the namespaces through nsenter: a process of many threads, like this one, cannot join a
 // user namespace (setns(2)).
 func enter(cmd *cobra.Command, lab supervisor.Lab, namespace string, args []string) error {
-	arguments := []string{"--net=" + namespace}
+	program, err := exec.LookPath("nsenter")
+	if err != nil {
+		return fmt.Errorf("enter the node's namespace: install nsenter (package util-linux): %w", err)
+	}
+	arguments := []string{"nsenter", "--net=" + namespace}
 	if lab.Rootless {
 		arguments = append(arguments, fmt.Sprintf("--user=/proc/%d/ns/user", lab.PID), "--preserve-credentials")
 	}
-	inside := exec.CommandContext(cmd.Context(), "nsenter", append(append(arguments, "--"), args...)...)
-	inside.Stdin, inside.Stdout, inside.Stderr = os.Stdin, cmd.OutOrStdout(), cmd.ErrOrStderr()
-	err := inside.Run()
-	var ended *exec.ExitError
-	if errors.As(err, &ended) {
-		return exitCode(ended.ExitCode())
-	}
-	if err != nil {
-		return fmt.Errorf("enter the node's namespace: %w", err)
-	}
-	return nil
+	return runChild(&exec.Cmd{
+		Path: program, Args: append(append(arguments, "--"), args...),
+		Stdin: os.Stdin, Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
+	}, nil)
 }
 
 func shell() string {

@@ -59,9 +59,7 @@ func (f *labFlags) options() (supervisor.Options, error) {
 	maps.Copy(images, given)
 	options.Images = images
 	if f.dir == "" {
-		options.Dir, err = supervisor.TemporaryDir()
-		options.Temporary = true
-		return options, err
+		return options, nil
 	}
 	absolute, err := filepath.Abs(f.dir)
 	if err != nil {

@@ -49,7 +49,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		Short: "A Kubernetes control plane with real pod networks and no cluster",
 		Long: "netpol-latency-lab runs etcd, kube-apiserver, kube-controller-manager, kube-scheduler, a node\n" +
 			"agent and a policy engine in namespaces of its own. Nothing on the host changes, and nothing is\n" +
-			"left when it ends. It needs root, or a kernel that lets users make user namespaces.",
+			"left when it ends. It needs root, or a kernel that lets users make user namespaces.\n\n" +
+			"Exit codes: 0 done, 1 it failed or the command line is wrong; run and enter pass on their command's.",
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},

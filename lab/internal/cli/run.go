@@ -4,12 +4,10 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -25,9 +23,11 @@ func newRun() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- CMD [ARGS…]",
 		Short: "Run a command against a lab of its own",
-		Long: "Start a lab, run CMD with KUBECONFIG set to it, tear the lab down and exit with CMD's code.\n" +
+		Long: "Start a lab, run CMD with KUBECONFIG set to it, tear the lab down and exit with CMD's code\n" +
+			"(128 and the signal's number if a signal ended it, 1 if the lab failed).\n" +
 			"CMD also finds the state directory in $" + dirVariable + ", and a kubectl in its PATH if\n" +
-			"the machine has none. Without --dir, the state directory is removed at the end.",
+			"the machine has none. Without --dir, the state directory is removed at the end. SIGINT and\n" +
+			"SIGTERM are passed on to CMD; a second one kills it.",
 		Example: "  netpol-latency-lab run --delay 300ms -- kubectl get nodes",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -47,54 +47,41 @@ func runCommand(cmd *cobra.Command, flags *labFlags, args []string) error {
 	if err != nil {
 		return err
 	}
+	// Better to know before the lab is up. A kubectl there will be in any case.
+	if _, err := exec.LookPath(args[0]); err != nil && args[0] != "kubectl" {
+		return fmt.Errorf("run the command: %w", err)
+	}
 	lab, err := supervisor.Start(cmd.Context(), options, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
-	err = execute(cmd.Context(), options.Dir, lab, args)
+	err = execute(lab, args)
 	stopped := lab.Stop()
-	if err != nil {
+	switch {
+	case errors.Is(err, errLabEnded):
+		return fmt.Errorf("%w: %w", err, stopped)
+	case err != nil:
 		return err
 	}
 	return stopped
 }
 
-// execute runs the command until it or the lab ends. On a signal the command gets SIGTERM and may
-// finish.
-func execute(ctx context.Context, dir layout.Dir, lab *supervisor.Running, args []string) error {
-	path, err := pathWithKubectl(dir)
+// execute runs the command until it or the lab ends.
+func execute(lab *supervisor.Running, args []string) error {
+	path, err := pathWithKubectl(lab.Dir)
 	if err != nil {
 		return err
 	}
-	command := exec.CommandContext(ctx, args[0], args[1:]...)
-	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
-	command.Stdin, command.Stdout, command.Stderr = os.Stdin, os.Stdout, os.Stderr
-	command.Env = append(os.Environ(),
-		"KUBECONFIG="+lab.Kubeconfig, dirVariable+"="+string(dir), "PATH="+path)
-	if err := command.Start(); err != nil {
-		return fmt.Errorf("run the command: %w", err)
+	environment := append(os.Environ(),
+		"KUBECONFIG="+lab.Kubeconfig, dirVariable+"="+string(lab.Dir), "PATH="+path)
+	program, err := exec.LookPath(args[0])
+	if err != nil {
+		program = lab.Dir.Bin() + "/kubectl"
 	}
-	done := make(chan error, 1)
-	go func() { done <- command.Wait() }()
-	select {
-	case err = <-done:
-	case <-lab.Exited():
-		_ = command.Process.Signal(syscall.SIGTERM) // without a lab it cannot succeed
-		<-done
-		return errors.New("the lab ended before the command did")
+	command := &exec.Cmd{
+		Path: program, Args: args, Env: environment, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}
-	var ended *exec.ExitError
-	switch {
-	case errors.As(err, &ended) && ended.Exited():
-		return exitCode(ended.ExitCode())
-	case errors.As(err, &ended):
-		return exitCode(128 + int(ended.Sys().(syscall.WaitStatus).Signal()))
-	case ctx.Err() != nil && err != nil:
-		return exitCode(128 + int(syscall.SIGTERM))
-	case err != nil:
-		return fmt.Errorf("run the command: %w", err)
-	}
-	return nil
+	return runChild(command, lab.Exited())
 }
 
 // pathWithKubectl is the search path with this program's kubectl at its end.

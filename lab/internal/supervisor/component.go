@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -22,13 +23,17 @@ const ComponentProcess = "component-process"
 // stopGrace is how long a component may take to stop before it is killed.
 const stopGrace = 10 * time.Second
 
+// lastLines is how much of a log is shown when its component has failed.
+const lastLines = 10
+
 // component is one part of the lab in a process of its own.
 type component struct {
 	name      string
 	arguments []string
 	log       string
 	namespace *netns.Namespace // nil is that of the control plane
-	died      chan<- error     // takes the news that it ended although it should not have
+	family    *family
+	died      chan<- error // takes the news that it ended although it should not have
 
 	mu      sync.Mutex
 	command *exec.Cmd
@@ -67,12 +72,11 @@ func (c *component) start() error {
 	command := exec.Command("/proc/self/exe", c.arguments...)
 	command.Args[0] = c.name
 	command.Stdout, command.Stderr = log, log
+	start := command.Start
 	if c.namespace != nil {
-		err = c.namespace.Do(command.Start)
-	} else {
-		err = command.Start()
+		start = func() error { return c.namespace.Do(command.Start) }
 	}
-	if err != nil {
+	if err := c.family.start(command, start); err != nil {
 		return fmt.Errorf("start %s: %w", c.name, err)
 	}
 	c.command, c.exited, c.stopped = command, make(chan struct{}), false
@@ -82,16 +86,26 @@ func (c *component) start() error {
 
 // wait reaps the process and reports an end that nobody asked for.
 func (c *component) wait(command *exec.Cmd, exited chan<- struct{}) {
-	err := command.Wait()
+	_ = c.family.wait(command) // the process's state says it all
 	c.mu.Lock()
 	asked := c.stopped
 	c.command = nil
 	c.mu.Unlock()
 	close(exited)
 	if !asked {
-		c.died <- fmt.Errorf("run %s: it ended by itself (%v): see %s", c.name, command.ProcessState, c.log)
+		c.died <- fmt.Errorf("run %s: it ended by itself (%v); its last words:\n%s",
+			c.name, command.ProcessState, lastWords(c.log))
 	}
-	_ = err // the process state says it all
+}
+
+// lastWords are the last lines of a log. They are shown because the log may not outlive the lab.
+func lastWords(log string) string {
+	content, err := os.ReadFile(log)
+	if err != nil {
+		return fmt.Sprintf("(%v)", err)
+	}
+	lines := strings.SplitAfter(strings.TrimSpace(string(content)), "\n")
+	return "  " + strings.Join(lines[max(0, len(lines)-lastLines):], "  ")
 }
 
 // end sends the signal and waits for the process to end; one that does not is killed.

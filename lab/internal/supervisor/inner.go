@@ -31,11 +31,12 @@ import (
 // The descriptors that the outer process hands to the inner one.
 const (
 	fdListener = 3 + iota // accepts the host's connections to the API server
-	fdReady               // takes what the outer process is to know once the lab is ready
+	fdNews                // takes what the outer process is to know
 	fdLife                // ends when the outer process does
+	fdLock                // keeps the state directory locked
 )
 
-// news is what the inner process writes to fdReady: the lab is ready, or why it never will be.
+// news is what the inner process writes to fdNews: that the lab is ready, and later why it failed.
 type news struct {
 	// Namespaces maps node names to descriptors of the inner process.
 	Namespaces map[string]int `json:"namespaces,omitempty"`
@@ -46,23 +47,25 @@ type news struct {
 type inner struct {
 	options    Options
 	components []*component
+	family     family
 	namespaces map[string]*netns.Namespace
 	died       chan error
+	tell       *json.Encoder
 	progress   io.Writer
 	began      time.Time
 }
 
 // RunInner is the inner process: it builds the lab that the file describes and runs it until a
-// signal comes, the outer process ends or a component dies.
+// signal comes, the outer process ends or a component dies. It tells the outer process its error.
 func RunInner(file string) error {
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return fmt.Errorf("read the lab's options: %w", err)
-	}
 	var options Options
-	if err := json.Unmarshal(content, &options); err != nil {
+	if err := readJSON(file, &options); err != nil {
 		return fmt.Errorf("read the lab's options: %w", err)
 	}
+	for fd := fdListener; fd <= fdLock; fd++ {
+		unix.CloseOnExec(fd) // the components and their containers have no business with them
+	}
+	tell := json.NewEncoder(os.NewFile(fdNews, "news"))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
@@ -73,13 +76,16 @@ func RunInner(file string) error {
 		cancel()
 	}()
 	l := &inner{
-		options: options, namespaces: make(map[string]*netns.Namespace),
-		died: make(chan error, 16), progress: os.Stderr, began: time.Now(),
+		options: options, namespaces: make(map[string]*netns.Namespace), family: family{own: make(map[int]bool)},
+		died: make(chan error, 16), tell: tell, progress: os.Stderr, began: time.Now(),
 	}
-	err = l.run(ctx)
+	err := l.run(ctx)
 	l.shutdown()
 	if options.Temporary {
 		err = errors.Join(err, l.remove())
+	}
+	if err != nil && tell.Encode(news{Failure: err.Error()}) == nil {
+		err = nil
 	}
 	return err
 }
@@ -98,8 +104,6 @@ func (l *inner) remove() error {
 
 // run brings the lab up, says so, and waits for its end.
 func (l *inner) run(ctx context.Context) error {
-	ready := os.NewFile(fdReady, "ready")
-	defer ready.Close()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		select {
@@ -109,16 +113,19 @@ func (l *inner) run(ctx context.Context) error {
 			return nil
 		}
 	})
+	group.Go(func() error { return l.family.collect(ctx) })
 	group.Go(func() error {
-		err := l.up(ctx, group)
-		message := news{Namespaces: make(map[string]int)}
+		if err := l.up(ctx, group); err != nil {
+			if ctx.Err() != nil {
+				return nil // it was told to end
+			}
+			return err
+		}
+		ready := news{Namespaces: make(map[string]int)}
 		for name, namespace := range l.namespaces {
-			message.Namespaces[name] = namespace.Fd()
+			ready.Namespaces[name] = namespace.Fd()
 		}
-		if err != nil {
-			message.Failure = err.Error()
-		}
-		return errors.Join(err, json.NewEncoder(ready).Encode(message))
+		return l.tell.Encode(ready)
 	})
 	return group.Wait()
 }
@@ -199,7 +206,7 @@ func (l *inner) writeCredentials(context.Context) error {
 func (l *inner) launch(name string, namespace *netns.Namespace, arguments ...string) error {
 	c := &component{
 		name: name, arguments: append([]string{ComponentProcess}, arguments...),
-		log: l.options.Dir.Log(name), namespace: namespace, died: l.died,
+		log: l.options.Dir.Log(name), namespace: namespace, family: &l.family, died: l.died,
 	}
 	l.components = append(l.components, c)
 	return c.start()

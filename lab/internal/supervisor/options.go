@@ -5,14 +5,17 @@
 // its own, and the inner one starts everything else: when it ends, however it ends, the kernel takes
 // down all processes, interfaces and rules of the lab with it.
 //
-//	outer.go      on the host: prepares the directory, starts the inner process, ends it
+//	outer.go      on the host: starts the inner process and ends it
+//	directory.go  the state directory, which only one lab can use at a time
 //	inner.go      process 1 of the lab: network, credentials, components, readiness
 //	component.go  one child process
+//	family.go     children, and those that process 1 inherits from a child that died
 //	control.go    the socket through which a running lab is changed
 package supervisor
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -30,9 +33,9 @@ const (
 
 // Options say what a lab is made of.
 type Options struct {
-	// Dir is the state directory.
+	// Dir is the state directory, an absolute path; empty stands for a temporary one.
 	Dir layout.Dir `json:"dir"`
-	// Temporary directories are removed when the lab ends.
+	// Temporary directories are removed when the lab ends. Start sets it.
 	Temporary bool `json:"temporary"`
 	// Nodes is the number of nodes.
 	Nodes int `json:"nodes"`
@@ -91,7 +94,8 @@ func OwnImages() (map[string]string, error) {
 
 // Lab describes a running lab to other processes on the host.
 type Lab struct {
-	// PID is the inner process.
+	Dir layout.Dir `json:"dir"`
+	// PID is the inner process as the host numbers it.
 	PID int `json:"pid"`
 	// Rootless labs have a user namespace of their own.
 	Rootless   bool   `json:"rootless"`
@@ -104,15 +108,25 @@ type Lab struct {
 // Load reads the description of the lab that runs in the directory.
 func Load(dir layout.Dir) (Lab, error) {
 	var lab Lab
-	content, err := os.ReadFile(dir.State())
+	if !held(dir) {
+		return lab, fmt.Errorf("no lab runs in %s: start one with \"netpol-latency-lab up --dir DIR\"", string(dir))
+	}
+	err := readJSON(dir.State(), &lab)
+	if errors.Is(err, os.ErrNotExist) {
+		return lab, fmt.Errorf("the lab in %s is not ready yet: try again when it is", string(dir))
+	}
+	return lab, err
+}
+
+func readJSON(path string, value any) error {
+	content, err := os.ReadFile(path)
 	if err != nil {
-		return lab, fmt.Errorf("find a running lab in %q: start one with \"netpol-latency-lab up --dir DIR\": %w",
-			string(dir), err)
+		return fmt.Errorf("read %s: %w", filepath.Base(path), err)
 	}
-	if err := json.Unmarshal(content, &lab); err != nil {
-		return lab, fmt.Errorf("read %s: %w", dir.State(), err)
+	if err := json.Unmarshal(content, value); err != nil {
+		return fmt.Errorf("read %s: %w", path, err)
 	}
-	return lab, nil
+	return nil
 }
 
 func writeJSON(path string, value any) error {
