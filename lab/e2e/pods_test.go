@@ -29,13 +29,14 @@ import (
 //
 //	go test ./e2e -run TestPodThroughput -v
 //
-// It fails when the lab does not keep up with 100 pods a second.
+// On two idle cores the lab keeps up with 100 pods a second. The test allows for a machine that has
+// other work, and fails when the lab falls far behind.
 func TestPodThroughput(t *testing.T) {
 	lab := labtest.Start(t, "--engine", "none")
 	t.Run("100 a second for 10 s", func(t *testing.T) {
 		r := measurePods(t, lab, "steady", 1000, 100)
 		t.Log(r)
-		if behind := r.lastReady - 10*time.Second; behind > 2*time.Second {
+		if behind := r.lastReady - 10*time.Second; behind > 5*time.Second {
 			t.Errorf("the last pod was ready %v after the last creation was due; the lab does not sustain 100 pods a second", behind)
 		}
 	})

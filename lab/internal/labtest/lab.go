@@ -30,6 +30,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
+	"github.com/netpol-latency/netpol-latency/lab/internal/supervisor"
 )
 
 const (
@@ -49,7 +50,7 @@ type Lab struct {
 	Dir string
 	// Kubeconfig is the path of the administrator's kubeconfig, which works from the host.
 	Kubeconfig string
-	// Config and Client are the same for programs; they have no rate limit.
+	// Config and Client are the same for programs. They have no rate limit; Client speaks protobuf.
 	Config *rest.Config
 	Client kubernetes.Interface
 	// Truth is the path of the reference engine's log.
@@ -76,7 +77,9 @@ func Start(t testing.TB, flags ...string) *Lab {
 		t.Fatalf("read the lab's kubeconfig: %v", err)
 	}
 	lab.Config.QPS = -1
-	lab.Client, err = kubernetes.NewForConfig(lab.Config)
+	compact := rest.CopyConfig(lab.Config)
+	compact.ContentType = "application/vnd.kubernetes.protobuf"
+	lab.Client, err = kubernetes.NewForConfig(compact)
 	if err != nil {
 		t.Fatalf("make a client: %v", err)
 	}
@@ -256,4 +259,28 @@ func IsReady(pod *v1.Pod) bool {
 		}
 	}
 	return false
+}
+
+// AwaitAPI waits until the API server answers again.
+func (l *Lab) AwaitAPI() {
+	l.t.Helper()
+	l.Await("the API server to be ready", time.Minute, func(ctx context.Context) (bool, error) {
+		return l.Client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error() == nil, nil
+	})
+}
+
+// CutConnections resets every connection between the control plane and an address, as a broken
+// network would.
+func (l *Lab) CutConnections(address string) {
+	l.t.Helper()
+	lab, err := supervisor.Load(layout.Dir(l.Dir))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	cut := exec.CommandContext(l.t.Context(), "nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", lab.PID),
+		"ss", "--no-header", "--kill", "dst", address)
+	output, err := cut.CombinedOutput()
+	if err != nil || len(output) == 0 {
+		l.t.Fatalf("cut the connections of %s: %v: ss reported %q; expected at least one", address, err, output)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"sync/atomic"
 
 	"github.com/vishvananda/netlink"
@@ -83,9 +84,6 @@ func (w *wiring) build(addresses []netip.Addr) (built *sandbox, err error) {
 			err = errors.Join(err, ns.Close())
 		}
 	}()
-	if err := podSysctls(addresses); err != nil {
-		return nil, err
-	}
 	number := w.next.Add(1)
 	s := &sandbox{ns: ns, addresses: addresses, hostIndex: firstVethIndex + int(number)}
 	mac := podMAC(number)
@@ -104,17 +102,6 @@ func (w *wiring) build(addresses []netip.Addr) (built *sandbox, err error) {
 // podMAC is the address of the pod's end of veth number; every node's end has that of number 0.
 func podMAC(number int32) net.HardwareAddr {
 	return net.HardwareAddr{0x0e, 0, byte(number >> 24), byte(number >> 16), byte(number >> 8), byte(number)}
-}
-
-// podSysctls sets what must be set before the interface comes: no link-local address, and with it no
-// router solicitation and no multicast chatter. It costs 50 microseconds, so there is only this one.
-func podSysctls(addresses []netip.Addr) error {
-	for _, addr := range addresses {
-		if addr.Is6() {
-			return writeSysctl("net/ipv6/conf/default/addr_gen_mode", "1")
-		}
-	}
-	return nil
 }
 
 // writeSysctl sets a network sysctl in the namespace of the calling thread.
@@ -158,6 +145,9 @@ func wirePod(addresses []netip.Addr, gatewayMAC net.HardwareAddr) error {
 	if err != nil {
 		return fmt.Errorf("find %s: %w", podInterface, err)
 	}
+	if err := silence(handle, eth0, addresses); err != nil {
+		return err
+	}
 	loopback := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: 1}}
 	if err := errors.Join(handle.LinkSetUp(loopback), handle.LinkSetUp(eth0)); err != nil {
 		return fmt.Errorf("bring the interfaces up: %w", err)
@@ -166,6 +156,20 @@ func wirePod(addresses []netip.Addr, gatewayMAC net.HardwareAddr) error {
 		if err := wirePodAddress(handle, eth0, addr, gatewayMAC); err != nil {
 			return fmt.Errorf("address %v: %w", addr, err)
 		}
+	}
+	return nil
+}
+
+// silence keeps the interface from making a link-local address when it comes up, and with it from
+// router solicitations and multicast reports. Setting the sysctl would do the same, but the kernel
+// looks a sysctl's name up in one list over all network namespaces: with 1,000 pods it takes 6 ms.
+func silence(handle *netlink.Handle, eth0 netlink.Link, addresses []netip.Addr) error {
+	const generateNone = 1 // IN6_ADDR_GEN_MODE_NONE
+	if !slices.ContainsFunc(addresses, netip.Addr.Is6) {
+		return nil
+	}
+	if err := handle.LinkSetIP6AddrGenMode(eth0, generateNone); err != nil {
+		return fmt.Errorf("switch off link-local addresses: %w", err)
 	}
 	return nil
 }
