@@ -92,9 +92,9 @@ func RunInner(file string) error {
 
 // remove deletes a temporary state directory, after what is mounted in it.
 func (l *inner) remove() error {
-	err := unix.Unmount(l.options.Dir.Volatile(), unix.MNT_DETACH)
-	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-		return fmt.Errorf("unmount volatile files: %w", err)
+	err := unix.Unmount(string(l.options.Dir), unix.MNT_DETACH)
+	if err != nil && !errors.Is(err, unix.EINVAL) { // EINVAL: the lab ended before it was mounted
+		return fmt.Errorf("unmount the state directory: %w", err)
 	}
 	if err := os.RemoveAll(string(l.options.Dir)); err != nil {
 		return fmt.Errorf("remove the state directory: %w", err)
@@ -164,6 +164,11 @@ func (l *inner) prepare(context.Context) error {
 	}
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount /proc for the lab's processes: %w", err)
+	}
+	// A mount of its own takes along at the end what anyone has mounted in it, dead node agents too.
+	dir := string(l.options.Dir)
+	if err := unix.Mount(dir, dir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return fmt.Errorf("mount the state directory: %w", err)
 	}
 	if err := os.MkdirAll(l.options.Dir.Volatile(), 0o700); err != nil {
 		return fmt.Errorf("make room for volatile files: %w", err)

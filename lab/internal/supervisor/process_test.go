@@ -1,0 +1,196 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package supervisor_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
+	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
+	"github.com/netpol-latency/netpol-latency/lab/internal/supervisor"
+)
+
+// patience is long enough for a machine that is busy with other tests.
+const patience = 2 * time.Minute
+
+// process is a running netpol-latency-lab.
+type process struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	lines  chan string // its standard output; closed at the end
+	stderr string      // the file that takes its standard error
+	temp   string      // its directory for temporary files
+	exited chan struct{}
+}
+
+// launch starts a command of the lab's program, with a directory for temporary files of its own.
+func launch(t *testing.T, arguments ...string) *process {
+	t.Helper()
+	return launchAs(t, labtest.Binary(t), shortDir(t), nil, arguments...)
+}
+
+func launchAs(t *testing.T, binary, temp string, who *syscall.Credential, arguments ...string) *process {
+	t.Helper()
+	p := &process{t: t, lines: make(chan string, 100), temp: temp, exited: make(chan struct{})}
+	p.stderr = filepath.Join(t.TempDir(), "stderr")
+	stderr, err := os.Create(p.stderr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stderr.Close()
+	p.cmd = exec.Command(binary, arguments...)
+	p.cmd.Env = append(os.Environ(), "TMPDIR="+temp, "HOME="+temp)
+	p.cmd.Dir, p.cmd.Stderr = temp, stderr
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who, Pdeathsig: syscall.SIGTERM}
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(p.exited)
+		defer close(p.lines)
+		for scanner := bufio.NewScanner(stdout); scanner.Scan(); {
+			p.lines <- scanner.Text()
+		}
+		_ = p.cmd.Wait() // the process's state says it all
+	}()
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+		p.code()
+	})
+	return p
+}
+
+// line is the next line of standard output.
+func (p *process) line() string {
+	p.t.Helper()
+	select {
+	case line, ok := <-p.lines:
+		if !ok {
+			p.t.Fatalf("%v ended:\n%s", p.cmd.Args, p.said())
+		}
+		return line
+	case <-time.After(patience):
+		p.t.Fatalf("%v printed nothing for %v:\n%s", p.cmd.Args, patience, p.said())
+	}
+	return ""
+}
+
+// code waits for the end and returns the exit code, -1 if a signal ended the process.
+func (p *process) code() int {
+	p.t.Helper()
+	select {
+	case <-p.exited:
+	case <-time.After(patience):
+		_ = p.cmd.Process.Kill()
+		p.t.Fatalf("%v did not end within %v:\n%s", p.cmd.Args, patience, p.said())
+	}
+	return p.cmd.ProcessState.ExitCode()
+}
+
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// said is the standard error so far.
+func (p *process) said() string {
+	content, err := os.ReadFile(p.stderr)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return string(content)
+}
+
+// up starts a lab in a directory and returns when it is ready.
+func up(t *testing.T, dir string, flags ...string) *process {
+	t.Helper()
+	p := launch(t, append([]string{"up", "--dir", dir}, flags...)...)
+	if got, want := p.line(), filepath.Join(dir, "kubeconfig"); got != want {
+		t.Fatalf("up printed %q when it was ready, want %q", got, want)
+	}
+	return p
+}
+
+// command runs another command of the lab's program to its end.
+func command(t *testing.T, arguments ...string) (string, error) {
+	t.Helper()
+	output, err := exec.CommandContext(t.Context(), labtest.Binary(t), arguments...).CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%s: %w: %s", strings.Join(arguments, " "), err, output)
+	}
+	return string(output), err
+}
+
+func kubectl(t *testing.T, dir string, arguments ...string) string {
+	t.Helper()
+	output, err := command(t, append([]string{"kubectl", "--kubeconfig", dir + "/kubeconfig"}, arguments...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(output)
+}
+
+// describe reads what a running lab says about itself.
+func describe(t *testing.T, dir string) supervisor.Lab {
+	t.Helper()
+	var lab supervisor.Lab
+	content, err := os.ReadFile(layout.Dir(dir).State())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(content, &lab); err != nil {
+		t.Fatal(err)
+	}
+	return lab
+}
+
+// shortDir is like t.TempDir, but short enough for sockets and readable by everybody.
+func shortDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "lab-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// awaitEnd waits until the process has ended that the descriptor stands for (pidfd_open(2)).
+func awaitEnd(t *testing.T, pidfd int, what string) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(time.Until(deadline).Milliseconds()))
+		switch {
+		case errors.Is(err, unix.EINTR):
+			continue
+		case err != nil:
+			t.Fatalf("wait for %s: %v", what, err)
+		case n == 0:
+			t.Fatalf("%s still runs after %v", what, patience)
+		}
+		return
+	}
+}
