@@ -54,6 +54,7 @@ func (p *sandboxPool) refill(ctx context.Context) error {
 				select {
 				case p.spares <- s:
 				case <-ctx.Done():
+					p.put(s)
 				}
 				continue
 			}
