@@ -48,6 +48,9 @@ func TestKilledLabLeavesNothing(t *testing.T) {
 					"expected 2 + 6 + 1 for the command + 1 for a container, and 2 + 1 for each pod",
 					members.processes, members.namespaces)
 			}
+			if len(members.remains(t)) < len(members.processes)+len(members.namespaces) {
+				t.Fatalf("a running lab looks like one that has gone: %v", members.remains(t))
+			}
 
 			check(t, c.kill(lab, inner))
 

@@ -194,3 +194,64 @@ func awaitEnd(t *testing.T, pidfd int, what string) {
 		return
 	}
 }
+
+// errorLines are the lines that the program itself says.
+func errorLines(said string) []string {
+	var lines []string
+	for line := range strings.Lines(said) {
+		if strings.HasPrefix(line, "netpol-latency-lab:") {
+			lines = append(lines, strings.TrimSpace(line))
+		}
+	}
+	return lines
+}
+
+// await looks until the condition is met; it is for files and servers, which tell nobody.
+func await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !condition(); {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v for %s in vain", patience, what)
+		}
+		select {
+		case <-t.Context().Done():
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func awaitFile(t *testing.T, pattern string) {
+	t.Helper()
+	await(t, pattern, func() bool {
+		found, err := filepath.Glob(pattern)
+		check(t, err)
+		return len(found) > 0
+	})
+}
+
+func awaitText(t *testing.T, p *process, text string) {
+	t.Helper()
+	await(t, text, func() bool { return strings.Contains(p.said(), text) })
+}
+
+// awaitAnswer waits until the API server answers.
+func awaitAnswer(t *testing.T, dir string) {
+	t.Helper()
+	await(t, "the API server", func() bool {
+		output, err := command(t, "kubectl", "--kubeconfig", dir+"/kubeconfig", "get", "--raw=/readyz")
+		return err == nil && output == "ok"
+	})
+}
+
+// component finds the process of a component among a lab's processes.
+func (m members) component(t *testing.T, name string) int {
+	t.Helper()
+	for pid := range m.processes {
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err == nil && strings.HasPrefix(string(line), name+"\x00") {
+			return pid
+		}
+	}
+	t.Fatalf("no process is %s: %v", name, m.processes)
+	return 0
+}
