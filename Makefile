@@ -1,0 +1,88 @@
+# Everything a person or a CI job runs. `make demo` and `make test` need no other preparation than Go,
+# make and, for what they install, the rights to install Debian packages.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+BIN := $(CURDIR)/bin
+LAB := $(BIN)/netpol-latency-lab
+TRIAL := $(BIN)/netpol-latency-trial
+GO ?= go
+LDFLAGS := -s -w
+export CGO_ENABLED := 0
+# Rootless labs are made in user namespaces; a sudo that exists is used for packages only.
+SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+
+.PHONY: help
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build the clients and the command line into bin/
+	@echo "== building the clients and the command line"
+	@$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+.PHONY: lab
+lab: build ## Build the lab into bin/ (six minutes with an empty Go cache)
+	@echo "== building the lab: a Kubernetes control plane takes minutes the first time"
+	@cd lab && $(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+.PHONY: demo
+demo: lab ## Measure both scenarios with 20 targets in the lab, beside the truth
+	@echo "== starting a lab whose policy engine takes 300 ms, and running both test clients in it"
+	@$(LAB) run --delay 300ms -- $(TRIAL)
+
+.PHONY: test
+test: test-unit test-lab ## Run every test: unit tests, and the real thing in the lab
+	@echo "== all tests passed"
+
+.PHONY: test-unit
+test-unit: verify ## Run the root module's tests with the race detector
+	@echo "== unit tests"
+	@CGO_ENABLED=1 $(GO) test -race -timeout 5m ./...
+
+.PHONY: test-lab
+test-lab: lab packages ## Run the lab's tests and the end-to-end tests (needs root)
+	@echo "== lab and end-to-end tests: real namespaces, real control plane, real Prometheus"
+	@cd lab && NETPOL_LATENCY_BIN=$(BIN) $(GO) test -timeout 60m -p 1 ./...
+
+.PHONY: packages
+packages: ## Install what the end-to-end tests need: Debian's prometheus
+	@command -v prometheus >/dev/null || { echo "== installing prometheus"; \
+	  $(SUDO) apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
+
+.PHONY: accuracy
+accuracy: lab ## Make the accuracy table of docs/method.md: 10 runs, delays 0 and 300 ms
+	@$(LAB) run -- $(TRIAL) --runs 10 --delay 0s,300ms --limit 15ms
+
+.PHONY: bench
+bench: lab ## Measure the cost of a probe beside exec'ing curl, in one run
+	@$(GO) test -run '^$$' -bench . -benchtime 2s ./internal/probe
+
+.PHONY: fuzz
+fuzz: ## Fuzz every fuzz target for FUZZTIME each (default 30s)
+	@for package in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$package | grep ^Fuzz); do \
+	    echo "== $$package $$target"; \
+	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-30s} $$package || exit 1; \
+	  done; done
+
+.PHONY: golden
+golden: ## Rewrite the golden files of the tests
+	@$(GO) test ./... -run Golden -update
+
+.PHONY: verify
+verify: ## Check formatting and vet both modules
+	@echo "== checking formatting and vetting"
+	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
+	@$(GO) vet ./...
+
+.PHONY: lint
+lint: ## Run golangci-lint with .golangci.yml in both modules
+	@$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2 run ./...
+	@cd lab && $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2 run --config ../.golangci.yml ./...
+
+.PHONY: clean
+clean: ## Remove what was built
+	@rm -rf $(BIN)

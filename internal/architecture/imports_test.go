@@ -1,0 +1,143 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package architecture holds the rules of who may import whom, as a test. docs/architecture.md says
+// why.
+package architecture
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/netpol-latency/netpol-latency/"
+
+// rule is what the files of a package, without its tests, may import besides the standard library.
+type rule struct {
+	own    []string // packages of this module
+	others []string // prefixes of other modules
+}
+
+func rules() map[string]rule {
+	kubernetes := []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "k8s.io/klog/v2"}
+	return map[string]rule{
+		"internal/measure": {},
+		"internal/probe":   {own: []string{"internal/measure"}, others: []string{"golang.org/x/sys/unix"}},
+		"internal/kube":    {own: []string{"internal/measure"}, others: kubernetes},
+		"internal/result":  {own: []string{"internal/measure"}},
+		"internal/report":  {own: []string{"internal/measure", "internal/result"}},
+		"internal/agent": {
+			own:    []string{"internal/kube", "internal/measure", "internal/probe", "internal/result"},
+			others: append(kubernetes, "github.com/prometheus/client_golang/", "golang.org/x/sync/errgroup"),
+		},
+		"internal/cli": {
+			own: []string{
+				"internal/kube", "internal/measure", "internal/report", "internal/result", "manifests",
+			},
+			others: append(kubernetes, "github.com/spf13/cobra"),
+		},
+		"manifests":                               {others: kubernetes},
+		"cmd/netpol-latency":                      {own: []string{"internal/cli"}},
+		"cmd/pod-creation-reachability-latency":   {own: []string{"internal/agent"}},
+		"cmd/policy-creation-enforcement-latency": {own: []string{"internal/agent"}},
+		"internal/architecture":                   {},
+	}
+}
+
+func TestImports(t *testing.T) {
+	root := filepath.Join("..", "..")
+	all := rules()
+	seen := make(map[string]bool)
+	err := filepath.WalkDir(root, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() && slices.Contains([]string{"lab", "bin", ".git", "testdata"}, path.Base(relative)) {
+			return filepath.SkipDir
+		}
+		if !strings.HasSuffix(relative, ".go") {
+			return nil
+		}
+		directory := filepath.ToSlash(filepath.Dir(relative))
+		seen[directory] = true
+		rule, known := all[directory]
+		if !known {
+			t.Errorf("package %s has no rule: decide who may import what, here and in docs/architecture.md", directory)
+			return nil
+		}
+		if !strings.HasSuffix(relative, "_test.go") {
+			check(t, relative, file, rule)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for directory := range all {
+		if !seen[directory] {
+			t.Errorf("there is a rule for package %s, which does not exist", directory)
+		}
+	}
+}
+
+// check reports what a file imports against the rule of its package.
+func check(t *testing.T, name, file string, rule rule) {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	for _, spec := range parsed.Imports {
+		imported, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		own, isOwn := strings.CutPrefix(imported, module)
+		switch {
+		case isOwn && slices.Contains(rule.own, own):
+		case !isOwn && !strings.Contains(strings.SplitN(imported, "/", 2)[0], "."): // standard library
+		case !isOwn && slices.ContainsFunc(rule.others, func(p string) bool { return strings.HasPrefix(imported, p) }):
+		default:
+			t.Errorf("%s imports %s, which its package may not", name, imported)
+		}
+	}
+}
+
+// The noun package computes only: it neither reads clocks nor does I/O.
+func TestMeasureIsPure(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join("..", "measure", "*.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("found %d files of package measure: %v", len(files), err)
+	}
+	pure := rule{}
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		check(t, file, file, pure)
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, spec := range parsed.Imports {
+			for _, banned := range []string{"os", "io", "net", "net/http", "context", "sync", "bufio"} {
+				if spec.Path.Value == strconv.Quote(banned) {
+					t.Errorf("%s imports %s: package measure does no I/O and starts nothing", file, banned)
+				}
+			}
+		}
+	}
+}

@@ -1,0 +1,75 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+func TestICMPVerdict(t *testing.T) {
+	tests := []struct {
+		name string
+		icmp icmpError
+		want measure.Verdict
+	}{
+		{"network unreachable: no route", icmpError{unix.SO_EE_ORIGIN_ICMP, 3, 0}, measure.Unreachable},
+		{"host unreachable: nobody there", icmpError{unix.SO_EE_ORIGIN_ICMP, 3, 1}, measure.Unreachable},
+		{"port unreachable: a filter's default", icmpError{unix.SO_EE_ORIGIN_ICMP, 3, 3}, measure.Rejected},
+		{"administratively prohibited", icmpError{unix.SO_EE_ORIGIN_ICMP, 3, 13}, measure.Rejected},
+		{"IPv6 no route", icmpError{unix.SO_EE_ORIGIN_ICMP6, 1, 0}, measure.Unreachable},
+		{"IPv6 administratively prohibited", icmpError{unix.SO_EE_ORIGIN_ICMP6, 1, 1}, measure.Rejected},
+		{"IPv6 rejected by a filter's rule", icmpError{unix.SO_EE_ORIGIN_ICMP6, 1, 6}, measure.Rejected},
+		{"time exceeded: a loop, no denial", icmpError{unix.SO_EE_ORIGIN_ICMP, 11, 0}, measure.Unreachable},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := test.icmp.verdict(); got != test.want {
+				t.Errorf("verdict() = %s; want %s", got, test.want)
+			}
+		})
+	}
+}
+
+func FuzzParseICMP(f *testing.F) {
+	f.Add(controlMessage(unix.IPPROTO_IP, unix.IP_RECVERR, unix.SO_EE_ORIGIN_ICMP, 3, 13))
+	f.Add(controlMessage(unix.IPPROTO_IPV6, unix.IPV6_RECVERR, unix.SO_EE_ORIGIN_ICMP6, 1, 1))
+	f.Add([]byte{1, 2, 3})
+	f.Fuzz(func(t *testing.T, control []byte) {
+		e, ok := parseICMP(control)
+		if ok && e.origin != unix.SO_EE_ORIGIN_ICMP && e.origin != unix.SO_EE_ORIGIN_ICMP6 {
+			t.Errorf("an error that is no ICMP message was taken for one: %+v", e)
+		}
+		if v := e.verdict(); ok && !v.Blocked() {
+			t.Errorf("an ICMP error became verdict %s", v)
+		}
+	})
+}
+
+func TestParseICMP(t *testing.T) {
+	got, ok := parseICMP(controlMessage(unix.IPPROTO_IP, unix.IP_RECVERR, unix.SO_EE_ORIGIN_ICMP, 3, 13))
+	if want := (icmpError{unix.SO_EE_ORIGIN_ICMP, 3, 13}); !ok || got != want {
+		t.Errorf("parseICMP() = %+v, %v; want %+v", got, ok, want)
+	}
+	if _, ok := parseICMP(controlMessage(unix.IPPROTO_IP, unix.IP_RECVERR, unix.SO_EE_ORIGIN_LOCAL, 0, 0)); ok {
+		t.Error("a local error was taken for an ICMP message")
+	}
+}
+
+// controlMessage is a control message with a struct sock_extended_err, as the kernel would write it.
+func controlMessage(level, kind int, origin, icmpType, code uint8) []byte {
+	const size = 16
+	message := make([]byte, unix.CmsgSpace(size))
+	binary.NativeEndian.PutUint64(message[0:], uint64(unix.CmsgLen(size)))
+	binary.NativeEndian.PutUint32(message[8:], uint32(level))
+	binary.NativeEndian.PutUint32(message[12:], uint32(kind))
+	data := message[unix.CmsgLen(0):]
+	binary.NativeEndian.PutUint32(data, uint32(unix.EHOSTUNREACH))
+	data[4], data[5], data[6] = origin, icmpType, code
+	return message
+}

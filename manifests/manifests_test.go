@@ -1,0 +1,113 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package manifests
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+func values(scenario string) Values {
+	v := DefaultValues(scenario)
+	v.APIServers = []netip.AddrPort{
+		netip.MustParseAddrPort("10.0.0.2:443"), netip.MustParseAddrPort("[fd00::2]:6443"),
+	}
+	return v
+}
+
+// kinds renders a step and lists its objects.
+func kinds(t *testing.T, step Step, v Values) []string {
+	t.Helper()
+	var stream bytes.Buffer
+	if err := Render(&stream, step, v); err != nil {
+		t.Fatal(err)
+	}
+	var all []string
+	for _, document := range strings.Split(stream.String(), "\n---\n") {
+		var object unstructured.Unstructured
+		if err := yaml.UnmarshalStrict([]byte(strings.TrimPrefix(document, "---\n")), &object.Object); err != nil {
+			t.Fatalf("%v in:\n%s", err, document)
+		}
+		all = append(all, object.GetKind()+" "+object.GetNamespace()+"/"+object.GetName())
+	}
+	return all
+}
+
+func TestRenderOrder(t *testing.T) {
+	tests := []struct {
+		name     string
+		scenario string
+		step     Step
+		want     string
+	}{
+		{"the targets trigger pod creation", "pod-creation", Trigger, "Deployment test-policy/pod-creation-target"},
+		{"the allowing policy triggers policy creation", "policy-creation", Trigger,
+			"NetworkPolicy default/policy-creation-allow-egress-to-target"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := strings.Join(kinds(t, test.step, values(test.scenario)), ", "); got != test.want {
+				t.Errorf("Render() has %s; want %s", got, test.want)
+			}
+			all := kinds(t, All, values(test.scenario))
+			setup := kinds(t, Setup, values(test.scenario))
+			if got, want := strings.Join(all, ", "), strings.Join(setup, ", ")+", "+test.want; got != want {
+				t.Errorf("all has %s; want the setup and then the trigger, %s", got, want)
+			}
+		})
+	}
+}
+
+// Removing a test must never remove a namespace that is not the test's own.
+func TestRenderNamespaces(t *testing.T) {
+	v := values("pod-creation")
+	if got := kinds(t, All, v)[0]; got != "Namespace /test-policy" {
+		t.Errorf("the first object is %s; want the test's own namespace", got)
+	}
+	v.TargetNamespace = "production"
+	for _, got := range kinds(t, All, v) {
+		if strings.HasPrefix(got, "Namespace ") {
+			t.Errorf("Render() has %s, which may be somebody's", got)
+		}
+	}
+}
+
+func TestRenderNamesEveryAPIServer(t *testing.T) {
+	var stream bytes.Buffer
+	if err := Render(&stream, Setup, values("policy-creation")); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"cidr: 10.0.0.2/32", "cidr: fd00::2/128", "port: 6443", "port: 443"} {
+		if !strings.Contains(stream.String(), want) {
+			t.Errorf("the manifests lack %q", want)
+		}
+	}
+}
+
+func TestRenderPodMonitorOnDemand(t *testing.T) {
+	v := values("pod-creation")
+	v.PodMonitor = true
+	v.ClientArgs = []string{"--exit-when-done"}
+	if got := strings.Join(kinds(t, Setup, v), ", "); !strings.Contains(got, "PodMonitor") {
+		t.Errorf("Render() has %s; want a PodMonitor", got)
+	}
+}
+
+func TestValidateReportsEverything(t *testing.T) {
+	v := Values{Scenario: "x", Namespace: "A", TargetNamespace: "b_", TargetPort: -1}
+	err := v.Validate()
+	if err == nil {
+		t.Fatal("Validate() = nil")
+	}
+	for _, want := range []string{"unknown test", `namespace "A"`, `target namespace "b_"`, "target port -1", "0 targets", "no address"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("the message lacks %q:\n%s", want, err)
+		}
+	}
+}
