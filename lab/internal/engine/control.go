@@ -17,19 +17,24 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// serve answers on a Unix socket until ctx ends:
+// listenControl makes the control socket, in place of one that an earlier engine left.
+func listenControl(path string) (net.Listener, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("remove the control socket of an earlier engine: %w", err)
+	}
+	listener, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on the control socket: %w", err)
+	}
+	return listener, nil
+}
+
+// serve answers on a listener until ctx ends, and closes it:
 //
 //	GET /healthz   200 once the kernel has what the API's objects ask for
 //	GET /settings  the settings
 //	PUT /settings  changes those that the body names, and answers with all
-func (e *engine) serve(ctx context.Context, socket string) error {
-	if err := os.Remove(socket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove the control socket of an earlier engine: %w", err)
-	}
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		return fmt.Errorf("listen on the control socket: %w", err)
-	}
+func (e *engine) serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{Handler: e.handler(), ReadHeaderTimeout: time.Second}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {

@@ -131,7 +131,8 @@ func (k *kernel) commit(ops []truth.Op) (before, after time.Time, err error) {
 }
 
 // encode turns operations into messages and brings the copy of the state up to date. What several
-// operations do to one object becomes the difference between before and after.
+// operations do to one object becomes the difference between before and after. (A set that rules may be
+// using changes through the rows of its members only; plan never puts one that is there.)
 func (k *kernel) encode(ops []truth.Op) {
 	if i := slices.IndexFunc(ops, func(op truth.Op) bool { return op.Kind == truth.KindTable }); i >= 0 {
 		k.state.Apply(ops[i])

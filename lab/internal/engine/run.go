@@ -46,9 +46,13 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+	listener, err := listenControl(cfg.ControlSocket)
+	if err != nil {
+		return err
+	}
 	e := newEngine(cfg, client, kernel, log.Write)
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return e.serve(ctx, cfg.ControlSocket) })
+	group.Go(func() error { return e.serve(ctx, listener) })
 	group.Go(func() error { return e.run(ctx) })
 	return group.Wait()
 }

@@ -76,7 +76,7 @@ func (l *recordLog) await(t testing.TB, from int, what string, is func(truth.Rec
 	timeout := time.After(patience)
 	for {
 		records, changed := l.snapshot()
-		if i := slices.IndexFunc(records[from:], is); i >= 0 {
+		if i := slices.IndexFunc(records[min(from, len(records)):], is); i >= 0 {
 			return records[from+i]
 		}
 		select {
