@@ -38,6 +38,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if filepath.Base(args[0]) == "kubectl" {
 		return run(kubectl.NewDefaultKubectlCommand(), args[1:], stdout, stderr)
 	}
+	// Only for those who look at a list of processes: it shows what was started as /proc/self/exe as "exe".
+	_ = os.WriteFile("/proc/self/comm", []byte(filepath.Base(args[0])), 0)
 	if len(args) > 2 && args[1] == supervisor.ComponentProcess {
 		if command := kubernetes(args[2]); command != nil {
 			command.SetArgs(args[3:])

@@ -73,7 +73,7 @@ func execute(lab *supervisor.Running, args []string) error {
 		return err
 	}
 	environment := append(os.Environ(),
-		"KUBECONFIG="+lab.Kubeconfig, dirVariable+"="+string(lab.Dir), "PATH="+path)
+		"KUBECONFIG="+lab.Kubeconfig, dirVariable+"="+string(lab.Dir), "PATH="+path, "KUBECACHEDIR="+lab.Dir.Cache())
 	program, err := exec.LookPath(args[0])
 	if err != nil {
 		program = lab.Dir.Bin() + "/kubectl"

@@ -41,6 +41,8 @@ func APIServer(dir layout.Dir) []string {
 		"--enable-priority-and-fairness=false",
 		"--max-requests-inflight=3000",
 		"--max-mutating-requests-inflight=1000",
+		// Otherwise watches keep a server that is asked to stop busy until it is killed.
+		"--shutdown-watch-termination-grace-period=1s",
 		"--event-ttl=10m",
 		"--watch-cache=true",
 		"--profiling=false",

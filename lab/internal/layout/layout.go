@@ -43,6 +43,9 @@ func (d Dir) Config(component string) string { return d.at("config", component) 
 // Bin holds the kubectl that scripts find when the machine has none.
 func (d Dir) Bin() string { return d.at("bin") }
 
+// Cache is where kubectl remembers the API of this lab, and not in the user's home.
+func (d Dir) Cache() string { return d.at("cache") }
+
 // Volatile is where a file system in memory is mounted that only the lab sees.
 func (d Dir) Volatile() string { return d.at("volatile") }
 

@@ -86,13 +86,14 @@ func sysctls(t *testing.T) map[string]string {
 type members struct {
 	processes  map[int]string // PID to start time and name
 	namespaces map[string]int // net:[…] to a process that has it
+	asOf       float64        // when they were read, in seconds since the machine's start
 }
 
 // readMembers finds a lab's processes: the one given and all its descendants.
 func readMembers(t *testing.T, root int) members {
 	t.Helper()
 	outside := namespacesOf(os.Getpid())
-	m := members{processes: make(map[int]string), namespaces: make(map[string]int)}
+	m := members{processes: make(map[int]string), namespaces: make(map[string]int), asOf: uptime(t)}
 	parents := make(map[int]int)
 	for _, pid := range pids(t) {
 		parents[pid] = parent(pid)
@@ -125,6 +126,9 @@ func (m members) remains(t *testing.T) []string {
 		}
 	}
 	for _, pid := range pids(t) {
+		if fields := stat(pid); fields == nil || startOf(fields) > m.asOf {
+			continue // the kernel gives the numbers of namespaces that have gone to new ones
+		}
 		for _, namespace := range namespacesOf(pid) {
 			if _, ok := m.namespaces[namespace]; ok {
 				left = append(left, fmt.Sprintf("network namespace %s, held by process %d (%s)", namespace, pid, identify(pid)))
@@ -180,6 +184,25 @@ func stat(pid int) []string {
 		return nil
 	}
 	return fields
+}
+
+// startOf is when a process started, in seconds since the machine's start; the kernel counts in
+// hundredths for its users (USER_HZ, time(7)).
+func startOf(fields []string) float64 {
+	hundredths, err := strconv.ParseFloat(fields[19], 64)
+	if err != nil {
+		return 0
+	}
+	return hundredths / 100
+}
+
+func uptime(t *testing.T) float64 {
+	t.Helper()
+	content, err := os.ReadFile("/proc/uptime")
+	check(t, err)
+	seconds, err := strconv.ParseFloat(strings.Fields(string(content))[0], 64)
+	check(t, err)
+	return seconds
 }
 
 func parent(pid int) int {

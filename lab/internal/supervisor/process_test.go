@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,6 +31,7 @@ const patience = 2 * time.Minute
 type process struct {
 	t      *testing.T
 	cmd    *exec.Cmd
+	stdin  io.Closer
 	lines  chan string // its standard output; closed at the end
 	stderr string      // the file that takes its standard error
 	temp   string      // its directory for temporary files
@@ -42,7 +44,19 @@ func launch(t *testing.T, arguments ...string) *process {
 	return launchAs(t, labtest.Binary(t), shortDir(t), nil, arguments...)
 }
 
+// launchIn is launch with more variables in the environment.
+func launchIn(t *testing.T, variables []string, arguments ...string) *process {
+	t.Helper()
+	return start(t, labtest.Binary(t), shortDir(t), nil, variables, arguments)
+}
+
+// launchAs is launch with another program, directory for temporary files and user.
 func launchAs(t *testing.T, binary, temp string, who *syscall.Credential, arguments ...string) *process {
+	t.Helper()
+	return start(t, binary, temp, who, nil, arguments)
+}
+
+func start(t *testing.T, binary, temp string, who *syscall.Credential, variables, arguments []string) *process {
 	t.Helper()
 	p := &process{t: t, lines: make(chan string, 100), temp: temp, exited: make(chan struct{})}
 	p.stderr = filepath.Join(t.TempDir(), "stderr")
@@ -52,11 +66,14 @@ func launchAs(t *testing.T, binary, temp string, who *syscall.Credential, argume
 	}
 	defer stderr.Close()
 	p.cmd = exec.Command(binary, arguments...)
-	p.cmd.Env = append(os.Environ(), "TMPDIR="+temp, "HOME="+temp)
+	p.cmd.Env = append(append(os.Environ(), "TMPDIR="+temp, "HOME="+temp), variables...)
 	p.cmd.Dir, p.cmd.Stderr = temp, stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: who, Pdeathsig: syscall.SIGTERM}
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
+		t.Fatal(err)
+	}
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
 	if err := p.cmd.Start(); err != nil {

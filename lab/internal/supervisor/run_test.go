@@ -1,0 +1,119 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package supervisor_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
+)
+
+// TestRun checks what a command finds in its lab, and that its code gets through.
+func TestRun(t *testing.T) {
+	script := `
+echo "$KUBECONFIG $NETPOL_LATENCY_LAB_DIR"
+kubectl get nodes --output=name
+kubectl auth whoami --output='jsonpath={.status.userInfo.username}'; echo
+"$LAB" set --jitter 2ms
+"$LAB" enter -- ip -oneline -4 address show eth0 | grep -o '172.18.0.2/16'
+exit 7`
+	lab := launchIn(t, []string{"LAB=" + labtest.Binary(t), "PATH=" + pathWithoutKubectl(t)}, "run", "--", "sh", "-c", script)
+	dir := strings.TrimSuffix(strings.Fields(lab.line())[0], "/kubeconfig")
+	got := []string{lab.line(), lab.line(), lab.line(), lab.line()}
+	want := []string{
+		"node/node-0", "netpol-latency-lab:admin", `delay 0s, jitter 2ms, batch 0, gap 0s, reject ""`, "172.18.0.2/16",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("what the command saw (-want +got):\n%s", diff)
+	}
+	if code := lab.code(); code != 7 {
+		t.Errorf("run ended with %d, want the command's 7:\n%s", code, lab.said())
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Errorf("the temporary state directory %s is left", dir)
+	}
+}
+
+// pathWithoutKubectl is a search path for a machine that has none: the script needs the lab's own.
+func pathWithoutKubectl(t *testing.T) string {
+	t.Helper()
+	dir := shortDir(t)
+	for _, name := range []string{"sh", "ip", "grep", "nsenter"} {
+		for _, place := range filepath.SplitList(os.Getenv("PATH")) {
+			if _, err := os.Stat(place + "/" + name); err == nil {
+				check(t, os.Symlink(place+"/"+name, dir+"/"+name))
+				break
+			}
+		}
+	}
+	return dir
+}
+
+// TestRunPassesSignalsOn sends one signal to a command that answers it and another to one that does not.
+func TestRunPassesSignalsOn(t *testing.T) {
+	polite := launch(t, "run", "--", "sh", "-c", `trap 'echo got it; exit 0' TERM; echo ready; while :; do sleep 0.1; done`)
+	polite.line()
+	polite.signal(syscall.SIGTERM)
+	if got := polite.line(); got != "got it" {
+		t.Errorf("the command said %q, want that it got the signal", got)
+	}
+	if code := polite.code(); code != 0 {
+		t.Errorf("run ended with %d, want the command's 0:\n%s", code, polite.said())
+	}
+
+	deaf := launch(t, "run", "--", "sh", "-c", `trap 'echo got it' TERM INT; echo ready; while :; do sleep 0.1; done`)
+	deaf.line()
+	deaf.signal(syscall.SIGINT)
+	if got := deaf.line(); got != "got it" {
+		t.Errorf("the command said %q, want that it got the signal", got)
+	}
+	deaf.signal(syscall.SIGTERM)
+	if code := deaf.code(); code != 128+int(syscall.SIGKILL) {
+		t.Errorf("run ended with %d, want the %d of a killed command:\n%s", code, 128+int(syscall.SIGKILL), deaf.said())
+	}
+}
+
+// TestRunMistakes checks that mistakes cost no lab, leave nothing and say what to do.
+func TestRunMistakes(t *testing.T) {
+	cases := []struct {
+		name      string
+		arguments []string
+		want      string
+	}{
+		{"no command", []string{"run"}, "no command: expected one after --, for example: run -- kubectl get nodes"},
+		{"command not found", []string{"run", "--", "no-such-program"},
+			`run the command: exec: "no-such-program": executable file not found in $PATH`},
+		{"unknown engine", []string{"run", "--engine", "iptables", "--", "true"},
+			`unknown engine "iptables": expected reference or none`},
+		{"image without a path", []string{"run", "--image", "prometheus", "--", "true"},
+			`--image "prometheus": expected NAME=PATH, for example prometheus=/usr/bin/prometheus`},
+		{"image that is no program", []string{"run", "--image", "p=/etc/passwd", "--", "true"},
+			`image "p" is mapped to "/etc/passwd": expected an executable file on this machine`},
+		{"no directory", []string{"up"}, "--dir is missing: expected a directory for the kubeconfig, logs and truth log"},
+		{"no lab", []string{"set", "--dir", "/nowhere"},
+			`no lab runs in /nowhere: start one with "netpol-latency-lab up --dir DIR"`},
+		{"long directory", []string{"up", "--dir", "/tmp/" + strings.Repeat("x", 100)},
+			"the path of --dir is 11 characters too long for the sockets in it: choose a shorter one"},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			p := launch(t, c.arguments...)
+			if code := p.code(); code != 1 {
+				t.Errorf("got exit code %d, want 1", code)
+			}
+			if diff := cmp.Diff("netpol-latency-lab: "+c.want+"\n", p.said()); diff != "" {
+				t.Errorf("message (-want +got):\n%s", diff)
+			}
+			if left := list(t, p.temp); len(left) != 0 {
+				t.Errorf("temporary files are left: %v", left)
+			}
+		})
+	}
+}
