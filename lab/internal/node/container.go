@@ -209,48 +209,51 @@ type configError struct{ error }
 
 // startProcess starts the container's process with its logs.
 func (c *container) startProcess(ctx lifetime, img image, allowed security) (workload, *logWriter, error) {
-	down := c.pod.downward()
-	env, values, err := down.environment(ctx.soft, c.spec, c.pod.baseEnvironment())
+	env, values, err := c.pod.downward().environment(ctx.soft, c.spec, c.pod.baseEnvironment())
 	if err != nil {
 		return nil, nil, configError{err}
 	}
-	for _, m := range c.spec.VolumeMounts {
-		if m.SubPathExpr != "" {
-			return nil, nil, configError{fmt.Errorf("volume mount %s: the lab does not support subPathExpr; use subPath", m.Name)}
-		}
+	root, err := c.rootFS(img, allowed)
+	if err != nil {
+		return nil, nil, err
 	}
 	logs, err := newLogWriter(c.logPath(c.attempt()))
 	if err != nil {
 		return nil, nil, err
 	}
-	defer logs.closeContainerEnds()
 	if err := c.pod.agent.starts.Acquire(ctx.soft, 1); err != nil {
-		return nil, nil, err
-	}
-	defer c.pod.agent.starts.Release(1)
-	p, err := startProcess(processSpec{
-		network:  c.pod.sandbox,
-		hostname: c.pod.hostname(),
-		root: rootFS{
-			stage:    c.pod.agent.stage(),
-			program:  img.program,
-			etc:      c.pod.etcFiles(),
-			mounts:   c.pod.volumes().mountsOf(c.spec),
-			readOnly: allowed.readOnlyRoot,
-		},
-		argv:     c.argv(img, values),
-		env:      env,
-		dir:      nameOr(c.spec.WorkingDir, "/"),
-		security: allowed,
-		stdout:   logs.stdout,
-		stderr:   logs.stderr,
-	})
-	if err != nil {
 		logs.closeContainerEnds()
 		logs.finish()
 		return nil, nil, err
 	}
+	defer c.pod.agent.starts.Release(1)
+	p, err := startProcess(processSpec{
+		network: c.pod.sandbox, hostname: c.pod.hostname(), root: root,
+		argv: c.argv(img, values), env: env, dir: nameOr(c.spec.WorkingDir, "/"),
+		security: allowed, stdout: logs.stdout, stderr: logs.stderr,
+	})
+	logs.closeContainerEnds()
+	if err != nil {
+		logs.finish()
+		return nil, nil, err
+	}
 	return p, logs, nil
+}
+
+// rootFS is the container's file system.
+func (c *container) rootFS(img image, allowed security) (rootFS, error) {
+	for _, m := range c.spec.VolumeMounts {
+		if m.SubPathExpr != "" {
+			return rootFS{}, configError{fmt.Errorf("volume mount %s: the lab does not support subPathExpr; use subPath", m.Name)}
+		}
+	}
+	return rootFS{
+		stage:    c.pod.agent.stage(),
+		program:  img.program,
+		etc:      c.pod.etcFiles(),
+		mounts:   c.pod.volumes().mountsOf(c.spec),
+		readOnly: allowed.readOnlyRoot,
+	}, nil
 }
 
 // argv is what the container executes. Command replaces the image's entrypoint, args its arguments,

@@ -40,6 +40,9 @@ func (a *agent) serveKubelet(ctx context.Context) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
 	mux.Handle("GET /containerLogs/{namespace}/{pod}/{container}", authenticated(http.HandlerFunc(a.serveLogs)))
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "the lab's node agent serves container logs only: no exec, attach or port-forward", http.StatusNotImplemented)
+	})
 	server := &http.Server{
 		Addr: fmt.Sprintf(":%d", kubeletPort), Handler: mux,
 		TLSConfig:         &tls.Config{ClientCAs: clients, ClientAuth: tls.VerifyClientCertIfGiven},

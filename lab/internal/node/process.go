@@ -84,22 +84,10 @@ func startProcess(spec processSpec) (*process, error) {
 // start runs on the container's thread.
 func (p *process) start() error {
 	spec := p.spec
-	if spec.network.ns != nil {
-		if err := unix.Setns(spec.network.ns.Fd(), unix.CLONE_NEWNET); err != nil {
-			return fmt.Errorf("enter the pod's network namespace: %w", err)
-		}
-		if err := unprivilegedNetworking(); err != nil {
-			return err
-		}
-	}
-	// From here on the thread's children, not the thread, are in a new process namespace.
-	if err := unix.Unshare(unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC); err != nil {
-		return fmt.Errorf("create the container's namespaces: %w", err)
-	}
-	if err := unix.Sethostname([]byte(spec.hostname)); err != nil {
-		return fmt.Errorf("set the hostname: %w", err)
-	}
 	credential := spec.security.credential()
+	if err := spec.isolate(); err != nil {
+		return err
+	}
 	if err := spec.root.enter(); err != nil {
 		return err
 	}
@@ -124,6 +112,26 @@ func (p *process) start() error {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		return err
+	}
+	return nil
+}
+
+// isolate moves the calling thread into the pod's network and into new namespaces of the container's.
+// The process namespace is only that of the thread's future children.
+func (s processSpec) isolate() error {
+	if s.network.ns != nil {
+		if err := unix.Setns(s.network.ns.Fd(), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter the pod's network namespace: %w", err)
+		}
+		if err := unprivilegedNetworking(); err != nil {
+			return err
+		}
+	}
+	if err := unix.Unshare(unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC); err != nil {
+		return fmt.Errorf("create the container's namespaces: %w", err)
+	}
+	if err := unix.Sethostname([]byte(s.hostname)); err != nil {
+		return fmt.Errorf("set the hostname: %w", err)
 	}
 	return nil
 }

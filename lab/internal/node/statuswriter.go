@@ -6,6 +6,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
@@ -18,8 +19,14 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// statusWriters is how many pods are written at once.
-const statusWriters = 16
+const (
+	// statusWriters is how many pods are written at once.
+	statusWriters = 16
+	// firstWriteRetry is the pause after a conflict, which is doubled up to maxWriteRetry while the API
+	// server is away.
+	firstWriteRetry = 5 * time.Millisecond
+	maxWriteRetry   = time.Second
+)
 
 // statusWriter tells the API server what became of the pods. The queue holds pods, not statuses: a
 // pod that changes several times before its turn costs one write, of its latest state.
@@ -32,7 +39,8 @@ type statusWriter struct {
 func newStatusWriter(client kubernetes.Interface, find func(types.UID) *pod) *statusWriter {
 	return &statusWriter{
 		client: client, find: find,
-		queue: workqueue.NewTypedRateLimitingQueue(workqueue.DefaultTypedControllerRateLimiter[types.UID]()),
+		queue: workqueue.NewTypedRateLimitingQueue(
+			workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](firstWriteRetry, maxWriteRetry)),
 	}
 }
 
