@@ -62,7 +62,7 @@ func crowdPod(i int) podFacts {
 			netip.AddrFrom4([4]byte{10, 244, byte(i >> 8), byte(i)}),
 			netip.MustParseAddr(fmt.Sprintf("fd00:10:244::%x", i+1)),
 		},
-		Ports: []namedPort{{portName{"TCP", "http"}, 80}},
+		Ports: []namedPort{{portID("TCP", "http"), 80}},
 	}
 }
 

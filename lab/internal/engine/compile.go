@@ -41,17 +41,15 @@ type chain struct {
 	sets  map[string]origin
 }
 
-// origin says what a set holds; one field is filled.
+// origin says what a set holds: the pods of a selection, a block, or else what the set's id names, the
+// pods with a named port.
 type origin struct {
 	selection *selection
-	port      portName
 	block     *truth.Block
 }
 
-// portName is a named port.
-type portName struct{ protocol, name string }
-
-func (p portName) id() string { return fmt.Sprintf("port %s/%s", p.protocol, p.name) }
+// portID is the id of the set of a named port.
+func portID(protocol, name string) string { return fmt.Sprintf("port %s/%s", protocol, name) }
 
 // compile is a pure function of the policy. A part that the API server would not have accepted allows
 // nothing.
@@ -176,9 +174,8 @@ func (c *chain) portRules(ports []networkingv1.NetworkPolicyPort) []truth.Rule {
 		switch {
 		case p.Port == nil:
 		case p.Port.Type == intstr.String:
-			name := portName{rule.Protocol, p.Port.StrVal}
-			rule.Named = name.id()
-			c.sets[rule.Named] = origin{port: name}
+			rule.Named = portID(rule.Protocol, p.Port.StrVal)
+			c.sets[rule.Named] = origin{}
 		default:
 			rule.First, rule.Last = uint16(p.Port.IntVal), uint16(p.Port.IntVal)
 			if p.EndPort != nil {

@@ -27,9 +27,9 @@ type podFacts struct {
 	Ports     []namedPort
 }
 
-// namedPort is a port that a container gives a name to.
+// namedPort is a port that a container gives a name to. The id is that of the name's set.
 type namedPort struct {
-	portName
+	id     string
 	number uint16
 }
 
@@ -73,8 +73,8 @@ func podAddresses(status corev1.PodStatus) []netip.Addr {
 func (f *podFacts) addPorts(ports []corev1.ContainerPort) {
 	for _, p := range ports {
 		if p.Name != "" {
-			name := portName{cmp.Or(string(p.Protocol), string(corev1.ProtocolTCP)), p.Name}
-			f.Ports = append(f.Ports, namedPort{name, uint16(p.ContainerPort)})
+			protocol := cmp.Or(string(p.Protocol), string(corev1.ProtocolTCP))
+			f.Ports = append(f.Ports, namedPort{portID(protocol, p.Name), uint16(p.ContainerPort)})
 		}
 	}
 }

@@ -210,14 +210,15 @@ func noteFirst[V any](in map[string]*V, id string, before *V) {
 // set that comes or goes with the transaction come and go with it.
 func (k *kernel) changeElements(d *difference) {
 	gone, come := newElements(), newElements()
+	var old, new []element
 	for id, before := range d.addresses {
 		address := netip.MustParseAddr(id)
-		var old, new []element
+		old, new = old[:0], new[:0]
 		if before != nil {
-			old = describe(address, *before)
+			old = describe(old, address, *before)
 		}
 		if after, is := k.state.Addresses[address]; is {
-			new = describe(address, after)
+			new = describe(new, address, after)
 		}
 		for _, e := range old {
 			if _, setChanges := d.sets[e.id]; !setChanges && !slices.Contains(new, e) {

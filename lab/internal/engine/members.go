@@ -24,7 +24,7 @@ func (p *planner) members(pods iter.Seq[*pod], s *set) []truth.Member {
 				continue
 			}
 			for _, port := range pod.Ports {
-				if port.portName == s.from.port {
+				if port.id == s.id {
 					members = append(members, truth.Member{Address: a, Port: port.number})
 				}
 			}

@@ -75,12 +75,13 @@ type planner struct {
 	idleGuards                                   []*guard
 	idleChains                                   []*policyChain
 	idleSets                                     []*set
+	found                                        map[*pod]guardPair
 	newSets                                      []*set
 }
 
 // plan returns the operations that lead from the state of the last plan to that of the events since.
 func (c *cluster) plan() []truth.Op {
-	p := planner{cluster: c}
+	p := planner{cluster: c, found: map[*pod]guardPair{}}
 	touched := slices.SortedFunc(maps.Keys(c.touchedAddresses), netip.Addr.Compare)
 	left := make([]guardPair, 0, len(touched))
 	for _, a := range touched {
@@ -122,12 +123,13 @@ func (p *planner) guardAddress(a netip.Addr) {
 		delete(p.guarding, a)
 		return
 	}
-	var pair guardPair
-	if owner.Node == p.node {
+	pair, found := p.found[owner]
+	if !found && owner.Node == p.node {
 		for d := range pair {
 			pair[d] = p.guardOf(owner, direction(d))
 		}
 	}
+	p.found[owner] = pair
 	for _, g := range pair {
 		p.use(g)
 	}
@@ -313,8 +315,8 @@ func (c *cluster) memberships(p *pod) []truth.Membership {
 		}
 	}
 	for _, port := range p.Ports {
-		if id := port.id(); c.sets[id] != nil {
-			in = append(in, truth.Membership{Set: id, Port: port.number})
+		if c.sets[port.id] != nil {
+			in = append(in, truth.Membership{Set: port.id, Port: port.number})
 		}
 	}
 	slices.SortFunc(in, truth.CompareMemberships)

@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
@@ -36,6 +37,8 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
+	// The engine's heap is small, so that a large change would be collected several times on its way.
+	debug.SetGCPercent(400)
 	kernel, err := openKernel()
 	if err != nil {
 		return err

@@ -85,10 +85,9 @@ type element struct {
 	guard string
 }
 
-// describe collects the elements that the row of an address stands for.
-func describe(address netip.Addr, row truth.Address) []element {
+// describe appends the elements that the row of an address stands for.
+func describe(all []element, address netip.Addr, row truth.Address) []element {
 	member := truth.Member{Address: address}
-	all := make([]element, 0, 2+len(row.Sets))
 	all = append(all, element{ingress.String(), member, row.Ingress}, element{egress.String(), member, row.Egress})
 	for _, in := range row.Sets {
 		all = append(all, element{in.Set, truth.Member{Address: address, Port: in.Port}, ""})

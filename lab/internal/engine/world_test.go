@@ -126,7 +126,10 @@ func (w *world) watches() <-chan struct{} {
 			options = a.ListOptions
 		}
 		watcher, err := w.client.Tracker().Watch(action.GetResource(), action.GetNamespace(), options)
-		began <- struct{}{}
+		select {
+		case began <- struct{}{}:
+		default: // nobody counts the watches of later engines
+		}
 		return true, watcher, err
 	})
 	return began
