@@ -113,6 +113,7 @@ func (e *environment) measure(ctx context.Context) error {
 	if wrong := account.Check(); wrong != nil {
 		return wrong
 	}
+	e.ready() // a run that is over has missed nothing
 	e.progress.concluded.once()
 	e.conclude(account)
 	if e.config.ExitWhenDone {

@@ -87,8 +87,9 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 		for _, scenario := range o.scenarios {
 			fmt.Fprintf(out, "\n%s, %d targets, enforcer delay %s\n", scenario, o.targets, delay)
 			t := Trial{
-				Scenario: scenario, Targets: o.targets, Name: fmt.Sprintf("%s-%d", scenario, i),
-				Programs: filepath.Dir(self), Truth: dir.Truth(), Client: client, Commands: out,
+				Scenario: scenario, Targets: o.targets, Name: o.name(scenario, i),
+				Programs: filepath.Dir(self), Kubeconfig: dir.Kubeconfig(), Truth: dir.Truth(),
+				Client: client, Commands: out,
 			}
 			mistakes = append(mistakes, o.series(ctx, out, t))
 		}
@@ -96,12 +97,22 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 	return errors.Join(mistakes...)
 }
 
+// name makes a trial's namespaces its own among those of all delays; one delay needs no number.
+func (o options) name(scenario string, delay int) string {
+	if len(o.delays) == 1 {
+		return scenario
+	}
+	return fmt.Sprintf("%s-%d", scenario, delay)
+}
+
 // series runs a trial as often as was asked for and reports on all runs together.
 func (o options) series(ctx context.Context, out io.Writer, t Trial) error {
 	var all Result
 	name := t.Name
 	for run := range o.runs {
-		t.Name = fmt.Sprintf("%s-%d", name, run)
+		if o.runs > 1 {
+			t.Name = fmt.Sprintf("%s-%d", name, run)
+		}
 		result, err := t.Run(ctx)
 		if err != nil {
 			return fmt.Errorf("run %d of %s: %w", run+1, t.Scenario, err)

@@ -30,8 +30,9 @@ type Trial struct {
 	Name string
 	// Programs is the directory of the project's programs.
 	Programs string
-	// Truth is the path of the truth log.
-	Truth string
+	// Kubeconfig and Truth are the paths of the lab's administrator credentials and truth log.
+	Kubeconfig string
+	Truth      string
 	// Commands takes the commands that are run, for a person to repeat them; nil for none.
 	Commands io.Writer
 	// ClientArgs are further arguments of the test client.
@@ -46,49 +47,83 @@ type Result struct {
 	Judged []Judged
 }
 
-// Run carries out the trial and removes what it created.
-func (t Trial) Run(ctx context.Context) (_ Result, err error) {
-	clients, targets := t.Name+"-clients", t.Name+"-targets"
+// ClientNamespace is the namespace of the trial's test client.
+func (t Trial) ClientNamespace() string { return t.Name + "-clients" }
+
+// TargetNamespace is the namespace of the trial's targets.
+func (t Trial) TargetNamespace() string { return t.Name + "-targets" }
+
+// Run carries out the trial and removes what it created, even when it is interrupted.
+func (t Trial) Run(ctx context.Context) (result Result, err error) {
 	defer func() {
-		// Even a trial that was interrupted leaves nothing.
-		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		defer cancel()
-		gone := t.run(ctx, nil, "kubectl delete namespace --wait=false "+clients+" "+targets)
+		gone := t.Remove(context.WithoutCancel(ctx))
 		if err == nil {
 			err = gone
 		}
 	}()
-	manifests := fmt.Sprintf("netpol-latency manifests %s --targets %d --namespace %s --target-namespace %s",
-		t.Scenario, t.Targets, clients, targets)
-	for _, argument := range t.ClientArgs {
-		manifests += " --client-arg=" + argument
+	if err := t.Setup(ctx); err != nil {
+		return Result{}, err
 	}
-	steps := []string{
-		"kubectl create namespace " + clients,
-		"kubectl create namespace " + targets,
-		manifests + " | kubectl apply -f -",
-		fmt.Sprintf("kubectl -n %s rollout status deployment/%s-test-client --timeout=2m", clients, t.Scenario),
+	if err := t.Trigger(ctx); err != nil {
+		return Result{}, err
 	}
-	if t.Scenario == "policy-creation" {
-		steps = append(steps,
-			fmt.Sprintf("kubectl -n %s rollout status deployment/%s-target --timeout=2m", targets, t.Scenario))
-	}
-	steps = append(steps, manifests+" --step trigger | kubectl apply -f -")
-	for _, step := range steps {
-		if err := t.run(ctx, t.Commands, step); err != nil {
-			return Result{}, err
-		}
-	}
-	return t.collect(ctx, clients)
+	return t.Collect(ctx)
 }
 
-// run runs a command line in a shell, as a person would, and shows it first.
-func (t Trial) run(ctx context.Context, show io.Writer, line string) error {
-	if show != nil {
-		fmt.Fprintln(show, "  $ "+line)
+// Setup creates everything but the trigger and waits until it is up.
+func (t Trial) Setup(ctx context.Context) error {
+	steps := []string{
+		"kubectl create namespace " + t.ClientNamespace(),
+		"kubectl create namespace " + t.TargetNamespace(),
+		t.manifests() + " | kubectl apply -f -",
+		t.AwaitClient(),
+	}
+	if t.Scenario == "policy-creation" {
+		steps = append(steps, fmt.Sprintf("kubectl -n %s rollout status deployment/%s-target --timeout=2m",
+			t.TargetNamespace(), t.Scenario))
+	}
+	for _, step := range steps {
+		if err := t.Shell(ctx, step); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AwaitClient is the command that waits until the test client is ready.
+func (t Trial) AwaitClient() string {
+	return fmt.Sprintf("kubectl -n %s rollout status deployment/%s-test-client --timeout=2m",
+		t.ClientNamespace(), t.Scenario)
+}
+
+// Trigger makes the change whose effect is measured.
+func (t Trial) Trigger(ctx context.Context) error {
+	return t.Shell(ctx, t.manifests()+" --step trigger | kubectl apply -f -")
+}
+
+func (t Trial) manifests() string {
+	line := fmt.Sprintf("netpol-latency manifests %s --targets %d --namespace %s --target-namespace %s",
+		t.Scenario, t.Targets, t.ClientNamespace(), t.TargetNamespace())
+	for _, argument := range t.ClientArgs {
+		line += " --client-arg=" + argument
+	}
+	return line
+}
+
+// Remove deletes what the trial created, without waiting for its end.
+func (t Trial) Remove(ctx context.Context) error {
+	t.Commands = nil
+	return t.Shell(ctx, "kubectl delete namespace --wait=false "+t.ClientNamespace()+" "+t.TargetNamespace())
+}
+
+// Shell runs a command line as a person would, and shows it first.
+func (t Trial) Shell(ctx context.Context, line string) error {
+	if t.Commands != nil {
+		fmt.Fprintln(t.Commands, "  $ "+strings.NewReplacer(" | ", " |\n      ", " --namespace", " \\\n      --namespace").Replace(line))
 	}
 	command := exec.CommandContext(ctx, "sh", "-ec", line)
-	command.Env = append(os.Environ(), "PATH="+t.Programs+string(os.PathListSeparator)+os.Getenv("PATH"))
+	command.Env = append(os.Environ(), "KUBECONFIG="+t.Kubeconfig,
+		"PATH="+t.Programs+string(os.PathListSeparator)+os.Getenv("PATH"))
 	var output bytes.Buffer
 	command.Stdout, command.Stderr = &output, &output
 	if err := command.Run(); err != nil {
@@ -97,9 +132,9 @@ func (t Trial) run(ctx context.Context, show io.Writer, line string) error {
 	return nil
 }
 
-// collect waits for the samples of every client and judges them.
-func (t Trial) collect(ctx context.Context, namespace string) (Result, error) {
-	pods, err := kube.ClientPods(ctx, t.Client, namespace, "test=np-test-client")
+// Collect waits for the samples of every client and judges them.
+func (t Trial) Collect(ctx context.Context) (Result, error) {
+	pods, err := kube.ClientPods(ctx, t.Client, t.ClientNamespace(), "test=np-test-client")
 	if err != nil {
 		return Result{}, err
 	}
