@@ -132,7 +132,8 @@ func newEnter() *cobra.Command {
 		Use:   "enter --dir DIR [--node NODE] [-- CMD…]",
 		Short: "Run a command in a node's router namespace",
 		Long: "Run CMD, or a shell, in the network namespace of a node, and exit with its code: all traffic of\n" +
-			"the node's pods passes the netfilter hooks there. Needs nsenter (util-linux).",
+			"the node's pods passes the netfilter hooks there. KUBECONFIG is set to one that works from there.\n" +
+			"Needs nsenter (util-linux).",
 		Example: "  netpol-latency-lab enter --dir ./lab-state -- ip -brief address",
 	}
 	dirFlag(cmd, &dir)
@@ -167,6 +168,7 @@ func enter(cmd *cobra.Command, lab supervisor.Lab, namespace string, args []stri
 	}
 	return runChild(&exec.Cmd{
 		Path: program, Args: append(append(arguments, "--"), args...),
+		Env: append(os.Environ(), "KUBECONFIG="+lab.Dir.Config("admin.kubeconfig"), dirVariable+"="+string(lab.Dir)),
 		Stdin: os.Stdin, Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
 	}, nil)
 }

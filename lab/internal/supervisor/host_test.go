@@ -86,14 +86,13 @@ func sysctls(t *testing.T) map[string]string {
 type members struct {
 	processes  map[int]string // PID to start time and name
 	namespaces map[string]int // net:[…] to a process that has it
-	asOf       float64        // when they were read, in seconds since the machine's start
 }
 
 // readMembers finds a lab's processes: the one given and all its descendants.
 func readMembers(t *testing.T, root int) members {
 	t.Helper()
 	outside := namespacesOf(os.Getpid())
-	m := members{processes: make(map[int]string), namespaces: make(map[string]int), asOf: uptime(t)}
+	m := members{processes: make(map[int]string), namespaces: make(map[string]int)}
 	parents := make(map[int]int)
 	for _, pid := range pids(t) {
 		parents[pid] = parent(pid)
@@ -107,13 +106,26 @@ func readMembers(t *testing.T, root int) members {
 			continue
 		}
 		m.processes[pid] = identify(pid)
-		for _, namespace := range namespacesOf(pid) {
-			if !slices.Contains(outside, namespace) {
+		for namespace, path := range namespacesOf(pid) {
+			if _, ok := outside[namespace]; !ok && pin(t, path, namespace) {
 				m.namespaces[namespace] = pid
 			}
 		}
 	}
 	return m
+}
+
+// pin keeps a namespace's number from being given to a new one, perhaps of another lab, as long as the
+// test runs.
+func pin(t *testing.T, path, namespace string) bool {
+	t.Helper()
+	file, err := os.Open(path)
+	if err != nil {
+		return false // closed meanwhile
+	}
+	t.Cleanup(func() { _ = file.Close() })
+	name, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", file.Fd()))
+	return err == nil && name == namespace
 }
 
 // remains lists what is left of a lab.
@@ -126,10 +138,10 @@ func (m members) remains(t *testing.T) []string {
 		}
 	}
 	for _, pid := range pids(t) {
-		if fields := stat(pid); fields == nil || startOf(fields) > m.asOf {
-			continue // the kernel gives the numbers of namespaces that have gone to new ones
+		if pid == os.Getpid() {
+			continue // see pin
 		}
-		for _, namespace := range namespacesOf(pid) {
+		for namespace := range namespacesOf(pid) {
 			if _, ok := m.namespaces[namespace]; ok {
 				left = append(left, fmt.Sprintf("network namespace %s, held by process %d (%s)", namespace, pid, identify(pid)))
 			}
@@ -139,24 +151,17 @@ func (m members) remains(t *testing.T) []string {
 	return left
 }
 
-// namespacesOf are the network namespaces that the process is in, has open, or has mounted.
-func namespacesOf(pid int) []string {
-	var found []string
+// namespacesOf maps the network namespaces that the process is in or has open to their paths.
+func namespacesOf(pid int) map[string]string {
+	found := make(map[string]string)
 	paths, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid)) // the pattern is right
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/ns/net", pid))
 	for _, path := range append(paths, threads...) {
 		if name, err := os.Readlink(path); err == nil && strings.HasPrefix(name, "net:[") {
-			found = append(found, name)
+			found[name] = path
 		}
 	}
-	mounts, _ := os.ReadFile(fmt.Sprintf("/proc/%d/mountinfo", pid)) // it may have ended
-	for field := range strings.FieldsSeq(string(mounts)) {
-		if strings.HasPrefix(field, "net:[") {
-			found = append(found, field)
-		}
-	}
-	slices.Sort(found)
-	return slices.Compact(found)
+	return found
 }
 
 func pids(t *testing.T) []int {
@@ -184,25 +189,6 @@ func stat(pid int) []string {
 		return nil
 	}
 	return fields
-}
-
-// startOf is when a process started, in seconds since the machine's start; the kernel counts in
-// hundredths for its users (USER_HZ, time(7)).
-func startOf(fields []string) float64 {
-	hundredths, err := strconv.ParseFloat(fields[19], 64)
-	if err != nil {
-		return 0
-	}
-	return hundredths / 100
-}
-
-func uptime(t *testing.T) float64 {
-	t.Helper()
-	content, err := os.ReadFile("/proc/uptime")
-	check(t, err)
-	seconds, err := strconv.ParseFloat(strings.Fields(string(content))[0], 64)
-	check(t, err)
-	return seconds
 }
 
 func parent(pid int) int {

@@ -23,12 +23,13 @@ kubectl get nodes --output=name
 kubectl auth whoami --output='jsonpath={.status.userInfo.username}'; echo
 "$LAB" set --jitter 2ms
 "$LAB" enter -- ip -oneline -4 address show eth0 | grep -o '172.18.0.2/16'
+"$LAB" enter -- kubectl get nodes --output=name
 exit 7`
 	lab := launchIn(t, []string{"LAB=" + labtest.Binary(t), "PATH=" + pathWithoutKubectl(t)}, "run", "--", "sh", "-c", script)
 	dir := strings.TrimSuffix(strings.Fields(lab.line())[0], "/kubeconfig")
-	got := []string{lab.line(), lab.line(), lab.line(), lab.line()}
+	got := []string{lab.line(), lab.line(), lab.line(), lab.line(), lab.line()}
 	want := []string{
-		"node/node-0", "netpol-latency-lab:admin", `delay 0s, jitter 2ms, batch 0, gap 0s, reject ""`, "172.18.0.2/16",
+		"node/node-0", "netpol-latency-lab:admin", `delay 0s, jitter 2ms, batch 0, gap 0s, reject ""`, "172.18.0.2/16", "node/node-0",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what the command saw (-want +got):\n%s", diff)
