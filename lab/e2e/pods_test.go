@@ -25,28 +25,32 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 )
 
+// maxCPUPerPod is what a pod may cost all of the lab, if 100 a second are to leave room on two cores.
+const maxCPUPerPod = 18 * time.Millisecond
+
 // TestPodThroughput prints how fast pods with the built-in server come up, and what that costs:
 //
 //	go test ./e2e -run TestPodThroughput -v
 //
-// On two idle cores the lab keeps up with 100 pods a second. The test allows for a machine that has
-// other work, and fails when the lab falls far behind.
+// Time depends on what else the machine does, so the test fails by CPU time: the lab must be able to
+// keep up with 100 pods a second on two cores of its own.
 func TestPodThroughput(t *testing.T) {
 	lab := labtest.Start(t, "--engine", "none")
-	t.Run("100 a second for 10 s", func(t *testing.T) {
-		r := measurePods(t, lab, "steady", 1000, 100)
-		t.Log(r)
-		if behind := r.lastReady - 10*time.Second; behind > 5*time.Second {
-			t.Errorf("the last pod was ready %v after the last creation was due; the lab does not sustain 100 pods a second", behind)
-		}
-	})
-	t.Run("1000 at once", func(t *testing.T) {
-		r := measurePods(t, lab, "burst", 1000, 0)
-		t.Log(r)
-		if r.lastReady > time.Minute {
-			t.Errorf("1,000 pods took %v", r.lastReady)
-		}
-	})
+	for _, test := range []struct {
+		name, namespace string
+		perSecond       float64
+	}{
+		{name: "100 a second for 10 s", namespace: "steady", perSecond: 100},
+		{name: "1000 at once", namespace: "burst"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			r := measurePods(t, lab, test.namespace, 1000, test.perSecond)
+			t.Log(r)
+			if r.cpuPerPod() > maxCPUPerPod {
+				t.Errorf("a pod costs %v of CPU time, more than %v", r.cpuPerPod(), maxCPUPerPod)
+			}
+		})
+	}
 }
 
 // throughput is what came of a number of pods.
@@ -68,6 +72,15 @@ func (r throughput) String() string {
 			float64(r.cpu[name].Milliseconds())/float64(r.pods), r.cpuDuringDeletion[name].Seconds())
 	}
 	return text.String()
+}
+
+// cpuPerPod is what the creation of a pod costs, in all components together.
+func (r throughput) cpuPerPod() time.Duration {
+	var sum time.Duration
+	for _, d := range r.cpu {
+		sum += d
+	}
+	return sum / time.Duration(r.pods)
 }
 
 func round(d time.Duration) time.Duration { return d.Round(time.Millisecond) }
