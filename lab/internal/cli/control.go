@@ -168,7 +168,7 @@ func enter(cmd *cobra.Command, lab supervisor.Lab, namespace string, args []stri
 	}
 	return runChild(&exec.Cmd{
 		Path: program, Args: append(append(arguments, "--"), args...),
-		Env: append(os.Environ(), "KUBECONFIG="+lab.Dir.Config("admin.kubeconfig"), dirVariable+"="+string(lab.Dir)),
+		Env:   append(os.Environ(), "KUBECONFIG="+lab.Dir.Config("admin.kubeconfig"), dirVariable+"="+string(lab.Dir)),
 		Stdin: os.Stdin, Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
 	}, nil)
 }

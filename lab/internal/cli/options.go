@@ -29,9 +29,9 @@ type labFlags struct {
 func (f *labFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.engine, "engine", supervisor.EngineReference,
-		"policy engine: reference, or none to run another one by hand")
+		"policy engine: reference, or none to bring your own")
 	flags.StringArrayVar(&f.images, "image", nil,
-		"NAME=PATH: run the local program PATH for images of that name (repeatable)")
+		"NAME=PATH: images of that name are the local program PATH (repeatable)")
 	flags.IntVar(&f.nodes, "nodes", 1, "number of nodes")
 	addSettings(flags, &f.settings)
 }

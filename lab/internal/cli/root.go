@@ -16,6 +16,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	component "k8s.io/component-base/cli"
 	kubectl "k8s.io/kubectl/pkg/cmd"
 
@@ -57,6 +58,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
+	// Libraries have put flags of theirs there, which cobra would offer as this program's.
+	pflag.CommandLine = pflag.NewFlagSet(args[0], pflag.ContinueOnError)
 	root.AddCommand(newUp(), newRun(), newSet(), newComponentAction(), newEnter(), newKubectl(), newVersion())
 	root.AddCommand(newInner(), newComponent())
 	return run(root, args[1:], stdout, stderr)
