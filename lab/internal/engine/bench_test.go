@@ -6,6 +6,7 @@ package engine
 import (
 	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -101,7 +102,9 @@ func commitAll(t testing.TB, k *kernel, ops []truth.Op) (transactions int, inKer
 	return transactions, inKernel
 }
 
+// BenchmarkPolicy is the time from a policy's event to the end of its last transaction.
 func BenchmarkPolicy(b *testing.B) {
+	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	for _, targets := range []int{20, 1000} {
 		for _, others := range []int{0, 1000} {
 			b.Run(fmt.Sprintf("targets=%d/background=%d", targets, others), func(b *testing.B) {
@@ -130,7 +133,9 @@ func BenchmarkPolicy(b *testing.B) {
 	}
 }
 
+// BenchmarkPod is the time for a pod that comes and goes again, among 1,000 pods and 1,001 policies.
 func BenchmarkPod(b *testing.B) {
+	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	k := newTestKernel(b)
 	c := crowd(1000)
 	for i := range 1000 {

@@ -71,12 +71,15 @@ func (c *cluster) setChain(p *policy, d direction, key types.NamespacedName, spe
 // and what it left behind goes last.
 type planner struct {
 	*cluster
-	sets, policies, guardOps, addresses, cleanup []truth.Op
-	idleGuards                                   []*guard
-	idleChains                                   []*policyChain
-	idleSets                                     []*set
-	found                                        map[*pod]guardPair
-	newSets                                      []*set
+	// The operations, in the order of the fields.
+	setOps, policyOps, guardOps, addressOps, cleanUpOps []truth.Op
+	// The guards found for pods so far.
+	found map[*pod]guardPair
+	// What is used for the first time, and what is not used any more.
+	newSets    []*set
+	idleGuards []*guard
+	idleChains []*policyChain
+	idleSets   []*set
 }
 
 // plan returns the operations that lead from the state of the last plan to that of the events since.
@@ -95,18 +98,18 @@ func (c *cluster) plan() []truth.Op {
 	for _, s := range p.newSets {
 		p.makeSet(s)
 	}
-	for _, op := range slices.Concat(p.policies, p.guardOps) {
+	for _, op := range slices.Concat(p.policyOps, p.guardOps) {
 		c.wanted.Apply(op)
 	}
 	for _, a := range touched {
 		p.planAddress(a)
 	}
 	// What is blocked from now on goes first.
-	slices.SortStableFunc(p.addresses, func(a, b truth.Op) int { return cmp.Compare(puts(a), puts(b)) })
+	slices.SortStableFunc(p.addressOps, func(a, b truth.Op) int { return cmp.Compare(puts(a), puts(b)) })
 	p.cleanUp()
 	clear(c.touchedAddresses)
 	clear(c.touchedChains)
-	return slices.Concat(p.sets, p.policies, p.guardOps, p.addresses, p.cleanup)
+	return slices.Concat(p.setOps, p.policyOps, p.guardOps, p.addressOps, p.cleanUpOps)
 }
 
 func puts(op truth.Op) int {
@@ -196,17 +199,17 @@ func (p *planner) program(pc *policyChain) {
 	for id, from := range pc.have.sets {
 		p.useSet(id, from)
 	}
-	p.policies = append(p.policies, truth.Op{Kind: truth.KindPolicy, ID: pc.id, Policy: &truth.Policy{Rules: pc.have.rules}})
+	p.policyOps = append(p.policyOps, truth.Op{Kind: truth.KindPolicy, ID: pc.id, Policy: &truth.Policy{Rules: pc.have.rules}})
 	if before != nil {
 		p.releaseSets(before)
 	}
 }
 
 func (p *planner) useSet(id string, from origin) {
-	s := p.cluster.sets[id]
+	s := p.sets[id]
 	if s == nil {
 		s = &set{id: id, from: from}
-		p.cluster.sets[id] = s
+		p.sets[id] = s
 		p.newSets = append(p.newSets, s)
 		if from.selection != nil {
 			s.group = p.group(*from.selection)
@@ -247,7 +250,7 @@ func (p *planner) release(pair guardPair) {
 
 func (p *planner) releaseSets(of *chain) {
 	for id := range of.sets {
-		s := p.cluster.sets[id]
+		s := p.sets[id]
 		if s.users--; s.users == 0 {
 			p.idleSets = append(p.idleSets, s)
 		}
@@ -259,7 +262,7 @@ func (p *planner) releaseSets(of *chain) {
 func (p *planner) makeSet(s *set) {
 	op := truth.Op{Kind: truth.KindSet, ID: s.id, Set: p.contents(s)}
 	p.wanted.Apply(op)
-	p.sets = append(p.sets, op)
+	p.setOps = append(p.setOps, op)
 }
 
 func (p *planner) contents(s *set) *truth.Set {
@@ -288,7 +291,7 @@ func (p *planner) planAddress(a netip.Addr) {
 		return
 	}
 	p.wanted.Apply(op)
-	p.addresses = append(p.addresses, op)
+	p.addressOps = append(p.addressOps, op)
 }
 
 func (c *cluster) row(owner *pod, guards guardPair) truth.Address {
@@ -328,7 +331,7 @@ func (p *planner) cleanUp() {
 	remove := func(kind truth.Kind, id string) {
 		op := truth.Op{Kind: kind, ID: id}
 		p.wanted.Apply(op)
-		p.cleanup = append(p.cleanup, op)
+		p.cleanUpOps = append(p.cleanUpOps, op)
 	}
 	for _, g := range p.idleGuards {
 		remove(truth.KindGuard, g.id)
@@ -342,11 +345,11 @@ func (p *planner) cleanUp() {
 		}
 	}
 	for _, s := range p.idleSets {
-		if s.users > 0 || p.cluster.sets[s.id] != s {
+		if s.users > 0 || p.sets[s.id] != s {
 			continue // a later policy of the plan uses it again, or it is removed already
 		}
 		remove(truth.KindSet, s.id)
-		delete(p.cluster.sets, s.id)
+		delete(p.sets, s.id)
 		if s.group != nil {
 			s.group.set = nil
 			p.dropUnused(s.group)

@@ -27,6 +27,10 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
+// gcPercent is the process's garbage collection target. The engine's heap is small; with Go's default a
+// large change would be collected several times on its way to the kernel.
+const gcPercent = 400
+
 // Run enforces policy in the network namespace of the calling thread until ctx ends. What it has put
 // into the kernel stays there: the next engine takes over without a gap.
 func Run(ctx context.Context, cfg Config) (err error) {
@@ -37,8 +41,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	// The engine's heap is small, so that a large change would be collected several times on its way.
-	debug.SetGCPercent(400)
+	debug.SetGCPercent(gcPercent)
 	kernel, err := openKernel()
 	if err != nil {
 		return err
