@@ -15,29 +15,16 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
+	"github.com/netpol-latency/netpol-latency/lab/trial"
 )
 
-// scrapeConfig finds the clients as the original's PodMonitor does: by the name of their port.
-const scrapeConfig = `
-global:
-  scrape_interval: 1s
-scrape_configs:
-  - job_name: netpol-latency
-    kubernetes_sd_configs:
-      - role: pod
-    relabel_configs:
-      - source_labels: [__meta_kubernetes_pod_container_port_name]
-        regex: npdelaymetrics
-        action: keep
-      - source_labels: [__meta_kubernetes_pod_label_type]
-        target_label: type
-`
-
-// A real Prometheus discovers both clients and answers the queries that ClusterLoader2 asks.
+// A real Prometheus scrapes both clients and answers the queries that ClusterLoader2 asks.
+//
+// Debian builds Prometheus without its Kubernetes discovery, so the test does that part: it lists the
+// pods, takes the ports named as the original's PodMonitor names them, and hands them to Prometheus.
 func TestPrometheus(t *testing.T) {
 	program, err := exec.LookPath("prometheus")
 	if err != nil {
@@ -45,17 +32,21 @@ func TestPrometheus(t *testing.T) {
 	}
 	const targets = 20
 	lab := labtest.Start(t, "--image", "prometheus="+program, "--delay", "50ms")
-	server := startPrometheus(t, lab)
 	histograms := map[string][]string{
 		"policy-creation": {"policy_enforcement_latency_policy_creation_seconds"},
 		"pod-creation":    {"pod_creation_reachability_latency_seconds", "pod_ip_address_assigned_latency_seconds"},
 	}
-	for scenario, names := range histograms {
+	runs := make(map[string]trial.Trial)
+	for scenario := range histograms {
 		run := newTrial(t, lab, scenario, targets)
 		run.Name += "-" + scenario
 		must(t, run.Setup(t.Context()))
-		must(t, run.Trigger(t.Context()))
-		found, err := run.Collect(t.Context())
+		runs[scenario] = run
+	}
+	server := startPrometheus(t, lab, scrapeConfig(t, pods(t, lab, "", "test=np-test-client")))
+	for scenario, names := range histograms {
+		must(t, runs[scenario].Trigger(t.Context()))
+		found, err := runs[scenario].Collect(t.Context())
 		must(t, err)
 		expectMeasured(t, found, targets)
 		for _, name := range names {
@@ -69,25 +60,30 @@ func TestPrometheus(t *testing.T) {
 	}
 }
 
-// startPrometheus runs Prometheus in a pod, with the permission to list pods and no other.
-func startPrometheus(t *testing.T, lab *labtest.Lab) *corev1.Pod {
+// scrapeConfig names every container port called npdelaymetrics.
+func scrapeConfig(t *testing.T, clients []corev1.Pod) string {
+	t.Helper()
+	var found []string
+	for _, pod := range clients {
+		for _, port := range pod.Spec.Containers[0].Ports {
+			if port.Name == "npdelaymetrics" {
+				found = append(found, strconv.Quote(fmt.Sprintf("%s:%d", pod.Status.PodIP, port.ContainerPort)))
+			}
+		}
+	}
+	if len(found) != 2 {
+		t.Fatalf("found %d ports named npdelaymetrics; want 2", len(found))
+	}
+	return fmt.Sprintf("global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: netpol-latency\n"+
+		"    static_configs:\n      - targets: [%s]\n", strings.Join(found, ", "))
+}
+
+// startPrometheus runs Prometheus in a pod.
+func startPrometheus(t *testing.T, lab *labtest.Lab, config string) *corev1.Pod {
 	t.Helper()
 	ctx, namespace := t.Context(), lab.Namespace("monitoring")
 	_, err := lab.Client.CoreV1().ConfigMaps(namespace).Create(ctx, &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: "prometheus"}, Data: map[string]string{"prometheus.yml": scrapeConfig},
-	}, metav1.CreateOptions{})
-	must(t, err)
-	_, err = lab.Client.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{
-		ObjectMeta: metav1.ObjectMeta{Name: "prometheus"},
-		Rules: []rbacv1.PolicyRule{{
-			APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list", "watch"},
-		}},
-	}, metav1.CreateOptions{})
-	must(t, err)
-	_, err = lab.Client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
-		ObjectMeta: metav1.ObjectMeta{Name: "prometheus"},
-		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "prometheus"},
-		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: "default", Namespace: namespace}},
+		ObjectMeta: metav1.ObjectMeta{Name: "prometheus"}, Data: map[string]string{"prometheus.yml": config},
 	}, metav1.CreateOptions{})
 	must(t, err)
 	_, err = lab.Client.CoreV1().Pods(namespace).Create(ctx, prometheusPod(), metav1.CreateOptions{})
