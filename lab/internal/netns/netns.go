@@ -25,7 +25,7 @@ type Namespace struct {
 // New makes an empty network namespace: one loopback interface, down, and nothing else.
 func New() (*Namespace, error) {
 	var created *Namespace
-	err := onDisposableThread(func() error {
+	err := OnThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("create a network namespace: %w", err)
 		}
@@ -61,7 +61,7 @@ func (n *Namespace) Close() error { return n.file.Close() }
 // processes that f starts stay in the namespace after Do returns; goroutines that f starts do not
 // run in it.
 func (n *Namespace) Do(f func() error) error {
-	return onDisposableThread(func() error {
+	return OnThread(func() error {
 		if err := unix.Setns(n.Fd(), unix.CLONE_NEWNET); err != nil {
 			return fmt.Errorf("enter network namespace: %w", err)
 		}
@@ -69,13 +69,21 @@ func (n *Namespace) Do(f func() error) error {
 	})
 }
 
-// onDisposableThread runs f on an operating-system thread of its own. The goroutine ends without
-// unlocking, so the runtime destroys the thread instead of handing its changed namespaces to other
-// goroutines.
-func onDisposableThread(f func() error) error {
+// OnThread runs f on an operating-system thread of its own, whose namespaces it may change, and waits
+// for it. The goroutine ends without unlocking, so the runtime destroys the thread instead of handing
+// its changed namespaces to other goroutines.
+//
+// The main thread is avoided: the runtime can never destroy it, and /proc/self is its view. A
+// goroutine that lands on it keeps it busy until another one has done the work elsewhere.
+func OnThread(f func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		runtime.LockOSThread()
+		if unix.Gettid() == os.Getpid() {
+			defer runtime.UnlockOSThread()
+			done <- OnThread(f)
+			return
+		}
 		done <- f()
 	}()
 	return <-done

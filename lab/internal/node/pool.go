@@ -10,6 +10,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 )
 
 const (
@@ -38,7 +40,7 @@ func (p *sandboxPool) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for range sandboxBuilders {
 		group.Go(func() error {
-			return onThread(func() error { return p.refill(ctx) })
+			return netns.OnThread(func() error { return p.refill(ctx) })
 		})
 	}
 	return group.Wait()
@@ -115,7 +117,7 @@ func (p *sandboxPool) getAt(ctx context.Context, offset uint32) (*sandbox, error
 
 func (p *sandboxPool) buildAt(offset uint32) (*sandbox, error) {
 	var s *sandbox
-	err := onThread(func() error {
+	err := netns.OnThread(func() error {
 		var err error
 		s, err = p.build(offset)
 		return err

@@ -16,6 +16,8 @@ import (
 
 	"golang.org/x/sys/unix"
 	"k8s.io/klog/v2"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 )
 
 // systemPath is the PATH of containers that set none, and of the agent's own errands in them.
@@ -66,7 +68,7 @@ func startProcess(spec processSpec) (*process, error) {
 	started := make(chan error, 2) // the thread's own report, and how it ended
 	go func() {
 		defer close(p.done)
-		started <- onThread(func() error {
+		started <- netns.OnThread(func() error {
 			err := p.start()
 			started <- err
 			if err == nil {
@@ -190,7 +192,7 @@ func (p *process) mountProc() error {
 // inside runs f on a thread that is in the process's namespaces, except for the process namespace,
 // where only the thread's children are.
 func (p *process) inside(f func() error) error {
-	return onThread(func() error {
+	return netns.OnThread(func() error {
 		pidfd, err := unix.PidfdOpen(p.cmd.Process.Pid, 0)
 		if err != nil {
 			return fmt.Errorf("find the container's process: %w", err)

@@ -46,7 +46,7 @@ func (s *sandbox) do(f func() error) error {
 	if s.ns == nil {
 		return f()
 	}
-	return inNamespace(s.ns, f)
+	return s.ns.Do(f)
 }
 
 // wiring makes and removes sandboxes. Pods are routed, as Calico does it: the pod has a host address

@@ -6,6 +6,8 @@ package node
 import (
 	"net/netip"
 	"testing"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 )
 
 func BenchmarkSandbox(b *testing.B) {
@@ -17,7 +19,7 @@ func BenchmarkSandbox(b *testing.B) {
 	book := newAddressBook([]netip.Prefix{netip.MustParsePrefix("10.244.0.0/20"), netip.MustParsePrefix("fd00:10:244::/64")})
 	pool := newSandboxPool(w, book)
 	var all []*sandbox
-	err = onThread(func() error {
+	err = netns.OnThread(func() error {
 		for b.Loop() {
 			offset, err := book.take()
 			if err != nil {
