@@ -29,7 +29,7 @@ type labFlags struct {
 func (f *labFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.engine, "engine", supervisor.EngineReference,
-		"policy engine: reference, or none to bring your own")
+		"policy engine: reference, or none for another one")
 	flags.StringArrayVar(&f.images, "image", nil,
 		"NAME=PATH: images of that name are the local program PATH (repeatable)")
 	flags.IntVar(&f.nodes, "nodes", 1, "number of nodes")
