@@ -106,15 +106,14 @@ func (c *cluster) regroupNamespace(name string) {
 // putPod takes notice of a pod, new or changed.
 func (c *cluster) putPod(facts podFacts) {
 	p := c.pods[facts.NamespacedName]
-	if p != nil && p.UID != facts.UID {
-		c.removePod(p.podFacts)
-		p = nil
-	}
 	if p == nil {
-		c.arrivals++
-		p = &pod{arrival: c.arrivals, groups: map[*group]struct{}{}}
+		p = &pod{groups: map[*group]struct{}{}}
 		c.pods[facts.NamespacedName] = p
 		addTo(c.podsIn, facts.Namespace, p)
+	}
+	if p.UID != facts.UID { // it may have followed another of its name
+		c.arrivals++
+		p.arrival = c.arrivals
 	}
 	c.disown(p)
 	p.podFacts = facts
