@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 )
 
@@ -72,16 +74,29 @@ func (c *component) start() error {
 	command := exec.Command("/proc/self/exe", c.arguments...)
 	command.Args[0] = c.name
 	command.Stdout, command.Stderr = log, log
-	start := command.Start
-	if c.namespace != nil {
-		start = func() error { return c.namespace.Do(command.Start) }
-	}
-	if err := c.family.start(command, start); err != nil {
+	if err := c.family.start(command, func() error { return c.startIn(command) }); err != nil {
 		return fmt.Errorf("start %s: %w", c.name, err)
 	}
 	c.command, c.exited, c.stopped = command, make(chan struct{}), false
 	go c.wait(command, c.exited)
 	return nil
+}
+
+// controlPlaneNiceness is the priority of the control plane (nice(2)). A cluster's nodes do not share
+// their processors with it; here they do, and what runs in pods is what is measured.
+const controlPlaneNiceness = 10
+
+// startIn starts the process where it belongs: in its node's namespace, or behind the pods.
+func (c *component) startIn(command *exec.Cmd) error {
+	if c.namespace != nil {
+		return c.namespace.Do(command.Start)
+	}
+	return netns.OnThread(func() error {
+		if err := unix.Setpriority(unix.PRIO_PROCESS, 0, controlPlaneNiceness); err != nil {
+			return fmt.Errorf("lower the priority: %w", err)
+		}
+		return command.Start()
+	})
 }
 
 // wait reaps the process and reports an end that nobody asked for.
