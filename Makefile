@@ -57,7 +57,7 @@ accuracy: lab ## Make the accuracy table of docs/method.md: 10 runs, delays 0 an
 	@$(LAB) run -- $(TRIAL) --runs 10 --delay 0s,300ms --limit 15ms
 
 .PHONY: bench
-bench: lab ## Measure the cost of a probe beside exec'ing curl, in one run
+bench: ## Measure the cost of a probe beside exec'ing curl, in one run
 	@$(GO) test -run '^$$' -bench . -benchtime 2s ./internal/probe
 
 .PHONY: fuzz
