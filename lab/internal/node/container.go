@@ -261,7 +261,7 @@ func (c *container) rootFS(img image, allowed security) (rootFS, error) {
 func (c *container) argv(img image, values map[string]string) []string {
 	mapping := expansion.MappingFuncFor(values)
 	command := img.entrypoint()
-	if len(c.spec.Command) > 0 {
+	if len(c.spec.Command) > 0 || (img.userland() && len(c.spec.Args) > 0) {
 		command = nil
 		for _, word := range c.spec.Command {
 			command = append(command, expansion.Expand(word, mapping))

@@ -38,6 +38,10 @@ func (i image) entrypoint() []string {
 	return []string{"sh"}
 }
 
+// userland reports whether the image's shell is its default arguments (CMD) rather than its entrypoint,
+// so that other arguments take its place.
+func (i image) userland() bool { return i.program == "" && !i.builtin }
+
 // servedBuiltin reports whether the container needs no process: the image is a built-in one, and the
 // command, if there is one, is the image's own.
 func (i image) servedBuiltin(command []string) bool {
