@@ -44,7 +44,7 @@ test-unit: verify ## Run the root module's tests with the race detector
 .PHONY: test-lab
 test-lab: lab packages ## Run the lab's tests and the end-to-end tests (needs root)
 	@echo "== lab and end-to-end tests: real namespaces, real control plane, real Prometheus"
-	@cd lab && NETPOL_LATENCY_LAB_BIN=$(LAB) $(GO) test -timeout 60m -p 1 ./...
+	@cd lab && NETPOL_LATENCY_LAB_BIN=$(LAB) $(GO) test -count=1 -timeout 60m -p 1 ./...
 
 .PHONY: packages
 packages: ## Install what the end-to-end tests need: Debian's prometheus

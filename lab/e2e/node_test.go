@@ -224,20 +224,20 @@ func crashLoop(n nodeTest) {
 }
 
 func initContainers(n nodeTest) {
-	pod := shell("main", "cat /work/order; test -e /work/sidecar && echo sidecar was up")
+	pod := shell("main", "cat /scratch/order; test -e /scratch/sidecar && echo sidecar was up")
 	pod.Spec.RestartPolicy = v1.RestartPolicyNever
 	always := v1.ContainerRestartPolicyAlways
-	work := []v1.VolumeMount{{Name: "work", MountPath: "/work"}}
+	work := []v1.VolumeMount{{Name: "work", MountPath: "/scratch"}}
 	step := func(name, script string) v1.Container {
 		return v1.Container{Name: name, Image: "busybox", Command: []string{"sh", "-c", script}, VolumeMounts: work}
 	}
-	sidecar := step("sidecar", "touch /work/sidecar; trap 'exit 0' TERM; while :; do sleep 0.05; done")
+	sidecar := step("sidecar", "touch /scratch/sidecar; trap 'exit 0' TERM; while :; do sleep 0.05; done")
 	sidecar.RestartPolicy = &always
 	sidecar.StartupProbe = &v1.Probe{
 		PeriodSeconds: 1,
-		ProbeHandler:  v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"test", "-e", "/work/sidecar"}}},
+		ProbeHandler:  v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"test", "-e", "/scratch/sidecar"}}},
 	}
-	pod.Spec.InitContainers = []v1.Container{step("one", "echo one >> /work/order"), step("two", "echo two >> /work/order"), sidecar}
+	pod.Spec.InitContainers = []v1.Container{step("one", "echo one >> /scratch/order"), step("two", "echo two >> /scratch/order"), sidecar}
 	pod.Spec.Volumes = []v1.Volume{{Name: "work", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
 	pod.Spec.Containers[0].VolumeMounts = work
 	n.create(pod)
