@@ -68,10 +68,6 @@ fuzz: ## Fuzz every fuzz target for FUZZTIME each (default 30s)
 	    $(GO) test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-30s} $$package || exit 1; \
 	  done; done
 
-.PHONY: golden
-golden: ## Rewrite the golden files of the tests
-	@$(GO) test ./... -run Golden -update
-
 .PHONY: verify
 verify: ## Check formatting and vet both modules
 	@echo "== checking formatting and vetting"

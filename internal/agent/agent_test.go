@@ -383,6 +383,24 @@ func TestAddressReuse(t *testing.T) {
 	})
 }
 
+// A target that has its result is done: news of its pod does not make it a target again.
+func TestResultIsFinal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reachable := pod("a", "a", "10.0.0.1")
+		b := newBench(t, reachable, pod("b", "b", "10.0.0.2"))
+		b.network.open("10.0.0.1")
+		b.start(PolicyCreation())
+		time.Sleep(5 * time.Second)
+		b.expectStatus("a", measure.Invalid)
+		b.assign(reachable, "10.0.0.1")
+		time.Sleep(5 * time.Second)
+		b.expectStatus("a", measure.Invalid)
+		if account := b.env.ledger.Account(); account.Expected != 2 {
+			t.Errorf("account: %s; want 2 expected", account)
+		}
+	})
+}
+
 // A pod of a StatefulSet comes back under its name: it is another target.
 func TestRecreatedPod(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -20,7 +20,8 @@ type roster struct {
 	// judge enters the result of a pair that has ended.
 	judge func(*pair)
 	open  map[string]*pair // by pod UID: everything expected that has no result yet
-	// passed are pods that are no targets: they existed too early, came too late or were too many.
+	// passed are pods that are no targets: they existed too early, came too late, were too many or
+	// have their result.
 	passed map[string]bool
 	// holders are the pairs being probed, by address: an address belongs to the newest pod.
 	holders map[netip.Addr]*pair
@@ -138,6 +139,7 @@ func (r *roster) end(uid string, cause error) {
 // enter records a pair's result.
 func (r *roster) enter(sample measure.Sample) {
 	delete(r.open, sample.Target.Pod.UID)
+	r.passed[sample.Target.Pod.UID] = true
 	r.env.ledger.End(sample)
 	r.env.metrics.Sample(sample)
 	if sample.Status != measure.Measured {
