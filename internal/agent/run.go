@@ -9,13 +9,12 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
 
+	"github.com/netpol-latency/netpol-latency/internal/interrupt"
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
@@ -35,8 +34,7 @@ func Main(scenario Scenario, args []string, stdout, stderr io.Writer) int {
 	if errors.Is(err, errHelp) {
 		err = help(stdout, scenario)
 	} else if err == nil {
-		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-		context.AfterFunc(ctx, stop)
+		ctx, stop := interrupt.Context(context.Background())
 		defer stop()
 		err = Run(ctx, scenario, config)
 	} else {

@@ -28,18 +28,19 @@ type rule struct {
 func rules() map[string]rule {
 	kubernetes := []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "k8s.io/klog/v2"}
 	return map[string]rule{
-		"internal/measure": {},
-		"internal/probe":   {own: []string{"internal/measure"}, others: []string{"golang.org/x/sys/unix"}},
-		"internal/kube":    {own: []string{"internal/measure"}, others: kubernetes},
-		"internal/result":  {own: []string{"internal/measure"}},
-		"internal/report":  {own: []string{"internal/measure", "internal/result"}},
+		"internal/measure":   {},
+		"internal/probe":     {own: []string{"internal/measure"}, others: []string{"golang.org/x/sys/unix"}},
+		"internal/kube":      {own: []string{"internal/measure"}, others: kubernetes},
+		"internal/result":    {own: []string{"internal/measure"}},
+		"internal/report":    {own: []string{"internal/measure", "internal/result"}},
+		"internal/interrupt": {},
 		"internal/agent": {
-			own:    []string{"internal/kube", "internal/measure", "internal/probe", "internal/result"},
+			own:    []string{"internal/interrupt", "internal/kube", "internal/measure", "internal/probe", "internal/result"},
 			others: append(kubernetes, "github.com/prometheus/client_golang/", "golang.org/x/sync/errgroup"),
 		},
 		"internal/cli": {
 			own: []string{
-				"internal/kube", "internal/measure", "internal/report", "internal/result", "manifests",
+				"internal/interrupt", "internal/kube", "internal/measure", "internal/report", "internal/result", "manifests",
 			},
 			others: append(kubernetes, "github.com/spf13/cobra"),
 		},

@@ -7,11 +7,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os/signal"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/netpol-latency/netpol-latency/internal/interrupt"
 )
 
 // The exit codes of netpol-latency.
@@ -22,8 +22,7 @@ const (
 
 // Main is the whole program: it returns the exit code.
 func Main(args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	ctx, stop := interrupt.Context(context.Background())
 	defer stop()
 	root := newRoot()
 	root.SetArgs(args)

@@ -10,13 +10,12 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/netpol-latency/netpol-latency/internal/interrupt"
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/report"
 	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
@@ -34,8 +33,7 @@ type options struct {
 
 // Main is the whole program: it returns the exit code.
 func Main(args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	ctx, stop := interrupt.Context(context.Background())
 	defer stop()
 	var o options
 	cmd := &cobra.Command{

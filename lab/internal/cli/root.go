@@ -10,16 +10,15 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	component "k8s.io/component-base/cli"
 	kubectl "k8s.io/kubectl/pkg/cmd"
 
+	"github.com/netpol-latency/netpol-latency/internal/interrupt"
 	"github.com/netpol-latency/netpol-latency/lab/internal/supervisor"
 )
 
@@ -67,8 +66,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 
 // run executes the command until it ends or a signal comes; a second signal ends the process at once.
 func run(command *cobra.Command, args []string, stdout, stderr io.Writer) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	ctx, stop := interrupt.Context(context.Background())
 	defer stop()
 	command.SetArgs(args)
 	command.SetOut(stdout)
