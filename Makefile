@@ -9,6 +9,7 @@ LAB := $(BIN)/netpol-latency-lab
 TRIAL := $(BIN)/netpol-latency-trial
 GO ?= go
 LDFLAGS := -s -w
+PROMETHEUS := v0.316.0
 export CGO_ENABLED := 0
 # Rootless labs are made in user namespaces; a sudo that exists is used for packages only.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -37,20 +38,27 @@ test: test-unit test-lab ## Run every test: unit tests, and the real thing in th
 	@echo "== all tests passed"
 
 .PHONY: test-unit
-test-unit: verify ## Run the root module's tests with the race detector
+test-unit: verify packages ## Run the root module's tests with the race detector
 	@echo "== unit tests"
 	@CGO_ENABLED=1 $(GO) test -race -timeout 5m ./...
 
 .PHONY: test-lab
-test-lab: lab packages ## Run the lab's tests and the end-to-end tests (needs root)
+test-lab: lab prometheus ## Run the lab's tests and the end-to-end tests (needs root)
 	@echo "== lab and end-to-end tests: real namespaces, real control plane, real Prometheus"
-	@cd lab && NETPOL_LATENCY_LAB_BIN=$(LAB) $(GO) test -count=1 -timeout 60m -p 1 ./...
+	@cd lab && PATH=$(BIN):$$PATH NETPOL_LATENCY_LAB_BIN=$(LAB) $(GO) test -count=1 -timeout 60m -p 1 ./...
 
 .PHONY: packages
-packages: ## Install what the end-to-end tests need: Debian's prometheus
-	@command -v prometheus >/dev/null || { echo "== installing prometheus"; \
+packages: ## Install what the race detector needs: a C compiler
+	@command -v gcc >/dev/null || { echo "== installing gcc"; \
 	  $(SUDO) apt-get update -qq && \
-	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends prometheus >/dev/null; }
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; }
+
+# Debian builds Prometheus without its Kubernetes discovery, which the test is about.
+.PHONY: prometheus
+prometheus: ## Build the Prometheus of the end-to-end tests into bin/ (two minutes the first time)
+	@echo "== building Prometheus with its Kubernetes discovery"
+	@GOBIN=$(BIN) $(GO) install -ldflags '$(LDFLAGS)' -tags remove_all_sd,enable_kubernetes_sd \
+	  github.com/prometheus/prometheus/cmd/prometheus@$(PROMETHEUS)
 
 .PHONY: accuracy
 accuracy: lab ## Make the accuracy table of docs/method.md: 10 runs, delays 0 and 300 ms

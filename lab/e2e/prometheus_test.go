@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,17 +22,17 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/trial"
 )
 
-// A real Prometheus scrapes both clients and answers the queries that ClusterLoader2 asks.
-//
-// Debian builds Prometheus without its Kubernetes discovery, so the test does that part: it lists the
-// pods, takes the ports named as the original's PodMonitor names them, and hands them to Prometheus.
+// TestPrometheus lets a real Prometheus find both clients by the PodMonitors that the manifests create,
+// scrape them and answer the queries that ClusterLoader2 asks.
 func TestPrometheus(t *testing.T) {
 	program, err := exec.LookPath("prometheus")
 	if err != nil {
-		t.Fatalf("prometheus is missing: \"make packages\" installs it: %v", err)
+		t.Fatalf("prometheus is missing: \"make prometheus\" builds it into bin/: put that on the PATH: %v", err)
 	}
 	const targets = 20
 	lab := labtest.Start(t, "--image", "prometheus="+program, "--delay", "50ms")
+	lab.Kubectl("create", "-f", podMonitorCRD(t))
+	lab.Kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/podmonitors.monitoring.coreos.com")
 	histograms := map[string][]string{
 		"policy-creation": {"policy_enforcement_latency_policy_creation_seconds"},
 		"pod-creation":    {"pod_creation_reachability_latency_seconds", "pod_ip_address_assigned_latency_seconds"},
@@ -40,10 +41,11 @@ func TestPrometheus(t *testing.T) {
 	for scenario := range histograms {
 		run := newTrial(t, lab, scenario, targets)
 		run.Name += "-" + scenario
+		run.ManifestArgs = []string{"--pod-monitor"}
 		must(t, run.Setup(t.Context()))
 		runs[scenario] = run
 	}
-	server := startPrometheus(t, lab, scrapeConfig(t, pods(t, lab, "", "test=np-test-client")))
+	server := startPrometheus(t, lab, scrapeConfig(t, podMonitors(t, lab)))
 	for scenario, names := range histograms {
 		must(t, runs[scenario].Trigger(t.Context()))
 		found, err := runs[scenario].Collect(t.Context())
@@ -60,28 +62,73 @@ func TestPrometheus(t *testing.T) {
 	}
 }
 
-// scrapeConfig names every container port called npdelaymetrics.
-func scrapeConfig(t *testing.T, clients []corev1.Pod) string {
+// podMonitorCRD is the file of the definition that the Prometheus operator installs in clusters, so that a
+// real API server judges the manifests' PodMonitors by it.
+func podMonitorCRD(t *testing.T) string {
 	t.Helper()
-	var found []string
-	for _, pod := range clients {
-		for _, port := range pod.Spec.Containers[0].Ports {
-			if port.Name == "npdelaymetrics" {
-				found = append(found, strconv.Quote(fmt.Sprintf("%s:%d", pod.Status.PodIP, port.ContainerPort)))
-			}
+	const module = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
+	output, err := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module).Output()
+	if err != nil {
+		t.Fatalf("download %s: %v: %s", module, err, output)
+	}
+	var downloaded struct{ Dir string }
+	must(t, json.Unmarshal(output, &downloaded))
+	return filepath.Join(downloaded.Dir, "example", "prometheus-operator-crd", "monitoring.coreos.com_podmonitors.yaml")
+}
+
+// podMonitor is what the test reads of the object.
+type podMonitor struct {
+	Metadata metav1.ObjectMeta `json:"metadata"`
+	Spec     struct {
+		Selector            metav1.LabelSelector    `json:"selector"`
+		PodMetricsEndpoints []struct{ Port string } `json:"podMetricsEndpoints"`
+	} `json:"spec"`
+}
+
+// podMonitors are those that the API server has accepted.
+func podMonitors(t *testing.T, lab *labtest.Lab) []podMonitor {
+	t.Helper()
+	var list struct{ Items []podMonitor }
+	must(t, json.Unmarshal([]byte(lab.Kubectl("get", "podmonitors", "-A", "-o", "json")), &list))
+	if len(list.Items) != 2 {
+		t.Fatalf("found %d PodMonitors; want one for each client", len(list.Items))
+	}
+	return list.Items
+}
+
+// scrapeConfig does the operator's part: every PodMonitor becomes a discovery of pods in its namespace, of
+// which those are kept whose labels and whose port's name are as it says.
+func scrapeConfig(t *testing.T, monitors []podMonitor) string {
+	t.Helper()
+	var jobs []map[string]any
+	for _, monitor := range monitors {
+		var relabel []map[string]any
+		keep := func(label, value string) {
+			relabel = append(relabel, map[string]any{"action": "keep", "source_labels": []string{label}, "regex": value})
 		}
+		for key, value := range monitor.Spec.Selector.MatchLabels {
+			keep("__meta_kubernetes_pod_label_"+key, value)
+		}
+		keep("__meta_kubernetes_pod_container_port_name", monitor.Spec.PodMetricsEndpoints[0].Port)
+		namespaces := map[string]any{"names": []string{monitor.Metadata.Namespace}}
+		jobs = append(jobs, map[string]any{
+			"job_name":              "podMonitor/" + monitor.Metadata.Namespace + "/" + monitor.Metadata.Name,
+			"kubernetes_sd_configs": []map[string]any{{"role": "pod", "namespaces": namespaces}},
+			"relabel_configs":       relabel,
+		})
 	}
-	if len(found) != 2 {
-		t.Fatalf("found %d ports named npdelaymetrics; want 2", len(found))
-	}
-	return fmt.Sprintf("global:\n  scrape_interval: 1s\nscrape_configs:\n  - job_name: netpol-latency\n"+
-		"    static_configs:\n      - targets: [%s]\n", strings.Join(found, ", "))
+	config, err := json.MarshalIndent(map[string]any{
+		"global": map[string]any{"scrape_interval": "1s"}, "scrape_configs": jobs,
+	}, "", "  ")
+	must(t, err)
+	return string(config) // JSON is YAML too
 }
 
 // startPrometheus runs Prometheus in a pod.
 func startPrometheus(t *testing.T, lab *labtest.Lab, config string) *corev1.Pod {
 	t.Helper()
 	ctx, namespace := t.Context(), lab.Namespace("monitoring")
+	lab.Kubectl("create", "clusterrolebinding", "prometheus", "--clusterrole=view", "--serviceaccount="+namespace+":default")
 	_, err := lab.Client.CoreV1().ConfigMaps(namespace).Create(ctx, &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "prometheus"}, Data: map[string]string{"prometheus.yml": config},
 	}, metav1.CreateOptions{})

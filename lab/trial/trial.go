@@ -37,7 +37,9 @@ type Trial struct {
 	Commands io.Writer
 	// ClientArgs are further arguments of the test client.
 	ClientArgs []string
-	Client     kubernetes.Interface
+	// ManifestArgs are further arguments of "netpol-latency manifests".
+	ManifestArgs []string
+	Client       kubernetes.Interface
 }
 
 // Result is what a trial found.
@@ -107,7 +109,7 @@ func (t Trial) manifests() string {
 	for _, argument := range t.ClientArgs {
 		line += " --client-arg=" + argument
 	}
-	return line
+	return strings.Join(append([]string{line}, t.ManifestArgs...), " ")
 }
 
 // Remove deletes what the trial created, without waiting for its end.
