@@ -10,6 +10,7 @@ TRIAL := $(BIN)/netpol-latency-trial
 GO ?= go
 LDFLAGS := -s -w
 PROMETHEUS := v0.316.0
+GOLANGCI_LINT := v2.15.0
 export CGO_ENABLED := 0
 # Rootless labs are made in user namespaces; a sudo that exists is used for packages only.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -84,8 +85,8 @@ verify: ## Check formatting and vet both modules
 
 .PHONY: lint
 lint: ## Run golangci-lint with .golangci.yml in both modules
-	@$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2 run ./...
-	@cd lab && $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.12.2 run --config ../.golangci.yml ./...
+	@$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run ./...
+	@cd lab && $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run --config ../.golangci.yml ./...
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -23,7 +23,7 @@ func runPodCreation(ctx context.Context, env *environment) error {
 	existing := 0
 	klog.Infof("Watching for new pods in namespace %q with labels %q",
 		env.config.TargetNamespace, env.config.TargetSelector)
-	for synced := feed.podsSynced; !(r.full() && len(r.open) == 0); {
+	for synced := feed.podsSynced; !r.full() || len(r.open) > 0; {
 		select {
 		case <-ctx.Done():
 			r.settle()

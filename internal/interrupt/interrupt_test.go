@@ -67,7 +67,7 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-func TestParentEnds(t *testing.T) {
+func TestParentEnds(*testing.T) {
 	parent, cancel := context.WithCancel(context.Background())
 	ctx, stop := interrupt.Context(parent)
 	defer stop()

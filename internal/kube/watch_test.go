@@ -174,7 +174,9 @@ func TestWatchPolicyReadsTheAnnotation(t *testing.T) {
 					t.Errorf("TriggeredAt = %v; want %v", got, test.want)
 				}
 				cancel()
-				<-done
+				if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+					t.Error(err)
+				}
 			})
 		})
 	}
