@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe"
 )
 
 // network is a loss-free network under virtual time: an address drops everything until it is opened
@@ -38,22 +39,74 @@ func (n *network) open(address string) {
 	n.opened[netip.MustParseAddr(address)] = time.Now()
 }
 
-func (n *network) attempt(ctx context.Context, to netip.AddrPort) measure.Outcome {
-	outcome := measure.Outcome{Sent: time.Now(), Verdict: measure.Dropped}
-	n.mu.Lock()
-	_, open := n.opened[to.Addr()]
-	n.mu.Unlock()
-	wait := 500 * time.Millisecond
-	if open {
-		outcome.Verdict, wait = measure.Allowed, time.Millisecond
+// follow implements prober: a probe every 10 ms, whose outcomes come in the order of their sends.
+func (n *network) follow(to netip.AddrPort, follower probe.Follower) following {
+	one := &walk{network: n, to: to.Addr(), follower: follower, stop: make(chan struct{})}
+	go one.run()
+	return one
+}
+
+// walk is a pair that is being probed under virtual time.
+type walk struct {
+	network  *network
+	to       netip.Addr
+	follower probe.Follower
+	stop     chan struct{}
+	once     sync.Once
+	pending  []measure.Outcome
+}
+
+// Trigger implements following.
+func (w *walk) Trigger(time.Time) {}
+
+// Stop implements following.
+func (w *walk) Stop() { w.once.Do(func() { close(w.stop) }) }
+
+func (w *walk) run() {
+	defer w.follower.Stopped()
+	planned := time.Now()
+	for {
+		due := planned
+		if len(w.pending) > 0 && w.pending[0].Done.Before(due) {
+			due = w.pending[0].Done
+		}
+		select {
+		case <-w.stop:
+			for _, o := range w.pending {
+				if o.Done.After(time.Now()) {
+					o.Verdict, o.Done = measure.Ambiguous, time.Now()
+				}
+				if w.follower.Ended(o) {
+					return
+				}
+			}
+			return
+		case <-time.After(time.Until(due)):
+		}
+		if !time.Now().Before(planned) {
+			w.pending = append(w.pending, w.send())
+			planned = planned.Add(10 * time.Millisecond)
+		}
+		for len(w.pending) > 0 && !w.pending[0].Done.After(time.Now()) {
+			first := w.pending[0]
+			w.pending = w.pending[1:]
+			if w.follower.Ended(first) {
+				return
+			}
+		}
 	}
-	select {
-	case <-time.After(wait):
-	case <-ctx.Done():
-		outcome.Verdict = measure.Ambiguous
+}
+
+// send is the outcome that a probe sent now will have.
+func (w *walk) send() measure.Outcome {
+	now := time.Now()
+	o := measure.Outcome{Verdict: measure.Dropped, Planned: now, Sent: now, SentBy: now, Done: now.Add(500 * time.Millisecond)}
+	w.network.mu.Lock()
+	defer w.network.mu.Unlock()
+	if _, open := w.network.opened[w.to]; open {
+		o.Verdict, o.Done = measure.Allowed, now.Add(time.Millisecond)
 	}
-	outcome.Done = time.Now()
-	return outcome
+	return o
 }
 
 // listener is open and never called: a real one would stop virtual time.
@@ -90,12 +143,8 @@ func (b *bench) start(scenario Scenario) {
 	b.t.Helper()
 	var ctx context.Context
 	ctx, b.cancel = context.WithCancel(context.Background())
-	env, err := newEnvironment(scenario, b.config, b.client, b.network.attempt)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	b.env = env
-	go func() { b.ended <- env.run(ctx, listener{make(chan struct{})}) }()
+	b.env = newEnvironment(scenario, b.config, b.client, &b.network)
+	go func() { b.ended <- b.env.run(ctx, listener{make(chan struct{})}) }()
 	b.t.Cleanup(b.cancel)
 	synctest.Wait()
 }

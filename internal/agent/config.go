@@ -6,11 +6,13 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
 )
 
@@ -36,25 +38,50 @@ type Config struct {
 	ExitWhenDone bool
 	// TargetTimeout is how long a target may take before it is given up; zero is for ever.
 	TargetTimeout time.Duration
-	// ProbeInterval is the time between two probes of one target, ProbeTimeout the longest wait for
-	// a connection, MaxProbeRate the most probes a second for all targets together.
-	ProbeInterval time.Duration
-	ProbeTimeout  time.Duration
-	MaxProbeRate  float64
-	// Success says what counts as reached.
-	Success probe.Success
+	// Probe is how to probe, and so what counts as reached.
+	Probe probe.Mode
+	// ProbeInterval is the time between two probes of one target before the trigger. After it, the
+	// interval is RelativeResolution of the time since then, but not less than ProbeIntervalMin.
+	ProbeInterval      time.Duration
+	ProbeIntervalMin   time.Duration
+	RelativeResolution float64
+	// ProbeTimeout is the longest wait of a probe for its answer.
+	ProbeTimeout time.Duration
+	// MaxProbeRate is the most probes a second for all targets together; zero is the mode's own.
+	MaxProbeRate float64
+	// Confirm is how many probes in a row must agree, Hold how long a transition is watched then, and
+	// TolerateLosses how many probes in a row may be lost without making a result wrong.
+	Confirm        int
+	Hold           time.Duration
+	TolerateLosses int
 }
 
 // DefaultConfig holds the defaults of every setting that has one.
 func DefaultConfig() Config {
+	schedule := probe.DefaultSchedule(probe.HTTP)
 	return Config{
-		MaxTargets:    100,
-		MetricsPort:   9154,
-		ProbeInterval: probe.DefaultInterval,
-		ProbeTimeout:  probe.DefaultTimeout,
-		MaxProbeRate:  probe.DefaultMaxRate,
-		Success:       probe.Response,
+		MaxTargets:         100,
+		MetricsPort:        9154,
+		Probe:              probe.HTTP,
+		ProbeInterval:      schedule.Beat,
+		ProbeIntervalMin:   schedule.Min,
+		RelativeResolution: schedule.Relative,
+		ProbeTimeout:       probe.DefaultTimeout,
+		Confirm:            3,
 	}
+}
+
+// engine is how the settings say to probe.
+func (c Config) engine() probe.Config {
+	schedule := probe.Schedule{
+		Beat: c.ProbeInterval, Min: c.ProbeIntervalMin, Relative: c.RelativeResolution, MaxRate: c.MaxProbeRate,
+	}
+	return probe.Config{Mode: c.Probe, Schedule: schedule, Timeout: c.ProbeTimeout}
+}
+
+// rules are how much evidence a transition takes.
+func (c Config) rules() measure.Rules {
+	return measure.Rules{Confirm: c.Confirm, Hold: c.Hold, Losses: c.TolerateLosses}
 }
 
 // Validate reports every mistake at once.
@@ -71,9 +98,15 @@ func (c Config) Validate(scenario Scenario) error {
 		atLeast("probe-interval", c.ProbeInterval >= time.Millisecond, c.ProbeInterval, "1ms or more"),
 		atLeast("probe-timeout", c.ProbeTimeout > 0 && c.ProbeTimeout < probe.MaxTimeout, c.ProbeTimeout,
 			"more than 0 and less than 1s, when the kernel sends a lost SYN again"),
-		atLeast("max-probe-rate", c.MaxProbeRate > 0, c.MaxProbeRate, "more than 0 probes a second"),
-		atLeast("success", c.Success == probe.Response || c.Success == probe.Connect,
-			fmt.Sprintf("%q", c.Success), `"response" or "connect"`),
+		atLeast("probe-interval-min", c.ProbeIntervalMin >= 100*time.Microsecond, c.ProbeIntervalMin, "100µs or more"),
+		atLeast("relative-resolution", c.RelativeResolution >= 0 && c.RelativeResolution <= 1, c.RelativeResolution,
+			"0 to 1, for example 0.01"),
+		atLeast("max-probe-rate", c.MaxProbeRate >= 0 && !math.IsInf(c.MaxProbeRate, 0), c.MaxProbeRate,
+			"more than 0 probes a second, or 0 for what suits the mode"),
+		atLeast("confirm", c.Confirm > 0, c.Confirm, "1 or more"),
+		atLeast("hold", c.Hold >= 0, c.Hold, "0 or more"),
+		atLeast("tolerate-losses", c.TolerateLosses >= 0 && c.TolerateLosses <= measure.MaxLosses, c.TolerateLosses,
+			fmt.Sprintf("0 to %d", measure.MaxLosses)),
 	)
 }
 

@@ -6,7 +6,9 @@ package agent
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
@@ -21,28 +23,40 @@ type environment struct {
 	config   Config
 	scenario Scenario
 	client   kubernetes.Interface
-	prober   *probe.Prober
+	prober   prober
 	metrics  *Metrics
+	counters *probeCounters
 	ledger   *ledger
 	// progress tells the HTTP server how far the run is.
 	progress *progress
 }
 
+// prober probes addresses for followers: a [probe.Engine], or a network of virtual time in tests.
+type prober interface {
+	follow(to netip.AddrPort, follower probe.Follower) following
+}
+
+// following is one address that is being probed.
+type following interface {
+	Trigger(at time.Time)
+	Stop()
+}
+
+// engineOf makes an engine a prober.
+type engineOf struct{ *probe.Engine }
+
+func (e engineOf) follow(to netip.AddrPort, follower probe.Follower) following {
+	return e.Add(to, follower)
+}
+
 // newEnvironment ties a run to a cluster and to a way of probing.
-func newEnvironment(
-	scenario Scenario, config Config, client kubernetes.Interface, attempt probe.Attempt,
-) (*environment, error) {
-	schedule := probe.Schedule{Interval: config.ProbeInterval, MaxRate: config.MaxProbeRate}
-	prober, err := probe.New(attempt, schedule, config.ProbeTimeout)
-	if err != nil {
-		return nil, err
-	}
+func newEnvironment(scenario Scenario, config Config, client kubernetes.Interface, prober prober) *environment {
 	env := &environment{
 		config: config, scenario: scenario, client: client, prober: prober,
 		metrics: NewMetrics(), ledger: &ledger{}, progress: newProgress(),
 	}
-	env.metrics.Begin(scenario.Name)
-	return env, nil
+	env.counters = env.metrics.begin(scenario.Name)
+	return env
 }
 
 func (e *environment) ready() { e.progress.ready.once() }

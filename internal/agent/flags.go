@@ -47,14 +47,24 @@ func options(c *Config) []option {
 			"measured, with 2 if not; without it the client idles", boolean(&c.ExitWhenDone)},
 		{[]string{"target-timeout"}, "DURATION", "give a target up after this time; 0 is never",
 			duration(&c.TargetTimeout)},
-		{[]string{"probe-interval"}, "DURATION", "time between two probes of one target",
+		{[]string{"probe"}, "MODE", "how to probe: http, connect, udp, sctp, syn (needs NET_RAW)\nor auto (syn or connect)",
+			mode(&c.Probe)},
+		{[]string{"probe-interval"}, "DURATION", "time between two probes of one target before the trigger",
 			duration(&c.ProbeInterval)},
+		{[]string{"probe-interval-min"}, "DURATION", "shortest time between two probes of one target after it",
+			duration(&c.ProbeIntervalMin)},
+		{[]string{"relative-resolution"}, "PART", "time between two probes of one target after the trigger,\n" +
+			"as a part of the time since then", number(&c.RelativeResolution)},
 		{[]string{"probe-timeout"}, "DURATION", "longest wait of one probe for its connection, below 1s",
 			duration(&c.ProbeTimeout)},
 		{[]string{"max-probe-rate"}, "N", "most probes a second for all targets together;\n" +
 			"the interval stretches to keep to it", number(&c.MaxProbeRate)},
-		{[]string{"success"}, "KIND", "what counts as reached: any HTTP \"response\", or\n" +
-			"\"connect\", an open TCP connection", func(s string) error { c.Success = probe.Success(s); return nil }},
+		{[]string{"confirm"}, "N", "probes in a row that must agree on a new state", integer(&c.Confirm)},
+		{[]string{"hold"}, "DURATION", "how long a target is watched after its transition", duration(&c.Hold)},
+		{[]string{"tolerate-losses"}, "N", "probes in a row that the network may lose without making\n" +
+			"a result wrong; widens brackets by as many intervals", integer(&c.TolerateLosses)},
+		{[]string{"success"}, "KIND", "the same as --probe: any HTTP \"response\" is http, an open\n" +
+			"TCP connection is \"connect\"", success(&c.Probe)},
 	}
 }
 
@@ -111,6 +121,28 @@ func explain(err error) error {
 		return fmt.Errorf("unknown flag %s: --help lists the flags", name)
 	}
 	return err
+}
+
+func mode(to *probe.Mode) func(string) error {
+	return func(s string) (err error) {
+		*to, err = probe.ParseMode(strings.TrimSpace(s))
+		return err
+	}
+}
+
+// success is how the first versions chose between two modes.
+func success(to *probe.Mode) func(string) error {
+	return func(s string) error {
+		switch s {
+		case "response":
+			*to = probe.HTTP
+		case "connect":
+			*to = probe.Connect
+		default:
+			return errors.New(`expected "response" or "connect"`)
+		}
+		return nil
+	}
 }
 
 func text(to *string) func(string) error {
@@ -170,8 +202,10 @@ func help(w io.Writer, scenario Scenario) error {
 	shown := map[string]any{
 		"MaxTargets": defaults.MaxTargets, "MetricsPort": defaults.MetricsPort,
 		"target-timeout": defaults.TargetTimeout, "probe-interval": defaults.ProbeInterval,
-		"probe-timeout": defaults.ProbeTimeout, "max-probe-rate": defaults.MaxProbeRate,
-		"success": defaults.Success,
+		"probe-timeout": defaults.ProbeTimeout, "max-probe-rate": "20000, for syn 100000",
+		"probe": defaults.Probe, "probe-interval-min": defaults.ProbeIntervalMin,
+		"relative-resolution": defaults.RelativeResolution, "confirm": defaults.Confirm, "hold": defaults.Hold,
+		"tolerate-losses": defaults.TolerateLosses,
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\nUsage:\n  %s FLAGS\n\nExample:\n  %s\n\nFlags:\n",

@@ -82,25 +82,30 @@ func (m *Metrics) Collectors() []prometheus.Collector {
 	}
 }
 
-// Begin makes every series of the scenario exist from the start, so that a count of zero is visible.
-func (m *Metrics) Begin(scenario string) {
+// begin makes every series of the scenario exist from the start, so that a count of zero is visible, and
+// returns those that every probe counts in.
+func (m *Metrics) begin(scenario string) *probeCounters {
 	m.targets.WithLabelValues(scenario).Set(0)
 	for _, status := range measure.Statuses() {
 		m.results.WithLabelValues(scenario, status.String())
 	}
+	counters := &probeCounters{late: m.late.WithLabelValues(scenario)}
 	for _, verdict := range measure.Verdicts() {
-		m.probes.WithLabelValues(scenario, verdict.String())
+		counters.ended[verdict] = m.probes.WithLabelValues(scenario, verdict.String())
 	}
+	return counters
+}
+
+// probeCounters are what every probe of a scenario counts in, looked up once.
+type probeCounters struct {
+	ended [measure.VerdictCount]prometheus.Counter
+	late  prometheus.Observer
 }
 
 // Probe counts a probe that ended.
-func (m *Metrics) Probe(scenario string, verdict measure.Verdict) {
-	m.probes.WithLabelValues(scenario, verdict.String()).Inc()
-}
-
-// Late observes how much later than planned a probe was launched.
-func (m *Metrics) Late(scenario string, by time.Duration) {
-	m.late.WithLabelValues(scenario).Observe(by.Seconds())
+func (c *probeCounters) Probe(o measure.Outcome) {
+	c.ended[o.Verdict].Inc()
+	c.late.Observe(o.Sent.Sub(o.Planned).Seconds())
 }
 
 // Sample observes a pair that ended.

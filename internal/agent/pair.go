@@ -4,13 +4,12 @@
 package agent
 
 import (
-	"context"
 	"errors"
+	"net/http"
 	"net/netip"
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/probe"
 )
 
 // The causes that end the probing of a pair before its transition was seen.
@@ -20,49 +19,47 @@ var (
 	errRunEnded   = errors.New("the run ended before the target was reached")
 )
 
-// pair is this client probing one target. Until probing is set the pod has no address yet. The
-// fields above follow belong to the scenario's goroutine, those below to the probing one, until the
-// pair has come back through environment.finished.
+// pair is this client probing one target. The fields above follow belong to the scenario's goroutine,
+// those in it to the prober, until the pair has come back through the roster's mailbox.
 type pair struct {
 	pod      measure.Object
 	created  time.Time // the pod's creationTimestamp
 	assigned time.Time // when the pod's address arrived
 	address  netip.Addr
-	cancel   context.CancelCauseFunc
-	gone     error // why the pair ended before it was ever probed
+	probing  following // nil until there is an address to probe
+	cause    error     // why the pair ended, if it was not by its transition
+	scenario string
 
 	follow struct {
 		transition measure.Transition
 		probes     [measure.VerdictCount]uint64
-		cause      error
+		counters   *probeCounters
+		finished   *mailbox[*pair]
 	}
-	scenario string
-	metrics  *Metrics
-}
-
-// Launched implements [probe.Follower].
-func (p *pair) Launched(at, planned time.Time) {
-	p.follow.transition.Launched(at)
-	p.metrics.Late(p.scenario, at.Sub(planned))
 }
 
 // Ended implements [probe.Follower].
-func (p *pair) Ended(launched time.Time, outcome measure.Outcome) (done bool) {
-	p.follow.transition.Ended(launched, outcome)
+func (p *pair) Ended(outcome measure.Outcome) (done bool) {
+	p.follow.transition.Observe(outcome)
 	p.follow.probes[outcome.Verdict]++
-	p.metrics.Probe(p.scenario, outcome.Verdict)
+	p.follow.counters.Probe(outcome)
 	return p.follow.transition.Settled()
 }
 
-// probe runs until the transition is settled or the pair is cancelled.
-func (p *pair) probe(ctx context.Context, prober *probe.Prober, to netip.AddrPort) {
-	if err := prober.Follow(ctx, to, p); err != nil {
-		p.follow.cause = context.Cause(ctx)
+// Stopped implements [probe.Follower].
+func (p *pair) Stopped() { p.follow.finished.put(p) }
+
+// end stops the probing for a cause; the first cause counts.
+func (p *pair) end(cause error) {
+	if p.cause == nil {
+		p.cause = cause
 	}
+	p.probing.Stop()
 }
 
 // sample is the pair's result as far as the pair alone can tell it.
 func (p *pair) sample(port int) measure.Sample {
+	change := p.follow.transition.Change()
 	sample := measure.Sample{
 		Scenario: p.scenario,
 		Target: measure.Target{
@@ -70,24 +67,47 @@ func (p *pair) sample(port int) measure.Sample {
 		},
 		Ended:    time.Now(),
 		Assigned: p.assigned,
-		Bracket:  p.follow.transition.Bracket(),
+		Bracket:  change.Bracket,
 		Baseline: p.follow.transition.Baseline(),
+		Evidence: change.Evidence,
+		Response: change.Response,
+		Lost:     p.follow.transition.Lost(),
 		Probes:   p.follow.probes,
 	}
+	sample.Flaps, sample.FlapCount = p.follow.transition.Flaps()
 	sample.Status, sample.Reason = p.status()
+	sample.Warnings = p.warnings()
 	return sample
+}
+
+// warnings qualify a transition that was seen.
+func (p *pair) warnings() []string {
+	var all []string
+	_, flaps := p.follow.transition.Flaps()
+	switch change := p.follow.transition.Change(); {
+	case !p.follow.transition.Changed():
+		return nil
+	case change.Response == http.StatusForbidden:
+		all = append(all, "answered with 403: what answers may be a policy of layer 7")
+	}
+	if !p.follow.transition.Settled() {
+		all = append(all, "not watched to the end: the transition is not confirmed")
+	}
+	if flaps > 0 {
+		all = append(all, "the target flapped: it changed its state more than once")
+	}
+	return all
 }
 
 // status judges how the probing ended. A transition that was seen counts, even if the pair was
 // cancelled before every earlier probe had ended: its bracket is wider, not wrong.
 func (p *pair) status() (measure.Status, string) {
-	cause := errors.Join(p.follow.cause, p.gone)
 	switch {
-	case p.follow.transition.Allowed():
+	case p.follow.transition.Changed():
 		return measure.Measured, ""
-	case errors.Is(cause, errTargetGone):
+	case errors.Is(p.cause, errTargetGone):
 		return measure.Deleted, errTargetGone.Error()
-	case errors.Is(cause, errDeadline):
+	case errors.Is(p.cause, errDeadline):
 		return measure.Censored, errDeadline.Error()
 	default:
 		return measure.Censored, errRunEnded.Error()

@@ -38,9 +38,8 @@ func runPodCreation(ctx context.Context, env *environment) error {
 			}
 			fresh := event.Type == measure.EventAdded && !event.Initial
 			r.observePod(ctx, event, fresh)
-		case p := <-r.finished:
-			r.returned(p)
-			r.judge(p)
+		case <-r.finished.full:
+			r.returned()
 		case uid := <-r.expired:
 			r.end(uid, errDeadline)
 		}
@@ -62,7 +61,8 @@ func (r *roster) observePod(ctx context.Context, event measure.Event, fresh bool
 	r.env.metrics.addressAssigned.Observe(seconds(latency))
 	klog.Infof("Test client got pod %q in namespace %q with assigned IP %q, %s after pod creation",
 		assigned.pod.Name, assigned.pod.Namespace, assigned.address, latency)
-	r.probe(ctx, assigned)
+	r.probe(assigned)
+	assigned.probing.Trigger(assigned.assigned)
 }
 
 // judgePod turns a pair that has ended into its sample: its latency counts from the arrival of the

@@ -58,9 +58,8 @@ func runPolicyCreation(ctx context.Context, env *environment) error {
 			run.observePod(event)
 		case event := <-feed.policies:
 			run.observePolicy(event)
-		case p := <-run.finished:
-			run.returned(p)
-			run.judge(p)
+		case <-run.finished.full:
+			run.returned()
 		case <-run.grace():
 			run.judgeEarly()
 		case uid := <-run.expired:
@@ -95,8 +94,12 @@ func (run *policyRun) observePod(event measure.Event) {
 	if p, open := run.open[event.Object.UID]; open && !known && run.trigger != nil {
 		run.expire(run.ctx, p)
 	}
-	if assigned != nil {
-		run.probe(run.ctx, assigned)
+	if assigned == nil {
+		return
+	}
+	run.probe(assigned)
+	if run.trigger != nil {
+		assigned.probing.Trigger(run.trigger.Arrived)
 	}
 }
 
@@ -112,6 +115,9 @@ func (run *policyRun) observePolicy(event measure.Event) {
 		}
 		for _, p := range run.open {
 			run.expire(run.ctx, p)
+			if p.probing != nil {
+				p.probing.Trigger(event.Arrived)
+			}
 		}
 		run.judgeEarly()
 	case measure.EventDeleted:
@@ -126,7 +132,7 @@ func (run *policyRun) grace() <-chan time.Time {
 	if len(run.early) == 0 {
 		return nil
 	}
-	due := run.early[0].follow.transition.Bracket().Upper.Add(notificationGrace)
+	due := run.early[0].follow.transition.Change().Bracket.Upper.Add(notificationGrace)
 	return time.After(time.Until(due))
 }
 
@@ -145,7 +151,7 @@ func (run *policyRun) judgeEarly() {
 
 // judge turns a pair that has ended into its sample, or lets it wait for the news of the policy.
 func (run *policyRun) judge(p *pair) {
-	if p.follow.transition.Allowed() && run.trigger == nil && run.ctx.Err() == nil {
+	if p.follow.transition.Changed() && run.trigger == nil && run.ctx.Err() == nil {
 		run.early = append(run.early, p)
 		return
 	}
@@ -166,7 +172,7 @@ func (run *policyRun) sampleOf(p *pair) measure.Sample {
 		sample.Bracket = measure.Bracket{}
 		return sample
 	}
-	sample.Warnings = run.warnings(sample)
+	sample.Warnings = append(sample.Warnings, run.warnings(sample)...)
 	reached := sample.Bracket.Upper.Sub(run.trigger.Created)
 	run.env.metrics.policyEnforced.Observe(seconds(reached))
 	klog.Infof("Pod %q in namespace %q with IP %q reached %s after policy creation "+

@@ -28,7 +28,7 @@ type roster struct {
 	probing int
 
 	// finished delivers pairs whose probing has ended, expired the UIDs of pairs out of time.
-	finished chan *pair
+	finished *mailbox[*pair]
 	expired  chan string
 }
 
@@ -38,7 +38,7 @@ func newRoster(env *environment) *roster {
 		open:     make(map[string]*pair),
 		passed:   make(map[string]bool),
 		holders:  make(map[netip.Addr]*pair),
-		finished: make(chan *pair),
+		finished: newMailbox[*pair](),
 		expired:  make(chan string),
 	}
 }
@@ -71,10 +71,9 @@ func (r *roster) observe(event measure.Event, eligible bool) (assigned *pair) {
 }
 
 func (r *roster) add(event measure.Event) *pair {
-	p := &pair{
-		pod: event.Object, created: event.Created,
-		scenario: r.env.scenario.Name, metrics: r.env.metrics,
-	}
+	p := &pair{pod: event.Object, created: event.Created, scenario: r.env.scenario.Name}
+	p.follow.transition = measure.NewTransition(measure.StateAllowed, r.env.config.rules())
+	p.follow.counters, p.follow.finished = r.env.counters, r.finished
 	r.open[event.Object.UID] = p
 	r.env.ledger.Expect()
 	r.env.metrics.targets.WithLabelValues(r.env.scenario.Name).Inc()
@@ -82,30 +81,27 @@ func (r *roster) add(event measure.Event) *pair {
 }
 
 // probe starts to probe a pair that has an address.
-func (r *roster) probe(ctx context.Context, p *pair) {
+func (r *roster) probe(p *pair) {
 	if old := r.holders[p.address]; old != nil {
 		// The old pod's end has not been told to us yet, but its address is another pod's now: what
 		// answers there from now on would be taken for the old one.
-		old.cancel(errTargetGone)
+		old.end(errTargetGone)
 	}
 	r.holders[p.address] = p
-	ctx, p.cancel = context.WithCancelCause(ctx)
 	address := netip.AddrPortFrom(p.address, uint16(r.env.config.TargetPort))
-	klog.Infof("Sending requests to %s for pod %q in namespace %q every %s",
-		address, p.pod.Name, p.pod.Namespace, r.env.config.ProbeInterval)
+	klog.Infof("Sending requests to %s for pod %q in namespace %q", address, p.pod.Name, p.pod.Namespace)
 	r.probing++
-	go func() {
-		p.probe(ctx, r.env.prober, address)
-		r.finished <- p
-	}()
+	p.probing = r.env.prober.follow(address, p)
 }
 
-// returned takes back a pair whose probing has ended.
-func (r *roster) returned(p *pair) {
-	r.probing--
-	p.cancel(nil)
-	if r.holders[p.address] == p {
-		delete(r.holders, p.address)
+// returned takes back the pairs whose probing has ended, and judges them.
+func (r *roster) returned() {
+	for _, p := range r.finished.take() {
+		r.probing--
+		if r.holders[p.address] == p {
+			delete(r.holders, p.address)
+		}
+		r.judge(p)
 	}
 }
 
@@ -128,10 +124,10 @@ func (r *roster) end(uid string, cause error) {
 	p, open := r.open[uid]
 	switch {
 	case !open:
-	case r.holders[p.address] == p:
-		p.cancel(cause)
-	case p.cancel == nil:
-		p.gone = cause
+	case p.probing != nil:
+		p.end(cause) // unless it has come back and waits for something: then this does nothing
+	default:
+		p.cause = cause
 		r.judge(p)
 	}
 }
@@ -148,14 +144,16 @@ func (r *roster) enter(sample measure.Sample) {
 	}
 }
 
-// settle waits for all probing to stop, which the caller has asked for by ending its context, and
-// ends every pair that has no result.
+// settle ends every pair that has no result.
 func (r *roster) settle() {
+	for uid := range r.open {
+		r.end(uid, errRunEnded)
+	}
 	for r.probing > 0 {
-		r.returned(<-r.finished)
+		<-r.finished.full
+		r.returned()
 	}
 	for _, p := range r.open {
-		p.gone = errRunEnded
-		r.judge(p)
+		r.judge(p) // it had come back before, and waited
 	}
 }

@@ -52,7 +52,7 @@ func Main(scenario Scenario, args []string, stdout, stderr io.Writer) int {
 
 // Run connects, measures and then idles until the context ends, which is no error; or, with
 // ExitWhenDone, returns as soon as every target has a result.
-func Run(ctx context.Context, scenario Scenario, config Config) error {
+func Run(ctx context.Context, scenario Scenario, config Config) (err error) {
 	klog.Infof("Starting %s client", strings.ReplaceAll(scenario.Program, "-", " "))
 	for _, line := range config.describe(scenario) {
 		klog.Info(line)
@@ -61,20 +61,32 @@ func Run(ctx context.Context, scenario Scenario, config Config) error {
 	if err != nil {
 		return err
 	}
-	attempt, err := probe.NewAttempt(config.Success, config.ProbeTimeout)
+	engine, err := startEngine(config)
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, engine.Close()) }()
 	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", config.MetricsPort))
 	if err != nil {
 		return fmt.Errorf("serve metrics: choose another port with -MetricsPort: %w", err)
 	}
-	env, err := newEnvironment(scenario, config, client, attempt)
+	return newEnvironment(scenario, config, client, engineOf{engine}).run(ctx, listener)
+}
+
+// startEngine starts the engine and says how it will probe.
+func startEngine(config Config) (*probe.Engine, error) {
+	engine, err := probe.New(config.engine())
 	if err != nil {
-		_ = listener.Close() // nothing was served on it
-		return err
+		return nil, err
 	}
-	return env.run(ctx, listener)
+	schedule := engine.Schedule()
+	klog.Infof("Probing by mode %s (%s): every %s before the trigger; after it every %v of the time since then, "+
+		"at least %s apart; at most %.0f probes a second",
+		engine.Mode, engine.Reason, schedule.Beat, schedule.Relative, schedule.Min, schedule.MaxRate)
+	for _, warning := range engine.Warnings {
+		klog.Warning(warning)
+	}
+	return engine, nil
 }
 
 // run serves what it measures until the context ends, or the measurement does with ExitWhenDone.
@@ -150,8 +162,8 @@ func (c Config) describe(scenario Scenario) []string {
 		"--TargetLabelSelector=" + c.TargetSelector,
 		"--TargetNamespace=" + c.TargetNamespace,
 		fmt.Sprintf("--TargetPort=%d", c.TargetPort),
-		fmt.Sprintf("--probe-interval=%s --probe-timeout=%s --success=%s",
-			c.ProbeInterval, c.ProbeTimeout, c.Success),
+		fmt.Sprintf("--probe=%s --probe-interval=%s --probe-timeout=%s --confirm=%d --hold=%s --tolerate-losses=%d",
+			c.Probe, c.ProbeInterval, c.ProbeTimeout, c.Confirm, c.Hold, c.TolerateLosses),
 	}
 	if scenario.needsPolicy {
 		lines = append([]string{"--AllowPolicyName=" + c.AllowPolicyName}, lines...)

@@ -59,10 +59,16 @@ func (v Verdict) Blocked() bool { return v != Allowed && v != Ambiguous }
 // Outcome is one probe and what became of it.
 type Outcome struct {
 	Verdict Verdict
+	// Planned is when the schedule wanted the probe to leave.
+	Planned time.Time
 	// Sent is read just before the probe's first packet can leave.
 	Sent time.Time
+	// SentBy is read after that packet has left.
+	SentBy time.Time
 	// Done is when the verdict was known: for Allowed the arrival of the reply.
 	Done time.Time
+	// Response is the status of an HTTP response (RFC 9110, section 15), 0 without one.
+	Response int
 	// Err explains a verdict other than Allowed.
 	Err error
 }

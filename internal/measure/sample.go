@@ -92,6 +92,15 @@ type Sample struct {
 	Assigned time.Time
 	// Baseline is how the pair was last blocked before the transition, Ambiguous if it never was.
 	Baseline Verdict
+	// Evidence is how the probe that showed the transition ended, and Response its HTTP status, 0
+	// without one: a 403 can be an L7 policy's denial.
+	Evidence Verdict
+	Response int
+	// Flaps are the first changes of state around and after the transition, FlapCount the number of all.
+	Flaps     []Change
+	FlapCount int
+	// Lost counts the probes that failed between answered ones, too few in a row to be a change.
+	Lost uint64
 	// Probes counts the probes by verdict.
 	Probes [VerdictCount]uint64
 	// Warnings qualify the latency.

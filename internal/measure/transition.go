@@ -3,124 +3,139 @@
 
 package measure
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
-// Bracket is the interval that must contain an instant. A zero Lower says that nothing bounds the
-// instant from below.
-type Bracket struct {
-	Lower time.Time
-	Upper time.Time
-}
+// maxFlaps is how many flaps are kept with their times; all are counted.
+const maxFlaps = 16
 
-// Bounded reports whether the bracket has a lower end.
-func (b Bracket) Bounded() bool { return !b.Lower.IsZero() }
-
-// Width is the bracket's resolution, zero when it has no lower end.
-func (b Bracket) Width() time.Duration {
-	if !b.Bounded() {
-		return 0
-	}
-	return b.Upper.Sub(b.Lower)
-}
-
-// Contains reports whether the instant lies in the bracket, ends included.
-func (b Bracket) Contains(instant time.Time) bool {
-	return !instant.Before(b.Lower) && !instant.After(b.Upper)
-}
-
-// Transition follows the probes of one pair from blocked to allowed. Probes may overlap and their
-// outcomes may arrive in any order. The zero value is ready to use.
+// Transition follows the probes of one pair to the change into the state that a trigger brings about.
+// The zero value is not usable; NewTransition makes one.
 //
-// Without loss, a blocked probe was sent before the transition, and a probe that was answered had
-// its reply after it: the bracket reaches from the last blocked send before the first send that
-// succeeded to the earliest reply. It contains the transition as soon as there is one, and it is as
-// narrow as it will ever be once every probe that was sent before that first success has ended.
+// Without loss, a blocked probe was sent before traffic was allowed, and an answered one had its reply
+// after it: from blocked to allowed the bracket reaches from the last blocked send to the first reply.
+// From allowed to blocked it reaches from the send of the last answered probe to the instant by which
+// the first unanswered one had met the filter.
 type Transition struct {
-	outstanding []time.Time // launches without an outcome, ascending
-	blocked     []Outcome   // ascending by send, pruned by forget
-	first       time.Time   // the earliest send that was answered
-	reply       time.Time   // the earliest reply
+	want     State
+	detector detector
+	newest   time.Time // the send of the newest outcome
+	change   Change
+	changed  bool
+	agreed   int // probes in a row that saw the state since the newest change
+	// confirmed says that the change will not be taken back, settled that it was watched long enough.
+	confirmed, settled bool
+	flaps              []Change
+	flapCount          int
 }
 
-// Launched notes that a probe has been started, to be sent at that instant or a moment later. The
-// instants must ascend strictly: they also name the probes.
-func (t *Transition) Launched(at time.Time) {
-	t.outstanding = append(t.outstanding, at)
+// NewTransition waits for the change into the state, which is StateAllowed or StateBlocked.
+func NewTransition(want State, rules Rules) Transition {
+	return Transition{want: want, detector: detector{rules: rules}}
 }
 
-// Ended notes what became of the probe that was launched at the instant.
-func (t *Transition) Ended(launched time.Time, outcome Outcome) {
-	if i := slices.IndexFunc(t.outstanding, launched.Equal); i >= 0 {
-		t.outstanding = slices.Delete(t.outstanding, i, i+1)
+// Observe takes the outcome of the next probe. Outcomes come in the order of their sends; one that
+// was sent no later than the newest before it is a duplicate and changes nothing.
+func (t *Transition) Observe(o Outcome) {
+	if !o.Sent.After(t.newest) {
+		return
+	}
+	t.newest = o.Sent
+	if o.Verdict == Unanswered && t.want == StateBlocked {
+		return // the connection opened: that is no sign of a filter
+	}
+	change, changed := t.detector.observe(o)
+	switch {
+	case changed:
+		t.enter(change)
+	case t.agrees(o):
+		t.agreed++
+	case o.Verdict != Ambiguous:
+		t.agreed = 0
+	}
+	t.conclude(o.Sent)
+}
+
+// conclude decides whether enough was seen by the time of a send.
+func (t *Transition) conclude(sent time.Time) {
+	rules := t.detector.rules
+	if t.changed && t.detector.state == t.want && t.agreed >= rules.confirm() {
+		t.confirmed = true
+	}
+	if t.confirmed && (rules.Hold == 0 || !sent.Before(t.change.Bracket.Upper.Add(rules.Hold))) {
+		t.settled = true
+	}
+}
+
+// agrees reports whether the outcome shows the state that the pair is in.
+func (t *Transition) agrees(o Outcome) bool {
+	return (o.Verdict == Allowed) == (t.detector.state == StateAllowed) && o.Verdict != Ambiguous
+}
+
+// enter takes in a change of state. The first into the wanted state is the transition; one that was
+// not confirmed before the pair fell back was a flap, and so is every later one.
+func (t *Transition) enter(change Change) {
+	t.agreed = 1
+	if change.To == StateBlocked {
+		t.agreed = t.detector.run
 	}
 	switch {
-	case outcome.Verdict == Allowed:
-		t.first = earliest(t.first, outcome.Sent)
-		t.reply = earliest(t.reply, outcome.Done)
-	case outcome.Verdict.Blocked():
-		t.remember(outcome)
+	case t.want == StateBlocked && !change.Bracket.Bounded():
+		// It was never allowed: that is where it began, not a change.
+	case change.To == t.want && !t.changed:
+		t.change, t.changed = change, true
+	case t.changed && !t.confirmed:
+		t.flap(t.change)
+		t.flap(change)
+		t.changed = false
+	case t.changed:
+		t.flap(change)
 	}
-	t.forget()
 }
 
-// Allowed reports whether any probe was answered yet.
-func (t *Transition) Allowed() bool { return !t.first.IsZero() }
-
-// Settled reports whether the bracket will not become narrower: a probe was answered, and none that
-// was sent before it is outstanding.
-func (t *Transition) Settled() bool {
-	return t.Allowed() && (len(t.outstanding) == 0 || !t.outstanding[0].Before(t.first))
-}
-
-// Bracket is the interval that contains the transition, zero before any probe was answered.
-func (t *Transition) Bracket() Bracket {
-	if !t.Allowed() {
-		return Bracket{}
+func (t *Transition) flap(change Change) {
+	t.flapCount++
+	if len(t.flaps) < maxFlaps {
+		t.flaps = append(t.flaps, change)
 	}
-	return Bracket{Lower: t.lastBlocked().Sent, Upper: t.reply}
 }
 
-// Baseline is how the pair was last blocked before it became allowed, Ambiguous if it never was.
-func (t *Transition) Baseline() Verdict { return t.lastBlocked().Verdict }
+// Changed reports whether the wanted state was seen, confirmed or not.
+func (t *Transition) Changed() bool { return t.changed }
 
-// lastBlocked is the newest blocked probe that was sent before the first success, so far; the zero
-// Outcome if there is none.
-func (t *Transition) lastBlocked() Outcome {
-	for _, outcome := range slices.Backward(t.blocked) {
-		if t.first.IsZero() || outcome.Sent.Before(t.first) {
-			return outcome
-		}
+// Confirmed reports whether as many probes in a row as the rules demand saw the wanted state.
+func (t *Transition) Confirmed() bool { return t.confirmed }
+
+// Settled reports whether the transition is confirmed and was watched for as long as the rules say.
+func (t *Transition) Settled() bool { return t.settled }
+
+// Change is the change into the wanted state, zero before it was seen.
+func (t *Transition) Change() Change { return t.change }
+
+// State is the state that the pair is in, as far as its probes have shown it.
+func (t *Transition) State() State { return t.detector.state }
+
+// Proved reports whether a probe has shown the state that the pair is to leave.
+func (t *Transition) Proved() bool {
+	if t.want == StateBlocked {
+		return !t.detector.lastReply.IsZero()
 	}
-	return Outcome{}
+	return !t.detector.failures[t.detector.rules.Losses].IsZero()
 }
 
-func (t *Transition) remember(outcome Outcome) {
-	at, _ := slices.BinarySearchFunc(t.blocked, outcome.Sent, bySend)
-	t.blocked = slices.Insert(t.blocked, at, outcome)
-}
-
-// forget drops the blocked probes that can no longer become the lower end: all but the newest of
-// those that are older than every send that is, or still may turn out to be, the first success.
-func (t *Transition) forget() {
-	limit := t.first
-	if len(t.outstanding) > 0 && (limit.IsZero() || t.outstanding[0].Before(limit)) {
-		limit = t.outstanding[0]
+// Baseline is how the newest probe before the transition showed the old state, Ambiguous if none did.
+func (t *Transition) Baseline() Verdict {
+	if t.changed {
+		return t.change.Before
 	}
-	older := len(t.blocked)
-	if !limit.IsZero() {
-		older, _ = slices.BinarySearchFunc(t.blocked, limit, bySend)
+	if t.want == StateBlocked && t.Proved() {
+		return Allowed
 	}
-	t.blocked = slices.Delete(t.blocked, 0, max(older-1, 0))
+	return t.detector.failure
 }
 
-func bySend(outcome Outcome, sent time.Time) int { return outcome.Sent.Compare(sent) }
+// Flaps are the first changes of state around and after the transition, at most 16, and the number of
+// all of them.
+func (t *Transition) Flaps() ([]Change, int) { return t.flaps, t.flapCount }
 
-func earliest(a, b time.Time) time.Time {
-	if a.IsZero() || b.Before(a) {
-		return b
-	}
-	return a
-}
+// Lost counts the probes that failed between answered ones, too few in a row to be a change.
+func (t *Transition) Lost() uint64 { return t.detector.lost }

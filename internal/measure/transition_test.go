@@ -5,7 +5,6 @@ package measure
 
 import (
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 )
@@ -15,194 +14,276 @@ var epoch = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
 func at(ms int) time.Time { return epoch.Add(time.Duration(ms) * time.Millisecond) }
 
+// sent is the outcome of a probe that was sent and whose verdict was known at these milliseconds.
+func sent(ms int, verdict Verdict, done int) Outcome {
+	return Outcome{Verdict: verdict, Sent: at(ms), SentBy: at(ms), Done: at(done)}
+}
+
 func TestTransition(t *testing.T) {
+	thrice := Rules{Confirm: 3}
 	tests := []struct {
-		name    string
-		sent    []int
-		ended   []Outcome
-		want    Bracket
-		base    Verdict
-		settled bool
+		name      string
+		want      State
+		rules     Rules
+		outcomes  []Outcome
+		bracket   Bracket
+		base      Verdict
+		confirmed bool
+		settled   bool
+		flaps     int
+		lost      uint64
 	}{
+		{name: "nothing was sent, so nothing is decided", want: StateAllowed},
 		{
-			name: "nothing was sent, so nothing is decided",
+			name: "only blocked probes decide nothing", want: StateAllowed, base: Dropped,
+			outcomes: []Outcome{sent(0, Dropped, 500), sent(10, Dropped, 510)},
 		},
 		{
-			name:  "only blocked probes decide nothing",
-			sent:  []int{0, 10},
-			ended: []Outcome{{Dropped, at(0), at(500), nil}, {Dropped, at(10), at(510), nil}},
+			name: "the bracket reaches from the last blocked send to the first reply", want: StateAllowed,
+			outcomes:  []Outcome{sent(0, Dropped, 500), sent(10, Dropped, 510), sent(20, Allowed, 21)},
+			bracket:   Bracket{at(10), at(21)},
+			confirmed: true, settled: true, base: Dropped,
 		},
 		{
-			name: "the bracket reaches from the last blocked send to the first reply",
-			sent: []int{0, 10, 20},
-			ended: []Outcome{
-				{Dropped, at(0), at(500), nil}, {Allowed, at(20), at(21), nil}, {Dropped, at(10), at(510), nil},
+			name: "a first probe that succeeds leaves no lower end", want: StateAllowed,
+			outcomes: []Outcome{sent(0, Allowed, 1)},
+			bracket:  Bracket{time.Time{}, at(1)}, confirmed: true, settled: true,
+		},
+		{
+			name: "an ambiguous probe proves nothing and only widens the bracket", want: StateAllowed,
+			outcomes: []Outcome{sent(0, Rejected, 1), sent(10, Ambiguous, 10), sent(20, Allowed, 21)},
+			bracket:  Bracket{at(0), at(21)}, confirmed: true, settled: true, base: Rejected,
+		},
+		{
+			name: "a duplicate is one probe, not two", want: StateAllowed, rules: Rules{Confirm: 2},
+			outcomes: []Outcome{sent(0, Dropped, 9), sent(10, Allowed, 11), sent(10, Allowed, 11)},
+			bracket:  Bracket{at(0), at(11)}, base: Dropped,
+		},
+		{
+			name: "replies in a row confirm, and a lost probe between them only delays that",
+			want: StateAllowed, rules: thrice, base: Dropped,
+			outcomes: []Outcome{
+				sent(0, Dropped, 9), sent(10, Allowed, 11), sent(20, Dropped, 29),
+				sent(30, Allowed, 31), sent(40, Allowed, 41), sent(50, Allowed, 51),
 			},
-			want: Bracket{at(10), at(21)}, base: Dropped, settled: true,
+			bracket: Bracket{at(0), at(11)}, confirmed: true, settled: true, lost: 1,
 		},
 		{
-			name:  "an earlier probe that is still out leaves the bracket wide",
-			sent:  []int{0, 10},
-			ended: []Outcome{{Allowed, at(10), at(12), nil}},
-			want:  Bracket{time.Time{}, at(12)},
-		},
-		{
-			name: "a late reply of an earlier probe moves the lower end, not the upper",
-			sent: []int{0, 10, 20},
-			ended: []Outcome{
-				{Allowed, at(20), at(21), nil}, {Allowed, at(10), at(90), nil}, {Refused, at(0), at(1), nil},
+			name: "a moment of grace that is taken back is a flap and not the transition",
+			want: StateAllowed, rules: thrice, base: Dropped,
+			outcomes: []Outcome{
+				sent(0, Dropped, 9), sent(10, Allowed, 11), sent(20, Dropped, 29), sent(30, Dropped, 39),
+				sent(40, Dropped, 49), sent(50, Allowed, 51), sent(60, Allowed, 61), sent(70, Allowed, 71),
 			},
-			want: Bracket{at(0), at(21)}, base: Refused, settled: true,
+			bracket: Bracket{at(40), at(51)}, confirmed: true, settled: true, flaps: 2,
 		},
 		{
-			name:  "a first probe that succeeds leaves no lower end",
-			sent:  []int{0},
-			ended: []Outcome{{Allowed, at(0), at(1), nil}},
-			want:  Bracket{time.Time{}, at(1)}, settled: true,
-		},
-		{
-			name: "an ambiguous probe proves nothing and only widens the bracket",
-			sent: []int{0, 10, 20},
-			ended: []Outcome{
-				{Rejected, at(0), at(1), nil}, {Ambiguous, at(10), at(10), nil}, {Allowed, at(20), at(21), nil},
+			name: "a held transition is watched until the hold is over, and a return is a flap",
+			want: StateAllowed, rules: Rules{Hold: 40 * time.Millisecond}, base: Dropped,
+			outcomes: []Outcome{
+				sent(0, Dropped, 9), sent(10, Allowed, 11), sent(20, Dropped, 29), sent(30, Allowed, 31),
+				sent(40, Allowed, 41),
 			},
-			want: Bracket{at(0), at(21)}, base: Rejected, settled: true,
+			bracket: Bracket{at(0), at(11)}, confirmed: true, flaps: 2,
 		},
 		{
-			name: "a probe that is blocked after the first success is no lower end",
-			sent: []int{0, 10, 20},
-			ended: []Outcome{
-				{Dropped, at(0), at(5), nil}, {Allowed, at(10), at(11), nil}, {Dropped, at(20), at(25), nil},
+			name: "from the last answered send until the first dropped probe had met the filter",
+			want: StateBlocked, rules: thrice, base: Allowed,
+			outcomes: []Outcome{
+				sent(0, Allowed, 3), sent(10, Allowed, 12), sent(20, Dropped, 520), sent(30, Dropped, 530),
+				sent(40, Dropped, 540),
 			},
-			want: Bracket{at(0), at(11)}, base: Dropped, settled: true,
+			bracket: Bracket{at(10), at(23)}, confirmed: true, settled: true,
+		},
+		{
+			name: "the answer of a filter that rejects bounds the transition itself",
+			want: StateBlocked, rules: Rules{}, base: Allowed,
+			outcomes: []Outcome{sent(0, Allowed, 3), sent(10, Refused, 11)},
+			bracket:  Bracket{at(0), at(11)}, confirmed: true, settled: true,
+		},
+		{
+			name: "a lost probe before a transition to blocked is none, and its bracket allows for it",
+			want: StateBlocked, rules: Rules{Confirm: 2, Losses: 1}, base: Allowed,
+			outcomes: []Outcome{
+				sent(0, Allowed, 1), sent(10, Dropped, 510), sent(20, Allowed, 21),
+				sent(30, Dropped, 530), sent(40, Dropped, 540),
+			},
+			bracket: Bracket{at(20), at(41)}, confirmed: true, settled: true, lost: 1,
+		},
+		{
+			name: "who was never allowed cannot become blocked", want: StateBlocked,
+			outcomes: []Outcome{sent(0, Dropped, 500), sent(10, Dropped, 510)}, base: Dropped,
+		},
+		{
+			name: "one reply after the block is a leak", want: StateBlocked, base: Allowed,
+			rules: Rules{Confirm: 2, Hold: time.Second},
+			outcomes: []Outcome{
+				sent(0, Allowed, 1), sent(10, Dropped, 510), sent(20, Dropped, 520), sent(30, Allowed, 31),
+				sent(40, Dropped, 540), sent(50, Dropped, 550), sent(2000, Dropped, 2500),
+			},
+			bracket: Bracket{at(0), at(11)}, confirmed: true, settled: true, flaps: 2,
+		},
+		{
+			name: "an open connection without a response is no sign of a block", want: StateBlocked, base: Allowed,
+			outcomes: []Outcome{sent(0, Allowed, 1), sent(10, Unanswered, 510)},
 		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			var transition Transition
-			for _, ms := range test.sent {
-				transition.Launched(at(ms))
+			transition := NewTransition(test.want, test.rules)
+			for _, outcome := range test.outcomes {
+				transition.Observe(outcome)
 			}
-			for _, outcome := range test.ended {
-				transition.Ended(outcome.Sent, outcome)
+			if got := transition.Change().Bracket; got != test.bracket {
+				t.Errorf("bracket %v; want %v", got, test.bracket)
 			}
-			bracket, settled := transition.Bracket(), transition.Settled()
-			if settled != test.settled || bracket != test.want {
-				t.Errorf("Bracket() = %v, settled %v; want %v, %v", bracket, settled, test.want, test.settled)
+			if transition.Confirmed() != test.confirmed || transition.Settled() != test.settled {
+				t.Errorf("confirmed %v, settled %v; want %v, %v",
+					transition.Confirmed(), transition.Settled(), test.confirmed, test.settled)
 			}
-			if settled && transition.Baseline() != test.base {
-				t.Errorf("Baseline() = %v; want %v", transition.Baseline(), test.base)
+			if got := transition.Baseline(); got != test.base {
+				t.Errorf("baseline %v; want %v", got, test.base)
+			}
+			if _, got := transition.Flaps(); got != test.flaps {
+				t.Errorf("%d flaps; want %d", got, test.flaps)
+			}
+			if got := transition.Lost(); got != test.lost {
+				t.Errorf("%d lost; want %d", got, test.lost)
 			}
 		})
 	}
 }
 
-// TestBracketContainsTransition draws schedules, round-trip times, time-outs and transition instants,
-// plays a loss-free network, delivers the outcomes in the order of their arrival, and demands that
-// the bracket contains the instant and is as narrow as the schedule permits.
+// TestBracketContainsTransition draws schedules, delays, rules, losses and transition instants, and
+// demands that the bracket contains the instant and is as narrow as the schedule permits.
 func TestBracketContainsTransition(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 20_000 {
-		world := drawWorld(random)
-		bracket, settled := world.play(t)
-		if !settled {
-			t.Fatalf("%+v: not settled although every probe has ended", world)
+	decided := 0
+	for range 40_000 {
+		w := drawWorld(random)
+		transition := NewTransition(w.want, w.rules)
+		for i := range w.sends {
+			transition.Observe(w.outcome(i))
 		}
-		if !bracket.Contains(world.truth) {
-			t.Fatalf("%+v: bracket %v does not contain the truth", world, bracket)
+		if !transition.Changed() || !transition.Change().Bracket.Bounded() {
+			continue
 		}
-		if width, most := bracket.Width(), world.widest(); width > most {
-			t.Fatalf("%+v: bracket is %s wide, the schedule permits %s", world, width, most)
+		decided++
+		bracket := transition.Change().Bracket
+		if !bracket.Contains(w.truth) {
+			t.Fatalf("%+v: bracket %v does not contain the truth", w, bracket)
 		}
+		if width, most := bracket.Width(), w.widest(); width > most {
+			t.Fatalf("%+v: bracket is %s wide, the schedule permits %s", w, width, most)
+		}
+		if _, flaps := transition.Flaps(); flaps != 0 {
+			t.Fatalf("%+v: %d flaps in a network that does not flap", w, flaps)
+		}
+	}
+	if decided < 30_000 {
+		t.Errorf("only %d of 40,000 worlds had a transition to judge", decided)
 	}
 }
 
-// world is a loss-free network in which everything sent before truth, as it passes the filter, is
-// dropped, and everything later is answered.
+// world is a network that changes once, as packets meet its filter, and loses no more packets in a row
+// than the rules allow.
 type world struct {
+	want    State
+	rules   Rules
 	sends   []time.Time
 	forward []time.Duration // from the send to the filter
 	back    []time.Duration // from the filter to the arrival of the reply
+	lost    []bool
 	timeout time.Duration
 	truth   time.Time
 }
 
+// The longest way to the filter in these worlds, the shortest way back, and the longest.
+const (
+	longestForward = 5 * time.Millisecond
+	shortestBack   = 5 * time.Millisecond
+	longestBack    = 200 * time.Millisecond
+)
+
 func drawWorld(random *rand.Rand) world {
-	w := world{timeout: time.Duration(1+random.IntN(900)) * time.Millisecond}
-	sent := epoch
-	for range 2 + random.IntN(60) {
-		sent = sent.Add(time.Duration(1_000_000 + random.IntN(50_000_000)))
-		w.sends = append(w.sends, sent)
-		w.forward = append(w.forward, time.Duration(random.IntN(5_000_000)))
-		w.back = append(w.back, time.Duration(random.IntN(200_000_000)))
+	w := world{want: StateAllowed, timeout: time.Second, rules: Rules{Losses: random.IntN(3)}}
+	w.rules.Confirm = w.rules.Losses + 1 + random.IntN(3)
+	if random.IntN(2) == 0 {
+		w.want = StateBlocked
+	}
+	now, lost := epoch, 0
+	for range 20 + random.IntN(60) {
+		now = now.Add(time.Duration(1_000_000 + random.IntN(50_000_000)))
+		w.sends = append(w.sends, now)
+		// Packets of a pair meet the filter in the order in which they were sent.
+		meets := now.Add(time.Duration(random.Int64N(int64(longestForward))))
+		if n := len(w.forward); n > 0 && meets.Before(w.meets(n-1)) {
+			meets = w.meets(n - 1)
+		}
+		w.forward = append(w.forward, meets.Sub(now))
+		w.back = append(w.back, shortestBack+time.Duration(random.Int64N(int64(longestBack-shortestBack))))
+		if lost++; random.IntN(10) > 0 || lost > w.rules.Losses {
+			lost = 0
+		}
+		w.lost = append(w.lost, lost > 0)
 	}
 	first, last := w.sends[0], w.sends[len(w.sends)-1]
 	w.truth = first.Add(time.Duration(random.Int64N(int64(last.Sub(first)))))
-	// The last probe always succeeds, so that there is something to decide.
-	w.back[len(w.back)-1] = min(w.back[len(w.back)-1], w.timeout/2)
-	w.forward[len(w.forward)-1] = min(w.forward[len(w.forward)-1], w.timeout/2)
 	return w
 }
 
-// launch is a moment before the send: a probe waits for a processor.
-func (w world) launch(i int) time.Time { return w.sends[i].Add(-w.forward[i] / 7) }
+// meets is when a probe's packet is at the filter.
+func (w world) meets(i int) time.Time { return w.sends[i].Add(w.forward[i]) }
 
+// outcome is what becomes of a probe.
 func (w world) outcome(i int) Outcome {
-	sent := w.sends[i]
-	done := sent.Add(w.forward[i] + w.back[i])
-	passes := !sent.Add(w.forward[i]).Before(w.truth)
-	if !passes || done.Sub(sent) > w.timeout {
-		// A reply that comes after the time-out proves nothing about the filter.
-		if passes {
-			return Outcome{Verdict: Ambiguous, Sent: sent, Done: sent.Add(w.timeout)}
-		}
-		return Outcome{Verdict: Dropped, Sent: sent, Done: sent.Add(w.timeout)}
+	o := Outcome{Verdict: Dropped, Sent: w.sends[i], SentBy: w.sends[i], Done: w.sends[i].Add(w.timeout)}
+	meets := w.meets(i)
+	if (meets.Before(w.truth) == (w.want == StateBlocked)) && !w.lost[i] {
+		o.Verdict, o.Done = Allowed, meets.Add(w.back[i])
 	}
-	return Outcome{Verdict: Allowed, Sent: sent, Done: done}
+	return o
 }
 
-// play feeds sends and outcomes in the order in which a prober would see them.
-// At every step a bracket, once there is one, contains the truth.
-func (w world) play(t *testing.T) (Bracket, bool) {
-	type step struct {
-		at   time.Time
-		send bool
-		of   int
-	}
-	var steps []step
-	for i := range w.sends {
-		steps = append(steps, step{w.launch(i), true, i}, step{w.outcome(i).Done, false, i})
-	}
-	slices.SortStableFunc(steps, func(a, b step) int { return a.at.Compare(b.at) })
-	var transition Transition
-	for _, s := range steps {
-		if s.send {
-			transition.Launched(w.launch(s.of))
-		} else {
-			transition.Ended(w.launch(s.of), w.outcome(s.of))
-		}
-		if transition.Allowed() && !transition.Bracket().Contains(w.truth) {
-			t.Fatalf("%+v: early bracket %v does not contain the truth", w, transition.Bracket())
-		}
-	}
-	return transition.Bracket(), transition.Settled()
-}
-
-// widest is the distance from the last blocked send to the earliest reply, by exhaustive search.
+// widest is the longest distance between a probe and the one that many later, and a round trip.
 func (w world) widest() time.Duration {
-	var lower, reply, first time.Time
-	for i := range w.sends {
-		if o := w.outcome(i); o.Verdict == Allowed {
-			first, reply = earliest(first, o.Sent), earliest(reply, o.Done)
+	var widest time.Duration
+	// The probe before the change, that after it, and between them as many as may be lost, on either
+	// side of it.
+	for i, apart := 0, 2*w.rules.Losses+1; i < len(w.sends); i++ {
+		widest = max(widest, w.sends[min(i+apart, len(w.sends)-1)].Sub(w.sends[i]))
+	}
+	return widest + longestForward + longestBack
+}
+
+// FuzzTransition plays any sequence of outcomes, in any order and with duplicates: what is known never
+// contradicts itself.
+func FuzzTransition(f *testing.F) {
+	f.Add(byte(1), byte(0), []byte{1, 10, 2, 20})
+	f.Add(byte(2), byte(0x12), []byte{1, 10, 1, 10, 2, 20, 2, 30})
+	f.Fuzz(func(t *testing.T, want, rules byte, script []byte) {
+		transition := NewTransition(State(1+want%2), Rules{
+			Confirm: int(rules & 7), Losses: int(rules>>3) % (MaxLosses + 1), Hold: time.Duration(rules>>6) * time.Millisecond,
+		})
+		var seen int
+		for ; len(script) >= 2; script = script[2:] {
+			verdict, when := Verdict(script[0]%VerdictCount), int(script[1])
+			transition.Observe(sent(when, verdict, when+int(script[0])))
+			if _, flaps := transition.Flaps(); flaps < seen {
+				t.Fatalf("%d flaps have become %d", seen, flaps)
+			} else {
+				seen = flaps
+			}
+			change := transition.Change()
+			if transition.Changed() && change.Bracket.Bounded() && change.Bracket.Upper.Before(change.Bracket.Lower) {
+				t.Fatalf("bracket %v ends before it begins", change.Bracket)
+			}
+			if transition.Confirmed() && !transition.Changed() || transition.Settled() && !transition.Confirmed() {
+				t.Fatal("settled without being confirmed, or confirmed without a change")
+			}
+			if transition.Settled() && change.To != State(1+want%2) {
+				t.Fatalf("settled in state %v", change.To)
+			}
 		}
-	}
-	for i := range w.sends {
-		if o := w.outcome(i); o.Verdict == Dropped && o.Sent.Before(first) && o.Sent.After(lower) {
-			lower = o.Sent
-		}
-	}
-	if lower.IsZero() {
-		return 0
-	}
-	return reply.Sub(lower)
+	})
 }

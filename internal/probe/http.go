@@ -4,74 +4,78 @@
 package probe
 
 import (
-	"bytes"
-	"context"
 	"errors"
 	"fmt"
-	"net/netip"
-	"os"
-	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// ResponseTimeout is how long an HTTP response may take once the connection is open. The connection
-// alone already shows that the network allows it, so this bound only keeps a server that never
-// answers from holding connections for ever.
-const ResponseTimeout = 10 * time.Second
+var (
+	errNotHTTP = errors.New("read the response: the answer is not HTTP")
+	errHungUp  = errors.New("read the response: the server closed the connection")
+)
 
-// httpAttempt succeeds when the target answers a GET with any HTTP response (RFC 9112, section 4).
-func httpAttempt(timeout time.Duration) Attempt {
-	return func(ctx context.Context, to netip.AddrPort) measure.Outcome {
-		connection, outcome := dial(ctx, to, timeout)
-		if connection == nil {
-			return outcome
-		}
-		defer connection.Close()
-		release := closeWhenDone(ctx, connection)
-		defer release()
-		outcome.Err = get(connection, to)
-		outcome.Done = time.Now()
-		outcome.Verdict = measure.Allowed
+// httpGet succeeds when the target answers a GET with any HTTP response (RFC 9112, section 4), whose
+// status is kept. The rest of the response is of no interest: the connection is about to be reset.
+type httpGet struct{}
+
+func (httpGet) socket() (kind, protocol int) { return unix.SOCK_STREAM, 0 }
+
+func (httpGet) request(p *Pair) []byte {
+	return []byte("GET / HTTP/1.1\r\nHost: " + p.to.String() +
+		"\r\nUser-Agent: netpol-latency\r\nAccept: */*\r\nConnection: close\r\n\r\n")
+}
+
+func (httpGet) open(w *worker, i int32, now instant) {
+	s := &w.flight.slots[i]
+	w.respond(i, now)
+	if s.phase != answering {
+		return
+	}
+	if _, err := unix.Write(int(s.fd), s.pair.request); err != nil {
+		w.end(i, measure.Unanswered, now, fmt.Errorf("send the request: %w", err))
+	}
+}
+
+// statusLine is the shape of the beginning of a response; the digits are those of the status.
+const statusLine = "HTTP/1.1 200"
+
+func (httpGet) read(w *worker, i int32, now instant) {
+	s := &w.flight.slots[i]
+	var buffer [len(statusLine)]byte
+	for s.phase == answering {
+		n, err := unix.Read(int(s.fd), buffer[:len(statusLine)-int(s.matched)])
 		switch {
-		case outcome.Err == nil:
-		case ctx.Err() != nil:
-			outcome.Verdict = measure.Ambiguous
-		default:
-			outcome.Verdict = measure.Unanswered
+		case errors.Is(err, unix.EAGAIN):
+			return
+		case err != nil:
+			w.end(i, measure.Unanswered, now, err)
+		case n == 0:
+			w.end(i, measure.Unanswered, now, errHungUp)
+		case !s.match(buffer[:n]):
+			w.end(i, measure.Unanswered, now, errNotHTTP)
+		case int(s.matched) == len(statusLine):
+			w.end(i, measure.Allowed, now, nil)
 		}
-		return outcome
 	}
 }
 
-// get sends a GET and waits for the beginning of a status line. The rest of the response is of no
-// interest: the connection is about to be reset.
-func get(connection *os.File, to netip.AddrPort) error {
-	if err := connection.SetDeadline(time.Now().Add(ResponseTimeout)); err != nil {
-		return fmt.Errorf("bound the response: %w", err)
-	}
-	request := "GET / HTTP/1.1\r\nHost: " + to.String() +
-		"\r\nUser-Agent: netpol-latency\r\nAccept: */*\r\nConnection: close\r\n\r\n"
-	if _, err := connection.WriteString(request); err != nil {
-		return fmt.Errorf("send the request: %w", err)
-	}
-	var buffer [64]byte
-	status := []byte("HTTP/")
-	for have := 0; have < len(status); {
-		n, err := connection.Read(buffer[have:])
-		have += n
-		if !bytes.HasPrefix(buffer[:have], status[:min(have, len(status))]) {
-			return errors.New("read the response: the answer is not HTTP")
+// match takes more of a response's beginning. It reports whether that can still be HTTP.
+func (s *slot) match(more []byte) bool {
+	for _, b := range more {
+		switch at := int(s.matched); {
+		case at < len("HTTP/"):
+			if b != statusLine[at] {
+				return false
+			}
+		case at >= len("HTTP/1.1 ") && b >= '0' && b <= '9':
+			s.response = s.response*10 + uint16(b-'0')
+		case at >= len("HTTP/1.1 "):
+			return false
 		}
-		if err != nil && have < len(status) {
-			return fmt.Errorf("read the response: %w", err)
-		}
+		s.matched++
 	}
-	return nil
-}
-
-// closeWhenDone ends pending reads and writes of the connection as soon as the context ends, until
-// it is released.
-func closeWhenDone(ctx context.Context, connection *os.File) (release func() bool) {
-	return context.AfterFunc(ctx, func() { _ = connection.SetDeadline(time.Unix(1, 0)) })
+	return true
 }

@@ -3,29 +3,64 @@
 
 package probe
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
 
-// Schedule says how often each pair is probed.
+// Schedule says how often each pair is probed. It keeps a constant relative error: the longer ago the
+// trigger, the longer the interval.
 type Schedule struct {
-	// Interval is the shortest time between two probes of one pair.
-	Interval time.Duration
+	// Beat is the interval before the trigger, which keeps the old state proved.
+	Beat time.Duration
+	// Min is the shortest interval after the trigger.
+	Min time.Duration
+	// Relative is the interval after the trigger as a part of the time since then, for example 0.01.
+	Relative float64
 	// MaxRate is the most probes a second for all pairs together.
 	MaxRate float64
 }
 
-// Between is the time between two probes of one pair while that many pairs are probed: the interval,
-// stretched as far as the rate for all of them demands.
-func (s Schedule) Between(pairs int) time.Duration {
-	budget := time.Duration(float64(pairs) / s.MaxRate * float64(time.Second))
-	return max(s.Interval, budget)
+// Validate reports every mistake at once.
+func (s Schedule) Validate() error {
+	var mistakes []error
+	wrong := func(bad bool, what string, value any, expected string) {
+		if bad {
+			mistakes = append(mistakes, fmt.Errorf("use %s %v: expected %s", what, value, expected))
+		}
+	}
+	wrong(s.Beat < time.Millisecond, "probe interval", s.Beat, "1ms or more")
+	wrong(s.Min < 100*time.Microsecond, "shortest probe interval", s.Min, "100µs or more")
+	wrong(!(s.Relative >= 0 && s.Relative <= 1), "relative resolution", s.Relative, "0 to 1")
+	wrong(!(s.MaxRate > 0) || math.IsInf(s.MaxRate, 0), "maximum probe rate", s.MaxRate, "more than 0 probes a second")
+	return errors.Join(mistakes...)
+}
+
+// Before is the time between two probes of a pair before its trigger, while that many pairs are probed.
+func (s Schedule) Before(pairs int) time.Duration { return max(s.Beat, s.budget(pairs)) }
+
+// After is the time between two probes of a pair that long after its trigger.
+func (s Schedule) After(elapsed time.Duration, pairs int) time.Duration {
+	relative := time.Duration(s.Relative * float64(max(elapsed, 0)))
+	return max(s.Min, relative, s.budget(pairs))
+}
+
+// budget is the interval at which that many pairs make the maximum rate.
+func (s Schedule) budget(pairs int) time.Duration {
+	return time.Duration(float64(pairs) / s.MaxRate * float64(time.Second))
+}
+
+// Phase is where in its first interval the pair of that number begins. However many pairs there are,
+// they never march in lockstep: multiples of the golden ratio spread evenly over the unit interval.
+func Phase(number int, interval time.Duration) time.Duration {
+	_, part := math.Modf(float64(number) * (math.Phi - 1))
+	return time.Duration(part * float64(interval))
 }
 
 // next is when the probe after the one planned is due: one interval later, or at once when that has
 // passed. A probe that was missed is not made up for: a burst would measure nothing and disturb much.
-func next(planned, now time.Time, interval time.Duration) time.Time {
-	due := planned.Add(interval)
-	if due.Before(now) {
-		return now
-	}
-	return due
+func next(planned, now instant, interval time.Duration) instant {
+	return max(planned+instant(interval), now)
 }

@@ -11,10 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// answer accepts connections on the loopback interface and treats each as told, until the test ends.
-func answer(t testing.TB, treat func(net.Conn)) netip.AddrPort {
+// serve accepts connections on the loopback interface and treats each as told, until the test ends.
+func serve(t testing.TB, treat func(net.Conn)) netip.AddrPort {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	return serveOn(t, "127.0.0.1:0", treat)
+}
+
+// serveOn does so on an address.
+func serveOn(t testing.TB, address string, treat func(net.Conn)) netip.AddrPort {
+	t.Helper()
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,4 +85,38 @@ func closed(t testing.TB) netip.AddrPort {
 	}
 	defer listener.Close()
 	return listener.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// echo sends every datagram back, until the test ends.
+func echo(t testing.TB, address string) netip.AddrPort {
+	t.Helper()
+	socket, to := datagrams(t, address)
+	go func() {
+		var buffer [1500]byte
+		for {
+			n, from, err := socket.ReadFrom(buffer[:])
+			if err != nil {
+				return
+			}
+			_, _ = socket.WriteTo(buffer[:n], from) // a lost answer is the test's to notice
+		}
+	}()
+	return to
+}
+
+// deaf takes datagrams and never answers.
+func deaf(t testing.TB) netip.AddrPort {
+	t.Helper()
+	_, to := datagrams(t, "127.0.0.1:0")
+	return to
+}
+
+func datagrams(t testing.TB, address string) (net.PacketConn, netip.AddrPort) {
+	t.Helper()
+	socket, err := net.ListenPacket("udp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = socket.Close() })
+	return socket, socket.LocalAddr().(*net.UDPAddr).AddrPort()
 }

@@ -4,41 +4,13 @@
 package probe
 
 import (
-	"context"
 	"encoding/binary"
-	"errors"
-	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
-
-// classify tells why a connection did not open. The socket's error queue knows whether the error
-// came as an ICMP message (ip(7), IP_RECVERR); without an entry there, ECONNREFUSED was a reset.
-func classify(err error, connection *os.File) measure.Verdict {
-	switch {
-	case errors.Is(err, errTimeout):
-		return measure.Dropped
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return measure.Ambiguous
-	}
-	if message, ok := queuedICMP(connection); ok {
-		return message.verdict()
-	}
-	switch {
-	case errors.Is(err, unix.ECONNREFUSED), errors.Is(err, unix.ECONNRESET):
-		return measure.Refused
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return measure.Rejected // a filter on this host, or in this pod
-	case errors.Is(err, unix.EHOSTUNREACH), errors.Is(err, unix.ENETUNREACH):
-		return measure.Unreachable
-	case errors.Is(err, unix.ETIMEDOUT):
-		return measure.Dropped
-	default:
-		return measure.Ambiguous
-	}
-}
 
 // icmpError is the part of an ICMP error message that the kernel keeps: struct sock_extended_err.
 type icmpError struct {
@@ -79,25 +51,31 @@ func (e icmpError) verdict() measure.Verdict {
 	}
 }
 
-// queuedICMP takes the newest ICMP error from the socket's error queue.
-func queuedICMP(connection *os.File) (newest icmpError, found bool) {
-	raw, err := connection.SyscallConn()
-	if err != nil {
-		return icmpError{}, false
-	}
-	control := make([]byte, 512)
-	_ = raw.Control(func(socket uintptr) {
-		for {
-			_, n, _, _, err := unix.Recvmsg(int(socket), nil, control, unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
-			if err != nil {
-				return
-			}
-			if message, ok := parseICMP(control[:n]); ok {
-				newest, found = message, true
-			}
+// errorQueue reads sockets' error queues, with one buffer for all.
+type errorQueue struct {
+	control [512]byte
+	message unix.Msghdr
+}
+
+func newErrorQueue() *errorQueue {
+	q := &errorQueue{}
+	q.message.Control = &q.control[0]
+	return q
+}
+
+// newest takes what is in a socket's error queue, and returns the newest ICMP error.
+func (q *errorQueue) newest(socket int) (newest icmpError, found bool) {
+	for {
+		q.message.SetControllen(len(q.control))
+		_, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(socket), uintptr(unsafe.Pointer(&q.message)),
+			unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+		if errno != 0 {
+			return newest, found
 		}
-	})
-	return newest, found
+		if message, ok := parseICMP(q.control[:q.message.Controllen]); ok {
+			newest, found = message, true
+		}
+	}
 }
 
 // parseICMP finds an ICMP error in the control messages of an error queue's entry. The layout of

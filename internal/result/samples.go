@@ -40,8 +40,20 @@ type record struct {
 	Created     time.Time           `json:"created,omitzero"`
 	Assigned    time.Time           `json:"assigned,omitzero"`
 	Baseline    string              `json:"baseline,omitempty"`
+	Evidence    string              `json:"evidence,omitempty"`
+	Response    int                 `json:"response,omitempty"`
+	Flaps       []flap              `json:"flaps,omitempty"`
+	FlapCount   int                 `json:"flapCount,omitempty"`
+	Lost        uint64              `json:"lost,omitempty"`
 	Probes      map[string]uint64   `json:"probes,omitempty"`
 	Warnings    []string            `json:"warnings,omitempty"`
+}
+
+// flap is a change of state around or after the transition.
+type flap struct {
+	To    string    `json:"to"`
+	Lower time.Time `json:"lower,omitzero"`
+	Upper time.Time `json:"upper"`
 }
 
 // Write writes the samples, one line each.
@@ -85,7 +97,14 @@ func recordOf(s measure.Sample) record {
 		StartSource: s.Start.Source, Start: s.Start.At, Uncertainty: s.Start.Uncertainty,
 		Lower: s.Bracket.Lower, Upper: s.Bracket.Upper,
 		Ended: s.Ended, Created: s.Created, Assigned: s.Assigned,
+		Response: s.Response, FlapCount: s.FlapCount, Lost: s.Lost,
 		Warnings: s.Warnings, Probes: make(map[string]uint64),
+	}
+	for _, change := range s.Flaps {
+		one.Flaps = append(one.Flaps, flap{change.To.String(), change.Bracket.Lower, change.Bracket.Upper})
+	}
+	if s.Evidence != measure.Ambiguous {
+		one.Evidence = s.Evidence.String()
 	}
 	if s.Status == measure.Measured {
 		latency, estimate := s.Latency(), s.Latency().Estimate()
@@ -122,11 +141,24 @@ func (r record) sample() (measure.Sample, error) {
 		Start:   measure.Start{Source: r.StartSource, At: r.Start, Uncertainty: r.Uncertainty},
 		Bracket: measure.Bracket{Lower: r.Lower, Upper: r.Upper},
 		Ended:   r.Ended, Created: r.Created, Assigned: r.Assigned, Warnings: r.Warnings,
+		Response: r.Response, FlapCount: r.FlapCount, Lost: r.Lost,
+	}
+	for _, one := range r.Flaps {
+		change := measure.Change{Bracket: measure.Bracket{Lower: one.Lower, Upper: one.Upper}}
+		for _, state := range []measure.State{measure.StateAllowed, measure.StateBlocked} {
+			if state.String() == one.To {
+				change.To = state
+			}
+		}
+		sample.Flaps = append(sample.Flaps, change)
 	}
 	for _, verdict := range measure.Verdicts() {
 		sample.Probes[verdict] = r.Probes[verdict.String()]
 		if verdict.String() == r.Baseline {
 			sample.Baseline = verdict
+		}
+		if verdict.String() == r.Evidence {
+			sample.Evidence = verdict
 		}
 	}
 	return sample, nil

@@ -1,0 +1,131 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package measure
+
+import "time"
+
+// State is what the network does with a pair's traffic.
+type State uint8
+
+// The states.
+const (
+	StateUnknown State = iota
+	StateAllowed
+	StateBlocked
+)
+
+// String is the state's name in messages, metrics and records.
+func (s State) String() string {
+	return [...]string{"unknown", "allowed", "blocked"}[min(int(s), 2)]
+}
+
+// Change is the passage of a pair into a state, at an instant that the bracket contains.
+type Change struct {
+	To      State
+	Bracket Bracket
+	// Evidence is how the probe that showed the new state ended, Before how the newest that showed
+	// the old one did: Ambiguous if there was none.
+	Evidence, Before Verdict
+	// Response is the HTTP status of the probe that showed the new state, 0 without one.
+	Response int
+}
+
+// MaxLosses is the most consecutive losses that [Rules] can tolerate.
+const MaxLosses = 7
+
+// Rules say how much evidence a change takes.
+type Rules struct {
+	// Confirm is how many probes in a row must agree on a new state; 0 counts as 1.
+	Confirm int
+	// Hold is how long the new state is watched after the change.
+	Hold time.Duration
+	// Losses is how many probes in a row the network may lose without making a bracket wrong. It is
+	// less than Confirm, and at most MaxLosses.
+	Losses int
+}
+
+// confirm is the number of probes in a row that confirm a state.
+func (r Rules) confirm() int { return max(1, r.Confirm, r.Losses+1) }
+
+// detector turns the outcomes of one pair, in the order of their sends, into changes of state.
+//
+// A reply is proof that the network allowed the pair at some instant between its send and its arrival.
+// A failure is not: packets get lost. So one reply changes the state to allowed, and only as many
+// failures in a row as the rules demand change it to blocked.
+type detector struct {
+	rules Rules
+	state State
+	// lastReply is the send of the newest reply.
+	lastReply time.Time
+	// failures are the sends of the newest failures, newest first, as many as may have been lost and one.
+	failures [MaxLosses + 1]time.Time
+	failure  Verdict // how the newest failure ended
+	// run counts the failures since the newest reply; bound is when the first of them that cannot
+	// have been lost had passed the filter.
+	run   int
+	bound time.Time
+	lead  Verdict // how the failure at bound ended
+	// slowest is the longest time that a reply took.
+	slowest time.Duration
+	// lost counts failures between replies, too few in a row for a change.
+	lost uint64
+}
+
+// observe takes the next outcome and reports the change that it completes, if it does.
+func (d *detector) observe(o Outcome) (Change, bool) {
+	switch {
+	case o.Verdict == Allowed:
+		return d.reply(o)
+	case o.Verdict.Blocked():
+		return d.fail(o)
+	}
+	return Change{}, false
+}
+
+func (d *detector) reply(o Outcome) (Change, bool) {
+	old := d.state
+	if old == StateAllowed {
+		d.lost += uint64(d.run)
+	}
+	d.state, d.run, d.lastReply = StateAllowed, 0, o.Sent
+	d.slowest = max(d.slowest, o.Done.Sub(o.Sent))
+	if old == StateAllowed {
+		return Change{}, false
+	}
+	return Change{
+		To: StateAllowed, Evidence: Allowed, Before: d.failure, Response: o.Response,
+		Bracket: Bracket{Lower: d.failures[d.rules.Losses], Upper: o.Done},
+	}, true
+}
+
+func (d *detector) fail(o Outcome) (Change, bool) {
+	copy(d.failures[1:], d.failures[:])
+	d.failures[0], d.failure = o.Sent, o.Verdict
+	d.run++
+	if d.run == d.rules.Losses+1 {
+		d.bound, d.lead = d.passed(o), o.Verdict
+	}
+	if d.run < d.rules.confirm() || d.state == StateBlocked {
+		return Change{}, false
+	}
+	change := Change{
+		To: StateBlocked, Evidence: d.lead,
+		Bracket: Bracket{Lower: d.lastReply, Upper: d.bound},
+	}
+	if d.state == StateAllowed {
+		change.Before = Allowed
+	}
+	d.state = StateBlocked
+	return change, true
+}
+
+// passed is an instant by which a failed probe had met the filter: the answer of a filter that rejects
+// came after that; a packet that was dropped was there one way's time after it left, which is less than
+// the time that the slowest reply took for both ways.
+func (d *detector) passed(o Outcome) time.Time {
+	if o.Verdict != Dropped || d.lastReply.IsZero() {
+		return o.Done
+	}
+	return o.SentBy.Add(d.slowest)
+}

@@ -1,0 +1,205 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// DefaultTimeout is how long a probe waits for its answer unless told otherwise.
+const DefaultTimeout = 500 * time.Millisecond
+
+// MaxTimeout is the longest time-out of a probe, in exclusion: the kernel repeats a SYN that got no
+// answer after one second (RFC 6298, section 2), and a connection that the repetition opens would
+// count as the first packet's success.
+const MaxTimeout = time.Second
+
+// ResponseTimeout is how long a response may take once the connection is open. The connection alone
+// already shows that the network allows it, so this bound only keeps a server that never answers from
+// holding connections for ever.
+const ResponseTimeout = 10 * time.Second
+
+// DefaultSchedule is the schedule of a mode unless told otherwise.
+func DefaultSchedule(mode Mode) Schedule {
+	return Schedule{
+		Beat: 10 * time.Millisecond, Min: time.Millisecond, Relative: 0.01, MaxRate: mode.DefaultMaxRate(),
+	}
+}
+
+// Config says how an engine probes.
+type Config struct {
+	Mode Mode
+	// Schedule is how often; a MaxRate of 0 is the mode's own.
+	Schedule Schedule
+	// Timeout is how long a probe waits for its answer, less than MaxTimeout.
+	Timeout time.Duration
+}
+
+// Follower is told about the probes of one pair, by one goroutine at a time, which must not wait.
+type Follower interface {
+	// Ended is called with the outcomes in the order of their sends. It returns true when the pair needs
+	// no more probes.
+	Ended(outcome measure.Outcome) (done bool)
+	// Stopped is called once, after the last outcome: none of the pair's probes is in flight.
+	Stopped()
+}
+
+// Engine probes pairs until it is closed. Its methods may be called from any goroutine.
+type Engine struct {
+	// Mode is what the engine uses; with Auto asked for, what it chose, and Reason says why.
+	Mode     Mode
+	Reason   string
+	Warnings []string
+
+	schedule Schedule
+	worker   *worker
+	number   atomic.Int64
+}
+
+// New starts an engine. The schedule is fitted to the descriptors that the process may open, with a
+// warning if that slows it down.
+func New(config Config) (*Engine, error) {
+	if config.Timeout <= 0 || config.Timeout >= MaxTimeout {
+		return nil, fmt.Errorf("use probe time-out %s: expected more than 0 and less than %s, "+
+			"after which the kernel sends a lost SYN again", config.Timeout, MaxTimeout)
+	}
+	mode, reason, err := choose(config.Mode)
+	if err != nil {
+		return nil, err
+	}
+	if config.Schedule.MaxRate == 0 {
+		config.Schedule.MaxRate = mode.DefaultMaxRate()
+	}
+	if err := config.Schedule.Validate(); err != nil {
+		return nil, err
+	}
+	e := &Engine{Mode: mode, Reason: reason, schedule: config.Schedule}
+	if mode != SYN {
+		if err := e.fit(config.Timeout); err != nil {
+			return nil, err
+		}
+	}
+	prober, err := newProber(mode)
+	if err != nil {
+		return nil, err
+	}
+	e.worker, err = newWorker(prober, e.schedule, config.Timeout)
+	if err != nil {
+		return nil, errors.Join(err, prober.close())
+	}
+	go e.worker.run()
+	return e, nil
+}
+
+// fit slows the schedule down to what the limit of open descriptors permits, which it raises first.
+func (e *Engine) fit(timeout time.Duration) error {
+	limit, err := raiseDescriptorLimit()
+	if err != nil {
+		return err
+	}
+	most := float64(limit-reservedDescriptors) / (timeout + slack).Seconds()
+	if most <= 0 {
+		return fmt.Errorf("open sockets for probes: only %d descriptors are allowed (ulimit -n): "+
+			"expected more than %d", limit, reservedDescriptors)
+	}
+	if most < e.schedule.MaxRate {
+		e.Warnings = append(e.Warnings, fmt.Sprintf("at most %.0f probes a second instead of %.0f: the process "+
+			"may open only %d descriptors (ulimit -n)", most, e.schedule.MaxRate, limit))
+		e.schedule.MaxRate = most
+	}
+	return nil
+}
+
+// reservedDescriptors are left to the rest of the process, and slack to probes that end late.
+const (
+	reservedDescriptors = 128
+	slack               = 50 * time.Millisecond
+)
+
+// raiseDescriptorLimit raises the soft limit of open descriptors to the hard one and returns it.
+func raiseDescriptorLimit() (uint64, error) {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("read the limit of open descriptors: %w", err)
+	}
+	if limit.Cur < limit.Max {
+		limit.Cur = limit.Max
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+			return 0, fmt.Errorf("raise the limit of open descriptors: %w", err)
+		}
+	}
+	return limit.Cur, nil
+}
+
+// Schedule is the schedule that the engine keeps.
+func (e *Engine) Schedule() Schedule { return e.schedule }
+
+// Stats are an engine's counters since its start.
+type Stats struct {
+	// Sent counts the probes that were launched, Skipped those that were not because too many were
+	// in flight.
+	Sent, Skipped uint64
+	// Late is the sum of the delays of all launches against their plan, and Latest the longest.
+	Late, Latest time.Duration
+}
+
+// Stats are the counters so far.
+func (e *Engine) Stats() Stats { return e.worker.stats.load() }
+
+// Add begins to probe an address for the follower, at the beat of the time before a trigger.
+func (e *Engine) Add(to netip.AddrPort, follower Follower) *Pair {
+	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
+	p := &Pair{
+		to: to, destination: sockaddr(to), follower: follower, worker: e.worker,
+		number: int(e.number.Add(1)), first: none, last: none, place: none,
+	}
+	e.worker.command(order{pair: p, do: add})
+	return p
+}
+
+// Close stops probing all pairs, tells their followers and waits for that.
+func (e *Engine) Close() error {
+	e.worker.command(order{do: quit})
+	<-e.worker.gone
+	return e.worker.closed
+}
+
+// Pair is one address that an engine probes.
+type Pair struct {
+	to          netip.AddrPort
+	destination unix.Sockaddr
+	follower    Follower
+	worker      *worker
+	number      int
+
+	// What follows belongs to the worker.
+	first, last int32 // the pair's probes in flight, oldest and newest
+	due         instant
+	place       int // in the agenda
+	trigger     instant
+	triggered   bool
+	done        bool       // the follower needs no more probes
+	stopped     bool       // and has been told that there will be none
+	request     []byte     // what the mode http sends
+	source      netip.Addr // what the mode syn sends from, and its number of probes
+	probes      uint16
+	raw         rawAddress
+}
+
+// Trigger says that the change whose effect is awaited was made at the instant: from now on the pair is
+// probed as the schedule says for the time after a trigger.
+func (p *Pair) Trigger(at time.Time) {
+	p.worker.command(order{pair: p, do: trigger, at: p.worker.clock.instantOf(at)})
+}
+
+// Stop ends the pair's probing. Its follower is told when that is done.
+func (p *Pair) Stop() { p.worker.command(order{pair: p, do: stop}) }

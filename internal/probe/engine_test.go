@@ -1,0 +1,243 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// recorder keeps the outcomes of a pair until it has as many as wanted.
+type recorder struct {
+	want     int
+	outcomes []measure.Outcome
+	stopped  chan struct{}
+}
+
+func newRecorder(want int) *recorder { return &recorder{want: want, stopped: make(chan struct{})} }
+
+// Ended implements [Follower].
+func (r *recorder) Ended(o measure.Outcome) bool {
+	r.outcomes = append(r.outcomes, o)
+	return len(r.outcomes) == r.want
+}
+
+// Stopped implements [Follower].
+func (r *recorder) Stopped() { close(r.stopped) }
+
+// start runs an engine until the test ends. A mode that this machine does not have skips the test,
+// and says so.
+func start(t testing.TB, mode Mode, schedule Schedule, timeout time.Duration) *Engine {
+	t.Helper()
+	engine, err := New(Config{Mode: mode, Schedule: schedule, Timeout: timeout})
+	if err != nil && (strings.Contains(err.Error(), "NET_RAW") || strings.Contains(err.Error(), "no SCTP")) {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { check(t, engine.Close()) })
+	return engine
+}
+
+func check(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// fast is a schedule for tests.
+func fast() Schedule {
+	return Schedule{Beat: 5 * time.Millisecond, Min: time.Millisecond, Relative: 0.01, MaxRate: 5000}
+}
+
+// TestVerdicts sends probes of every mode to addresses that are open, closed and silent, on a real
+// network stack.
+func TestVerdicts(t *testing.T) {
+	mute := func(connection net.Conn) {
+		var buffer [1]byte
+		_, _ = connection.Read(buffer[:]) // until the other end is tired of waiting
+		time.Sleep(2 * time.Second)
+	}
+	gibberish := func(connection net.Conn) { _, _ = connection.Write([]byte("220 mail.example ESMTP\r\n")) }
+	tests := []struct {
+		name     string
+		mode     Mode
+		to       netip.AddrPort
+		want     measure.Verdict
+		response int
+	}{
+		{"connect open", Connect, serve(t, mute), measure.Allowed, 0},
+		{"connect closed", Connect, closed(t), measure.Refused, 0},
+		{"connect silent", Connect, silent(t), measure.Dropped, 0},
+		{"connect open IPv6", Connect, serveOn(t, "[::1]:0", mute), measure.Allowed, 0},
+		{"connect without a route", Connect, netip.MustParseAddrPort("224.0.0.1:80"), measure.Unreachable, 0},
+		{"http answers 403", HTTP, serve(t, respond), measure.Allowed, 403},
+		{"http answers 403 IPv6", HTTP, serveOn(t, "[::1]:0", respond), measure.Allowed, 403},
+		{"http closed", HTTP, closed(t), measure.Refused, 0},
+		{"http silent", HTTP, silent(t), measure.Dropped, 0},
+		{"http hears gibberish", HTTP, serve(t, gibberish), measure.Unanswered, 0},
+		{"http is hung up on", HTTP, serve(t, func(net.Conn) {}), measure.Unanswered, 0},
+		{"udp echo", UDP, echo(t, "127.0.0.1:0"), measure.Allowed, 0},
+		{"udp echo IPv6", UDP, echo(t, "[::1]:0"), measure.Allowed, 0},
+		{"udp closed", UDP, closed(t), measure.Refused, 0},
+		{"udp silent", UDP, deaf(t), measure.Dropped, 0},
+		{"syn open", SYN, serve(t, mute), measure.Allowed, 0},
+		{"syn closed", SYN, closed(t), measure.Refused, 0},
+		{"syn silent", SYN, silent(t), measure.Dropped, 0},
+		{"syn open IPv6", SYN, serveOn(t, "[::1]:0", mute), measure.Allowed, 0},
+		{"syn closed IPv6", SYN, netip.MustParseAddrPort("[::1]:1"), measure.Refused, 0},
+		{"sctp closed", SCTP, closed(t), measure.Refused, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			engine := start(t, test.mode, fast(), 100*time.Millisecond)
+			r := newRecorder(5)
+			engine.Add(test.to, r)
+			<-r.stopped
+			for i, o := range r.outcomes {
+				if o.Verdict != test.want || o.Response != test.response {
+					t.Errorf("probe %d: %s, response %d, %v; want %s, %d", i, o.Verdict, o.Response, o.Err, test.want, test.response)
+				}
+				if o.SentBy.Before(o.Sent) || o.Done.Before(o.Sent) || o.Sent.Before(o.Planned) {
+					t.Errorf("probe %d: planned %v, sent %v, by %v, done %v: out of order", i, o.Planned, o.Sent, o.SentBy, o.Done)
+				}
+			}
+			if !slices.IsSortedFunc(r.outcomes, func(a, b measure.Outcome) int { return a.Sent.Compare(b.Sent) }) {
+				t.Error("the outcomes came in another order than the probes were sent in")
+			}
+		})
+	}
+}
+
+// TestStop ends a pair while its probes are in flight: the follower hears of all of them, and then of
+// the end.
+func TestStop(t *testing.T) {
+	for _, mode := range []Mode{Connect, HTTP, UDP, SYN} {
+		t.Run(string(mode), func(t *testing.T) {
+			engine := start(t, mode, fast(), 900*time.Millisecond)
+			to := silent(t)
+			if mode == UDP {
+				to = deaf(t)
+			}
+			r := newRecorder(-1)
+			pair := engine.Add(to, r)
+			pair.Trigger(time.Now())
+			for engine.Stats().Sent < 20 {
+				time.Sleep(time.Millisecond)
+			}
+			began := time.Now()
+			pair.Stop()
+			pair.Stop() // once more does nothing
+			<-r.stopped
+			if took := time.Since(began); took > 100*time.Millisecond {
+				t.Errorf("it took %s to stop", took)
+			}
+			if len(r.outcomes) < 20 {
+				t.Errorf("got %d outcomes; want at least the 20 that were sent", len(r.outcomes))
+			}
+			for i, o := range r.outcomes {
+				if o.Verdict != measure.Ambiguous {
+					t.Errorf("probe %d was cut short and is %s; want ambiguous", i, o.Verdict)
+				}
+			}
+		})
+	}
+}
+
+// TestCloseLeavesNothing closes engines in the middle of their work, and counts descriptors.
+func TestCloseLeavesNothing(t *testing.T) {
+	to := silent(t)
+	// The first engine has the runtime open what it keeps.
+	for _, mode := range []Mode{Connect, Connect, HTTP, UDP, SYN} {
+		before := descriptors(t)
+		engine, err := New(Config{Mode: mode, Schedule: fast(), Timeout: 500 * time.Millisecond})
+		if err != nil {
+			t.Logf("mode %s is not tested: %v", mode, err)
+			continue
+		}
+		r := newRecorder(-1)
+		engine.Add(to, r).Trigger(time.Now())
+		for engine.Stats().Sent < 10 {
+			time.Sleep(time.Millisecond)
+		}
+		check(t, engine.Close())
+		<-r.stopped
+		if after := descriptors(t); after != before {
+			t.Errorf("mode %s: %d descriptors are open; there were %d", mode, after, before)
+		}
+	}
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	check(t, err)
+	return len(entries)
+}
+
+// TestDescriptorLimit never runs out of descriptors: the schedule is fitted to the limit, and says so.
+func TestDescriptorLimit(t *testing.T) {
+	var old unix.Rlimit
+	check(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &old))
+	small := unix.Rlimit{Cur: 200, Max: old.Max}
+	engine := &Engine{schedule: Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 1e6}}
+	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &small))
+	check(t, engine.fit(500*time.Millisecond))
+	var now unix.Rlimit
+	check(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &now))
+	if now.Cur != old.Max {
+		t.Errorf("the limit is %d; want it raised to the hard limit %d", now.Cur, old.Max)
+	}
+	if len(engine.Warnings) != 1 || engine.schedule.MaxRate > float64(old.Max)/0.5 {
+		t.Errorf("rate %v, warnings %q: want a warning and a rate that %d descriptors permit",
+			engine.schedule.MaxRate, engine.Warnings, old.Max)
+	}
+}
+
+func TestAuto(t *testing.T) {
+	engine := start(t, Auto, fast(), 100*time.Millisecond)
+	t.Logf("auto is %s: %s", engine.Mode, engine.Reason)
+	if engine.Mode != SYN && engine.Mode != Connect {
+		t.Errorf("auto chose %q", engine.Mode)
+	}
+	if engine.Reason == "" {
+		t.Error("auto does not say why")
+	}
+}
+
+func TestNewRejects(t *testing.T) {
+	good := Config{Mode: Connect, Schedule: fast(), Timeout: time.Millisecond}
+	tests := []struct {
+		name   string
+		change func(*Config)
+		want   string
+	}{
+		{"a time-out of a second", func(c *Config) { c.Timeout = time.Second }, "less than 1s"},
+		{"no time-out", func(c *Config) { c.Timeout = 0 }, "more than 0"},
+		{"an unknown mode", func(c *Config) { c.Mode = "ping" }, `"ping": expected one of auto, connect, http, udp, sctp, syn`},
+		{"a beat of nothing", func(c *Config) { c.Schedule.Beat = 0 }, "1ms or more"},
+		{"a negative rate", func(c *Config) { c.Schedule.MaxRate = -1 }, "more than 0 probes a second"},
+		{"a negative resolution", func(c *Config) { c.Schedule.Relative = -1 }, "0 to 1"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			config := good
+			test.change(&config)
+			if _, err := New(config); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v; want an error with %q", err, test.want)
+			}
+		})
+	}
+}

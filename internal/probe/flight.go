@@ -1,0 +1,135 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// none is the number of no slot.
+const none = -1
+
+// phase is how far a probe is.
+type phase uint8
+
+const (
+	idle      phase = iota // the slot is free
+	launched               // its first packet is on its way, or about to be
+	answering              // the connection is open, a response is awaited
+	ended                  // its verdict is known, but earlier probes of the pair have none yet
+)
+
+// slot is one probe in flight.
+type slot struct {
+	pair     *Pair
+	next     int32 // the pair's next probe, in the order of sends
+	use      uint32
+	fd       int32 // the probe's own socket, none without one
+	sequence uint32
+	port     uint16
+	response uint16
+	matched  uint8 // how much of the response's beginning has arrived
+	phase    phase
+	verdict  measure.Verdict
+	planned  instant
+	sent     instant
+	sentBy   instant
+	done     instant
+	err      error
+}
+
+// flight is the table of a worker's probes in flight. It never grows: a probe without a free slot is
+// not sent.
+type flight struct {
+	slots []slot
+	free  []int32
+}
+
+func newFlight(size int) *flight {
+	f := &flight{slots: make([]slot, size), free: make([]int32, 0, size)}
+	for i := size - 1; i >= 0; i-- {
+		f.free = append(f.free, int32(i))
+	}
+	return f
+}
+
+// take claims a slot for the pair's next probe, behind its earlier ones; none if all are in use.
+func (f *flight) take(p *Pair) int32 {
+	if len(f.free) == 0 {
+		return none
+	}
+	i := f.free[len(f.free)-1]
+	f.free = f.free[:len(f.free)-1]
+	f.slots[i] = slot{pair: p, next: none, use: f.slots[i].use + 1, fd: none, phase: launched}
+	if p.last == none {
+		p.first = i
+	} else {
+		f.slots[p.last].next = i
+	}
+	p.last = i
+	return i
+}
+
+// shift frees the pair's oldest probe and returns it.
+func (f *flight) shift(p *Pair) slot {
+	i := p.first
+	one := f.slots[i]
+	p.first = one.next
+	if p.first == none {
+		p.last = none
+	}
+	f.slots[i] = slot{use: one.use}
+	f.free = append(f.free, i)
+	return one
+}
+
+// ticket names one use of a slot.
+type ticket struct {
+	slot int32
+	use  uint32
+	due  instant
+}
+
+// holds reports whether the slot is still in the use that the ticket names.
+func (f *flight) holds(t ticket) bool {
+	s := &f.slots[t.slot]
+	return s.use == t.use && s.phase != idle && s.phase != ended
+}
+
+// deadlines is a queue of tickets that all wait equally long, and so come due in the order in which
+// they came.
+type deadlines struct {
+	wait  time.Duration
+	ring  []ticket
+	first int
+	count int
+}
+
+func newDeadlines(wait time.Duration, size int) *deadlines {
+	return &deadlines{wait: wait, ring: make([]ticket, size)}
+}
+
+// add lets the use of a slot end one wait from now. When the ring is full the oldest entries have long
+// been answered; the caller drops those first.
+func (d *deadlines) add(slot int32, use uint32, now instant) {
+	d.ring[(d.first+d.count)%len(d.ring)] = ticket{slot, use, now + instant(d.wait)}
+	d.count++
+}
+
+func (d *deadlines) full() bool { return d.count == len(d.ring) }
+
+// head is the oldest ticket.
+func (d *deadlines) head() (ticket, bool) {
+	if d.count == 0 {
+		return ticket{}, false
+	}
+	return d.ring[d.first], true
+}
+
+func (d *deadlines) drop() {
+	d.first = (d.first + 1) % len(d.ring)
+	d.count--
+}

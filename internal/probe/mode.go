@@ -1,0 +1,89 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Mode names a way of probing.
+type Mode string
+
+// The modes.
+const (
+	// Auto is the cheapest mode for TCP that this process may use and that works: syn, else connect.
+	Auto Mode = "auto"
+	// Connect opens a TCP connection and resets it. It needs no privilege.
+	Connect Mode = "connect"
+	// HTTP opens a TCP connection, sends a GET and takes any response for success.
+	HTTP Mode = "http"
+	// UDP sends a datagram and waits for any in return: the target must echo.
+	UDP Mode = "udp"
+	// SCTP opens an SCTP association and aborts it, where the kernel has SCTP.
+	SCTP Mode = "sctp"
+	// SYN sends crafted TCP SYN segments and reads the answers from a raw socket. It needs
+	// CAP_NET_RAW (capabilities(7)).
+	SYN Mode = "syn"
+)
+
+// Modes lists every mode.
+func Modes() []Mode { return []Mode{Auto, Connect, HTTP, UDP, SCTP, SYN} }
+
+// ParseMode checks the name of a mode.
+func ParseMode(name string) (Mode, error) {
+	if mode := Mode(name); slices.Contains(Modes(), mode) {
+		return mode, nil
+	}
+	var names []string
+	for _, mode := range Modes() {
+		names = append(names, string(mode))
+	}
+	return "", fmt.Errorf("use probe mode %q: expected one of %s", name, strings.Join(names, ", "))
+}
+
+// DefaultMaxRate is the most probes a second that a mode sends unless told otherwise.
+func (m Mode) DefaultMaxRate() float64 {
+	if m == SYN {
+		return 100_000
+	}
+	return 20_000
+}
+
+// prober is what a mode does for a worker. It belongs to the worker's thread.
+type prober interface {
+	// prepare readies a pair, before its first probe.
+	prepare(p *Pair)
+	// send sends the probes of the slots; those that cannot be sent it ends.
+	send(w *worker, slots []int32)
+	// ready deals with the event of a slot's socket.
+	ready(w *worker, slot int32, events uint32)
+	// poll reads answers that need no event; the worker calls it that often while probes are in
+	// flight, never if that is 0.
+	poll(w *worker)
+	every() time.Duration
+	// close releases what the mode holds.
+	close() error
+}
+
+// newProber opens what a mode needs.
+func newProber(mode Mode) (prober, error) {
+	switch mode {
+	case Connect:
+		return newSockets(connect{}), nil
+	case HTTP:
+		return newSockets(httpGet{}), nil
+	case UDP:
+		return newSockets(udpEcho{}), nil
+	case SCTP:
+		return newSCTP()
+	case SYN:
+		return newRaw()
+	default:
+		_, err := ParseMode(string(mode))
+		return nil, err
+	}
+}

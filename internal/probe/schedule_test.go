@@ -1,0 +1,101 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"container/heap"
+	"math"
+	"slices"
+	"testing"
+	"time"
+)
+
+func TestScheduleAfter(t *testing.T) {
+	schedule := Schedule{Beat: 100 * time.Millisecond, Min: time.Millisecond, Relative: 0.01, MaxRate: 20_000}
+	tests := []struct {
+		name    string
+		elapsed time.Duration
+		pairs   int
+		want    time.Duration
+	}{
+		{"at once, the shortest interval", 0, 20, time.Millisecond},
+		{"a trigger that is yet to come", -time.Second, 20, time.Millisecond},
+		{"after a second, a hundredth of it", time.Second, 20, 10 * time.Millisecond},
+		{"many pairs share the budget", 0, 1000, 50 * time.Millisecond},
+		{"until the relative interval is longer", 10 * time.Second, 1000, 100 * time.Millisecond},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := schedule.After(test.elapsed, test.pairs); got != test.want {
+				t.Errorf("After(%s, %d) = %s; want %s", test.elapsed, test.pairs, got, test.want)
+			}
+		})
+	}
+	if got := schedule.Before(20); got != 100*time.Millisecond {
+		t.Errorf("Before(20) = %s; want the beat", got)
+	}
+	if got := schedule.Before(10_000); got != 500*time.Millisecond {
+		t.Errorf("Before(10000) = %s; want what the budget permits", got)
+	}
+}
+
+// TestPhases spreads pairs over the interval: no gap is more than a few times the average.
+func TestPhases(t *testing.T) {
+	const interval = time.Second
+	for _, pairs := range []int{2, 20, 200, 10_000} {
+		var phases []time.Duration
+		for number := range pairs {
+			phases = append(phases, Phase(number+1, interval))
+		}
+		slices.Sort(phases)
+		widest := phases[0] + interval - phases[pairs-1]
+		for i := range pairs - 1 {
+			widest = max(widest, phases[i+1]-phases[i])
+		}
+		if most := 3 * interval / time.Duration(pairs); widest > most {
+			t.Errorf("%d pairs leave a gap of %s; want at most %s", pairs, widest, most)
+		}
+	}
+}
+
+// FuzzSchedule runs an agenda of pairs by virtual time: whatever the settings, the budget is kept over
+// every stretch of time, no pair starves, and the agenda stays in order.
+func FuzzSchedule(f *testing.F) {
+	f.Add(uint16(20), uint16(1), uint16(1000), uint32(20_000), uint16(10))
+	f.Add(uint16(1000), uint16(1), uint16(0), uint32(5000), uint16(500))
+	f.Add(uint16(3), uint16(40), uint16(60_000), uint32(100), uint16(0))
+	f.Fuzz(func(t *testing.T, pairs, shortest, relative uint16, rate uint32, late uint16) {
+		schedule := Schedule{
+			Beat: 100 * time.Millisecond, Min: time.Duration(1+shortest%100) * time.Millisecond,
+			Relative: float64(relative) / math.MaxUint16, MaxRate: float64(1 + rate%200_000),
+		}
+		if err := schedule.Validate(); err != nil {
+			t.Skip(err)
+		}
+		n := 1 + int(pairs)%500
+		var all agenda
+		for number := range n {
+			heap.Push(&all, &Pair{number: number})
+			all.reschedule(all[len(all)-1], instant(Phase(number, schedule.After(0, n))))
+		}
+		launches := make(map[*Pair]int)
+		total := 20 * n
+		var now instant
+		for range total {
+			p := all[0]
+			now = max(now, p.due) + instant(late)*instant(time.Microsecond)/100
+			launches[p]++
+			all.reschedule(p, next(p.due, now, schedule.After(time.Duration(now), n)))
+		}
+		// Every pair had one probe to begin with; the rest is what the budget has paid for.
+		if most := time.Duration(now).Seconds()*schedule.MaxRate + float64(2*n); float64(total) > most+1 {
+			t.Errorf("%d probes in %s: the budget is %.0f a second", total, time.Duration(now), schedule.MaxRate)
+		}
+		for _, p := range all {
+			if launches[p] < 5 {
+				t.Errorf("pair %d had %d probes where the average had 20", p.number, launches[p])
+			}
+		}
+	})
+}

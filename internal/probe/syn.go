@@ -1,0 +1,309 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"os"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// Where answers are read into.
+const (
+	receiveBatch  = 32
+	receiveBytes  = 128 // an answer and, of an ICMP message, all of the segment that it quotes
+	controlBytes  = 64
+	receiveBuffer = 4 << 20 // of the kernel, so that nothing is lost while this process does not run
+)
+
+// The origins of an icmpError (recvmsg(2), struct sock_extended_err).
+const (
+	originICMP  = unix.SO_EE_ORIGIN_ICMP
+	originICMP6 = unix.SO_EE_ORIGIN_ICMP6
+)
+
+// rawAddress is a destination as the kernel takes it.
+type rawAddress struct {
+	bytes  [unix.SizeofSockaddrInet6]byte
+	length uint32
+}
+
+// raw is the prober of the mode syn. It sends crafted SYNs and reads the answers from raw sockets, which
+// get what the pod's own stack lets in. The stack itself answers a SYN-ACK that it did not ask for with
+// a reset, so that nothing half-open is left in the target.
+type raw struct {
+	// Of each family, the socket that sends and receives TCP, and that which receives ICMP.
+	tcp, icmp [2]int
+	out       [batch]message
+	vectors   [batch]unix.Iovec
+	segments  [batch][segmentSize]byte
+	sending   [batch]int32 // the slots of the messages
+
+	in        [receiveBatch]message
+	inVectors [receiveBatch]unix.Iovec
+	inNames   [receiveBatch][unix.SizeofSockaddrInet6]byte
+	inBytes   [receiveBatch][receiveBytes]byte
+	inControl [receiveBatch][controlBytes]byte
+
+	ports uint16 // where the rotation of ports began
+}
+
+func newRaw() (_ *raw, err error) {
+	m := &raw{tcp: [2]int{none, none}, icmp: [2]int{none, none}, ports: uint16(rand.N(1 << 15))}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, m.close())
+		}
+	}()
+	for six, family := range []int{unix.AF_INET, unix.AF_INET6} {
+		protocol := [2]int{unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6}[six]
+		m.tcp[six], err = openRaw(family, unix.IPPROTO_TCP)
+		if errors.Is(err, unix.EAFNOSUPPORT) && six == 1 {
+			return m.link(), nil // a kernel without IPv6
+		}
+		if err == nil {
+			err = attach(m.tcp[six], tcpFilter(six == 1))
+		}
+		if err == nil {
+			m.icmp[six], err = openRaw(family, protocol)
+		}
+		if err == nil {
+			err = attach(m.icmp[six], icmpFilter(six == 1))
+		}
+		if err != nil {
+			return m, err
+		}
+	}
+	return m.link(), nil
+}
+
+// openRaw opens a raw socket whose packets carry the kernel's time of their arrival (raw(7), socket(7)).
+func openRaw(family, protocol int) (int, error) {
+	socket, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
+	if errors.Is(err, unix.EPERM) {
+		return none, fmt.Errorf("use probe mode syn: raw sockets need the capability NET_RAW: "+
+			"add it to the container's security context, or use another mode: %w", err)
+	}
+	if err != nil {
+		return none, fmt.Errorf("use probe mode syn: %w", os.NewSyscallError("socket", err))
+	}
+	if err := unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_TIMESTAMPNS, 1); err != nil {
+		return none, errors.Join(fmt.Errorf("use probe mode syn: %w", os.NewSyscallError("setsockopt", err)),
+			unix.Close(socket))
+	}
+	// A smaller buffer only loses answers under load, which the verdict then shows.
+	_ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVBUF, receiveBuffer)
+	return socket, nil
+}
+
+// link points the messages at their buffers.
+func (m *raw) link() *raw {
+	for i := range m.out {
+		m.vectors[i] = unix.Iovec{Base: &m.segments[i][0]}
+		m.vectors[i].SetLen(segmentSize)
+		m.out[i].header.Iov = &m.vectors[i]
+		m.out[i].header.SetIovlen(1)
+	}
+	for i := range m.in {
+		m.inVectors[i] = unix.Iovec{Base: &m.inBytes[i][0]}
+		m.inVectors[i].SetLen(receiveBytes)
+		m.in[i].header.Iov = &m.inVectors[i]
+		m.in[i].header.SetIovlen(1)
+		m.in[i].header.Name = &m.inNames[i][0]
+		m.in[i].header.Control = &m.inControl[i][0]
+	}
+	return m
+}
+
+func (m *raw) close() error {
+	var all []error
+	for _, socket := range append(m.tcp[:], m.icmp[:]...) {
+		if socket != none {
+			all = append(all, unix.Close(socket))
+		}
+	}
+	return errors.Join(all...)
+}
+
+// every is how often answers are read: they carry the kernel's time, so a moment's wait costs nothing.
+func (m *raw) every() time.Duration { return time.Millisecond }
+
+// ready has nothing to do: no slot has a socket.
+func (m *raw) ready(*worker, int32, uint32) {}
+
+// prepare writes the pair's address as the kernel takes it.
+func (m *raw) prepare(p *Pair) {
+	address := p.to.Addr()
+	if address.Is4() {
+		four := address.As4()
+		binary.NativeEndian.PutUint16(p.raw.bytes[0:], unix.AF_INET)
+		copy(p.raw.bytes[4:], four[:])
+		p.raw.length = unix.SizeofSockaddrInet4
+		return
+	}
+	sixteen := address.As16()
+	binary.NativeEndian.PutUint16(p.raw.bytes[0:], unix.AF_INET6)
+	copy(p.raw.bytes[8:], sixteen[:])
+	p.raw.length = unix.SizeofSockaddrInet6
+}
+
+// sourceFor is the address that the kernel uses towards another: what a connected datagram socket is
+// bound to, which sends nothing.
+func sourceFor(to netip.AddrPort) (netip.Addr, error) {
+	socket, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
+	if err != nil {
+		return netip.Addr{}, fmt.Errorf("find the way to %s: %w", to.Addr(), err)
+	}
+	defer socket.Close()
+	return socket.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
+}
+
+// send crafts the SYNs of the slots and sends them, those of one family at once.
+func (m *raw) send(w *worker, slots []int32) {
+	for six := range m.tcp {
+		n := 0
+		for _, i := range slots {
+			if s := &w.flight.slots[i]; s.pair.to.Addr().Is6() == (six == 1) && m.craft(w, i, n) {
+				m.sending[n] = i
+				n++
+			}
+		}
+		m.flush(w, m.tcp[six], n)
+	}
+}
+
+// craft writes the SYN of a slot into a message. The slot's number is in the sequence number, together
+// with chance, so that an answer finds its probe and nothing else can be taken for one.
+func (m *raw) craft(w *worker, i int32, n int) bool {
+	s := &w.flight.slots[i]
+	p := s.pair
+	if !p.source.IsValid() {
+		var err error
+		if p.source, err = sourceFor(p.to); err != nil {
+			s.sent = w.clock.now()
+			s.sentBy = s.sent
+			w.end(i, measure.Unreachable, s.sent, err)
+			return false
+		}
+	}
+	p.probes++
+	s.port = firstPort + (m.ports+uint16(p.number*97)+p.probes)%(1<<15)
+	s.sequence = uint32(i)<<(32-slotBits) | rand.Uint32()>>slotBits
+	putSYN(&m.segments[n], netip.AddrPortFrom(p.source, s.port), p.to, s.sequence)
+	m.out[n].header.Name = &p.raw.bytes[0]
+	m.out[n].header.Namelen = p.raw.length
+	return true
+}
+
+// slotBits are enough for the number of a slot: 100,000 probes a second for a second and more.
+const slotBits = 18
+
+// flush sends the first n messages. One that the kernel does not take is told apart from the others.
+func (m *raw) flush(w *worker, socket, n int) {
+	for first := 0; first < n; {
+		before := w.clock.now()
+		sent, err := sendMessages(socket, m.out[first:n])
+		after := w.clock.now()
+		for _, i := range m.sending[first : first+max(sent, 1)] {
+			w.flight.slots[i].sent, w.flight.slots[i].sentBy = before, after
+		}
+		if err != nil {
+			w.end(m.sending[first], verdictOf(err), after, err)
+			sent = 1
+		}
+		first += sent
+	}
+}
+
+// poll reads the answers that have come.
+func (m *raw) poll(w *worker) {
+	for six := range m.tcp {
+		m.receive(w, m.tcp[six], six == 1, false)
+		m.receive(w, m.icmp[six], six == 1, true)
+	}
+}
+
+func (m *raw) receive(w *worker, socket int, six, icmp bool) {
+	for n := receiveBatch; socket != none && n == receiveBatch; {
+		for i := range m.in {
+			m.in[i].header.Namelen = unix.SizeofSockaddrInet6
+			m.in[i].header.SetControllen(controlBytes)
+		}
+		n = receiveMessages(socket, m.in[:])
+		// One reading of both clocks serves the whole batch.
+		now, wall := w.clock.now(), time.Now().UnixNano()
+		for i := range m.in[:n] {
+			a, ok := m.parse(i, six, icmp)
+			if ok {
+				m.match(w, a, now-instant(max(0, wall-m.stamp(i, wall))))
+			}
+		}
+	}
+}
+
+// parse reads the packet in a message.
+func (m *raw) parse(i int, six, icmp bool) (answer, bool) {
+	packet := m.inBytes[i][:min(int(m.in[i].length), receiveBytes)]
+	var from netip.Addr
+	if six {
+		from = netip.AddrFrom16([16]byte(m.inNames[i][8:24]))
+	} else {
+		var ok bool
+		if packet, from, _, _, ok = payload4(packet); !ok {
+			return answer{}, false
+		}
+	}
+	if icmp {
+		return parseICMPError(packet, six)
+	}
+	return parseTCP(packet, from)
+}
+
+// stamp is the kernel's time of a message's arrival, by the wall clock, and otherwise if there is none.
+func (m *raw) stamp(i int, otherwise int64) int64 {
+	header := &m.in[i].header
+	control := m.inControl[i][:header.Controllen]
+	if len(control) < unix.CmsgLen(16) {
+		return otherwise
+	}
+	c := (*unix.Cmsghdr)(unsafe.Pointer(&control[0]))
+	if c.Level != unix.SOL_SOCKET || c.Type != unix.SO_TIMESTAMPNS {
+		return otherwise
+	}
+	data := control[unix.CmsgLen(0):]
+	return int64(binary.NativeEndian.Uint64(data))*int64(time.Second) + int64(binary.NativeEndian.Uint64(data[8:]))
+}
+
+// match ends the probe that an answer is for, if there is one.
+func (m *raw) match(w *worker, a answer, at instant) {
+	i := int32(a.sequence >> (32 - slotBits))
+	if int(i) >= len(w.flight.slots) {
+		return
+	}
+	s := &w.flight.slots[i]
+	if s.phase != launched || s.sequence != a.sequence || s.port != a.port || s.pair.to != a.from {
+		return
+	}
+	switch {
+	case a.icmp.origin != 0:
+		w.end(i, a.icmp.verdict(), at, errICMP)
+	case a.open:
+		w.end(i, measure.Allowed, at, nil)
+	default:
+		w.end(i, measure.Refused, at, unix.ECONNREFUSED)
+	}
+}
+
+// errICMP is the reason of a probe that an ICMP message ended.
+var errICMP = errors.New("wait for the answer: an ICMP message came")

@@ -1,0 +1,413 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"container/heap"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// batch is the most probes that are sent at once: those of one call to the kernel share a stamp, and
+// the stamp of a larger batch is off by too much.
+const batch = 16
+
+// perTurn is the most probes that are launched before answers are looked at again.
+const perTurn = 64
+
+// errTimeout is the reason of a probe that got no answer in time.
+var errTimeout = errors.New("wait for the answer: none came in time")
+
+// errCancelled is the reason of a probe whose pair was stopped.
+var errCancelled = errors.New("wait for the answer: the pair was stopped")
+
+// action is what an order asks a worker to do.
+type action uint8
+
+const (
+	add action = iota
+	trigger
+	stop
+	quit
+)
+
+// order is a request of another goroutine.
+type order struct {
+	pair *Pair
+	do   action
+	at   instant
+}
+
+// worker probes the pairs of one engine from one thread.
+type worker struct {
+	clock    clock
+	prober   prober
+	schedule Schedule
+	quantum  time.Duration
+	agenda   agenda
+	flight   *flight
+	opening  *deadlines // probes that wait for their first answer
+	replying *deadlines // probes that wait for a response on an open connection
+	stats    counters
+	batch    [batch]int32
+	events   [128]unix.EpollEvent
+	poll     []unix.PollFd // the epoll descriptor
+	epoll    int
+	wake     int // an eventfd: there are orders
+
+	mu     sync.Mutex
+	orders []order
+	taken  []order
+
+	quitting bool
+	closed   error
+	gone     chan struct{}
+}
+
+// counters are written by the worker and read by anyone.
+type counters struct{ sent, skipped, late, latest atomic.Int64 }
+
+func (c *counters) load() Stats {
+	return Stats{
+		Sent: uint64(c.sent.Load()), Skipped: uint64(c.skipped.Load()),
+		Late: time.Duration(c.late.Load()), Latest: time.Duration(c.latest.Load()),
+	}
+}
+
+func newWorker(prober prober, schedule Schedule, timeout time.Duration) (*worker, error) {
+	launches := int(schedule.MaxRate*(timeout+slack).Seconds()) + batch
+	w := &worker{
+		clock: newClock(), prober: prober, schedule: schedule,
+		// Waking for every probe costs more than the probe; waking rarely makes it late.
+		quantum: min(max(schedule.Min/4, 50*time.Microsecond), time.Millisecond),
+		flight:  newFlight(launches), opening: newDeadlines(timeout, launches),
+		replying: newDeadlines(ResponseTimeout, launches),
+		gone:     make(chan struct{}),
+	}
+	var err error
+	if w.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("wait for answers: %w", os.NewSyscallError("epoll_create1", err))
+	}
+	if w.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return nil, errors.Join(fmt.Errorf("wait for orders: %w", os.NewSyscallError("eventfd", err)), unix.Close(w.epoll))
+	}
+	w.poll = []unix.PollFd{{Fd: int32(w.epoll), Events: unix.POLLIN}}
+	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: none}
+	if err := unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, w.wake, &event); err != nil {
+		return nil, errors.Join(fmt.Errorf("wait for orders: %w", os.NewSyscallError("epoll_ctl", err)),
+			unix.Close(w.wake), unix.Close(w.epoll))
+	}
+	return w, nil
+}
+
+// command hands an order to the worker.
+func (w *worker) command(o order) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.orders = append(w.orders, o)
+	if len(w.orders) == 1 {
+		one := [8]byte{1}
+		_, _ = unix.Write(w.wake, one[:]) // it can only fail once the worker has gone
+	}
+}
+
+// run is the worker's whole life.
+func (w *worker) run() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	// Without this the kernel may wake a thread 50 µs later than it asks (PR_SET_TIMERSLACK(2const)).
+	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // it costs precision only
+	for !w.quitting {
+		w.obey()
+		w.launchDue()
+		if w.prober.every() > 0 {
+			w.prober.poll(w)
+		}
+		w.expire()
+		w.await()
+	}
+	w.closed = errors.Join(w.prober.close(), unix.Close(w.epoll), unix.Close(w.wake))
+	close(w.gone)
+}
+
+// obey carries out the orders that have come.
+func (w *worker) obey() {
+	w.mu.Lock()
+	w.taken, w.orders = w.orders, w.taken[:0] // what was carried out makes room for what comes
+	w.mu.Unlock()
+	for _, o := range w.taken {
+		switch o.do {
+		case add:
+			w.add(o.pair)
+		case trigger:
+			w.trigger(o.pair, o.at)
+		case stop:
+			w.cancel(o.pair)
+		case quit:
+			for len(w.agenda) > 0 {
+				w.cancel(w.agenda[len(w.agenda)-1])
+			}
+			w.quitting = true
+		}
+	}
+	clear(w.taken)
+}
+
+func (w *worker) add(p *Pair) {
+	if w.quitting {
+		p.stopped = true
+		p.follower.Stopped()
+		return
+	}
+	heap.Push(&w.agenda, p)
+	interval := w.schedule.Before(len(w.agenda))
+	w.agenda.reschedule(p, w.clock.now()+instant(Phase(p.number, interval)))
+	w.prober.prepare(p)
+}
+
+// trigger brings the pair's next probe forward to the pace that now applies, in its own phase.
+func (w *worker) trigger(p *Pair, at instant) {
+	if p.stopped {
+		return
+	}
+	p.trigger, p.triggered = at, true
+	now := w.clock.now()
+	interval := w.schedule.After(time.Duration(now-at), len(w.agenda))
+	w.agenda.reschedule(p, min(p.due, now+instant(Phase(p.number, interval))))
+}
+
+// launchDue sends the probes that are due, in batches.
+func (w *worker) launchDue() {
+	n, now := 0, w.clock.now()
+	for range perTurn {
+		if len(w.agenda) == 0 || w.agenda[0].due > now {
+			break
+		}
+		p := w.agenda[0]
+		if i, ok := w.launch(p, now); ok {
+			w.batch[n] = i
+			n++
+		}
+		w.agenda.reschedule(p, next(p.due, now, w.interval(p, now)))
+		if n == batch {
+			w.prober.send(w, w.batch[:n])
+			n, now = 0, w.clock.now()
+		}
+	}
+	if n > 0 {
+		w.prober.send(w, w.batch[:n])
+	}
+}
+
+// interval is the time until the pair's next probe but one.
+func (w *worker) interval(p *Pair, now instant) time.Duration {
+	if p.triggered {
+		return w.schedule.After(time.Duration(now-p.trigger), len(w.agenda))
+	}
+	return w.schedule.Before(len(w.agenda))
+}
+
+// launch gives the pair's next probe a slot, if there is one.
+func (w *worker) launch(p *Pair, now instant) (int32, bool) {
+	for w.opening.full() {
+		oldest, _ := w.opening.head()
+		if w.flight.holds(oldest) {
+			w.stats.skipped.Add(1)
+			return none, false
+		}
+		w.opening.drop()
+	}
+	i := w.flight.take(p)
+	if i == none {
+		w.stats.skipped.Add(1)
+		return none, false
+	}
+	s := &w.flight.slots[i]
+	s.planned = p.due
+	w.opening.add(i, s.use, now)
+	late := int64(now - p.due)
+	w.stats.sent.Add(1)
+	w.stats.late.Add(late)
+	if late > w.stats.latest.Load() {
+		w.stats.latest.Store(late)
+	}
+	return i, true
+}
+
+// respond notes that a probe's connection is open and a response is awaited.
+func (w *worker) respond(i int32, now instant) {
+	s := &w.flight.slots[i]
+	for w.replying.full() {
+		oldest, _ := w.replying.head()
+		if w.flight.holds(oldest) {
+			w.end(i, measure.Ambiguous, now, errTimeout)
+			return
+		}
+		w.replying.drop()
+	}
+	s.phase = answering
+	w.replying.add(i, s.use, now)
+}
+
+// expire ends the probes whose time is over.
+func (w *worker) expire() {
+	now := w.clock.now()
+	for t, ok := w.opening.head(); ok && (t.due <= now || !w.flight.holds(t)); t, ok = w.opening.head() {
+		w.opening.drop()
+		if w.flight.holds(t) && w.flight.slots[t.slot].phase == launched {
+			w.end(t.slot, measure.Dropped, now, errTimeout)
+		}
+	}
+	for t, ok := w.replying.head(); ok && (t.due <= now || !w.flight.holds(t)); t, ok = w.replying.head() {
+		w.replying.drop()
+		if w.flight.holds(t) {
+			w.end(t.slot, measure.Unanswered, now, errTimeout)
+		}
+	}
+}
+
+// end gives a probe its verdict, and tells the follower as far as the order of sends permits.
+func (w *worker) end(i int32, verdict measure.Verdict, done instant, err error) {
+	s := &w.flight.slots[i]
+	if s.phase == idle || s.phase == ended {
+		return
+	}
+	w.release(s)
+	s.phase, s.verdict, s.done, s.err = ended, verdict, max(done, s.sent), err
+	w.report(s.pair)
+}
+
+// release closes the probe's own socket.
+func (w *worker) release(s *slot) {
+	if s.fd != none {
+		_ = unix.Close(int(s.fd)) // the reset that closes a connection has no reader
+		s.fd = none
+	}
+}
+
+// report tells the follower the outcomes that no earlier probe's holds back.
+func (w *worker) report(p *Pair) {
+	for p.first != none && w.flight.slots[p.first].phase == ended {
+		one := w.flight.shift(p)
+		if p.done {
+			continue
+		}
+		p.done = p.follower.Ended(measure.Outcome{
+			Verdict: one.verdict, Response: int(one.response), Err: one.err,
+			Planned: w.clock.time(one.planned), Sent: w.clock.time(one.sent),
+			SentBy: w.clock.time(one.sentBy), Done: w.clock.time(one.done),
+		})
+	}
+	if p.done && !p.stopped {
+		w.retire(p)
+	}
+}
+
+// cancel stops a pair that is not done. What is still in flight proves nothing.
+func (w *worker) cancel(p *Pair) {
+	if p.stopped {
+		return
+	}
+	now := w.clock.now()
+	for i := p.first; i != none; i = w.flight.slots[i].next {
+		s := &w.flight.slots[i]
+		if s.phase != ended {
+			w.release(s)
+			s.phase, s.verdict, s.done, s.err = ended, measure.Ambiguous, now, errCancelled
+		}
+	}
+	w.report(p)
+	w.retire(p)
+}
+
+// retire forgets a pair.
+func (w *worker) retire(p *Pair) {
+	if p.stopped {
+		return
+	}
+	p.stopped, p.done = true, true
+	for p.first != none {
+		w.release(&w.flight.slots[p.first])
+		w.flight.shift(p)
+	}
+	heap.Remove(&w.agenda, p.place)
+	p.follower.Stopped()
+}
+
+// await waits until something is due or has happened, and deals with what has.
+func (w *worker) await() {
+	if w.quitting {
+		return
+	}
+	wait := w.idle()
+	timeout := unix.NsecToTimespec(int64(wait))
+	until := &timeout
+	if wait < 0 {
+		until = nil
+	}
+	if wait != 0 {
+		_, _ = unix.Ppoll(w.poll, until, nil) // EINTR is as good as a time-out
+	}
+	n, err := unix.EpollWait(w.epoll, w.events[:], 0)
+	if err != nil {
+		return // EINTR; there is no other error that could come and go
+	}
+	for _, event := range w.events[:n] {
+		if event.Fd == none {
+			var count [8]byte
+			_, _ = unix.Read(w.wake, count[:]) // the orders themselves are taken next
+			continue
+		}
+		if w.flight.holds(ticket{slot: event.Fd, use: uint32(event.Pad)}) {
+			w.prober.ready(w, event.Fd, event.Events)
+		}
+	}
+}
+
+// idle is how long nothing is due; below zero is until an order comes.
+func (w *worker) idle() time.Duration {
+	due := instant(-1)
+	sooner := func(at instant) {
+		if due < 0 || at < due {
+			due = at
+		}
+	}
+	if len(w.agenda) > 0 {
+		sooner(w.agenda[0].due)
+	}
+	if t, ok := w.opening.head(); ok {
+		sooner(t.due)
+	}
+	if t, ok := w.replying.head(); ok {
+		sooner(t.due)
+	}
+	if due < 0 {
+		return -1
+	}
+	now := w.clock.now()
+	if due <= now {
+		return 0
+	}
+	wait := max(time.Duration(due-now), w.quantum)
+	if every := w.prober.every(); every > 0 && w.opening.count > 0 {
+		wait = min(wait, every)
+	}
+	return wait
+}
+
+// watch has the worker told about events of a slot's socket.
+func (w *worker) watch(i int32, events uint32) error {
+	s := &w.flight.slots[i]
+	event := unix.EpollEvent{Events: events, Fd: i, Pad: int32(s.use)}
+	return unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, int(s.fd), &event)
+}

@@ -1,0 +1,103 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// shuffled is a prober whose probes end in any order, some never, and some are told twice.
+type shuffled struct {
+	random *rand.Rand
+	flying []ticket
+	sent   int
+}
+
+func (m *shuffled) prepare(*Pair)                {}
+func (m *shuffled) ready(*worker, int32, uint32) {}
+func (m *shuffled) every() time.Duration         { return time.Millisecond }
+func (m *shuffled) close() error                 { return nil }
+
+func (m *shuffled) send(w *worker, slots []int32) {
+	for _, i := range slots {
+		s := &w.flight.slots[i]
+		m.sent++
+		s.sent, s.sentBy = instant(m.sent), instant(m.sent)
+		m.flying = append(m.flying, ticket{slot: i, use: s.use})
+	}
+}
+
+func (m *shuffled) poll(w *worker) {
+	for range m.random.IntN(30) {
+		if len(m.flying) == 0 {
+			return
+		}
+		t := m.flying[m.random.IntN(len(m.flying))]
+		if w.flight.holds(t) {
+			w.end(t.slot, measure.Verdict(m.random.IntN(measure.VerdictCount)), w.clock.now(), errors.New("by chance"))
+		}
+	}
+}
+
+// TestOrder lets probes of many pairs end in any order: each follower hears of each of its probes once,
+// in the order of their sends, and every slot is free at the end.
+func TestOrder(t *testing.T) {
+	prober := &shuffled{random: rand.New(rand.NewPCG(3, 4))}
+	schedule := Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 20_000}
+	w, err := newWorker(prober, schedule, 20*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine := &Engine{worker: w}
+	go w.run()
+	const pairs, probes = 20, 100
+	var recorders []*recorder
+	for range pairs {
+		r := newRecorder(probes)
+		recorders = append(recorders, r)
+		engine.Add(netip.MustParseAddrPort("10.0.0.1:80"), r)
+	}
+	for number, r := range recorders {
+		<-r.stopped
+		for i := range probes - 1 {
+			if !r.outcomes[i].Sent.Before(r.outcomes[i+1].Sent) {
+				t.Fatalf("pair %d: outcome %d was sent at %v, the next at %v", number, i, r.outcomes[i].Sent, r.outcomes[i+1].Sent)
+			}
+		}
+	}
+	check(t, engine.Close())
+	if free := len(w.flight.free); free != len(w.flight.slots) {
+		t.Errorf("%d of %d slots are free at the end", free, len(w.flight.slots))
+	}
+}
+
+// TestFullFlight never sends more probes than it has slots for, and counts those that it does not send.
+func TestFullFlight(t *testing.T) {
+	prober := &shuffled{random: rand.New(rand.NewPCG(5, 6))}
+	w, err := newWorker(prober, Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 1000}, 300*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.flight, w.prober = newFlight(10), &unanswered{}
+	engine := &Engine{worker: w}
+	go w.run()
+	r := newRecorder(20)
+	engine.Add(netip.MustParseAddrPort("10.0.0.1:80"), r)
+	<-r.stopped
+	check(t, engine.Close())
+	if stats := engine.Stats(); stats.Skipped == 0 {
+		t.Errorf("%+v: want probes that were skipped", stats)
+	}
+}
+
+// unanswered never gets an answer.
+type unanswered struct{ shuffled }
+
+func (m *unanswered) poll(*worker) {}
