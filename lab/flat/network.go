@@ -70,7 +70,7 @@ func New() (n *Network, err error) {
 	n = &Network{}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, n.Close())
+			n, err = nil, errors.Join(err, n.Close())
 		}
 	}()
 	for _, namespace := range []**netns.Namespace{&n.Client, &n.Router, &n.Target} {
@@ -192,6 +192,7 @@ func own() error {
 	for _, prefix := range targets() {
 		err := netlink.RouteAdd(&netlink.Route{
 			Dst: ipNet(prefix), LinkIndex: loopback.Attrs().Index, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL,
+			Scope: netlink.SCOPE_HOST,
 		})
 		if err != nil {
 			return fmt.Errorf("own %s: %w", prefix, err)

@@ -1,0 +1,186 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package accuracy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe"
+)
+
+// request is what the judge tells the prober, which runs in a process of its own in the client's network.
+type request struct {
+	// Start asks to probe the targets of a cell.
+	Start *start `json:"start,omitempty"`
+	// Trigger says when the change will be made.
+	Trigger time.Time `json:"trigger,omitzero"`
+	// Stop asks for the results, complete or not.
+	Stop bool `json:"stop,omitempty"`
+}
+
+type start struct {
+	Cell     Cell
+	Rules    measure.Rules
+	Schedule probe.Schedule
+}
+
+// reply is what the prober tells the judge.
+type reply struct {
+	// Proved says that every pair was seen in its old state, Settled that every pair has its transition.
+	Proved  bool `json:"proved,omitempty"`
+	Settled bool `json:"settled,omitempty"`
+	// Found holds the results, one for each pair.
+	Found []Found     `json:"found,omitempty"`
+	Stats probe.Stats `json:"stats,omitzero"`
+	Error string      `json:"error,omitempty"`
+}
+
+// Found is what the engine saw of one pair.
+type Found struct {
+	Bracket   measure.Bracket
+	Evidence  measure.Verdict
+	Confirmed bool
+	Flaps     int
+	Lost      uint64
+}
+
+// subject is the engine under test.
+type subject struct {
+	replies *json.Encoder
+	engine  *probe.Engine
+	pairs   []*watched
+	handles []*probe.Pair
+	proved  atomic.Int64
+	settled atomic.Int64
+	news    chan struct{} // has an element when a counter has moved
+}
+
+// watched follows one pair.
+type watched struct {
+	subject    *subject
+	transition measure.Transition
+	proved     bool
+}
+
+// Ended implements [probe.Follower].
+func (w *watched) Ended(o measure.Outcome) bool {
+	w.transition.Observe(o)
+	if !w.proved && w.transition.Proved() {
+		w.proved = true
+		w.subject.count(&w.subject.proved)
+	}
+	return w.transition.Settled()
+}
+
+// Stopped implements [probe.Follower].
+func (w *watched) Stopped() { w.subject.count(&w.subject.settled) }
+
+func (s *subject) count(counter *atomic.Int64) {
+	counter.Add(1)
+	select {
+	case s.news <- struct{}{}:
+	default:
+	}
+}
+
+// Probe is the prober's process: it does what it reads until there is nothing more to read.
+func Probe(requests io.Reader, replies io.Writer) error {
+	s := &subject{replies: json.NewEncoder(replies), news: make(chan struct{}, 1)}
+	incoming := make(chan request)
+	failed := make(chan error, 1)
+	go func() {
+		decoder := json.NewDecoder(requests)
+		for {
+			var one request
+			if err := decoder.Decode(&one); err != nil {
+				failed <- err
+				return
+			}
+			incoming <- one
+		}
+	}()
+	for {
+		select {
+		case one := <-incoming:
+			if err := s.do(one); err != nil {
+				return err
+			}
+		case <-s.news:
+			if err := s.tell(); err != nil {
+				return err
+			}
+		case err := <-failed:
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return fmt.Errorf("read a request: %w", err)
+		}
+	}
+}
+
+func (s *subject) do(one request) error {
+	switch {
+	case one.Start != nil:
+		if err := s.start(*one.Start); err != nil {
+			return s.replies.Encode(reply{Error: err.Error()})
+		}
+		return nil
+	case !one.Trigger.IsZero():
+		for _, handle := range s.handles {
+			handle.Trigger(one.Trigger)
+		}
+		return nil
+	default:
+		return s.stop()
+	}
+}
+
+func (s *subject) start(cell start) error {
+	engine, err := probe.New(probe.Config{
+		Mode: cell.Cell.Mode, Schedule: cell.Schedule, Timeout: probe.DefaultTimeout,
+	})
+	if err != nil {
+		return err
+	}
+	s.engine, s.pairs, s.handles = engine, nil, nil
+	s.proved.Store(0)
+	s.settled.Store(0)
+	for _, to := range cell.Cell.Targets() {
+		one := &watched{subject: s, transition: measure.NewTransition(cell.Cell.Want, cell.Rules)}
+		s.pairs = append(s.pairs, one)
+		s.handles = append(s.handles, engine.Add(to, one))
+	}
+	return nil
+}
+
+// tell passes on that all pairs have come so far.
+func (s *subject) tell() error {
+	all := int64(len(s.pairs))
+	return s.replies.Encode(reply{Proved: s.proved.Load() == all, Settled: s.settled.Load() == all})
+}
+
+// stop ends the engine and passes its results on.
+func (s *subject) stop() error {
+	if s.engine == nil {
+		return nil
+	}
+	err := s.engine.Close()
+	result := reply{Stats: s.engine.Stats()}
+	for _, one := range s.pairs {
+		_, flaps := one.transition.Flaps()
+		change := one.transition.Change()
+		result.Found = append(result.Found, Found{
+			Bracket: change.Bracket, Evidence: change.Evidence,
+			Confirmed: one.transition.Confirmed(), Flaps: flaps, Lost: one.transition.Lost(),
+		})
+	}
+	s.engine = nil
+	return errors.Join(err, s.replies.Encode(result))
+}
