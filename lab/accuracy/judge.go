@@ -49,6 +49,7 @@ type Judge struct {
 	MaxRate  float64
 
 	network *flat.Network
+	replies chan reply
 	prober  *process
 	server  *process
 }
@@ -62,7 +63,7 @@ type process struct {
 
 // NewJudge builds the network and starts the server and the prober in it. Close ends them.
 func NewJudge() (j *Judge, err error) {
-	j = &Judge{}
+	j = &Judge{replies: make(chan reply, 64)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, j.Close())
@@ -78,8 +79,11 @@ func NewJudge() (j *Judge, err error) {
 	if err := j.server.output.Decode(&ready); err != nil {
 		return j, fmt.Errorf("wait for the server: %w", err)
 	}
-	j.prober, err = launch(j.network.Client, "probe")
-	return j, err
+	if j.prober, err = launch(j.network.Client, "probe"); err != nil {
+		return j, err
+	}
+	go j.listen()
+	return j, nil
 }
 
 // launch starts this program again, with a hidden command, inside a namespace.
@@ -151,7 +155,7 @@ func (j *Judge) Play(ctx context.Context, cell Cell) (Result, error) {
 	}
 	// A pair that never settles shows in the results.
 	settled := j.hear(ctx, patience, func(r reply) bool { return r.Settled })
-	if errors.Is(settled, context.Canceled) {
+	if settled != nil && !errors.Is(settled, errLate) {
 		return Result{}, settled
 	}
 	result, err := j.collect(cell, commits)
@@ -218,7 +222,7 @@ func (j *Judge) collect(cell Cell, commits []flat.Commit) (Result, error) {
 		for i, found := range r.Found {
 			result.Judged = append(result.Judged, compare(found, commits[i]))
 		}
-		return len(r.Found) > 0
+		return r.Done
 	})
 	return result, err
 }
@@ -240,27 +244,37 @@ func (j *Judge) say(one request) error {
 	return nil
 }
 
-// hear reads replies until one is as wanted.
+// hear takes replies until one is as wanted.
 func (j *Judge) hear(ctx context.Context, within time.Duration, wanted func(reply) bool) error {
-	// Only ever one reply too few: then the prober is asked for what it has, which unblocks the reading.
-	late := time.AfterFunc(within, func() { _ = j.say(request{Stop: true}) })
-	defer late.Stop()
-	defer context.AfterFunc(ctx, func() { _ = j.say(request{Stop: true}) })()
+	late := time.After(within)
+	for {
+		select {
+		case one, more := <-j.replies:
+			switch {
+			case !more:
+				return errors.New("hear of the prober: it has ended")
+			case one.Error != "":
+				return errors.New(one.Error)
+			case wanted(one):
+				return nil
+			}
+		case <-late:
+			return fmt.Errorf("%w after %s", errLate, within)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// listen passes the prober's replies on until there are no more.
+func (j *Judge) listen() {
+	defer close(j.replies)
 	for {
 		var one reply
-		if err := j.prober.output.Decode(&one); err != nil {
-			return fmt.Errorf("hear of the prober: %w", err)
+		if j.prober.output.Decode(&one) != nil {
+			return
 		}
-		switch {
-		case one.Error != "":
-			return errors.New(one.Error)
-		case ctx.Err() != nil:
-			return ctx.Err()
-		case wanted(one):
-			return nil
-		case len(one.Found) > 0:
-			return fmt.Errorf("%w after %s", errLate, within)
-		}
+		j.replies <- one
 	}
 }
 

@@ -36,8 +36,9 @@ type reply struct {
 	// Proved says that every pair was seen in its old state, Settled that every pair has its transition.
 	Proved  bool `json:"proved,omitempty"`
 	Settled bool `json:"settled,omitempty"`
-	// Found holds the results, one for each pair.
+	// Found holds the results, one for each pair, and Done says that they are complete.
 	Found []Found     `json:"found,omitempty"`
+	Done  bool        `json:"done,omitempty"`
 	Stats probe.Stats `json:"stats,omitzero"`
 	Error string      `json:"error,omitempty"`
 }
@@ -169,10 +170,10 @@ func (s *subject) tell() error {
 // stop ends the engine and passes its results on.
 func (s *subject) stop() error {
 	if s.engine == nil {
-		return nil
+		return s.replies.Encode(reply{Done: true})
 	}
 	err := s.engine.Close()
-	result := reply{Stats: s.engine.Stats()}
+	result := reply{Done: true, Stats: s.engine.Stats()}
 	for _, one := range s.pairs {
 		_, flaps := one.transition.Flaps()
 		change := one.transition.Change()
@@ -182,5 +183,9 @@ func (s *subject) stop() error {
 		})
 	}
 	s.engine = nil
+	select {
+	case <-s.news: // it is no news any more
+	default:
+	}
 	return errors.Join(err, s.replies.Encode(result))
 }

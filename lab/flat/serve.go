@@ -79,6 +79,8 @@ func fromWhereItWasAsked(socket *net.UDPConn) error {
 		set = errors.Join(
 			unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1),
 			unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1),
+			// An address that is only routed to this host is not one that it could bind otherwise.
+			unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1),
 		)
 	})
 	if err := errors.Join(err, set); err != nil {
