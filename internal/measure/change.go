@@ -66,8 +66,10 @@ type detector struct {
 	run   int
 	bound time.Time
 	lead  Verdict // how the failure at bound ended
-	// slowest is the longest time that a reply took.
-	slowest time.Duration
+	// slowest is the longest time that a reply took, of the newest windows of replies: the one that is
+	// filling and the one before it.
+	slowest [2]time.Duration
+	replies int // in the window that is filling
 	// lost counts failures between replies, too few in a row for a change.
 	lost uint64
 }
@@ -89,7 +91,7 @@ func (d *detector) reply(o Outcome) (Change, bool) {
 		d.lost += uint64(d.run)
 	}
 	d.state, d.run, d.lastReply = StateAllowed, 0, o.Sent
-	d.slowest = max(d.slowest, o.Done.Sub(o.Sent))
+	d.timed(o.Done.Sub(o.Sent))
 	if old == StateAllowed {
 		return Change{}, false
 	}
@@ -97,6 +99,19 @@ func (d *detector) reply(o Outcome) (Change, bool) {
 		To: StateAllowed, Evidence: Allowed, Before: d.failure, Response: o.Response,
 		Bracket: Bracket{Lower: d.failures[d.rules.Losses], Upper: o.Done},
 	}, true
+}
+
+// window is how many replies share a window: few enough that one hiccup long ago does not widen every
+// bracket that follows, and many enough to have met the delays of the moment.
+const window = 32
+
+// timed enters how long a reply took.
+func (d *detector) timed(took time.Duration) {
+	if d.replies == window {
+		d.slowest[1], d.slowest[0], d.replies = d.slowest[0], 0, 0
+	}
+	d.slowest[0] = max(d.slowest[0], took)
+	d.replies++
 }
 
 func (d *detector) fail(o Outcome) (Change, bool) {
@@ -122,10 +137,10 @@ func (d *detector) fail(o Outcome) (Change, bool) {
 
 // passed is an instant by which a failed probe had met the filter: the answer of a filter that rejects
 // came after that; a packet that was dropped was there one way's time after it left, which is less than
-// the time that the slowest reply took for both ways.
+// the time that the slowest of the newest replies took for both ways.
 func (d *detector) passed(o Outcome) time.Time {
 	if o.Verdict != Dropped || d.lastReply.IsZero() {
 		return o.Done
 	}
-	return o.SentBy.Add(d.slowest)
+	return o.SentBy.Add(max(d.slowest[0], d.slowest[1]))
 }

@@ -4,6 +4,7 @@
 package probe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -23,10 +24,10 @@ const DefaultTimeout = 500 * time.Millisecond
 // count as the first packet's success.
 const MaxTimeout = time.Second
 
-// ResponseTimeout is how long a response may take once the connection is open. The connection alone
+// DefaultResponseTimeout is how long a response may take once the connection is open. The connection alone
 // already shows that the network allows it, so this bound only keeps a server that never answers from
 // holding connections for ever.
-const ResponseTimeout = 10 * time.Second
+const DefaultResponseTimeout = 10 * time.Second
 
 // DefaultSchedule is the schedule of a mode unless told otherwise.
 func DefaultSchedule(mode Mode) Schedule {
@@ -42,6 +43,8 @@ type Config struct {
 	Schedule Schedule
 	// Timeout is how long a probe waits for its answer, less than MaxTimeout.
 	Timeout time.Duration
+	// ResponseTimeout is how long a response may take on a connection that is open; 0 is the default.
+	ResponseTimeout time.Duration
 }
 
 // Follower is told about the probes of one pair, by one goroutine at a time, which must not wait.
@@ -92,7 +95,7 @@ func New(config Config) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.worker, err = newWorker(prober, e.schedule, config.Timeout)
+	e.worker, err = newWorker(mode, prober, e.schedule, config.Timeout, cmp.Or(config.ResponseTimeout, DefaultResponseTimeout))
 	if err != nil {
 		return nil, errors.Join(err, prober.close())
 	}
@@ -193,6 +196,7 @@ type Pair struct {
 	source      netip.Addr // what the mode syn sends from, and its number of probes
 	probes      uint16
 	raw         rawAddress
+	connection  *connection // of the mode established
 }
 
 // Trigger says that the change whose effect is awaited was made at the instant: from now on the pair is

@@ -4,11 +4,13 @@
 package probe
 
 import (
+	"bufio"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,6 +100,7 @@ func TestVerdicts(t *testing.T) {
 		{"syn silent", SYN, silent(t), measure.Dropped, 0},
 		{"syn open IPv6", SYN, serveOn(t, "[::1]:0", mute), measure.Allowed, 0},
 		{"syn closed IPv6", SYN, netip.MustParseAddrPort("[::1]:1"), measure.Refused, 0},
+		{"established closed", Established, closed(t), measure.Ambiguous, 0},
 		{"sctp closed", SCTP, closed(t), measure.Refused, 0},
 	}
 	for _, test := range tests {
@@ -160,7 +163,7 @@ func TestStop(t *testing.T) {
 func TestCloseLeavesNothing(t *testing.T) {
 	to := silent(t)
 	// The first engine has the runtime open what it keeps.
-	for _, mode := range []Mode{Connect, Connect, HTTP, UDP, SYN} {
+	for _, mode := range []Mode{Connect, Connect, HTTP, UDP, SYN, Established} {
 		before := descriptors(t)
 		engine, err := New(Config{Mode: mode, Schedule: fast(), Timeout: 500 * time.Millisecond})
 		if err != nil {
@@ -226,7 +229,7 @@ func TestNewRejects(t *testing.T) {
 	}{
 		{"a time-out of a second", func(c *Config) { c.Timeout = time.Second }, "less than 1s"},
 		{"no time-out", func(c *Config) { c.Timeout = 0 }, "more than 0"},
-		{"an unknown mode", func(c *Config) { c.Mode = "ping" }, `"ping": expected one of auto, connect, http, udp, sctp, syn`},
+		{"an unknown mode", func(c *Config) { c.Mode = "ping" }, `"ping": expected one of auto, connect, http, udp, sctp, syn, established`},
 		{"a beat of nothing", func(c *Config) { c.Schedule.Beat = 0 }, "1ms or more"},
 		{"a negative rate", func(c *Config) { c.Schedule.MaxRate = -1 }, "more than 0 probes a second"},
 		{"a negative resolution", func(c *Config) { c.Schedule.Relative = -1 }, "0 to 1"},
@@ -239,5 +242,44 @@ func TestNewRejects(t *testing.T) {
 				t.Errorf("got %v; want an error with %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestEstablished asks on one connection for as long as it lives: a server that ends it in order is
+// connected to again, one that resets it has cut it.
+func TestEstablished(t *testing.T) {
+	var connections, requests atomic.Int64
+	to := serve(t, func(connection net.Conn) {
+		connections.Add(1)
+		for lines := bufio.NewScanner(connection); lines.Scan(); {
+			if lines.Text() != "" {
+				continue
+			}
+			switch requests.Add(1) {
+			case 5:
+				return
+			case 15:
+				check(t, connection.(*net.TCPConn).SetLinger(0))
+				return
+			}
+			_, _ = connection.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"))
+		}
+	})
+	engine := start(t, Established, fast(), 100*time.Millisecond)
+	r := newRecorder(40)
+	engine.Add(to, r)
+	<-r.stopped
+	var count [measure.VerdictCount]int
+	for _, o := range r.outcomes {
+		count[o.Verdict]++
+	}
+	if got := connections.Load(); got != 2 {
+		t.Errorf("there were %d connections; want 2: one that the server ended, and one that was cut", got)
+	}
+	if last := r.outcomes[len(r.outcomes)-1]; last.Verdict != measure.Refused {
+		t.Errorf("the last probe is %s; want refused, as its connection was cut", last.Verdict)
+	}
+	if count[measure.Allowed] != 13 {
+		t.Errorf("%d probes were allowed; want the 13 that were answered: %v", count[measure.Allowed], count)
 	}
 }

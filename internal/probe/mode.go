@@ -28,10 +28,13 @@ const (
 	// SYN sends crafted TCP SYN segments and reads the answers from a raw socket. It needs
 	// CAP_NET_RAW (capabilities(7)).
 	SYN Mode = "syn"
+	// Established keeps one TCP connection to each target, and sends HTTP requests on it: it shows when
+	// a connection that exists already is cut.
+	Established Mode = "established"
 )
 
 // Modes lists every mode.
-func Modes() []Mode { return []Mode{Auto, Connect, HTTP, UDP, SCTP, SYN} }
+func Modes() []Mode { return []Mode{Auto, Connect, HTTP, UDP, SCTP, SYN, Established} }
 
 // ParseMode checks the name of a mode.
 func ParseMode(name string) (Mode, error) {
@@ -46,20 +49,28 @@ func ParseMode(name string) (Mode, error) {
 }
 
 // DefaultMaxRate is the most probes a second that a mode sends unless told otherwise.
+// A request costs its target more than a connection does, and a target that is busy answers late.
 func (m Mode) DefaultMaxRate() float64 {
-	if m == SYN {
+	switch m {
+	case SYN:
 		return 100_000
+	case HTTP, Established:
+		return 10_000
+	default:
+		return 20_000
 	}
-	return 20_000
 }
 
 // prober is what a mode does for a worker. It belongs to the worker's thread.
 type prober interface {
 	// prepare readies a pair, before its first probe.
 	prepare(p *Pair)
+	// forget releases what the mode holds for a pair, after its last probe.
+	forget(p *Pair)
 	// send sends the probes of the slots; those that cannot be sent it ends.
 	send(w *worker, slots []int32)
-	// ready deals with the event of a slot's socket.
+	// ready deals with the event of a slot's socket, or of a socket of the mode's own, whose numbers are
+	// below none.
 	ready(w *worker, slot int32, events uint32)
 	// poll reads answers that need no event; the worker calls it that often while probes are in
 	// flight, never if that is 0.
@@ -82,6 +93,8 @@ func newProber(mode Mode) (prober, error) {
 		return newSCTP()
 	case SYN:
 		return newRaw()
+	case Established:
+		return newEstablished(), nil
 	default:
 		_, err := ParseMode(string(mode))
 		return nil, err

@@ -39,7 +39,16 @@ func (s Schedule) Validate() error {
 }
 
 // Before is the time between two probes of a pair before its trigger, while that many pairs are probed.
-func (s Schedule) Before(pairs int) time.Duration { return max(s.Beat, s.budget(pairs)) }
+// It can go on for days, so it keeps to a rate that a network can bear for so long.
+func (s Schedule) Before(pairs int) time.Duration {
+	return max(s.Beat, s.limited(answersASecond).budget(pairs))
+}
+
+// limited is the schedule with a lower rate.
+func (s Schedule) limited(rate float64) Schedule {
+	s.MaxRate = min(s.MaxRate, rate)
+	return s
+}
 
 // After is the time between two probes of a pair that long after its trigger.
 func (s Schedule) After(elapsed time.Duration, pairs int) time.Duration {

@@ -53,12 +53,12 @@ func TestParseTCP(t *testing.T) {
 		want    answer
 		ok      bool
 	}{
-		{"SYN-ACK opens", reply(flagSYN|flagACK), open, true},
-		{"RST-ACK refuses", reply(flagRST|flagACK), want, true},
+		{"SYN-ACK opens", reply(flagSYN | flagACK), open, true},
+		{"RST-ACK refuses", reply(flagRST | flagACK), want, true},
 		{"a reset that acknowledges nothing is another's", reply(flagRST), answer{}, false},
 		{"data of another connection", reply(flagACK), answer{}, false},
 		{"a SYN of somebody else", reply(flagSYN), answer{}, false},
-		{"half a header", reply(flagSYN|flagACK)[:19], answer{}, false},
+		{"half a header", reply(flagSYN | flagACK)[:19], answer{}, false},
 		{"nothing", nil, answer{}, false},
 	}
 	for _, test := range tests {
@@ -111,7 +111,7 @@ func TestParseICMPError(t *testing.T) {
 
 // FuzzAnswer reads any bytes as each kind of packet: what it takes for an answer is within them.
 func FuzzAnswer(f *testing.F) {
-	f.Add(reply(flagSYN|flagACK))
+	f.Add(reply(flagSYN | flagACK))
 	f.Add(quote(3, 13, false))
 	f.Add(quote(1, 1, true))
 	f.Add([]byte{0x4f, 0})

@@ -45,6 +45,7 @@ func newSockets(d dialogue) *sockets {
 }
 
 func (m *sockets) prepare(p *Pair)      { p.request = m.dialogue.request(p) }
+func (m *sockets) forget(*Pair)         {}
 func (m *sockets) poll(*worker)         {}
 func (m *sockets) every() time.Duration { return 0 }
 func (m *sockets) close() error         { return nil }

@@ -142,6 +142,8 @@ func (m *raw) every() time.Duration { return time.Millisecond }
 // ready has nothing to do: no slot has a socket.
 func (m *raw) ready(*worker, int32, uint32) {}
 
+func (m *raw) forget(*Pair) {}
+
 // prepare writes the pair's address as the kernel takes it.
 func (m *raw) prepare(p *Pair) {
 	address := p.to.Addr()

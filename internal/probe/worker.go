@@ -59,6 +59,7 @@ type worker struct {
 	opening  *deadlines // probes that wait for their first answer
 	replying *deadlines // probes that wait for a response on an open connection
 	stats    counters
+	answers  footprint
 	batch    [batch]int32
 	events   [128]unix.EpollEvent
 	poll     []unix.PollFd // the epoll descriptor
@@ -84,14 +85,15 @@ func (c *counters) load() Stats {
 	}
 }
 
-func newWorker(prober prober, schedule Schedule, timeout time.Duration) (*worker, error) {
+func newWorker(mode Mode, prober prober, schedule Schedule, timeout, response time.Duration) (*worker, error) {
 	launches := int(schedule.MaxRate*(timeout+slack).Seconds()) + batch
 	w := &worker{
 		clock: newClock(), prober: prober, schedule: schedule,
 		// Waking for every probe costs more than the probe; waking rarely makes it late.
 		quantum: min(max(schedule.Min/4, 50*time.Microsecond), time.Millisecond),
 		flight:  newFlight(launches), opening: newDeadlines(timeout, launches),
-		replying: newDeadlines(ResponseTimeout, launches),
+		replying: newDeadlines(response, launches),
+		answers:  newFootprint(mode),
 		gone:     make(chan struct{}),
 	}
 	var err error
@@ -211,10 +213,11 @@ func (w *worker) launchDue() {
 
 // interval is the time until the pair's next probe but one.
 func (w *worker) interval(p *Pair, now instant) time.Duration {
+	schedule := w.schedule.limited(w.answers.rate(now, w.schedule.MaxRate))
 	if p.triggered {
-		return w.schedule.After(time.Duration(now-p.trigger), len(w.agenda))
+		return schedule.After(time.Duration(now-p.trigger), len(w.agenda))
 	}
-	return w.schedule.Before(len(w.agenda))
+	return schedule.Before(len(w.agenda))
 }
 
 // launch gives the pair's next probe a slot, if there is one.
@@ -283,6 +286,9 @@ func (w *worker) end(i int32, verdict measure.Verdict, done instant, err error) 
 		return
 	}
 	w.release(s)
+	if verdict == measure.Allowed || verdict == measure.Unanswered {
+		w.answers.answered(w.clock.now())
+	}
 	s.phase, s.verdict, s.done, s.err = ended, verdict, max(done, s.sent), err
 	w.report(s.pair)
 }
@@ -341,6 +347,7 @@ func (w *worker) retire(p *Pair) {
 		w.flight.shift(p)
 	}
 	heap.Remove(&w.agenda, p.place)
+	w.prober.forget(p)
 	p.follower.Stopped()
 }
 
@@ -366,6 +373,10 @@ func (w *worker) await() {
 		if event.Fd == none {
 			var count [8]byte
 			_, _ = unix.Read(w.wake, count[:]) // the orders themselves are taken next
+			continue
+		}
+		if event.Fd < none {
+			w.prober.ready(w, event.Fd, event.Events)
 			continue
 		}
 		if w.flight.holds(ticket{slot: event.Fd, use: uint32(event.Pad)}) {

@@ -21,6 +21,7 @@ type shuffled struct {
 }
 
 func (m *shuffled) prepare(*Pair)                {}
+func (m *shuffled) forget(*Pair)                 {}
 func (m *shuffled) ready(*worker, int32, uint32) {}
 func (m *shuffled) every() time.Duration         { return time.Millisecond }
 func (m *shuffled) close() error                 { return nil }
@@ -51,7 +52,7 @@ func (m *shuffled) poll(w *worker) {
 func TestOrder(t *testing.T) {
 	prober := &shuffled{random: rand.New(rand.NewPCG(3, 4))}
 	schedule := Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 20_000}
-	w, err := newWorker(prober, schedule, 20*time.Millisecond)
+	w, err := newWorker(Connect, prober, schedule, 20*time.Millisecond, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +82,7 @@ func TestOrder(t *testing.T) {
 // TestFullFlight never sends more probes than it has slots for, and counts those that it does not send.
 func TestFullFlight(t *testing.T) {
 	prober := &shuffled{random: rand.New(rand.NewPCG(5, 6))}
-	w, err := newWorker(prober, Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 1000}, 300*time.Millisecond)
+	w, err := newWorker(Connect, prober, Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 1000}, 300*time.Millisecond, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

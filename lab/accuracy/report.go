@@ -6,17 +6,17 @@ package accuracy
 import (
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
 )
 
-// Row sums up the cells of one number of pairs, mode and direction.
+// Row sums up the cells of one number of pairs, mode and direction. Those in which the change came late
+// have a row of their own: the interval, and so the error, has grown by then.
 type Row struct {
-	Pairs     int
-	Mode      probe.Mode
-	Want      measure.State
+	Key
 	Expected  int
 	Confirmed int
 	Holding   int
@@ -24,6 +24,25 @@ type Row struct {
 	Lost      uint64
 	Errors    []time.Duration
 	Widths    []time.Duration
+}
+
+// Key is what the cells of a row have in common.
+type Key struct {
+	Pairs int
+	Mode  probe.Mode
+	Want  measure.State
+	Late  bool
+}
+
+// late is the delay from which on a change is late.
+const late = time.Second
+
+// delay is the range of delays, in words.
+func (k Key) delay() string {
+	if k.Late {
+		return "1s"
+	}
+	return "0-100ms"
 }
 
 // Add enters a result.
@@ -48,22 +67,24 @@ func Rows(results []Result) []*Row {
 	var rows []*Row
 	for _, result := range results {
 		c := result.Cell
-		if n := len(rows); n == 0 || rows[n-1].Pairs != c.Pairs || rows[n-1].Mode != c.Mode || rows[n-1].Want != c.Want {
-			rows = append(rows, &Row{Pairs: c.Pairs, Mode: c.Mode, Want: c.Want})
+		key := Key{Pairs: c.Pairs, Mode: c.Mode, Want: c.Want, Late: c.Delay >= late}
+		at := slices.IndexFunc(rows, func(r *Row) bool { return r.Key == key })
+		if at < 0 {
+			at, rows = len(rows), append(rows, &Row{Key: key})
 		}
-		rows[len(rows)-1].Add(result)
+		rows[at].Add(result)
 	}
 	return rows
 }
 
 // Report writes the table, and returns an error if a bracket misses its commit or a pair its transition.
 func Report(w io.Writer, rows []*Row) error {
-	fmt.Fprintf(w, "%6s  %-8s %-8s %8s %8s %6s  %9s %9s %9s  %9s\n", "pairs", "mode", "to", "measured", "hold",
+	fmt.Fprintf(w, "%6s  %-8s %-8s %-8s %8s %8s %6s  %9s %9s %9s  %9s\n", "pairs", "mode", "to", "delay", "measured", "hold",
 		"flaps", "err p50", "err p99", "err max", "width p50")
 	var expected, holding, flaps int
 	for _, r := range rows {
 		errors, widths := measure.NewDistribution(r.Errors), measure.NewDistribution(r.Widths)
-		fmt.Fprintf(w, "%6d  %-8s %-8s %8d %8d %6d  %9s %9s %9s  %9s\n", r.Pairs, r.Mode, r.Want,
+		fmt.Fprintf(w, "%6d  %-8s %-8s %-8s %8d %8d %6d  %9s %9s %9s  %9s\n", r.Pairs, r.Mode, r.Want, r.delay(),
 			r.Confirmed, r.Holding, r.Flaps, ms(errors.Quantile(.5)), ms(errors.Quantile(.99)), ms(errors.Quantile(1)),
 			ms(widths.Quantile(.5)))
 		expected, holding, flaps = expected+r.Expected, holding+r.Holding, flaps+r.Flaps

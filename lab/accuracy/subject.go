@@ -146,6 +146,8 @@ func (s *subject) do(one request) error {
 func (s *subject) start(cell start) error {
 	engine, err := probe.New(probe.Config{
 		Mode: cell.Cell.Mode, Schedule: cell.Schedule, Timeout: probe.DefaultTimeout,
+		// A connection that was open when the filter closed never gets its response.
+		ResponseTimeout: time.Second,
 	})
 	if err != nil {
 		return err

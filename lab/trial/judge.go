@@ -64,20 +64,25 @@ func lastAllowed(flips []truth.Flip, ended time.Time) (truth.Flip, error) {
 	return truth.Flip{}, fmt.Errorf("find the commit that allowed it: the truth log has none of %d flips", len(flips))
 }
 
-func compare(sample measure.Sample, flip truth.Flip) Judged {
-	possible := flip.After
-	if sample.Assigned.After(possible) {
-		possible = sample.Assigned
-	}
+// notified is when the engine heard of the first cause of a flip.
+func notified(flip truth.Flip) time.Time {
 	arrived := flip.Before
 	for _, cause := range flip.Causes {
 		if cause.Arrived.Before(arrived) {
 			arrived = cause.Arrived
 		}
 	}
+	return arrived
+}
+
+func compare(sample measure.Sample, flip truth.Flip) Judged {
+	possible := flip.After
+	if sample.Assigned.After(possible) {
+		possible = sample.Assigned
+	}
 	return Judged{
 		Sample: sample, Before: flip.Before, After: flip.After,
-		Enforcement: flip.After.Sub(arrived),
+		Enforcement: flip.After.Sub(notified(flip)),
 		Error:       sample.Bracket.Upper.Sub(possible),
 		Holds:       !sample.Bracket.Upper.Before(flip.Before) && !sample.Bracket.Lower.After(flip.After),
 	}

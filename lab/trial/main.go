@@ -29,6 +29,7 @@ type options struct {
 	runs      int
 	lab       string
 	limit     time.Duration
+	observer  bool
 }
 
 // Main is the whole program: it returns the exit code.
@@ -53,6 +54,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	f.IntVar(&o.runs, "runs", 1, "runs of every scenario with every delay")
 	f.StringVar(&o.lab, "lab", os.Getenv("NETPOL_LATENCY_LAB_DIR"), "state directory of the lab")
 	f.DurationVar(&o.limit, "limit", 0, "highest 99th percentile of the error (0: none)")
+	f.BoolVar(&o.observer, "observer", false, "compare the enforcement with and without a client that probes, instead")
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
@@ -89,7 +91,11 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 				Programs: filepath.Dir(self), Kubeconfig: dir.Kubeconfig(), Truth: dir.Truth(),
 				Client: client, Commands: out,
 			}
-			mistakes = append(mistakes, o.series(ctx, out, t))
+			do := o.series
+			if o.observer {
+				do = o.observe
+			}
+			mistakes = append(mistakes, do(ctx, out, t))
 		}
 	}
 	return errors.Join(mistakes...)
