@@ -53,11 +53,16 @@ func (r Rules) confirm() int { return max(1, r.Confirm, r.Losses+1) }
 // A reply is proof that the network allowed the pair at some instant between its send and its arrival.
 // A failure is not: packets get lost. So one reply changes the state to allowed, and only as many
 // failures in a row as the rules demand change it to blocked.
+//
+// Packets can overtake each other: two that were under way at the same time say nothing about an order
+// of states. So a failure counts against a reply only if it was sent after the reply had arrived.
 type detector struct {
 	rules Rules
 	state State
 	// lastReply is the send of the newest reply.
 	lastReply time.Time
+	// proved is when the newest of all replies arrived.
+	proved time.Time
 	// failures are the sends of the newest failures, newest first, as many as may have been lost and one.
 	failures [MaxLosses + 1]time.Time
 	failure  Verdict // how the newest failure ended
@@ -91,6 +96,9 @@ func (d *detector) reply(o Outcome) (Change, bool) {
 		d.lost += uint64(d.run)
 	}
 	d.state, d.run, d.lastReply = StateAllowed, 0, o.Sent
+	if o.Done.After(d.proved) {
+		d.proved = o.Done
+	}
 	d.timed(o.Done.Sub(o.Sent))
 	if old == StateAllowed {
 		return Change{}, false
@@ -115,6 +123,9 @@ func (d *detector) timed(took time.Duration) {
 }
 
 func (d *detector) fail(o Outcome) (Change, bool) {
+	if o.Sent.Before(d.proved) {
+		return Change{}, false
+	}
 	copy(d.failures[1:], d.failures[:])
 	d.failures[0], d.failure = o.Sent, o.Verdict
 	d.run++

@@ -215,12 +215,8 @@ func drawWorld(random *rand.Rand) world {
 	for range 20 + random.IntN(60) {
 		now = now.Add(time.Duration(1_000_000 + random.IntN(50_000_000)))
 		w.sends = append(w.sends, now)
-		// Packets of a pair meet the filter in the order in which they were sent.
-		meets := now.Add(time.Duration(random.Int64N(int64(longestForward))))
-		if n := len(w.forward); n > 0 && meets.Before(w.meets(n-1)) {
-			meets = w.meets(n - 1)
-		}
-		w.forward = append(w.forward, meets.Sub(now))
+		// Packets may overtake each other on their way.
+		w.forward = append(w.forward, time.Duration(random.Int64N(int64(longestForward))))
 		w.back = append(w.back, shortestBack+time.Duration(random.Int64N(int64(longestBack-shortestBack))))
 		if lost++; random.IntN(10) > 0 || lost > w.rules.Losses {
 			lost = 0
@@ -253,7 +249,8 @@ func (w world) widest() time.Duration {
 	for i, apart := 0, 2*w.rules.Losses+1; i < len(w.sends); i++ {
 		widest = max(widest, w.sends[min(i+apart, len(w.sends)-1)].Sub(w.sends[i]))
 	}
-	return widest + longestForward + longestBack
+	// A failure counts once the last reply has arrived.
+	return widest + 2*(longestForward+longestBack)
 }
 
 // FuzzTransition plays any sequence of outcomes, in any order and with duplicates: what is known never

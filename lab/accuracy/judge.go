@@ -42,6 +42,23 @@ type Result struct {
 	Stats  probe.Stats
 }
 
+// surprises are what should not have been, one line each.
+func (r Result) surprises() []string {
+	var all []string
+	for i, one := range r.Judged {
+		since := func(t time.Time) time.Duration { return t.Sub(one.Commit.Before) }
+		if !one.Holds {
+			all = append(all, fmt.Sprintf("pair %d: the bracket is [%s, %s] of the commit, which took %s: %s, confirmed %t",
+				i, since(one.Bracket.Lower), since(one.Bracket.Upper), since(one.Commit.After), one.Evidence, one.Confirmed))
+		}
+		for _, flap := range one.Flaps {
+			all = append(all, fmt.Sprintf("pair %d: became %s in [%s, %s] of the commit: %s after %s",
+				i, flap.To, since(flap.Bracket.Lower), since(flap.Bracket.Upper), flap.Evidence, flap.Before))
+		}
+	}
+	return all
+}
+
 // Judge plays cells.
 type Judge struct {
 	Rules    measure.Rules

@@ -120,6 +120,9 @@ func (o options) run(ctx context.Context, stdout, progress io.Writer) (err error
 			fmt.Fprintf(progress, "%4d/%d  %s  %5d of %d hold, %s, sent %d, skipped %d, latest %s\n", i+1, len(matrix), cell,
 				row.Holding, cell.Pairs, time.Since(began).Round(time.Millisecond),
 				result.Stats.Sent, result.Stats.Skipped, result.Stats.Latest)
+			for _, surprise := range result.surprises() {
+				fmt.Fprintln(progress, "          "+surprise)
+			}
 		}
 	}
 	return Report(stdout, Rows(results))

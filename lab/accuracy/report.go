@@ -49,7 +49,7 @@ func (k Key) delay() string {
 func (r *Row) Add(result Result) {
 	r.Expected += result.Cell.Pairs
 	for _, one := range result.Judged {
-		r.Flaps += one.Flaps
+		r.Flaps += len(one.Flaps)
 		r.Lost += one.Lost
 		if one.Confirmed {
 			r.Confirmed++

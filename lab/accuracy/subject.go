@@ -48,7 +48,7 @@ type Found struct {
 	Bracket   measure.Bracket
 	Evidence  measure.Verdict
 	Confirmed bool
-	Flaps     int
+	Flaps     []measure.Change
 	Lost      uint64
 }
 
@@ -177,7 +177,7 @@ func (s *subject) stop() error {
 	err := s.engine.Close()
 	result := reply{Done: true, Stats: s.engine.Stats()}
 	for _, one := range s.pairs {
-		_, flaps := one.transition.Flaps()
+		flaps, _ := one.transition.Flaps()
 		change := one.transition.Change()
 		result.Found = append(result.Found, Found{
 			Bracket: change.Bracket, Evidence: change.Evidence,
