@@ -62,8 +62,29 @@ prometheus: ## Build the Prometheus of the end-to-end tests into bin/ (two minut
 	  github.com/prometheus/prometheus/cmd/prometheus@$(PROMETHEUS)
 
 .PHONY: accuracy
-accuracy: lab ## Make the accuracy table of docs/method.md: 10 runs, delays 0 and 300 ms
+accuracy: accuracy-engine accuracy-clients ## Make the accuracy tables of docs/method.md (25 minutes)
+
+.PHONY: accuracy-engine
+accuracy-engine: ## Hold the engine against a filter's commits: modes, directions, delays, 1 to 10,000 pairs
+	@echo "== building the judge of the engine"
+	@cd lab && $(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/netpol-latency-accuracy
+	@$(BIN)/netpol-latency-accuracy
+	@$(BIN)/netpol-latency-accuracy --pairs 20 --relative-resolution 0.005
+
+.PHONY: accuracy-clients
+accuracy-clients: lab ## Hold both clients against the lab's truth log: 10 runs, delays 0 and 300 ms
 	@$(LAB) run -- $(TRIAL) --runs 10 --delay 0s,300ms --limit 15ms
+
+.PHONY: loss
+loss: ## Lose one packet in a hundred: no false transition, no false flap
+	@cd lab && $(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/netpol-latency-accuracy
+	@$(BIN)/netpol-latency-accuracy --pairs 200,1000 --loss 0.01 --confirm 4 --tolerate-losses 3
+
+.PHONY: observer
+observer: lab ## Compare the enforcement with and without a client that probes, 200 and 1,000 pairs
+	@for pairs in 200 1000; do \
+	  $(LAB) run -- $(TRIAL) --observer --scenario policy-creation --delay 0s --targets $$pairs --runs 8 || exit 1; \
+	done
 
 .PHONY: bench
 bench: ## Measure the cost of a probe beside exec'ing curl, in one run

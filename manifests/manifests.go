@@ -50,6 +50,9 @@ type Values struct {
 	APIServers []netip.AddrPort
 	// ClientArgs are further arguments of the client.
 	ClientArgs []string
+	// NetRaw gives the client what the probe modes syn and auto use: it runs as root with the capability
+	// NET_RAW alone.
+	NetRaw bool
 	// PodMonitor adds the object by which a Prometheus operator finds the client.
 	PodMonitor bool
 }

@@ -24,12 +24,8 @@ func values(scenario string) Values {
 // kinds renders a step and lists its objects.
 func kinds(t *testing.T, step Step, v Values) []string {
 	t.Helper()
-	var stream bytes.Buffer
-	if err := Render(&stream, step, v); err != nil {
-		t.Fatal(err)
-	}
 	var all []string
-	for _, document := range strings.Split(stream.String(), "\n---\n") {
+	for _, document := range strings.Split(render(t, step, v), "\n---\n") {
 		var object unstructured.Unstructured
 		if err := yaml.UnmarshalStrict([]byte(strings.TrimPrefix(document, "---\n")), &object.Object); err != nil {
 			t.Fatalf("%v in:\n%s", err, document)
@@ -37,6 +33,16 @@ func kinds(t *testing.T, step Step, v Values) []string {
 		all = append(all, object.GetKind()+" "+object.GetNamespace()+"/"+object.GetName())
 	}
 	return all
+}
+
+// render is the YAML of a step.
+func render(t *testing.T, step Step, v Values) string {
+	t.Helper()
+	var stream bytes.Buffer
+	if err := Render(&stream, step, v); err != nil {
+		t.Fatal(err)
+	}
+	return stream.String()
 }
 
 func TestRenderOrder(t *testing.T) {
@@ -109,5 +115,16 @@ func TestValidateReportsEverything(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the message lacks %q:\n%s", want, err)
 		}
+	}
+}
+
+func TestRenderNetRawOnDemand(t *testing.T) {
+	v := values("policy-creation")
+	if got := render(t, Setup, v); strings.Contains(got, "NET_RAW") || strings.Contains(got, "runAsUser: 0") {
+		t.Errorf("the client has rights that nobody asked for:\n%s", got)
+	}
+	v.NetRaw = true
+	if got := render(t, Setup, v); strings.Count(got, "add: [NET_RAW]") != 1 || strings.Count(got, "runAsUser: 0") != 1 {
+		t.Errorf("the client lacks the right to raw sockets:\n%s", got)
 	}
 }

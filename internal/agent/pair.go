@@ -5,6 +5,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"time"
@@ -24,6 +25,7 @@ var (
 type pair struct {
 	pod      measure.Object
 	created  time.Time // the pod's creationTimestamp
+	seen     time.Time // when the news of the pod's creation arrived, zero if it existed before
 	assigned time.Time // when the pod's address arrived
 	address  netip.Addr
 	probing  following // nil until there is an address to probe
@@ -112,4 +114,15 @@ func (p *pair) status() (measure.Status, string) {
 	default:
 		return measure.Censored, errRunEnded.Error()
 	}
+}
+
+// clockWarning says so if an object's creationTimestamp and the arrival of its creation are further apart
+// than a second of the clocks' whole seconds explains; or nothing.
+func clockWarning(what string, created, arrived time.Time) []string {
+	after := arrived.Sub(created)
+	if after >= -time.Second && after <= 2*time.Second {
+		return nil
+	}
+	return []string{fmt.Sprintf("the %s's creationTimestamp is %s before its arrival: the clocks disagree by "+
+		"more than a second or the watch was late", what, after.Round(time.Second))}
 }

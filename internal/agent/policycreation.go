@@ -5,7 +5,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"k8s.io/klog/v2"
@@ -203,10 +202,8 @@ func (run *policyRun) warnings(sample measure.Sample) []string {
 	if sample.Baseline == measure.Refused {
 		all = append(all, "denied by a reset, which a closed port sends too")
 	}
-	if ahead := run.trigger.Arrived.Sub(run.trigger.Created); !run.trigger.Initial &&
-		(ahead < -time.Second || ahead > 2*time.Second) {
-		all = append(all, fmt.Sprintf("the policy's creationTimestamp is %s before its arrival: "+
-			"the clocks disagree by more than a second or the watch was late", ahead.Round(time.Millisecond)))
+	if !run.trigger.Initial {
+		all = append(all, clockWarning("policy", run.trigger.Created, run.trigger.Arrived)...)
 	}
 	return all
 }

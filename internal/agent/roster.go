@@ -72,6 +72,9 @@ func (r *roster) observe(event measure.Event, eligible bool) (assigned *pair) {
 
 func (r *roster) add(event measure.Event) *pair {
 	p := &pair{pod: event.Object, created: event.Created, scenario: r.env.scenario.Name}
+	if event.Type == measure.EventAdded && !event.Initial {
+		p.seen = event.Arrived
+	}
 	p.follow.transition = measure.NewTransition(measure.StateAllowed, r.env.config.rules())
 	p.follow.counters, p.follow.finished = r.env.counters, r.finished
 	r.open[event.Object.UID] = p

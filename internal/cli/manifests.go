@@ -61,6 +61,7 @@ func (o *manifestsOptions) flags(cmd *cobra.Command) {
 	f.IntVar(&v.Targets, "targets", v.Targets, "number of target pods")
 	f.IntVar(&v.Clients, "clients", v.Clients, "number of test client pods")
 	f.StringSliceVar(&v.ClientArgs, "client-arg", nil, "further argument of the test client (repeatable)")
+	f.BoolVar(&v.NetRaw, "net-raw", false, "let the test client use --probe=syn or auto: it runs as root with\nthe capability NET_RAW alone")
 	f.BoolVar(&v.PodMonitor, "pod-monitor", false, "add a PodMonitor for a Prometheus operator")
 	f.StringSliceVar(&o.apiServers, "api-server", nil,
 		"address:port of the API server (repeatable; default: asked of the cluster)")

@@ -42,6 +42,8 @@ type StartSource string
 const (
 	// StartAddress: our watch delivered the pod's address.
 	StartAddress StartSource = "address-arrival"
+	// StartWrite: we wrote the trigger ourselves, and stamped the write before and after.
+	StartWrite StartSource = "own-write"
 	// StartWatch: our watch delivered the trigger.
 	StartWatch StartSource = "watch-arrival"
 	// StartAnnotation: the trigger's writer left the instant in [TriggeredAtAnnotation].
@@ -56,6 +58,11 @@ type Start struct {
 	Source      StartSource
 	At          time.Time
 	Uncertainty time.Duration
+}
+
+// StartOfWrite is the start of a trigger that we wrote: the API accepted it between the two instants.
+func StartOfWrite(before, after time.Time) Start {
+	return Start{Source: StartWrite, At: before, Uncertainty: after.Sub(before)}
 }
 
 // StartOf is the best start that an event of a trigger written by another process offers: the

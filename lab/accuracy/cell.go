@@ -48,6 +48,9 @@ func Matrix(modes []probe.Mode, pairs []int) []Cell {
 	for _, n := range pairs {
 		for _, mode := range modes {
 			for _, want := range []measure.State{measure.StateAllowed, measure.StateBlocked} {
+				if mode == probe.Established && want == measure.StateAllowed {
+					continue // there is no connection while the pair is blocked
+				}
 				all = append(all, cells(Cell{Mode: mode, Want: want, Denial: flat.Drop, Pairs: n})...)
 			}
 		}

@@ -40,6 +40,8 @@ type Result struct {
 	Cell   Cell
 	Judged []Judged
 	Stats  probe.Stats
+	// Memory is the most that the prober has had resident so far, in bytes.
+	Memory int64
 }
 
 // surprises are what should not have been, one line each.
@@ -235,7 +237,7 @@ func (j *Judge) collect(cell Cell, commits []flat.Commit) (Result, error) {
 	}
 	result := Result{Cell: cell}
 	err := j.hear(context.Background(), patience, func(r reply) bool {
-		result.Stats = r.Stats
+		result.Stats, result.Memory = r.Stats, r.Memory
 		for i, found := range r.Found {
 			result.Judged = append(result.Judged, compare(found, commits[i]))
 		}

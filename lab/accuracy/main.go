@@ -48,7 +48,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.modes, "mode", []string{"connect", "http", "udp", "syn"}, "probe modes")
+	f.StringSliceVar(&o.modes, "mode", []string{"connect", "http", "udp", "syn", "established"}, "probe modes")
 	f.IntSliceVar(&o.pairs, "pairs", []int{1, 20, 200, 1000, 10_000}, "numbers of pairs")
 	f.IntVar(&o.rules.Confirm, "confirm", 3, "probes in a row that must agree on a new state")
 	f.IntVar(&o.rules.Losses, "tolerate-losses", 0, "probes in a row that may be lost")
@@ -117,9 +117,10 @@ func (o options) run(ctx context.Context, stdout, progress io.Writer) (err error
 			results = append(results, result)
 			row := Row{}
 			row.Add(result)
-			fmt.Fprintf(progress, "%4d/%d  %s  %5d of %d hold, %s, sent %d, skipped %d, latest %s\n", i+1, len(matrix), cell,
+			fmt.Fprintf(progress, "%4d/%d  %s  %5d of %d hold, %s, sent %d, skipped %d, latest %s, %d MiB\n", i+1, len(matrix), cell,
 				row.Holding, cell.Pairs, time.Since(began).Round(time.Millisecond),
-				result.Stats.Sent, result.Stats.Skipped, result.Stats.Latest)
+				result.Stats.Sent, result.Stats.Skipped, result.Stats.Latest,
+				result.Memory>>20)
 			for _, surprise := range result.surprises() {
 				fmt.Fprintln(progress, "          "+surprise)
 			}

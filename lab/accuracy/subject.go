@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -40,7 +42,9 @@ type reply struct {
 	Found []Found     `json:"found,omitempty"`
 	Done  bool        `json:"done,omitempty"`
 	Stats probe.Stats `json:"stats,omitzero"`
-	Error string      `json:"error,omitempty"`
+	// Memory is the most that the prober's process has had resident so far, in bytes.
+	Memory int64  `json:"memory,omitempty"`
+	Error  string `json:"error,omitempty"`
 }
 
 // Found is what the engine saw of one pair.
@@ -176,6 +180,10 @@ func (s *subject) stop() error {
 	}
 	err := s.engine.Close()
 	result := reply{Done: true, Stats: s.engine.Stats()}
+	var failed error
+	if result.Memory, failed = resident(); failed != nil {
+		err = errors.Join(err, failed)
+	}
 	for _, one := range s.pairs {
 		flaps, _ := one.transition.Flaps()
 		change := one.transition.Change()
@@ -190,4 +198,19 @@ func (s *subject) stop() error {
 	default:
 	}
 	return errors.Join(err, s.replies.Encode(result))
+}
+
+// resident is the most that this process has had in memory, in bytes (proc_pid_status(5), VmHWM).
+func resident() (int64, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return 0, fmt.Errorf("read the memory that was used: %w", err)
+	}
+	for line := range strings.Lines(string(status)) {
+		var kibibytes int64
+		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kibibytes); err == nil {
+			return kibibytes << 10, nil
+		}
+	}
+	return 0, errors.New("read the memory that was used: /proc/self/status has no VmHWM")
 }

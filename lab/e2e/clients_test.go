@@ -76,6 +76,20 @@ func TestClients(t *testing.T) {
 	}
 }
 
+// Every way of probing that a client offers for HTTP targets, in pods with no more rights than it needs.
+func TestClientsProbeModes(t *testing.T) {
+	lab := labtest.Start(t, "--delay", "50ms")
+	for mode, arguments := range map[string][]string{"connect": nil, "syn": {"--net-raw"}, "auto": {"--net-raw"}} {
+		t.Run(mode, func(t *testing.T) {
+			run := newTrial(t, lab, "policy-creation", 20, "--probe="+mode)
+			run.ManifestArgs = arguments
+			found, err := run.Run(t.Context())
+			must(t, err)
+			expectMeasured(t, found, 20)
+		})
+	}
+}
+
 // How the engine denies must not matter: a reset, an ICMP message and silence are all "not yet", and
 // the client tells them apart. The kernel limits the rate of ICMP messages, so most probes of that
 // kind meet silence after all (icmp(7), icmp_ratelimit).
@@ -140,7 +154,7 @@ func TestPolicyClientStartedLate(t *testing.T) {
 	must(t, run.Trigger(t.Context()))
 	_, err := run.Collect(t.Context())
 	must(t, err)
-	replaceClient(t, lab, run)
+	replaceClient(t, run)
 	found, err := run.Collect(t.Context())
 	must(t, err)
 	expectStatuses(t, found, map[measure.Status]int{measure.Invalid: 5})
@@ -154,7 +168,7 @@ func TestPodClientStartedLate(t *testing.T) {
 	must(t, run.Trigger(t.Context()))
 	_, err := run.Collect(t.Context())
 	must(t, err)
-	replaceClient(t, lab, run)
+	replaceClient(t, run)
 	must(t, run.Shell(t.Context(), fmt.Sprintf(
 		"kubectl -n %s scale deployment/pod-creation-target --replicas=10", run.TargetNamespace())))
 	found, err := run.Collect(t.Context())
@@ -247,7 +261,7 @@ func TestStartedAsClusterLoader2Does(t *testing.T) {
 }
 
 // replaceClient deletes the test client's pod and waits until its successor is ready.
-func replaceClient(t *testing.T, lab *labtest.Lab, run trial.Trial) {
+func replaceClient(t *testing.T, run trial.Trial) {
 	t.Helper()
 	old := clientPods(t, run)[0]
 	must(t, run.Shell(t.Context(), fmt.Sprintf("kubectl -n %s delete pod %s", old.Namespace, old.Name)))

@@ -113,14 +113,12 @@ func (t Trial) pairs(ctx context.Context) ([]truth.Pair, error) {
 			return nil, fmt.Errorf("find the address of pod %s: %w", target.Name, err)
 		}
 		all = append(all, truth.Pair{
-			FromUID: string(clients[0].UID), ToUID: string(target.UID), To: to, Protocol: "TCP", Port: targetPort,
+			FromUID: string(clients[0].UID), ToUID: string(target.UID), To: to, Protocol: "TCP",
+			Port: uint16(target.Spec.Containers[0].Ports[0].ContainerPort),
 		})
 	}
 	return all, nil
 }
-
-// targetPort is where the manifests' targets serve.
-const targetPort = 80
 
 // enforced is how long the engine took for the pairs that are allowed by now.
 func (t Trial) enforced(pairs []truth.Pair) ([]time.Duration, error) {

@@ -1,0 +1,117 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package accuracy
+
+import (
+	"bytes"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe"
+	"github.com/netpol-latency/netpol-latency/lab/flat"
+)
+
+// TestMain makes the test's binary the program that a judge starts in the network's namespaces.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && !strings.HasPrefix(os.Args[1], "-") {
+		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+func newTestJudge(t *testing.T) *Judge {
+	t.Helper()
+	judge, err := NewJudge()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := judge.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	judge.Rules = measure.Rules{Confirm: 3}
+	return judge
+}
+
+func expectHolding(t *testing.T, result Result) {
+	t.Helper()
+	if len(result.Judged) != result.Cell.Pairs {
+		t.Errorf("%d of %d pairs have a result", len(result.Judged), result.Cell.Pairs)
+	}
+	for _, surprise := range result.surprises() {
+		t.Error(surprise)
+	}
+}
+
+// TestBracketsHold plays a small part of what "make accuracy" does: every mode, both directions.
+func TestBracketsHold(t *testing.T) {
+	judge := newTestJudge(t)
+	modes := []probe.Mode{probe.Connect, probe.HTTP, probe.UDP, probe.SYN, probe.Established}
+	for _, cell := range Matrix(modes, []int{5}) {
+		if cell.Delay != 10*time.Millisecond {
+			continue
+		}
+		t.Run(cell.String(), func(t *testing.T) {
+			result, err := judge.Play(t.Context(), cell)
+			if err != nil {
+				t.Fatal(err)
+			}
+			expectHolding(t, result)
+		})
+	}
+}
+
+// TestLoss plays a network that loses one packet in a hundred: with tolerance no bracket misses its
+// commit, and no flap is seen.
+func TestLoss(t *testing.T) {
+	judge := newTestJudge(t)
+	judge.Rules = measure.Rules{Confirm: 4, Losses: 3}
+	if err := judge.Lose(0.01); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []measure.State{measure.StateAllowed, measure.StateBlocked} {
+		t.Run(want.String(), func(t *testing.T) {
+			result, err := judge.Play(t.Context(), Cell{
+				Mode: probe.SYN, Want: want, Denial: flat.Drop, Pairs: 200, Delay: 100 * time.Millisecond,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			expectHolding(t, result)
+			var lost uint64
+			for _, one := range result.Judged {
+				lost += one.Lost
+			}
+			if want == measure.StateBlocked && lost == 0 {
+				t.Error("no packet was lost: this test has shown nothing")
+			}
+		})
+	}
+}
+
+// TestReportFails makes sure that a bracket that misses its commit is not overlooked.
+func TestReportFails(t *testing.T) {
+	commit := flat.Commit{Before: time.Unix(100, 0), After: time.Unix(101, 0)}
+	bracket := measure.Bracket{Lower: time.Unix(98, 0), Upper: time.Unix(99, 0)}
+	missed := compare(Found{Bracket: bracket, Confirmed: true}, commit)
+	if missed.Holds {
+		t.Errorf("bracket %v holds commit %v", bracket, commit)
+	}
+	result := Result{Cell: Cell{Pairs: 1, Mode: probe.SYN, Want: measure.StateAllowed}, Judged: []Judged{missed}}
+	var out bytes.Buffer
+	if err := Report(&out, Rows([]Result{result})); err == nil {
+		t.Errorf("the report finds nothing wrong:\n%s", &out)
+	}
+	bracket.Upper = time.Unix(100, 0)
+	if held := compare(Found{Bracket: bracket, Confirmed: true}, commit); !held.Holds {
+		t.Errorf("bracket %v does not hold commit %v", bracket, commit)
+	}
+	if unconfirmed := compare(Found{Bracket: bracket}, commit); unconfirmed.Holds {
+		t.Error("an unconfirmed transition holds")
+	}
+}
