@@ -56,7 +56,7 @@ func (o *manifestsOptions) flags(cmd *cobra.Command) {
 	f.StringVar(&v.Namespace, "namespace", v.Namespace, "namespace of the test client")
 	f.StringVar(&v.TargetNamespace, "target-namespace", v.TargetNamespace, "namespace of the target pods; one that is not\nthe test's own must exist already")
 	f.StringVar(&v.ClientImage, "image", "", "image of the test client (default: the test's own)")
-	f.StringVar(&v.TargetImage, "target-image", v.TargetImage, "image of the targets, an HTTP server")
+	f.StringVar(&v.TargetImage, "target-image", v.TargetImage, "image of the targets, an HTTP server\n")
 	f.IntVar(&v.TargetPort, "target-port", v.TargetPort, "port that the target image serves")
 	f.IntVar(&v.Targets, "targets", v.Targets, "number of target pods")
 	f.IntVar(&v.Clients, "clients", v.Clients, "number of test client pods")
@@ -64,7 +64,7 @@ func (o *manifestsOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&v.NetRaw, "net-raw", false, "let the test client use --probe=syn or auto: it runs as root with\nthe capability NET_RAW alone")
 	f.BoolVar(&v.PodMonitor, "pod-monitor", false, "add a PodMonitor for a Prometheus operator")
 	f.StringSliceVar(&o.apiServers, "api-server", nil,
-		"address:port of the API server (repeatable; default: asked of the cluster)")
+		"address:port of the API server (repeatable;\ndefault: asked of the cluster)")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
 }
 

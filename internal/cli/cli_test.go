@@ -1,0 +1,74 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestMainOutput runs command lines as a user would: what they print, where, and how they end.
+func TestMainOutput(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
+	tests := []struct {
+		name   string
+		line   string
+		code   int
+		stdout []string
+		stderr []string
+	}{
+		{"help names every command", "--help", ExitOK, []string{"manifests", "summary", "version"}, nil},
+		{"help has an example", "manifests --help", ExitOK, []string{"Examples:", "| kubectl apply -f -"}, nil},
+		{"help has an example", "summary --help", ExitOK, []string{"Examples:", "--wait"}, nil},
+		{"version", "version", ExitOK, []string{"netpol-latency"}, nil},
+		{
+			"manifests for named API servers need no cluster",
+			"manifests policy-creation --api-server 10.0.0.2:443 --api-server [fd00::2]:443 --net-raw", ExitOK,
+			[]string{"cidr: 10.0.0.2/32", "cidr: fd00::2/128", "add: [NET_RAW]"}, nil,
+		},
+		{
+			"the step is checked", "manifests pod-creation --api-server 10.0.0.2:443 --step later", ExitFailure,
+			nil, []string{`"later"`, "setup, trigger or all"},
+		},
+		{
+			"the scenario is checked", "manifests pod-deletion --api-server 10.0.0.2:443", ExitFailure,
+			nil, []string{`"pod-deletion"`, "pod-creation", "policy-creation"},
+		},
+		{
+			"an address is checked", "manifests pod-creation --api-server here", ExitFailure,
+			nil, []string{`--api-server "here": expected an address and a port`},
+		},
+		{"no cluster", "summary", ExitFailure, nil, []string{"netpol-latency: "}},
+		{"an unknown command", "meassure", ExitFailure, nil, []string{`unknown command "meassure"`}},
+	}
+	for _, test := range tests {
+		t.Run(test.name+"/"+test.line, func(t *testing.T) {
+			var stdout, stderr bytes.Buffer
+			if code := Main(strings.Fields(test.line), &stdout, &stderr); code != test.code {
+				t.Errorf("exit code %d; want %d: %s", code, test.code, &stderr)
+			}
+			expect(t, "standard output", stdout.String(), test.stdout)
+			expect(t, "standard error", stderr.String(), test.stderr)
+			for line := range strings.Lines(stdout.String()) {
+				if len([]rune(line)) > 101 && strings.Contains(test.line, "help") {
+					t.Errorf("a line of help is longer than 100 columns: %s", line)
+				}
+			}
+		})
+	}
+}
+
+func expect(t *testing.T, where, got string, want []string) {
+	t.Helper()
+	if len(want) == 0 && got != "" {
+		t.Errorf("%s has %q; want nothing", where, got)
+	}
+	for _, text := range want {
+		if !strings.Contains(got, text) {
+			t.Errorf("%s lacks %q:\n%s", where, text, got)
+		}
+	}
+}
