@@ -150,12 +150,12 @@ func (f *Filter) change(
 
 // Lose drops a part of all forwarded packets by chance, for example 0.01.
 func (f *Filter) Lose(part float64) error {
-	const range_ = 10_000
+	const modulus = 10_000
 	f.connection.InsertRule(&nftables.Rule{Table: f.table, Chain: f.chain, Exprs: []expr.Any{
-		&expr.Numgen{Register: 1, Modulus: range_, Type: unix.NFT_NG_RANDOM},
+		&expr.Numgen{Register: 1, Modulus: modulus, Type: unix.NFT_NG_RANDOM},
 		// nftables compares numbers as the host writes them only after this turn.
 		&expr.Byteorder{SourceRegister: 1, DestRegister: 1, Op: expr.ByteorderHton, Len: 4, Size: 4},
-		&expr.Cmp{Op: expr.CmpOpLt, Register: 1, Data: binaryutil.BigEndian.PutUint32(uint32(part * range_))},
+		&expr.Cmp{Op: expr.CmpOpLt, Register: 1, Data: binaryutil.BigEndian.PutUint32(uint32(part * modulus))},
 		&expr.Verdict{Kind: expr.VerdictDrop},
 	}})
 	if err := f.connection.Flush(); err != nil {

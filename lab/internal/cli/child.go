@@ -32,13 +32,17 @@ func runChild(command *exec.Cmd, labEnded <-chan struct{}) error {
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("run the command: %w", err)
 	}
-	done := make(chan error, 1)
-	go func() { done <- command.Wait() }()
+	done := make(chan struct{})
+	var waitErr error // once done
+	go func() {
+		defer close(done)
+		waitErr = command.Wait()
+	}()
 	var came bool
 	for {
 		select {
-		case err := <-done:
-			return exitError(err)
+		case <-done:
+			return exitError(waitErr)
 		case received := <-signals:
 			switch {
 			case came:

@@ -26,7 +26,7 @@ func newTestKernel(t testing.TB) *kernel {
 	if err != nil {
 		t.Fatalf("make a network namespace: %v (this test needs root, for example `unshare -rn`)", err)
 	}
-	t.Cleanup(func() { ns.Close() })
+	t.Cleanup(func() { _ = ns.Close() }) // nothing uses it any more
 	return kernelIn(t, ns)
 }
 
@@ -40,7 +40,7 @@ func kernelIn(t testing.TB, ns *netns.Namespace) *kernel {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { k.close() })
+	t.Cleanup(func() { _ = k.close() }) // every commit was acknowledged
 	return k
 }
 

@@ -227,7 +227,7 @@ func TestReject(t *testing.T) {
 		{truth.Drop, silent, silent, 200 * time.Millisecond},
 	} {
 		t.Run("reject="+string(row.reject), func(t *testing.T) {
-			control.put(t, fmt.Sprintf(`{"reject":%q}`, row.reject), http.StatusOK)
+			control.put(t, fmt.Sprintf(`{"reject":%q}`, row.reject))
 			for _, to := range []*host{server, w.net.hosts[2]} {
 				for _, f := range families {
 					attempts := []*attempt{
@@ -254,8 +254,8 @@ func TestRejectLeavesNoGap(t *testing.T) {
 	var group errgroup.Group
 	group.Go(func() error { return p.run(client, server, ipv4, stop) })
 	for range 20 {
-		control.put(t, `{"reject":"icmp"}`, http.StatusOK)
-		control.put(t, `{"reject":""}`, http.StatusOK)
+		control.put(t, `{"reject":"icmp"}`)
+		control.put(t, `{"reject":""}`)
 	}
 	close(stop)
 	if err := group.Wait(); err != nil {
@@ -278,7 +278,7 @@ func TestBatches(t *testing.T) {
 		w.createPod(newPod("x", name, labelSet("app", "web"), 80, podIPs(1, 1+i)[:1]))
 	}
 	control := w.serve(t)
-	control.put(t, `{"batch":2,"gap":"20ms"}`, http.StatusOK)
+	control.put(t, `{"batch":2,"gap":"20ms"}`)
 	before, _ := w.records.snapshot()
 	w.createPolicy(newPolicy("x", "deny", with("app", "web"), isolate(in)))
 	// One operation for the policy and its guard each, and one for each pod: 7 in portions of 2.
@@ -302,7 +302,7 @@ func TestDelay(t *testing.T) {
 	w.putNamespace("x", nil)
 	w.createPod(newPod("x", "p", nil, 80, podIPs(1, 1)))
 	control := w.serve(t)
-	control.put(t, `{"delay":"100ms","jitter":"20ms"}`, http.StatusOK)
+	control.put(t, `{"delay":"100ms","jitter":"20ms"}`)
 	for i := range 3 {
 		r := w.createPolicy(newPolicy("x", fmt.Sprint("p", i), everyPod, isolate(in)))
 		took := r.Before.Sub(r.Causes[0].Arrived)
@@ -318,8 +318,8 @@ func TestControl(t *testing.T) {
 	if body := control.do(t, http.MethodGet, "/healthz", "", http.StatusOK); body != "ok\n" {
 		t.Errorf("health is %q", body)
 	}
-	control.put(t, `{"delay":"300ms","batch":7}`, http.StatusOK)
-	got := control.put(t, `{"gap":"1s"}`, http.StatusOK)
+	control.put(t, `{"delay":"300ms","batch":7}`)
+	got := control.put(t, `{"gap":"1s"}`)
 	if want := (Settings{Delay: 300 * time.Millisecond, Batch: 7, Gap: time.Second}); got != want {
 		t.Errorf("the settings are %+v", got)
 	}
@@ -342,7 +342,7 @@ func TestControl(t *testing.T) {
 func TestHealthBeforeSync(t *testing.T) {
 	w := newWorld(t)
 	e := newEngine(Config{Node: "n"}, w.client, w.engine.kernel, w.records.write)
-	response := newControl(t, w.ctx, e).do(t, http.MethodGet, "/healthz", "", http.StatusServiceUnavailable)
+	response := newControl(w.ctx, t, e).do(t, http.MethodGet, "/healthz", "", http.StatusServiceUnavailable)
 	if !strings.Contains(response, "not seen") {
 		t.Errorf("the answer is %q", response)
 	}
@@ -351,9 +351,9 @@ func TestHealthBeforeSync(t *testing.T) {
 // control is a client of an engine's socket.
 type control struct{ client http.Client }
 
-func (w *world) serve(t testing.TB) control { return newControl(t, w.ctx, w.engine) }
+func (w *world) serve(t testing.TB) control { return newControl(w.ctx, t, w.engine) }
 
-func newControl(t testing.TB, ctx context.Context, e *engine) control {
+func newControl(ctx context.Context, t testing.TB, e *engine) control {
 	t.Helper()
 	socket := filepath.Join(t.TempDir(), "engine.sock")
 	ctx, cancel := context.WithCancel(ctx)
@@ -403,10 +403,10 @@ func (c control) do(t testing.TB, method, path, body string, status int) string 
 	return string(answer)
 }
 
-func (c control) put(t testing.TB, body string, status int) Settings {
+func (c control) put(t testing.TB, body string) Settings {
 	t.Helper()
 	var s Settings
-	if err := json.Unmarshal([]byte(c.do(t, http.MethodPut, "/settings", body, status)), &s); err != nil {
+	if err := json.Unmarshal([]byte(c.do(t, http.MethodPut, "/settings", body, http.StatusOK)), &s); err != nil {
 		t.Fatal(err)
 	}
 	return s

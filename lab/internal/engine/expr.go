@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/google/nftables/binaryutil"
@@ -27,7 +28,8 @@ const (
 	ipv6 family = 6
 )
 
-var families = [...]family{ipv4, ipv6}
+// families is what to range over, as over a slice of them.
+func families(yield func(int, family) bool) { slices.All([]family{ipv4, ipv6})(yield) }
 
 func familyOf(a netip.Addr) family {
 	if a.Is4() {

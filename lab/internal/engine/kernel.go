@@ -210,22 +210,22 @@ func noteFirst[V any](in map[string]*V, id string, before *V) {
 // set that comes or goes with the transaction come and go with it.
 func (k *kernel) changeElements(d *difference) {
 	gone, come := newElements(), newElements()
-	var old, new []element
+	var old, current []element
 	for id, before := range d.addresses {
 		address := netip.MustParseAddr(id)
-		old, new = old[:0], new[:0]
+		old, current = old[:0], current[:0]
 		if before != nil {
 			old = describe(old, address, *before)
 		}
 		if after, is := k.state.Addresses[address]; is {
-			new = describe(new, address, after)
+			current = describe(current, address, after)
 		}
 		for _, e := range old {
-			if _, setChanges := d.sets[e.id]; !setChanges && !slices.Contains(new, e) {
+			if _, setChanges := d.sets[e.id]; !setChanges && !slices.Contains(current, e) {
 				gone.remove(e)
 			}
 		}
-		for _, e := range new {
+		for _, e := range current {
 			if _, setChanges := d.sets[e.id]; !setChanges && !slices.Contains(old, e) {
 				come.add(e)
 			}

@@ -181,7 +181,7 @@ func shrinkBuffers(t *testing.T, k *kernel, size int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { ns.Close() })
+	t.Cleanup(func() { _ = ns.Close() }) // nothing uses it any more
 	shrink := func(conn *netlink.Conn) error {
 		return errors.Join(conn.SetWriteBuffer(size), conn.SetReadBuffer(size))
 	}

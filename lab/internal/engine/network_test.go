@@ -48,7 +48,7 @@ func newNetwork(t testing.TB) *network {
 	if err != nil {
 		t.Fatalf("make a network namespace: %v (this test needs root, for example `unshare -rn`)", err)
 	}
-	t.Cleanup(func() { router.Close() })
+	t.Cleanup(func() { _ = router.Close() }) // nothing uses it any more
 	n := &network{router: router}
 	n.in(t, router, func() error {
 		for _, name := range []string{"net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"} {
@@ -75,7 +75,7 @@ func (n *network) addHost(t testing.TB, name string, addresses ...netip.Addr) *h
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { ns.Close() })
+	t.Cleanup(func() { _ = ns.Close() }) // nothing uses it any more
 	veth := fmt.Sprintf("veth%d", len(n.hosts))
 	n.in(t, n.router, func() error {
 		link := &netlink.Veth{
@@ -110,13 +110,12 @@ func (n *network) addHost(t testing.TB, name string, addresses ...netip.Addr) *h
 }
 
 // addRouter makes the router itself a host, with addresses that are not those of a pod.
-func (n *network) addRouter(t testing.TB, addresses ...netip.Addr) *host {
+func (n *network) addRouter(t testing.TB, addresses ...netip.Addr) {
 	t.Helper()
 	n.in(t, n.router, func() error { return addAddresses("lo", addresses...) })
 	h := &host{name: "node", ns: n.router, addresses: addresses, lastPort: firstPort}
 	h.listen(t)
 	n.hosts = append(n.hosts, h)
-	return h
 }
 
 func linkUp(name string) error {

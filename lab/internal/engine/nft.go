@@ -40,7 +40,7 @@ func (k *kernel) chain(name string) *nftables.Chain {
 	return &nftables.Chain{Name: name, Table: k.table}
 }
 
-func (k *kernel) addChain(name string) *nftables.Chain { return k.conn.AddChain(k.chain(name)) }
+func (k *kernel) addChain(name string) { k.conn.AddChain(k.chain(name)) }
 
 // addRule appends a rule to a chain. The comment is for those who list the rules with nft.
 func (k *kernel) addRule(chain, comment string, exprs ...[]expr.Any) {
@@ -160,7 +160,7 @@ func (k *kernel) familiesOf(r truth.Rule) []family {
 	if block := k.state.Sets[r.Peers].Block; block != nil {
 		return []family{familyOf(block.CIDR.Addr())}
 	}
-	return families[:]
+	return []family{ipv4, ipv6}
 }
 
 // matchPorts compares the protocol and the destination port with numbers.

@@ -98,7 +98,7 @@ func (h *host) try(attempts []*attempt, deadline time.Time) error {
 	var polled []unix.PollFd
 	defer func() {
 		for _, p := range polled {
-			unix.Close(int(p.Fd))
+			_ = unix.Close(int(p.Fd)) // the attempt has its outcome
 		}
 	}()
 	arrivals := map[*attempt]<-chan struct{}{}
@@ -249,7 +249,7 @@ func (h *host) listen(t testing.TB) {
 			if err != nil {
 				return err
 			}
-			t.Cleanup(func() { listener.Close() })
+			t.Cleanup(func() { _ = listener.Close() }) // it only ends the serving
 			serving.Go(func() { acceptAll(listener) })
 			for _, address := range h.addresses {
 				// Bound to the address, so that it is the one that answers.
@@ -257,7 +257,7 @@ func (h *host) listen(t testing.TB) {
 				if err != nil {
 					return err
 				}
-				t.Cleanup(func() { packets.Close() })
+				t.Cleanup(func() { _ = packets.Close() }) // the same
 				serving.Go(func() { echo(packets) })
 			}
 		}
@@ -266,7 +266,7 @@ func (h *host) listen(t testing.TB) {
 			if err != nil {
 				return err
 			}
-			t.Cleanup(func() { conn.Close() })
+			t.Cleanup(func() { _ = conn.Close() }) // the same
 			h.sctp[f] = &sctpSocket{conn: conn, expected: map[uint32]chan struct{}{}}
 			serving.Go(h.sctp[f].receive)
 		}
@@ -283,7 +283,7 @@ func acceptAll(listener net.Listener) {
 		if err != nil {
 			return
 		}
-		conn.Close()
+		_ = conn.Close() // nothing was written
 	}
 }
 

@@ -178,22 +178,22 @@ func (w *world) createPod(pod *corev1.Pod) truth.Record {
 }
 
 // updatePod changes a copy of a pod, so that the fake and the engine never share one.
-func (w *world) updatePod(name string, change func(*corev1.Pod)) truth.Record {
+func (w *world) updatePod(name string, change func(*corev1.Pod)) {
 	w.t.Helper()
 	pod := w.pods[name].DeepCopy()
 	change(pod)
 	w.pods[name] = pod
-	return w.write("Pod", "updated", pod, func() error {
+	w.write("Pod", "updated", pod, func() error {
 		_, err := w.client.CoreV1().Pods(pod.Namespace).Update(w.ctx, pod, metav1.UpdateOptions{})
 		return err
 	})
 }
 
-func (w *world) deletePod(name string) truth.Record {
+func (w *world) deletePod(name string) {
 	w.t.Helper()
 	pod := w.pods[name]
 	delete(w.pods, name)
-	return w.write("Pod", "deleted", pod, func() error {
+	w.write("Pod", "deleted", pod, func() error {
 		return w.client.CoreV1().Pods(pod.Namespace).Delete(w.ctx, pod.Name, metav1.DeleteOptions{})
 	})
 }
@@ -221,11 +221,11 @@ func (w *world) updatePolicy(p *networkingv1.NetworkPolicy) truth.Record {
 	})
 }
 
-func (w *world) deletePolicy(name string) truth.Record {
+func (w *world) deletePolicy(name string) {
 	w.t.Helper()
 	p := w.policies[name]
 	delete(w.policies, name)
-	return w.write("NetworkPolicy", "deleted", p, func() error {
+	w.write("NetworkPolicy", "deleted", p, func() error {
 		return w.client.NetworkingV1().NetworkPolicies(p.Namespace).Delete(w.ctx, p.Name, metav1.DeleteOptions{})
 	})
 }

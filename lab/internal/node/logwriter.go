@@ -92,12 +92,12 @@ func (w *logWriter) write(stream string, line []byte, full bool) {
 
 // closeContainerEnds must be called once the container has its own copies, or never will.
 func (w *logWriter) closeContainerEnds() {
-	w.stdout.Close()
-	w.stderr.Close()
+	_ = w.stdout.Close() // nothing was written here
+	_ = w.stderr.Close() // the same
 }
 
 // finish waits until everything that the ended container said is in the file.
 func (w *logWriter) finish() {
 	w.pump.Wait()
-	w.file.Close()
+	_ = w.file.Close() // as for a line that could not be written
 }

@@ -197,7 +197,7 @@ func (p *process) inside(f func() error) error {
 		if err != nil {
 			return fmt.Errorf("find the container's process: %w", err)
 		}
-		defer unix.Close(pidfd)
+		defer func() { _ = unix.Close(pidfd) }() // nothing was written
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			return fmt.Errorf("separate the working directory: %w", err)
 		}

@@ -199,7 +199,7 @@ func (r rootFS) bind(source, target string, readOnly bool) error {
 		if err != nil {
 			return fmt.Errorf("make the mount point %s: %w", target, err)
 		}
-		file.Close()
+		_ = file.Close() // nothing was written
 	}
 	if err := bindOver(source, at, readOnly); err != nil {
 		return fmt.Errorf("mount %s: %w", target, err)

@@ -84,7 +84,7 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := a.prepareDirectories(); err != nil {
 		return err
 	}
-	defer unix.Unmount(a.volumesDir(), unix.MNT_DETACH)
+	defer func() { _ = unix.Unmount(a.volumesDir(), unix.MNT_DETACH) }() // what stays vanishes with the lab
 	if err := register(ctx, client, cfg); err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func TestKilledLabLeavesNothing(t *testing.T) {
 			inner := describe(t, dir).PID
 			pidfd, err := unix.PidfdOpen(inner, 0)
 			check(t, err)
-			defer unix.Close(pidfd)
+			defer func() { _ = unix.Close(pidfd) }() // nothing was written
 			members := readMembers(t, lab.cmd.Process.Pid)
 			if len(members.processes) < 10 || len(members.namespaces) < 4 {
 				t.Fatalf("the lab has only the processes %v and network namespaces %v: "+
@@ -124,8 +124,8 @@ func TestStaleDirectoriesAreRemoved(t *testing.T) {
 	inner := describe(t, dir).PID
 	pidfd, err := unix.PidfdOpen(inner, 0)
 	check(t, err)
-	defer unix.Close(pidfd)
-	first.signal(syscall.SIGSTOP) // it must not see the inner process end
+	defer func() { _ = unix.Close(pidfd) }() // nothing was written
+	first.signal(syscall.SIGSTOP)            // it must not see the inner process end
 	check(t, unix.Kill(inner, unix.SIGKILL))
 	awaitEnd(t, pidfd, "the inner process")
 	first.signal(syscall.SIGKILL)
