@@ -1,0 +1,82 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"net"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// Where a counter tells the test: everything that grows has grown, and enough probes have been counted.
+const (
+	grown  = 200
+	enough = grown + 1000
+)
+
+// counter counts outcomes and keeps none.
+type counter struct {
+	count   int
+	reached chan int
+}
+
+// Ended implements [Follower].
+func (c *counter) Ended(measure.Outcome) bool {
+	c.count++
+	if c.count == grown || c.count == enough {
+		c.reached <- c.count
+	}
+	return false
+}
+
+// Stopped implements [Follower].
+func (c *counter) Stopped() { close(c.reached) }
+
+// TestNoAllocation counts the allocations of a few thousand probes, of which the runtime makes some of
+// its own.
+func TestNoAllocation(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	mute := func(connection net.Conn) {
+		var buffer [1]byte
+		_, _ = connection.Read(buffer[:])
+	}
+	for _, test := range []struct {
+		name string
+		mode Mode
+		open bool
+	}{
+		{"connect dropped", Connect, false}, {"http dropped", HTTP, false}, {"syn dropped", SYN, false},
+		{"udp dropped", UDP, false}, {"syn answered", SYN, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			to := silent(t)
+			switch {
+			case test.open:
+				to = serve(t, mute)
+			case test.mode == UDP:
+				to = deaf(t)
+			}
+			engine := start(t, test.mode, Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 5000}, 50*time.Millisecond)
+			c := &counter{reached: make(chan int, 2)}
+			pair := engine.Add(to, c)
+			var before, after runtime.MemStats
+			<-c.reached
+			runtime.ReadMemStats(&before)
+			<-c.reached
+			runtime.ReadMemStats(&after)
+			pair.Stop()
+			<-c.reached // closed: it has stopped
+			allocations := after.Mallocs - before.Mallocs
+			t.Logf("%d allocations in %d probes", allocations, enough-grown)
+			if allocations > (enough-grown)/20 {
+				t.Errorf("%d allocations in %d probes: want none of its own", allocations, enough-grown)
+			}
+		})
+	}
+}
