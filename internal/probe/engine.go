@@ -187,7 +187,8 @@ type Pair struct {
 	// What follows belongs to the worker.
 	first, last int32 // the pair's probes in flight, oldest and newest
 	due         instant
-	place       int // in the agenda
+	place       int           // in the agenda
+	interval    time.Duration // to the newest probe from the one before
 	trigger     instant
 	triggered   bool
 	done        bool       // the follower needs no more probes

@@ -196,11 +196,12 @@ func (w *worker) launchDue() {
 			break
 		}
 		p := w.agenda[0]
-		if i, ok := w.launch(p, now); ok {
+		i, ok := w.launch(p, now)
+		w.agenda.reschedule(p, w.following(p, now, ok))
+		if ok {
 			w.batch[n] = i
 			n++
 		}
-		w.agenda.reschedule(p, next(p.due, now, w.interval(p, now)))
 		if n == batch {
 			w.prober.send(w, w.batch[:n])
 			n, now = 0, w.clock.now()
@@ -208,6 +209,23 @@ func (w *worker) launchDue() {
 	}
 	if n > 0 {
 		w.prober.send(w, w.batch[:n])
+	}
+}
+
+// following is when the pair's next probe is due, after one that was launched now or could not be.
+func (w *worker) following(p *Pair, now instant, launched bool) instant {
+	interval := w.interval(p, now)
+	changed := interval != p.interval
+	p.interval = interval
+	switch {
+	case !launched:
+		// It must not be its turn again whenever there is no room.
+		return now + instant(max(interval/8, time.Millisecond))
+	case changed && !p.triggered:
+		// Pairs that were added while there were fewer would stay as close together as they were then.
+		return now + instant(Phase(p.number, interval))
+	default:
+		return next(p.due, now, interval)
 	}
 }
 

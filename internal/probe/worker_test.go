@@ -79,22 +79,59 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// TestFullFlight never sends more probes than it has slots for, and counts those that it does not send.
+// TestFullFlight has slots for a tenth of the pairs only: no more probes are sent than there are slots,
+// those that are not sent are counted, and still no pair starves.
 func TestFullFlight(t *testing.T) {
-	prober := &shuffled{random: rand.New(rand.NewPCG(5, 6))}
-	w, err := newWorker(Connect, prober, Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 1000}, 300*time.Millisecond, time.Second)
+	const pairs, slots, probes = 100, 10, 3
+	schedule := Schedule{Beat: 10 * time.Millisecond, Min: time.Millisecond, MaxRate: 10_000}
+	w, err := newWorker(Connect, &unanswered{}, schedule, 10*time.Millisecond, time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.flight, w.prober = newFlight(10), &unanswered{}
+	w.flight = newFlight(slots)
 	engine := &Engine{worker: w}
 	go w.run()
-	r := newRecorder(20)
-	engine.Add(netip.MustParseAddrPort("10.0.0.1:80"), r)
-	<-r.stopped
+	var recorders []*recorder
+	for range pairs {
+		r := newRecorder(probes)
+		recorders = append(recorders, r)
+		engine.Add(netip.MustParseAddrPort("10.0.0.1:80"), r)
+	}
+	for _, r := range recorders {
+		<-r.stopped
+	}
 	check(t, engine.Close())
 	if stats := engine.Stats(); stats.Skipped == 0 {
 		t.Errorf("%+v: want probes that were skipped", stats)
+	}
+}
+
+// TestBeatSpreads adds a thousand pairs at once: however early each was added, their probes are spread
+// evenly over the beat that a thousand pairs have.
+func TestBeatSpreads(t *testing.T) {
+	const pairs = 1000
+	schedule := Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 5000}
+	prober := &unanswered{}
+	w, err := newWorker(Connect, prober, schedule, 10*time.Millisecond, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for number := range pairs {
+		w.add(&Pair{number: number, first: none, last: none, place: none, follower: newRecorder(-1)})
+	}
+	beat := schedule.Before(pairs)
+	for _, p := range w.agenda {
+		p.interval = beat / 2 // as when it was added
+		p.due = w.following(p, 0, true)
+	}
+	counts := make([]int, 10)
+	for _, p := range w.agenda {
+		counts[min(int(10*time.Duration(p.due)/beat), 9)]++
+	}
+	for part, count := range counts {
+		if count < pairs/20 || count > pairs/5 {
+			t.Errorf("part %d of the beat has %d of %d pairs: %v", part, count, pairs, counts)
+		}
 	}
 }
 

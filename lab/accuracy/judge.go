@@ -159,8 +159,12 @@ func (j *Judge) Play(ctx context.Context, cell Cell) (Result, error) {
 	if err := j.say(request{Start: &start{cell, j.Rules, schedule}}); err != nil {
 		return Result{}, err
 	}
-	if err := j.hear(ctx, patience, func(r reply) bool { return r.Proved }); err != nil {
-		return Result{}, fmt.Errorf("prove the old state: %w", err)
+	var proved int64
+	if err := j.hear(ctx, patience, func(r reply) bool {
+		proved = max(proved, r.Proved)
+		return r.Proved == int64(cell.Pairs)
+	}); err != nil {
+		return Result{}, fmt.Errorf("prove the old state of %d of %d pairs: %w", proved, cell.Pairs, err)
 	}
 	// The pace of the time after the trigger begins before it, once for every pair and a bit.
 	lead := 2*schedule.After(0, cell.Pairs) + 20*time.Millisecond
@@ -173,7 +177,7 @@ func (j *Judge) Play(ctx context.Context, cell Cell) (Result, error) {
 		return Result{}, err
 	}
 	// A pair that never settles shows in the results.
-	settled := j.hear(ctx, patience, func(r reply) bool { return r.Settled })
+	settled := j.hear(ctx, patience, func(r reply) bool { return r.Settled == int64(cell.Pairs) })
 	if settled != nil && !errors.Is(settled, errLate) {
 		return Result{}, settled
 	}

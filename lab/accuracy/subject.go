@@ -35,9 +35,10 @@ type start struct {
 
 // reply is what the prober tells the judge.
 type reply struct {
-	// Proved says that every pair was seen in its old state, Settled that every pair has its transition.
-	Proved  bool `json:"proved,omitempty"`
-	Settled bool `json:"settled,omitempty"`
+	// Proved counts the pairs that were seen in their old state, Settled those that have their
+	// transition.
+	Proved  int64 `json:"proved,omitempty"`
+	Settled int64 `json:"settled,omitempty"`
 	// Found holds the results, one for each pair, and Done says that they are complete.
 	Found []Found     `json:"found,omitempty"`
 	Done  bool        `json:"done,omitempty"`
@@ -167,10 +168,9 @@ func (s *subject) start(cell start) error {
 	return nil
 }
 
-// tell passes on that all pairs have come so far.
+// tell passes on how far the pairs have come.
 func (s *subject) tell() error {
-	all := int64(len(s.pairs))
-	return s.replies.Encode(reply{Proved: s.proved.Load() == all, Settled: s.settled.Load() == all})
+	return s.replies.Encode(reply{Proved: s.proved.Load(), Settled: s.settled.Load()})
 }
 
 // stop ends the engine and passes its results on.
