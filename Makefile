@@ -87,8 +87,19 @@ observer: lab ## Compare the enforcement with and without a client that probes, 
 	done
 
 .PHONY: bench
-bench: ## Measure the cost of a probe beside exec'ing curl, in one run
-	@$(GO) test -run '^$$' -bench . -benchtime 2s ./internal/probe
+bench: bench-packages ## Measure the cost of a probe beside curl, Go's own ways, fping, hping3 and masscan
+	@echo "== building the benchmark"
+	@cd lab && $(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/netpol-latency-bench
+	@$(BIN)/netpol-latency-bench
+
+.PHONY: bench-packages
+bench-packages: ## Install what the benchmark compares with
+	@for program in curl fping hping3 masscan; do \
+	  command -v $$program >/dev/null || missing="$$missing $$program"; \
+	done; \
+	[ -z "$$missing" ] || { echo "== installing$$missing"; \
+	  $(SUDO) apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
 
 .PHONY: fuzz
 fuzz: ## Fuzz every fuzz target for FUZZTIME each (default 30s)
