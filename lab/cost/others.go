@@ -1,7 +1,7 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package bench
+package cost
 
 import (
 	"context"

@@ -1,7 +1,7 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package bench
+package cost
 
 import (
 	"bytes"
@@ -23,16 +23,16 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 )
 
-// bench is the network with a server in it.
-type bench struct {
+// rig is the network with a server in it.
+type rig struct {
 	network *flat.Network
 	server  *exec.Cmd
 	router  string // the link-layer address of the router
 }
 
-// newBench builds the network and starts the server. close takes both down.
-func newBench() (b *bench, err error) {
-	b = &bench{}
+// newRig builds the network and starts the server. close takes both down.
+func newRig() (b *rig, err error) {
+	b = &rig{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.close())
@@ -61,7 +61,7 @@ func newBench() (b *bench, err error) {
 }
 
 // serve starts the server and waits until it is ready.
-func (b *bench) serve() error {
+func (b *rig) serve() error {
 	server := exec.Command("/proc/self/exe", "serve")
 	server.Stderr, server.SysProcAttr = os.Stderr, ownGroup()
 	// The server ends with its input, which is open for as long as this process lives.
@@ -87,7 +87,7 @@ func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true
 // startIn starts a command inside a namespace.
 func startIn(where *netns.Namespace, command *exec.Cmd) error { return where.Do(command.Start) }
 
-func (b *bench) close() error {
+func (b *rig) close() error {
 	var all []error
 	if b.server != nil {
 		_ = b.server.Process.Kill() // it can only have ended already
@@ -100,7 +100,7 @@ func (b *bench) close() error {
 }
 
 // turn has a subject send its probes once.
-func (b *bench) turn(ctx context.Context, s Subject, dropped bool) (Work, error) {
+func (b *rig) turn(ctx context.Context, s Subject, dropped bool) (Work, error) {
 	if s.command != nil {
 		return b.program(ctx, s, s.command(Targets(dropped), s.Probes, s.Rate, b.router))
 	}
@@ -111,7 +111,7 @@ func (b *bench) turn(ctx context.Context, s Subject, dropped bool) (Work, error)
 }
 
 // self runs this program with a hidden command, which prints its work.
-func (b *bench) self(ctx context.Context, arguments []string) (Work, error) {
+func (b *rig) self(ctx context.Context, arguments []string) (Work, error) {
 	command := exec.CommandContext(ctx, "/proc/self/exe", arguments...)
 	var output bytes.Buffer
 	command.Stdout, command.Stderr, command.SysProcAttr = &output, os.Stderr, ownGroup()
@@ -129,7 +129,7 @@ func (b *bench) self(ctx context.Context, arguments []string) (Work, error) {
 }
 
 // program runs another program, whose exit code says only what it thinks of the answers.
-func (b *bench) program(ctx context.Context, s Subject, line []string) (Work, error) {
+func (b *rig) program(ctx context.Context, s Subject, line []string) (Work, error) {
 	path, err := exec.LookPath(line[0])
 	if err != nil {
 		return Work{}, fmt.Errorf("it is not installed: %w", err)
@@ -152,7 +152,7 @@ func (b *bench) program(ctx context.Context, s Subject, line []string) (Work, er
 
 // Run plays every subject in turns and returns what each costs, and the memory of ten thousand pairs.
 func Run(ctx context.Context, rounds int, progress io.Writer) (_ []Cost, _ map[probe.Mode]int64, err error) {
-	b, err := newBench()
+	b, err := newRig()
 	if err != nil {
 		return nil, nil, err
 	}
@@ -182,7 +182,7 @@ func Run(ctx context.Context, rounds int, progress io.Writer) (_ []Cost, _ map[p
 }
 
 // play gives a subject its turns of one round. Only another program may be missing.
-func (b *bench) play(ctx context.Context, cost *Cost) error {
+func (b *rig) play(ctx context.Context, cost *Cost) error {
 	for _, dropped := range []bool{true, false} {
 		if cost.Missing != nil || (cost.dropped && !dropped) {
 			continue

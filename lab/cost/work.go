@@ -1,8 +1,8 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bench measures what a probe costs, beside other ways to probe, all in turns in one run.
-package bench
+// Package cost measures what a probe costs, beside other ways to probe, all in turns in one run.
+package cost
 
 import (
 	"fmt"
