@@ -74,7 +74,11 @@ func TestNoAllocation(t *testing.T) {
 			<-c.reached // closed: it has stopped
 			allocations := after.Mallocs - before.Mallocs
 			t.Logf("%d allocations in %d probes", allocations, enough-grown)
-			if allocations > (enough-grown)/20 {
+			most := uint64(enough-grown) / 20
+			if test.mode == SYN {
+				most += 150 // once a second it reads the kernel's tables
+			}
+			if allocations > most {
 				t.Errorf("%d allocations in %d probes: want none of its own", allocations, enough-grown)
 			}
 		})

@@ -49,6 +49,13 @@ type raw struct {
 	vectors   [batch]unix.Iovec
 	segments  [batch][segmentSize]byte
 	sending   [batch]int32 // the slots of the messages
+	// packets sends whole frames, which costs half: past the kernel's routing, whose tables are read
+	// every now and then instead. It is none where the kernel does not let it.
+	packets int
+	frames  [batch][frameSize]byte
+	leaves  [batch]unix.RawSockaddrLinklayer
+	hops    *nexthops
+	read    instant // when the tables were read
 
 	in        [receiveBatch]message
 	inVectors [receiveBatch]unix.Iovec
@@ -60,12 +67,16 @@ type raw struct {
 }
 
 func newRaw() (_ *raw, err error) {
-	m := &raw{tcp: [2]int{none, none}, icmp: [2]int{none, none}, ports: uint16(rand.N(1 << 15))}
+	m := &raw{tcp: [2]int{none, none}, icmp: [2]int{none, none}, packets: none, ports: uint16(rand.N(1 << 15))}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, m.close())
 		}
 	}()
+	// Without it, the other sockets do its work.
+	if packets, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err == nil {
+		m.packets = packets
+	}
 	for six, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		protocol := [2]int{unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6}[six]
 		m.tcp[six], err = openRaw(family, unix.IPPROTO_TCP)
@@ -110,8 +121,6 @@ func openRaw(family, protocol int) (int, error) {
 // link points the messages at their buffers.
 func (m *raw) link() *raw {
 	for i := range m.out {
-		m.vectors[i] = unix.Iovec{Base: &m.segments[i][0]}
-		m.vectors[i].SetLen(segmentSize)
 		m.out[i].header.Iov = &m.vectors[i]
 		m.out[i].header.SetIovlen(1)
 	}
@@ -128,7 +137,7 @@ func (m *raw) link() *raw {
 
 func (m *raw) close() error {
 	var all []error
-	for _, socket := range append(m.tcp[:], m.icmp[:]...) {
+	for _, socket := range []int{m.packets, m.tcp[0], m.tcp[1], m.icmp[0], m.icmp[1]} {
 		if socket != none {
 			all = append(all, unix.Close(socket))
 		}
@@ -171,13 +180,30 @@ func sourceFor(to netip.AddrPort) (netip.Addr, error) {
 	return socket.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
 }
 
-// send crafts the SYNs of the slots and sends them, those of one family at once.
+// tablesLast is how long the kernel's tables are taken to be as they were.
+const tablesLast = instant(time.Second)
+
+// throughKernel is how many probes of a pair lie between two that the kernel routes itself. That keeps
+// its tables right: it asks for neighbours that it sends to, and only for those.
+const throughKernel = 64
+
+// send crafts the SYNs of the slots and sends them: as frames where the next hop is known, the others by
+// the raw socket of their family.
 func (m *raw) send(w *worker, slots []int32) {
+	m.look(w)
+	n := 0
+	for _, i := range slots {
+		if hop, known := m.hop(&w.flight.slots[i]); known {
+			m.craftFrame(w, i, n, hop)
+			n++
+		}
+	}
+	m.flush(w, m.packets, n)
 	for six := range m.tcp {
 		n := 0
 		for _, i := range slots {
-			if s := &w.flight.slots[i]; s.pair.to.Addr().Is6() == (six == 1) && m.craft(w, i, n) {
-				m.sending[n] = i
+			s := &w.flight.slots[i]
+			if s.phase == launched && s.port == 0 && s.pair.to.Addr().Is6() == (six == 1) && m.craft(w, i, n) {
 				n++
 			}
 		}
@@ -185,8 +211,59 @@ func (m *raw) send(w *worker, slots []int32) {
 	}
 }
 
-// craft writes the SYN of a slot into a message. The slot's number is in the sequence number, together
-// with chance, so that an answer finds its probe and nothing else can be taken for one.
+// look reads the kernel's tables again if that was too long ago.
+func (m *raw) look(w *worker) {
+	now := w.clock.now()
+	if m.packets == none || m.hops != nil && now-m.read < tablesLast {
+		return
+	}
+	hops, err := readNexthops()
+	if err != nil {
+		hops = &nexthops{} // then the kernel routes every packet
+	}
+	m.hops, m.read = hops, now
+}
+
+// hop is where the slot's probe leaves to, if this is not one for the kernel to route. What goes to this
+// host itself always is.
+func (m *raw) hop(s *slot) (nexthop, bool) {
+	p := s.pair
+	if to := p.to.Addr(); m.hops == nil || !p.source.IsValid() || !to.Is4() || p.source == to || to.IsLoopback() {
+		return nexthop{}, false
+	}
+	if p.hops != m.hops {
+		p.hops = m.hops
+		p.hop, p.hopKnown = m.hops.find(p.to.Addr())
+	}
+	return p.hop, p.hopKnown && p.probes%throughKernel != 0
+}
+
+// name gives the slot's probe its port and its sequence number. The slot's number is in the latter,
+// together with chance, so that an answer finds its probe and nothing else can be taken for one.
+func (m *raw) name(s *slot, i int32) {
+	p := s.pair
+	p.probes++
+	s.port = firstPort + (m.ports+uint16(p.number*97)+p.probes)%(1<<15)
+	s.sequence = uint32(i)<<(32-slotBits) | rand.Uint32()>>slotBits
+}
+
+// craftFrame writes the frame of a slot into a message.
+func (m *raw) craftFrame(w *worker, i int32, n int, hop nexthop) {
+	s := &w.flight.slots[i]
+	m.name(s, i)
+	putFrame(&m.frames[n], hop, netip.AddrPortFrom(s.pair.source, s.port), s.pair.to, s.sequence)
+	m.leaves[n] = unix.RawSockaddrLinklayer{
+		Family: unix.AF_PACKET, Protocol: ethPIP, Ifindex: int32(hop.device), Halen: 6,
+	}
+	copy(m.leaves[n].Addr[:], hop.to[:])
+	m.vectors[n].Base = &m.frames[n][0]
+	m.vectors[n].SetLen(frameSize)
+	m.out[n].header.Name = (*byte)(unsafe.Pointer(&m.leaves[n]))
+	m.out[n].header.Namelen = unix.SizeofSockaddrLinklayer
+	m.sending[n] = i
+}
+
+// craft writes the SYN of a slot into a message.
 func (m *raw) craft(w *worker, i int32, n int) bool {
 	s := &w.flight.slots[i]
 	p := s.pair
@@ -199,17 +276,21 @@ func (m *raw) craft(w *worker, i int32, n int) bool {
 			return false
 		}
 	}
-	p.probes++
-	s.port = firstPort + (m.ports+uint16(p.number*97)+p.probes)%(1<<15)
-	s.sequence = uint32(i)<<(32-slotBits) | rand.Uint32()>>slotBits
+	m.name(s, i)
 	putSYN(&m.segments[n], netip.AddrPortFrom(p.source, s.port), p.to, s.sequence)
+	m.vectors[n].Base = &m.segments[n][0]
+	m.vectors[n].SetLen(segmentSize)
 	m.out[n].header.Name = &p.raw.bytes[0]
 	m.out[n].header.Namelen = p.raw.length
+	m.sending[n] = i
 	return true
 }
 
 // slotBits are enough for the number of a slot: 100,000 probes a second for a second and more.
 const slotBits = 18
+
+// ethPIP is the Ethernet type of IPv4 (linux/if_ether.h), as the wire has it.
+const ethPIP = unix.ETH_P_IP>>8 | unix.ETH_P_IP&0xff<<8
 
 // flush sends the first n messages. One that the kernel does not take is told apart from the others.
 func (m *raw) flush(w *worker, socket, n int) {

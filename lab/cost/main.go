@@ -32,7 +32,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		Long: "Measure the processor time of a probe of every mode, of what the original clients do, of Go's own\n" +
 			"ways to connect and of programs that are made for many probes, in turns in one run: absolute times\n" +
 			"depend on the machine and the moment, their ratios hardly. Needs root. Exits with 1 if a goal is missed.",
-		Example: "  netpol-latency-bench --rounds 3",
+		Example: "  netpol-latency-bench --rounds 2",
 		Args:    cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			costs, memory, err := Run(cmd.Context(), rounds, cmd.ErrOrStderr())
@@ -46,7 +46,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 			return nil
 		},
 	}
-	cmd.Flags().IntVar(&rounds, "rounds", 3, "how many turns each way to probe has")
+	cmd.Flags().IntVar(&rounds, "rounds", 2, "how many turns each way to probe has")
 	cmd.Flags().BoolVar(&judge, "judge", true, "fail if a goal is missed")
 	cmd.AddCommand(newServe(), newTurn(), newPairs())
 	cmd.SetArgs(args)
