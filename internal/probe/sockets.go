@@ -32,6 +32,7 @@ type sockets struct {
 	dialogue dialogue
 	datagram bool // sockets are open from the start
 	linger   unix.Linger
+	look     [1]unix.PollFd
 	errors   *errorQueue
 }
 
@@ -61,11 +62,13 @@ func (m *sockets) send(w *worker, slots []int32) {
 			err = unix.Connect(int(s.fd), s.pair.destination)
 		}
 		s.sentBy = w.clock.now()
-		if err == nil {
-			m.dialogue.open(w, i, s.sentBy) // a datagram socket is connected at once
-			if s.phase == ended || s.phase == idle {
+		// A datagram socket is connected at once, others where the target is near: those need no watch.
+		if use := s.use; err == nil || errors.Is(err, unix.EINPROGRESS) && m.connected(s) {
+			m.dialogue.open(w, i, s.sentBy)
+			if !w.flight.holds(ticket{slot: i, use: use}) {
 				continue
 			}
+			err = nil
 		}
 		if err == nil || errors.Is(err, unix.EINPROGRESS) {
 			err = w.watch(i, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLET)
@@ -74,6 +77,13 @@ func (m *sockets) send(w *worker, slots []int32) {
 			w.end(i, m.classify(s, err), w.clock.now(), err)
 		}
 	}
+}
+
+// connected reports whether a connection under way is open by now, and nothing else.
+func (m *sockets) connected(s *slot) bool {
+	m.look[0] = unix.PollFd{Fd: s.fd, Events: unix.POLLOUT}
+	n, err := unix.Poll(m.look[:], 0)
+	return err == nil && n == 1 && m.look[0].Revents == unix.POLLOUT
 }
 
 // newSocket opens the slot's socket.

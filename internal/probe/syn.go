@@ -56,6 +56,7 @@ type raw struct {
 	leaves  [batch]unix.RawSockaddrLinklayer
 	hops    *nexthops
 	read    instant // when the tables were read
+	missed  bool    // and whether they lacked something
 
 	in        [receiveBatch]message
 	inVectors [receiveBatch]unix.Iovec
@@ -180,8 +181,12 @@ func sourceFor(to netip.AddrPort) (netip.Addr, error) {
 	return socket.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
 }
 
-// tablesLast is how long the kernel's tables are taken to be as they were.
-const tablesLast = instant(time.Second)
+// tablesLast is how long the kernel's tables are taken to be as they were, and tablesMissed how long if
+// they did not have what was looked for: the kernel may just be asking for it.
+const (
+	tablesLast   = instant(time.Second)
+	tablesMissed = instant(100 * time.Millisecond)
+)
 
 // throughKernel is how many probes of a pair lie between two that the kernel routes itself. That keeps
 // its tables right: it asks for neighbours that it sends to, and only for those.
@@ -214,14 +219,18 @@ func (m *raw) send(w *worker, slots []int32) {
 // look reads the kernel's tables again if that was too long ago.
 func (m *raw) look(w *worker) {
 	now := w.clock.now()
-	if m.packets == none || m.hops != nil && now-m.read < tablesLast {
+	last := tablesLast
+	if m.missed {
+		last = tablesMissed
+	}
+	if m.packets == none || m.hops != nil && now-m.read < last {
 		return
 	}
 	hops, err := readNexthops()
 	if err != nil {
 		hops = &nexthops{} // then the kernel routes every packet
 	}
-	m.hops, m.read = hops, now
+	m.hops, m.read, m.missed = hops, now, false
 }
 
 // hop is where the slot's probe leaves to, if this is not one for the kernel to route. What goes to this
@@ -234,6 +243,7 @@ func (m *raw) hop(s *slot) (nexthop, bool) {
 	if p.hops != m.hops {
 		p.hops = m.hops
 		p.hop, p.hopKnown = m.hops.find(p.to.Addr())
+		m.missed = m.missed || !p.hopKnown
 	}
 	return p.hop, p.hopKnown && p.probes%throughKernel != 0
 }

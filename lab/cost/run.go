@@ -128,13 +128,16 @@ func (b *rig) self(ctx context.Context, arguments []string) (Work, error) {
 	return work, nil
 }
 
+// patience is how long another program may take over its turn.
+const patience = 30 * time.Second
+
 // program runs another program, whose exit code says only what it thinks of the answers.
 func (b *rig) program(ctx context.Context, s Subject, line []string) (Work, error) {
 	path, err := exec.LookPath(line[0])
 	if err != nil {
 		return Work{}, fmt.Errorf("it is not installed: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	command := exec.CommandContext(ctx, path, line[1:]...)
 	var said bytes.Buffer
@@ -144,8 +147,11 @@ func (b *rig) program(ctx context.Context, s Subject, line []string) (Work, erro
 	}
 	err = command.Wait()
 	state := command.ProcessState
-	if !state.Exited() || state.UserTime()+state.SystemTime() < 5*time.Millisecond {
-		return Work{}, fmt.Errorf("run %v: it did not do its work: %w: %s", line, errors.Join(err, ctx.Err()), said.Bytes())
+	switch {
+	case ctx.Err() != nil:
+		return Work{}, fmt.Errorf("it had not ended after %s", patience)
+	case state.UserTime()+state.SystemTime() < 5*time.Millisecond:
+		return Work{}, fmt.Errorf("it did not do its work: %w: %.60s", err, said.Bytes())
 	}
 	return Work{Probes: s.Probes, CPU: state.UserTime() + state.SystemTime()}, nil
 }

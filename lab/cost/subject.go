@@ -40,7 +40,7 @@ func Subjects() []Subject {
 	}
 	return []Subject{
 		{Name: nameFloor, Probes: 200_000, Rate: 100_000, dropped: true},
-		ours(probe.SYN, 50_000), ours(probe.UDP, 10_000), ours(probe.Connect, 10_000), ours(probe.HTTP, 5000),
+		ours(probe.SYN, 100_000), ours(probe.UDP, 10_000), ours(probe.Connect, 10_000), ours(probe.HTTP, 5000),
 		{Name: "net.Dialer", Probes: 2000},
 		{Name: "net/http", Probes: 2000},
 		{Name: nameCurl, Probes: 30},
@@ -71,7 +71,7 @@ func hping3(targets []netip.AddrPort, probes int, rate float64, _ string) []stri
 
 func masscan(targets []netip.AddrPort, probes int, rate float64, router string) []string {
 	return []string{
-		"masscan", "-p" + strconv.Itoa(flat.Port), "--rate", strconv.Itoa(int(rate)), "--wait", "1",
+		"masscan", "-p" + strconv.Itoa(flat.Port), "--rate", strconv.Itoa(int(rate)), "--wait", "0",
 		"--adapter", "eth0", "--adapter-ip", "10.90.0.2", "--router-mac", router, "-oX", "/dev/null",
 		targets[0].Addr().String() + "-" + targets[probes-1].Addr().String(),
 	}
