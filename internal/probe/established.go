@@ -93,6 +93,9 @@ func (c *connection) hangUp() {
 func (m *established) send(w *worker, slots []int32) {
 	for _, i := range slots {
 		s := &w.flight.slots[i]
+		if s.phase != launched {
+			continue // what an earlier one of the batch brought was enough for the pair
+		}
 		c := s.pair.connection
 		s.sent = w.clock.now()
 		s.sentBy = s.sent

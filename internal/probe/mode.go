@@ -67,7 +67,8 @@ type prober interface {
 	prepare(p *Pair)
 	// forget releases what the mode holds for a pair, after its last probe.
 	forget(p *Pair)
-	// send sends the probes of the slots; those that cannot be sent it ends.
+	// send sends the probes of the slots; those that cannot be sent it ends. The end of one can end its
+	// pair, and with that others of the slots.
 	send(w *worker, slots []int32)
 	// ready deals with the event of a slot's socket, or of a socket of the mode's own, whose numbers are
 	// below none.

@@ -68,8 +68,10 @@ func Phase(number int, interval time.Duration) time.Duration {
 	return time.Duration(part * float64(interval))
 }
 
-// next is when the probe after the one planned is due: one interval later, or at once when that has
-// passed. A probe that was missed is not made up for: a burst would measure nothing and disturb much.
+// next is when the probe after the one planned is due: one interval later, or as many intervals later as
+// are not over by now. A probe that was missed is not made up for: a burst would measure nothing and
+// disturb much.
 func next(planned, now instant, interval time.Duration) instant {
-	return max(planned+instant(interval), now)
+	missed := max(0, (now-planned)/instant(interval))
+	return planned + (missed+1)*instant(interval)
 }

@@ -40,6 +40,17 @@ func TestScheduleAfter(t *testing.T) {
 	}
 }
 
+func TestNext(t *testing.T) {
+	for _, test := range []struct{ planned, now, want instant }{
+		{100, 100, 110}, {100, 109, 110}, {100, 110, 120}, {100, 135, 140},
+	} {
+		if got := next(test.planned, test.now, 10); got != test.want {
+			t.Errorf("after a probe planned for %d and launched at %d the next is due at %d; want %d",
+				test.planned, test.now, got, test.want)
+		}
+	}
+}
+
 // TestPhases spreads pairs over the interval: no gap is more than a few times the average.
 func TestPhases(t *testing.T) {
 	const interval = time.Second

@@ -56,6 +56,9 @@ func (m *sockets) close() error         { return nil }
 func (m *sockets) send(w *worker, slots []int32) {
 	for _, i := range slots {
 		s := &w.flight.slots[i]
+		if s.phase != launched {
+			continue // what an earlier one of the batch brought was enough for the pair
+		}
 		err := m.newSocket(s)
 		s.sent = w.clock.now()
 		if err == nil {

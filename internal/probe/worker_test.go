@@ -6,6 +6,7 @@ package probe
 import (
 	"errors"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"testing"
 	"time"
@@ -139,3 +140,36 @@ func TestBeatSpreads(t *testing.T) {
 type unanswered struct{ shuffled }
 
 func (m *unanswered) poll(*worker) {}
+
+// TestSendAfterEnd sends two probes of a pair in one batch, of which the first is answered before the
+// second leaves, and is all that the pair needs.
+func TestSendAfterEnd(t *testing.T) {
+	to := serve(t, func(net.Conn) {})
+	for _, mode := range []Mode{Connect, Established, SYN} {
+		t.Run(string(mode), func(t *testing.T) {
+			prober, err := newProber(mode)
+			if err != nil {
+				t.Skip(err)
+			}
+			schedule := Schedule{Beat: time.Second, Min: time.Second, MaxRate: 1000}
+			w, err := newWorker(mode, prober, schedule, 100*time.Millisecond, time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := newRecorder(1)
+			p := &Pair{to: to, destination: sockaddr(to), follower: r, worker: w, first: none, last: none, place: none}
+			w.add(p)
+			first, _ := w.launch(p, w.clock.now())
+			second, _ := w.launch(p, w.clock.now())
+			prober.send(w, []int32{first, second})
+			w.cancel(p)
+			<-r.stopped
+			if free := len(w.flight.free); free != len(w.flight.slots) {
+				t.Errorf("%d of %d slots are free at the end", free, len(w.flight.slots))
+			}
+			w.quitting = true
+			w.run()
+			check(t, w.closed)
+		})
+	}
+}
