@@ -78,7 +78,7 @@ accuracy-clients: lab ## Hold both clients against the lab's truth log: 10 runs,
 .PHONY: loss
 loss: ## Lose one packet in a hundred: no false transition, no false flap
 	@cd lab && $(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/netpol-latency-accuracy
-	@$(BIN)/netpol-latency-accuracy --pairs 200,1000 --loss 0.01 --confirm 4 --tolerate-losses 3
+	@$(BIN)/netpol-latency-accuracy --pairs 200,1000 --mode connect,syn --loss 0.01 --confirm 5 --tolerate-losses 4
 
 .PHONY: observer
 observer: lab ## Compare the enforcement with and without a client that probes, 200 and 1,000 pairs

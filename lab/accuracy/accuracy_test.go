@@ -70,7 +70,7 @@ func TestBracketsHold(t *testing.T) {
 // commit, and no flap is seen.
 func TestLoss(t *testing.T) {
 	judge := newTestJudge(t)
-	judge.Rules = measure.Rules{Confirm: 4, Losses: 3}
+	judge.Rules = measure.Rules{Confirm: 5, Losses: 4}
 	if err := judge.Lose(0.01); err != nil {
 		t.Fatal(err)
 	}

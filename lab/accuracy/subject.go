@@ -8,13 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
+	"github.com/netpol-latency/netpol-latency/lab/flat"
 )
 
 // request is what the judge tells the prober, which runs in a process of its own in the client's network.
@@ -181,7 +180,7 @@ func (s *subject) stop() error {
 	err := s.engine.Close()
 	result := reply{Done: true, Stats: s.engine.Stats()}
 	var failed error
-	if result.Memory, failed = resident(); failed != nil {
+	if result.Memory, failed = flat.Resident(); failed != nil {
 		err = errors.Join(err, failed)
 	}
 	for _, one := range s.pairs {
@@ -198,19 +197,4 @@ func (s *subject) stop() error {
 	default:
 	}
 	return errors.Join(err, s.replies.Encode(result))
-}
-
-// resident is the most that this process has had in memory, in bytes (proc_pid_status(5), VmHWM).
-func resident() (int64, error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, fmt.Errorf("read the memory that was used: %w", err)
-	}
-	for line := range strings.Lines(string(status)) {
-		var kibibytes int64
-		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kibibytes); err == nil {
-			return kibibytes << 10, nil
-		}
-	}
-	return 0, errors.New("read the memory that was used: /proc/self/status has no VmHWM")
 }

@@ -149,7 +149,7 @@ func engineOfMany(mode probe.Mode) (Work, error) {
 		e.Add(to, t).Trigger(time.Now())
 	}
 	<-t.reached
-	memory, err := resident()
+	memory, err := flat.Resident()
 	if err != nil {
 		return Work{}, err
 	}

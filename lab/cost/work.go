@@ -6,11 +6,11 @@ package cost
 
 import (
 	"fmt"
-	"os"
 	"runtime"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/netpol-latency/netpol-latency/lab/flat"
 )
 
 // Work is what a number of probes took.
@@ -52,7 +52,7 @@ func (m meter) read(probes int) (Work, error) {
 	if err != nil {
 		return Work{}, err
 	}
-	memory, err := resident()
+	memory, err := flat.Resident()
 	return Work{Probes: probes, CPU: cpu - m.cpu, Mallocs: mallocs() - m.mallocs, Memory: memory}, err
 }
 
@@ -73,19 +73,4 @@ func used() (time.Duration, error) {
 		total += time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 	}
 	return total, nil
-}
-
-// resident is the most that this process has had in memory, in bytes (proc_pid_status(5), VmHWM).
-func resident() (int64, error) {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return 0, fmt.Errorf("read the memory that was used: %w", err)
-	}
-	for line := range strings.Lines(string(status)) {
-		var kibibytes int64
-		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kibibytes); err == nil {
-			return kibibytes << 10, nil
-		}
-	}
-	return 0, fmt.Errorf("read the memory that was used: /proc/self/status has no VmHWM")
 }

@@ -26,7 +26,7 @@ func Serve(ready func()) error {
 		return fmt.Errorf("serve UDP: %w", err)
 	}
 	defer socket.Close()
-	if err := fromWhereItWasAsked(socket.(*net.UDPConn)); err != nil {
+	if err := prepareEcho(socket.(*net.UDPConn)); err != nil {
 		return err
 	}
 	failed := make(chan error, 2)
@@ -67,9 +67,9 @@ func respond(connection net.Conn) {
 	}
 }
 
-// fromWhereItWasAsked has the kernel tell the address that a datagram was sent to, which an answer must
-// come from (ip(7), IP_PKTINFO).
-func fromWhereItWasAsked(socket *net.UDPConn) error {
+// prepareEcho has the kernel tell the address that a datagram was sent to, which an answer must come from
+// (ip(7), IP_PKTINFO), and keep many datagrams.
+func prepareEcho(socket *net.UDPConn) error {
 	raw, err := socket.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("serve UDP: %w", err)
@@ -79,6 +79,8 @@ func fromWhereItWasAsked(socket *net.UDPConn) error {
 		set = errors.Join(
 			unix.SetsockoptInt(int(fd), unix.IPPROTO_IP, unix.IP_PKTINFO, 1),
 			unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_RECVPKTINFO, 1),
+			// What a busy server has no room for is lost, and looks denied.
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 16<<20),
 			// An address that is only routed to this host is not one that it could bind otherwise.
 			unix.SetsockoptInt(int(fd), unix.IPPROTO_IPV6, unix.IPV6_FREEBIND, 1),
 		)
