@@ -7,9 +7,9 @@ package main
 import (
 	"os"
 
-	"github.com/netpol-latency/netpol-latency/lab/cost"
+	"github.com/netpol-latency/netpol-latency/lab/bench"
 )
 
 func main() {
-	os.Exit(cost.Main(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(bench.Main(os.Args[1:], os.Stdout, os.Stderr))
 }
