@@ -39,7 +39,7 @@ func (n *network) open(address string) {
 	n.opened[netip.MustParseAddr(address)] = time.Now()
 }
 
-// follow implements prober: a probe every 10 ms, whose outcomes come in the order of their sends.
+// follow implements prober: a probe every 5 ms, whose outcomes come in the order of their sends.
 func (n *network) follow(to netip.AddrPort, follower probe.Follower) following {
 	one := &walk{network: n, to: to.Addr(), follower: follower, stop: make(chan struct{})}
 	go one.run()
@@ -85,7 +85,7 @@ func (w *walk) run() {
 		}
 		if !time.Now().Before(planned) {
 			w.pending = append(w.pending, w.send())
-			planned = planned.Add(10 * time.Millisecond)
+			planned = planned.Add(5 * time.Millisecond)
 		}
 		for len(w.pending) > 0 && !w.pending[0].Done.After(time.Now()) {
 			first := w.pending[0]

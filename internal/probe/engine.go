@@ -32,7 +32,7 @@ const DefaultResponseTimeout = 10 * time.Second
 // DefaultSchedule is the schedule of a mode unless told otherwise.
 func DefaultSchedule(mode Mode) Schedule {
 	return Schedule{
-		Beat: 10 * time.Millisecond, Min: time.Millisecond, Relative: 0.01, MaxRate: mode.DefaultMaxRate(),
+		Beat: 5 * time.Millisecond, Min: time.Millisecond, Relative: 0.01, MaxRate: mode.DefaultMaxRate(),
 	}
 }
 
