@@ -29,11 +29,14 @@ const MaxTimeout = time.Second
 // holding connections for ever.
 const DefaultResponseTimeout = 10 * time.Second
 
-// DefaultSchedule is the schedule of a mode unless told otherwise.
+// DefaultSchedule is the schedule of a mode unless told otherwise. A request costs its target more than a
+// connection does: sent every millisecond, requests make small targets answer late.
 func DefaultSchedule(mode Mode) Schedule {
-	return Schedule{
-		Beat: 5 * time.Millisecond, Min: time.Millisecond, Relative: 0.01, MaxRate: mode.DefaultMaxRate(),
+	shortest := time.Millisecond
+	if mode == HTTP || mode == Established {
+		shortest = 5 * time.Millisecond
 	}
+	return Schedule{Beat: 5 * time.Millisecond, Min: shortest, Relative: 0.01, MaxRate: mode.DefaultMaxRate()}
 }
 
 // Config says how an engine probes.

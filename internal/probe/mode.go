@@ -55,7 +55,7 @@ func (m Mode) DefaultMaxRate() float64 {
 	case SYN:
 		return 100_000
 	case HTTP, Established:
-		return 10_000
+		return 5000
 	default:
 		return 20_000
 	}
