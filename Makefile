@@ -42,6 +42,8 @@ test: test-unit test-lab ## Run every test: unit tests, and the real thing in th
 test-unit: verify packages ## Run the root module's tests with the race detector
 	@echo "== unit tests"
 	@CGO_ENABLED=1 $(GO) test -race -timeout 5m ./...
+	@echo "== what the race detector's own allocations hide"
+	@$(GO) test -count=1 -run NoAllocation ./internal/probe
 
 .PHONY: test-lab
 test-lab: lab prometheus ## Run the lab's tests and the end-to-end tests (needs root)

@@ -70,7 +70,6 @@ func TestVerdicts(t *testing.T) {
 	mute := func(connection net.Conn) {
 		var buffer [1]byte
 		_, _ = connection.Read(buffer[:]) // until the other end is tired of waiting
-		time.Sleep(2 * time.Second)
 	}
 	gibberish := func(connection net.Conn) { _, _ = connection.Write([]byte("220 mail.example ESMTP\r\n")) }
 	tests := []struct {
@@ -105,7 +104,7 @@ func TestVerdicts(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			engine := start(t, test.mode, fast(), 100*time.Millisecond)
+			engine := start(t, test.mode, fast(), 300*time.Millisecond)
 			r := newRecorder(5)
 			engine.Add(test.to, r)
 			<-r.stopped

@@ -156,10 +156,7 @@ func (m *established) ready(w *worker, number int32, events uint32) {
 	if c == nil || c.fd == none {
 		return
 	}
-	code, err := unix.GetsockoptInt(c.fd, unix.SOL_SOCKET, unix.SO_ERROR)
-	if err == nil && code != 0 {
-		err = unix.Errno(code)
-	}
+	err := socketError(c.fd)
 	switch {
 	case err != nil && c.state == open:
 		m.lose(w, c, err)

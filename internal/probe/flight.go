@@ -113,7 +113,7 @@ func newDeadlines(wait time.Duration, size int) *deadlines {
 }
 
 // add lets the use of a slot end one wait from now. When the ring is full the oldest entries have long
-// been answered; the caller drops those first.
+// been answered; the caller makes room first.
 func (d *deadlines) add(slot int32, use uint32, now instant) {
 	d.ring[(d.first+d.count)%len(d.ring)] = ticket{slot, use, now + instant(d.wait)}
 	d.count++
@@ -127,6 +127,32 @@ func (d *deadlines) head() (ticket, bool) {
 		return ticket{}, false
 	}
 	return d.ring[d.first], true
+}
+
+// expired takes off the oldest ticket whose slot is still in use, once it is due.
+func (d *deadlines) expired(f *flight, now instant) (ticket, bool) {
+	for oldest, ok := d.head(); ok; oldest, ok = d.head() {
+		held := f.holds(oldest)
+		if held && oldest.due > now {
+			break
+		}
+		d.drop()
+		if held {
+			return oldest, true
+		}
+	}
+	return ticket{}, false
+}
+
+// room drops tickets whose slots are out of use until another ticket fits; false if none does.
+func (d *deadlines) room(f *flight) bool {
+	for d.full() {
+		if oldest, _ := d.head(); f.holds(oldest) {
+			return false
+		}
+		d.drop()
+	}
+	return true
 }
 
 func (d *deadlines) drop() {

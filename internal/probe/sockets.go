@@ -117,10 +117,7 @@ type noProbe struct{ error }
 func (m *sockets) ready(w *worker, i int32, events uint32) {
 	s := &w.flight.slots[i]
 	now := w.clock.now()
-	code, err := unix.GetsockoptInt(int(s.fd), unix.SOL_SOCKET, unix.SO_ERROR)
-	if err == nil && code != 0 {
-		err = unix.Errno(code)
-	}
+	err := socketError(int(s.fd))
 	switch {
 	case err != nil && s.phase == answering && !errors.Is(err, unix.ECONNREFUSED):
 		w.end(i, measure.Unanswered, now, err) // it was open: a server that hangs up denies nothing
@@ -135,6 +132,15 @@ func (m *sockets) ready(w *worker, i int32, events uint32) {
 	case events&(unix.EPOLLIN|unix.EPOLLHUP) != 0 && (s.phase == answering || m.datagram):
 		m.dialogue.read(w, i, now)
 	}
+}
+
+// socketError takes the error that waits on a socket (socket(7), SO_ERROR), nil if there is none.
+func socketError(fd int) error {
+	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+	if err == nil && code != 0 {
+		err = unix.Errno(code)
+	}
+	return err
 }
 
 // classify tells why a probe failed. The socket's error queue knows whether the error came as an ICMP

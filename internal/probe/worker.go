@@ -240,15 +240,10 @@ func (w *worker) interval(p *Pair, now instant) time.Duration {
 
 // launch gives the pair's next probe a slot, if there is one.
 func (w *worker) launch(p *Pair, now instant) (int32, bool) {
-	for w.opening.full() {
-		oldest, _ := w.opening.head()
-		if w.flight.holds(oldest) {
-			w.stats.skipped.Add(1)
-			return none, false
-		}
-		w.opening.drop()
+	i := int32(none)
+	if w.opening.room(w.flight) {
+		i = w.flight.take(p)
 	}
-	i := w.flight.take(p)
 	if i == none {
 		w.stats.skipped.Add(1)
 		return none, false
@@ -268,13 +263,9 @@ func (w *worker) launch(p *Pair, now instant) (int32, bool) {
 // respond notes that a probe's connection is open and a response is awaited.
 func (w *worker) respond(i int32, now instant) {
 	s := &w.flight.slots[i]
-	for w.replying.full() {
-		oldest, _ := w.replying.head()
-		if w.flight.holds(oldest) {
-			w.end(i, measure.Ambiguous, now, errTimeout)
-			return
-		}
-		w.replying.drop()
+	if !w.replying.room(w.flight) {
+		w.end(i, measure.Ambiguous, now, errTimeout)
+		return
 	}
 	s.phase = answering
 	w.replying.add(i, s.use, now)
@@ -283,17 +274,13 @@ func (w *worker) respond(i int32, now instant) {
 // expire ends the probes whose time is over.
 func (w *worker) expire() {
 	now := w.clock.now()
-	for t, ok := w.opening.head(); ok && (t.due <= now || !w.flight.holds(t)); t, ok = w.opening.head() {
-		w.opening.drop()
-		if w.flight.holds(t) && w.flight.slots[t.slot].phase == launched {
+	for t, ok := w.opening.expired(w.flight, now); ok; t, ok = w.opening.expired(w.flight, now) {
+		if w.flight.slots[t.slot].phase == launched {
 			w.end(t.slot, measure.Dropped, now, errTimeout)
 		}
 	}
-	for t, ok := w.replying.head(); ok && (t.due <= now || !w.flight.holds(t)); t, ok = w.replying.head() {
-		w.replying.drop()
-		if w.flight.holds(t) {
-			w.end(t.slot, measure.Unanswered, now, errTimeout)
-		}
+	for t, ok := w.replying.expired(w.flight, now); ok; t, ok = w.replying.expired(w.flight, now) {
+		w.end(t.slot, measure.Unanswered, now, errTimeout)
 	}
 }
 
@@ -332,7 +319,7 @@ func (w *worker) report(p *Pair) {
 			SentBy: w.clock.time(one.sentBy), Done: w.clock.time(one.done),
 		})
 	}
-	if p.done && !p.stopped {
+	if p.done {
 		w.retire(p)
 	}
 }
@@ -354,7 +341,7 @@ func (w *worker) cancel(p *Pair) {
 	w.retire(p)
 }
 
-// retire forgets a pair.
+// retire forgets a pair, once.
 func (w *worker) retire(p *Pair) {
 	if p.stopped {
 		return
@@ -393,11 +380,7 @@ func (w *worker) await() {
 			_, _ = unix.Read(w.wake, count[:]) // the orders themselves are taken next
 			continue
 		}
-		if event.Fd < none {
-			w.prober.ready(w, event.Fd, event.Events)
-			continue
-		}
-		if w.flight.holds(ticket{slot: event.Fd, use: uint32(event.Pad)}) {
+		if event.Fd < none || w.flight.holds(ticket{slot: event.Fd, use: uint32(event.Pad)}) {
 			w.prober.ready(w, event.Fd, event.Events)
 		}
 	}

@@ -60,13 +60,7 @@ func TestOrder(t *testing.T) {
 	engine := &Engine{worker: w}
 	go w.run()
 	const pairs, probes = 20, 100
-	var recorders []*recorder
-	for range pairs {
-		r := newRecorder(probes)
-		recorders = append(recorders, r)
-		engine.Add(netip.MustParseAddrPort("10.0.0.1:80"), r)
-	}
-	for number, r := range recorders {
+	for number, r := range addPairs(engine, pairs, probes) {
 		<-r.stopped
 		for i := range probes - 1 {
 			if !r.outcomes[i].Sent.Before(r.outcomes[i+1].Sent) {
@@ -78,6 +72,16 @@ func TestOrder(t *testing.T) {
 	if free := len(w.flight.free); free != len(w.flight.slots) {
 		t.Errorf("%d of %d slots are free at the end", free, len(w.flight.slots))
 	}
+}
+
+// addPairs has an engine probe pairs until each had that many probes.
+func addPairs(engine *Engine, pairs, probes int) []*recorder {
+	recorders := make([]*recorder, pairs)
+	for i := range recorders {
+		recorders[i] = newRecorder(probes)
+		engine.Add(netip.MustParseAddrPort("10.0.0.1:80"), recorders[i])
+	}
+	return recorders
 }
 
 // TestFullFlight has slots for a tenth of the pairs only: no more probes are sent than there are slots,
@@ -92,13 +96,7 @@ func TestFullFlight(t *testing.T) {
 	w.flight = newFlight(slots)
 	engine := &Engine{worker: w}
 	go w.run()
-	var recorders []*recorder
-	for range pairs {
-		r := newRecorder(probes)
-		recorders = append(recorders, r)
-		engine.Add(netip.MustParseAddrPort("10.0.0.1:80"), r)
-	}
-	for _, r := range recorders {
+	for _, r := range addPairs(engine, pairs, probes) {
 		<-r.stopped
 	}
 	check(t, engine.Close())
