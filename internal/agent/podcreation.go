@@ -71,10 +71,10 @@ func (r *roster) judgePod(p *pair) {
 	sample := p.sample(r.env.config.TargetPort)
 	sample.Start = measure.Start{Source: measure.StartAddress, At: p.assigned}
 	sample.Created = p.created
-	if sample.Status == measure.Measured && !p.seen.IsZero() {
-		sample.Warnings = append(sample.Warnings, clockWarning("pod", p.created, p.seen)...)
-	}
 	if sample.Status == measure.Measured {
+		if !p.seen.IsZero() {
+			sample.Warnings = append(sample.Warnings, clockWarning("pod", p.created, p.seen)...)
+		}
 		reached := sample.Bracket.Upper.Sub(p.assigned)
 		r.env.metrics.podReached.Observe(seconds(reached))
 		klog.Infof("Pod %q in namespace %q with IP %q reached %s after pod IP was assigned (resolution %s)",
