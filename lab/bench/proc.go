@@ -4,7 +4,6 @@
 package bench
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -54,16 +53,4 @@ func parsePackets(text, device string) (received, sent int64, err error) {
 		return received, sent, nil
 	}
 	return 0, 0, fmt.Errorf("find the interface %s: it is not there", device)
-}
-
-// parseMemory reads the most memory that a process has had resident, in bytes (proc_pid_status(5),
-// VmHWM). The maximum in getrusage(2) is no use: a child inherits its parent's.
-func parseMemory(text string) (int64, error) {
-	for line := range strings.Lines(text) {
-		var kibibytes int64
-		if _, err := fmt.Sscanf(line, "VmHWM: %d kB", &kibibytes); err == nil {
-			return kibibytes << 10, nil
-		}
-	}
-	return 0, errors.New("find VmHWM: it is not there")
 }

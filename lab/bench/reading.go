@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/netpol-latency/netpol-latency/lab/flat"
 )
 
 // Reading is the state of the counters that a turn moves, or how far they moved.
@@ -73,11 +75,13 @@ func (r *Reading) readMachine() error {
 			r.Received, r.Sent, err = parsePackets(text, wire)
 			return err
 		}),
-		parseFile("/proc/self/status", func(text string) (err error) {
-			r.Memory, err = parseMemory(text)
-			return err
-		}),
+		r.readMemory(),
 	)
+}
+
+func (r *Reading) readMemory() (err error) {
+	r.Memory, err = flat.Resident()
+	return err
 }
 
 // since is how far the counters moved from an earlier reading to this one. Memory does not move: it is

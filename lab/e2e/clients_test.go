@@ -150,10 +150,7 @@ func TestClientsWhenTheWatchBreaks(t *testing.T) {
 func TestPolicyClientStartedLate(t *testing.T) {
 	lab := labtest.Start(t)
 	run := newTrial(t, lab, "policy-creation", 5)
-	must(t, run.Setup(t.Context()))
-	must(t, run.Trigger(t.Context()))
-	_, err := run.Collect(t.Context())
-	must(t, err)
+	complete(t, run)
 	replaceClient(t, run)
 	found, err := run.Collect(t.Context())
 	must(t, err)
@@ -164,10 +161,7 @@ func TestPolicyClientStartedLate(t *testing.T) {
 func TestPodClientStartedLate(t *testing.T) {
 	lab := labtest.Start(t)
 	run := newTrial(t, lab, "pod-creation", 5)
-	must(t, run.Setup(t.Context()))
-	must(t, run.Trigger(t.Context()))
-	_, err := run.Collect(t.Context())
-	must(t, err)
+	complete(t, run)
 	replaceClient(t, run)
 	must(t, run.Shell(t.Context(), fmt.Sprintf(
 		"kubectl -n %s scale deployment/pod-creation-target --replicas=10", run.TargetNamespace())))
@@ -258,6 +252,15 @@ func TestStartedAsClusterLoader2Does(t *testing.T) {
 	found, err := run.Collect(t.Context())
 	must(t, err)
 	expectMeasured(t, found, 2)
+}
+
+// complete carries a trial out without removing anything.
+func complete(t *testing.T, run trial.Trial) {
+	t.Helper()
+	must(t, run.Setup(t.Context()))
+	must(t, run.Trigger(t.Context()))
+	_, err := run.Collect(t.Context())
+	must(t, err)
 }
 
 // replaceClient deletes the test client's pod and waits until its successor is ready.
