@@ -53,7 +53,6 @@ type worker struct {
 	clock    clock
 	prober   prober
 	schedule Schedule
-	quantum  time.Duration
 	agenda   agenda
 	flight   *flight
 	opening  *deadlines // probes that wait for their first answer
@@ -89,8 +88,6 @@ func newWorker(mode Mode, prober prober, schedule Schedule, timeout, response ti
 	launches := int(schedule.MaxRate*(timeout+slack).Seconds()) + batch
 	w := &worker{
 		clock: newClock(), prober: prober, schedule: schedule,
-		// Waking for every probe costs more than the probe; waking rarely makes it late.
-		quantum: min(max(schedule.Min/4, 50*time.Microsecond), time.Millisecond),
 		flight:  newFlight(launches), opening: newDeadlines(timeout, launches),
 		replying: newDeadlines(response, launches),
 		answers:  newFootprint(mode),
@@ -184,8 +181,8 @@ func (w *worker) trigger(p *Pair, at instant) {
 	}
 	p.trigger, p.triggered = at, true
 	now := w.clock.now()
-	interval := w.schedule.After(time.Duration(now-at), len(w.agenda))
-	w.agenda.reschedule(p, min(p.due, now+instant(Phase(p.number, interval))))
+	p.interval = w.schedule.After(time.Duration(now-at), len(w.agenda))
+	w.agenda.reschedule(p, min(p.due, now+instant(Phase(p.number, p.interval))))
 }
 
 // launchDue sends the probes that are due, in batches.
@@ -410,11 +407,20 @@ func (w *worker) idle() time.Duration {
 	if due <= now {
 		return 0
 	}
-	wait := max(time.Duration(due-now), w.quantum)
+	wait := max(time.Duration(due-now), w.quantum())
 	if every := w.prober.every(); every > 0 && w.opening.count > 0 {
 		wait = min(wait, every)
 	}
 	return wait
+}
+
+// quantum is the shortest wait. Waking for every probe costs more than the probe, waking rarely makes it
+// late: a part of the interval between the probes of a pair does not matter to the pair.
+func (w *worker) quantum() time.Duration {
+	if len(w.agenda) == 0 {
+		return time.Millisecond
+	}
+	return min(max(w.agenda[0].interval/4, 50*time.Microsecond), time.Millisecond)
 }
 
 // watch has the worker told about events of a slot's socket.

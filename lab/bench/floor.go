@@ -23,8 +23,8 @@ const (
 	floorFrames = 100_000
 )
 
-// beat is how long the paced floor sleeps at least, and the mode syn by default.
-const beat = 250 * time.Microsecond
+// beat is how long the paced floor sleeps at least, and the mode syn with as many pairs.
+const beat = time.Millisecond
 
 // floor sends frames that are ready and does nothing else: no probe can cost less. At rate 0 they leave as
 // fast as they can; else so many a second, with sleep in between, after which a processor is slower for
