@@ -88,7 +88,7 @@ func newWorker(mode Mode, prober prober, schedule Schedule, timeout, response ti
 	launches := int(schedule.MaxRate*(timeout+slack).Seconds()) + batch
 	w := &worker{
 		clock: newClock(), prober: prober, schedule: schedule,
-		flight:  newFlight(launches), opening: newDeadlines(timeout, launches),
+		flight: newFlight(launches), opening: newDeadlines(timeout, launches),
 		replying: newDeadlines(response, launches),
 		answers:  newFootprint(mode),
 		gone:     make(chan struct{}),
