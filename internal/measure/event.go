@@ -45,6 +45,9 @@ type Event struct {
 	Initial bool
 	// Addresses are a pod's addresses, none until they are assigned.
 	Addresses []netip.Addr
+	// Labels are a pod's labels, and Data what a config map holds: only where somebody watches for them.
+	Labels map[string]string
+	Data   map[string]string
 	// Finished marks a pod that has ended for good although its object still exists.
 	Finished bool
 }

@@ -42,6 +42,8 @@ type StartSource string
 const (
 	// StartAddress: our watch delivered the pod's address.
 	StartAddress StartSource = "address-arrival"
+	// StartProcess: the process that probes was started.
+	StartProcess StartSource = "process-start"
 	// StartWrite: we wrote the trigger ourselves, and stamped the write before and after.
 	StartWrite StartSource = "own-write"
 	// StartWatch: our watch delivered the trigger.
@@ -110,6 +112,12 @@ type Sample struct {
 	Lost uint64
 	// Probes counts the probes by verdict.
 	Probes [VerdictCount]uint64
+	// Round numbers the changes of a run, Agent the process that probed, both from 0.
+	Round, Agent int
+	// Forbidden pairs were to stay blocked: they have no latency, but Leaks, the number of replies that
+	// policy forbade. Their bracket, if they have one, is that of the first leak.
+	Forbidden bool
+	Leaks     int
 	// Warnings qualify the latency.
 	Warnings []string
 }

@@ -38,8 +38,14 @@ type Summary struct {
 	Latency Distribution
 	// Resolution holds the widths of their intervals.
 	Resolution Distribution
+	// Leaks counts the replies that policy forbade, Flaps the changes of state besides the measured ones.
+	Leaks, Flaps int
+	// Forbidden says that the pairs were to stay blocked: there is no latency.
+	Forbidden bool
 	// Warnings qualify the figures above.
 	Warnings []string
+
+	observed []observed // in ascending order
 }
 
 // Summarize condenses the samples of one scenario.
@@ -52,7 +58,10 @@ func Summarize(scenario string, samples []Sample) Summary {
 		for _, warning := range sample.Warnings {
 			warned[warning]++
 		}
-		if sample.Status == Measured {
+		summary.Leaks += sample.Leaks
+		summary.Forbidden = summary.Forbidden || sample.Forbidden
+		summary.Flaps += sample.FlapCount
+		if sample.Status == Measured && !sample.Forbidden {
 			latency := sample.Latency()
 			estimates = append(estimates, latency.Estimate())
 			widths = append(widths, latency.Resolution())
@@ -60,16 +69,24 @@ func Summarize(scenario string, samples []Sample) Summary {
 	}
 	summary.Latency = NewDistribution(estimates)
 	summary.Resolution = NewDistribution(widths)
+	summary.observed = observe(samples)
 	summary.Warnings = warnings(summary, warned)
 	return summary
+}
+
+// meaning is what a status that is no latency means for the percentiles.
+func meaning(status Status) string {
+	if status == Censored {
+		return "they enter the percentiles as longer than they were watched for"
+	}
+	return "they are in no percentile"
 }
 
 func warnings(summary Summary, warned map[string]int) []string {
 	var all []string
 	for _, status := range []Status{Censored, Invalid, Deleted} {
 		if n := summary.Account.Count(status); n > 0 {
-			all = append(all, fmt.Sprintf("%d of %d targets %s: they are in no percentile",
-				n, summary.Account.Expected, status))
+			all = append(all, fmt.Sprintf("%d of %d targets %s: %s", n, summary.Account.Expected, status, meaning(status)))
 		}
 	}
 	median := summary.Latency.Quantile(0.5)

@@ -59,7 +59,7 @@ func TestSummarize(t *testing.T) {
 		t.Errorf("latency (-want +got):\n%s", diff)
 	}
 	wantWarnings := []string{
-		"1 of 4 targets censored: they are in no percentile",
+		"1 of 4 targets censored: they enter the percentiles as longer than they were watched for",
 		"1 of 4 targets deleted: they are in no percentile",
 		"1 of 4 samples: the clocks disagree",
 	}

@@ -1,0 +1,131 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package measure
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+)
+
+// Quantile is a quantile of the latencies of all pairs that count, with the interval that contains the
+// quantile of the whole population with 95 % confidence.
+type Quantile struct {
+	// Value is the quantile; with Longer it is only known to be longer than Value.
+	Value  time.Duration
+	Longer bool
+	// Lower and Upper are the interval. Without a bound above, because there are too few pairs or because the
+	// bound is that of a censored one, Open is true and Upper zero.
+	Lower, Upper time.Duration
+	Open         bool
+}
+
+// confidence is how often an interval contains its quantile at least.
+const confidence = 0.95
+
+// observed is one pair's latency, or what it is longer than.
+type observed struct {
+	latency time.Duration
+	longer  bool
+}
+
+// observe enters the latencies of pairs that were measured, and of those that were censored as longer than the
+// time that they were watched for.
+func observe(samples []Sample) []observed {
+	var all []observed
+	for _, sample := range samples {
+		switch {
+		case sample.Forbidden:
+		case sample.Status == Measured:
+			all = append(all, observed{sample.Latency().Estimate(), false})
+		case sample.Status == Censored && !sample.Start.At.IsZero():
+			all = append(all, observed{sample.Ended.Sub(sample.Start.At), true})
+		case sample.Status == Censored:
+			all = append(all, observed{0, true}) // it is not known for how long it was watched
+		}
+	}
+	slices.SortFunc(all, func(a, b observed) int {
+		if a.latency != b.latency {
+			return cmp.Compare(a.latency, b.latency)
+		}
+		if a.longer == b.longer {
+			return 0
+		}
+		if a.longer {
+			return 1
+		}
+		return -1
+	})
+	return all
+}
+
+// Quantile is the quantile of rank q, from 0 to 1, by nearest rank. It is exact as long as no pair before it is
+// censored; from the first censored one on, the order is not known, and every quantile is longer than that
+// pair was watched for. The interval is that of the order statistics whose ranks contain the quantile's with
+// binomial probability, for any distribution (David and Nagaraja, Order Statistics, section 7.1).
+func (s Summary) Quantile(q float64) Quantile {
+	n := len(s.observed)
+	if n == 0 {
+		return Quantile{Open: true}
+	}
+	at := s.at(min(max(int(math.Ceil(q*float64(n)-1e-9)), 1), n))
+	lower, upper := ranks(n, q)
+	estimate := Quantile{Value: at.latency, Longer: at.longer, Open: true}
+	if lower > 0 {
+		estimate.Lower = s.at(lower).latency
+	}
+	if upper <= n {
+		if end := s.at(upper); !end.longer {
+			estimate.Upper, estimate.Open = end.latency, false
+		}
+	}
+	return estimate
+}
+
+// at is the observation of a rank from 1 on, as far as it is known.
+func (s Summary) at(rank int) observed {
+	for _, one := range s.observed[:rank] {
+		if one.longer {
+			return one
+		}
+	}
+	return s.observed[rank-1]
+}
+
+// ranks are the narrowest ranks, centred in probability, between which the quantile q of a population lies with
+// the confidence; 0 and n+1 are none.
+func ranks(n int, q float64) (lower, upper int) {
+	const tail = (1 - confidence) / 2
+	sum := 0.0
+	lower, upper = 0, n+1
+	for k := 0; k <= n; k++ {
+		p := binomial(n, k, q)
+		if sum+p <= tail {
+			lower = k + 1 // at most k of n are below with no more than the tail's probability
+		}
+		sum += p
+		if sum >= 1-tail {
+			upper = min(upper, k+1)
+		}
+	}
+	return lower, upper
+}
+
+// binomial is the probability of k successes in n trials.
+func binomial(n, k int, q float64) float64 {
+	switch {
+	case q <= 0:
+		return map[bool]float64{true: 1}[k == 0]
+	case q >= 1:
+		return map[bool]float64{true: 1}[k == n]
+	}
+	choose := logGamma(n+1) - logGamma(k+1) - logGamma(n-k+1)
+	return math.Exp(choose + float64(k)*math.Log(q) + float64(n-k)*math.Log1p(-q))
+}
+
+func logGamma(n int) float64 {
+	value, _ := math.Lgamma(float64(n))
+	return value
+}
