@@ -39,6 +39,7 @@ func podEvent(object runtime.Object) measure.Event {
 	}
 	return measure.Event{
 		Addresses: addresses(pod.Status),
+		Labels:    pod.Labels,
 		Finished:  pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 	}
 }

@@ -45,6 +45,10 @@ type record struct {
 	Flaps       []flap              `json:"flaps,omitempty"`
 	FlapCount   int                 `json:"flapCount,omitempty"`
 	Lost        uint64              `json:"lost,omitempty"`
+	Round       int                 `json:"round,omitempty"`
+	Agent       int                 `json:"agent,omitempty"`
+	Forbidden   bool                `json:"forbidden,omitempty"`
+	Leaks       int                 `json:"leaks,omitempty"`
 	Probes      map[string]uint64   `json:"probes,omitempty"`
 	Warnings    []string            `json:"warnings,omitempty"`
 }
@@ -99,6 +103,7 @@ func recordOf(s measure.Sample) record {
 		Ended: s.Ended, Created: s.Created, Assigned: s.Assigned,
 		Response: s.Response, FlapCount: s.FlapCount, Lost: s.Lost,
 		Warnings: s.Warnings, Probes: make(map[string]uint64),
+		Round: s.Round, Agent: s.Agent, Forbidden: s.Forbidden, Leaks: s.Leaks,
 	}
 	for _, change := range s.Flaps {
 		one.Flaps = append(one.Flaps, flap{change.To.String(), change.Bracket.Lower, change.Bracket.Upper})
@@ -106,7 +111,7 @@ func recordOf(s measure.Sample) record {
 	if s.Evidence != measure.Ambiguous {
 		one.Evidence = s.Evidence.String()
 	}
-	if s.Status == measure.Measured {
+	if s.Status == measure.Measured && !s.Forbidden {
 		latency, estimate := s.Latency(), s.Latency().Estimate()
 		one.LatencyLow, one.LatencyHigh, one.Estimate = &latency.Lower, &latency.Upper, &estimate
 	}
@@ -142,6 +147,7 @@ func (r record) sample() (measure.Sample, error) {
 		Bracket: measure.Bracket{Lower: r.Lower, Upper: r.Upper},
 		Ended:   r.Ended, Created: r.Created, Assigned: r.Assigned, Warnings: r.Warnings,
 		Response: r.Response, FlapCount: r.FlapCount, Lost: r.Lost,
+		Round: r.Round, Agent: r.Agent, Forbidden: r.Forbidden, Leaks: r.Leaks,
 	}
 	for _, one := range r.Flaps {
 		change := measure.Change{Bracket: measure.Bracket{Lower: one.Lower, Upper: one.Upper}}

@@ -1,0 +1,130 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"context"
+	"fmt"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// FieldManager owns the fields that are applied.
+const FieldManager = "netpol-latency"
+
+// Cluster is a cluster as a user reaches it, for objects of every kind that it serves.
+type Cluster struct {
+	kubernetes.Interface
+	dynamic dynamic.Interface
+	mapper  meta.RESTMapper
+}
+
+// ConnectCluster returns the cluster that kubectl would use: see [ConnectUser].
+func ConnectCluster(kubeconfig, userAgent string) (*Cluster, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	rules.ExplicitPath = kubeconfig
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the API server: name a file with --kubeconfig or $KUBECONFIG: %w", err)
+	}
+	// A person waits for this program, and its writes are the triggers: the server decides what is too much.
+	config.QPS, config.Burst = -1, 0
+	client, err := connect(rest.CopyConfig(config), userAgent)
+	if err != nil {
+		return nil, err
+	}
+	config.UserAgent = userAgent
+	dynamicClient, err := dynamic.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("use the API server's address: %w", err)
+	}
+	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery()))
+	return &Cluster{Interface: client, dynamic: dynamicClient, mapper: mapper}, nil
+}
+
+// resource finds the endpoint of an object's kind, and the object as it is sent there.
+func (c *Cluster) resource(object runtime.Object) (dynamic.ResourceInterface, *unstructured.Unstructured, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode an object: %w", err)
+	}
+	plain := &unstructured.Unstructured{Object: content}
+	kind := plain.GroupVersionKind()
+	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find out how the API serves %s: is its definition installed? %w", kind, err)
+	}
+	endpoint := c.dynamic.Resource(mapping.Resource)
+	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+		return endpoint.Namespace(plain.GetNamespace()), plain, nil
+	}
+	return endpoint, plain, nil
+}
+
+// Prepare makes sure that the kinds of the objects are known, so that a write that is timed sends one
+// request.
+func (c *Cluster) Prepare(objects ...runtime.Object) error {
+	for _, object := range objects {
+		if _, _, err := c.resource(object); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Apply writes objects by server-side apply: those that exist are updated, others created. It takes over
+// fields that others own.
+func (c *Cluster) Apply(ctx context.Context, objects ...runtime.Object) error {
+	for _, object := range objects {
+		endpoint, plain, err := c.resource(object)
+		if err != nil {
+			return err
+		}
+		options := metav1.ApplyOptions{FieldManager: FieldManager, Force: true}
+		if _, err := endpoint.Apply(ctx, plain.GetName(), plain, options); err != nil {
+			return fmt.Errorf("apply %s: %w", name(plain), err)
+		}
+	}
+	return nil
+}
+
+// Delete deletes objects. One that does not exist is no error.
+func (c *Cluster) Delete(ctx context.Context, objects ...runtime.Object) error {
+	for _, object := range objects {
+		endpoint, plain, err := c.resource(object)
+		if err != nil {
+			return err
+		}
+		background := metav1.DeletePropagationBackground
+		err = endpoint.Delete(ctx, plain.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("delete %s: %w", name(plain), err)
+		}
+	}
+	return nil
+}
+
+func name(object *unstructured.Unstructured) string {
+	if object.GetNamespace() == "" {
+		return fmt.Sprintf("%s %s", object.GetKind(), object.GetName())
+	}
+	return fmt.Sprintf("%s %s/%s", object.GetKind(), object.GetNamespace(), object.GetName())
+}
+
+// Serves reports whether the API serves a kind of resource, for example of a network plugin.
+func (c *Cluster) Serves(resource schema.GroupVersionResource) bool {
+	_, err := c.mapper.KindFor(resource)
+	return err == nil
+}

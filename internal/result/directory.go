@@ -1,0 +1,173 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package result
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// Directory is what a run leaves: run.json, samples.jsonl and summary.json.
+type Directory string
+
+// Run says what was run, and where.
+type Run struct {
+	Schema  int       `json:"schema"`
+	ID      string    `json:"id"`
+	Version string    `json:"version"`
+	Began   time.Time `json:"began"`
+	Ended   time.Time `json:"ended"`
+	Command []string  `json:"command"`
+	// Kubernetes is the version of the API server, Plugins are the network plugins that were found.
+	Kubernetes string   `json:"kubernetes"`
+	Plugins    any      `json:"plugins"`
+	Nodes      []Node   `json:"nodes"`
+	Places     []Place  `json:"places"`
+	Settings   Settings `json:"settings"`
+}
+
+// Node is a node of the cluster.
+type Node struct {
+	Name   string `json:"name"`
+	Kernel string `json:"kernel,omitempty"`
+	OS     string `json:"os,omitempty"`
+}
+
+// Place says on which nodes a scenario's pods were.
+type Place struct {
+	Scenario string   `json:"scenario"`
+	Agents   []string `json:"agents"`
+	Targets  []string `json:"targets"`
+}
+
+// Settings are how the policies were written and how much there was of everything.
+type Settings struct {
+	Direction string `json:"direction"`
+	Protocol  string `json:"protocol"`
+	Family    string `json:"family"`
+	Peer      string `json:"peer"`
+	Port      string `json:"port"`
+	Baseline  bool   `json:"baseline,omitempty"`
+	Targets   int    `json:"targets"`
+	Agents    int    `json:"agents"`
+	Repeat    int    `json:"repeat"`
+	Placement string `json:"placement"`
+}
+
+// Summary is the digest of a scenario in summary.json. Durations are nanoseconds.
+type Summary struct {
+	Scenario   string                   `json:"scenario"`
+	Expected   int                      `json:"expected"`
+	Statuses   map[string]int           `json:"statuses"`
+	Leaks      int                      `json:"leaks"`
+	Flaps      int                      `json:"flaps"`
+	Latency    map[string]Quantile      `json:"latency,omitempty"`
+	Resolution map[string]time.Duration `json:"resolutionNs,omitempty"`
+	Warnings   []string                 `json:"warnings,omitempty"`
+}
+
+// Quantile is a quantile of the latencies, with its interval of 95 % confidence; without an upper end it is open.
+type Quantile struct {
+	Value time.Duration `json:"ns"`
+	// Longer says that the quantile is longer than the value.
+	Longer bool           `json:"longer,omitempty"`
+	Lower  time.Duration  `json:"lowerNs"`
+	Upper  *time.Duration `json:"upperNs,omitempty"`
+}
+
+// Create makes a directory for the results, which must be new or empty.
+func Create(path string) (Directory, error) {
+	if err := os.MkdirAll(path, 0o755); err != nil {
+		return "", fmt.Errorf("make room for the results: %w", err)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return "", fmt.Errorf("make room for the results: %w", err)
+	}
+	if len(entries) > 0 {
+		return "", fmt.Errorf("make room for the results: %s is not empty: expected a new directory, so that no result "+
+			"is overwritten", path)
+	}
+	return Directory(path), nil
+}
+
+// Write writes everything.
+func (d Directory) Write(run Run, samples []measure.Sample, summaries []measure.Summary) error {
+	var lines bytes.Buffer
+	if err := Write(&lines, samples); err != nil {
+		return err
+	}
+	var digests []Summary
+	for _, summary := range summaries {
+		digests = append(digests, digest(summary))
+	}
+	run.Schema = Schema
+	return errors.Join(d.file("samples.jsonl", lines.Bytes()), d.json("run.json", run), d.json("summary.json", digests))
+}
+
+func (d Directory) json(name string, value any) error {
+	content, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", name, err)
+	}
+	return d.file(name, append(content, '\n'))
+}
+
+func (d Directory) file(name string, content []byte) error {
+	if err := os.WriteFile(filepath.Join(string(d), name), content, 0o644); err != nil {
+		return fmt.Errorf("write the results: %w", err)
+	}
+	return nil
+}
+
+func digest(s measure.Summary) Summary {
+	one := Summary{
+		Scenario: s.Scenario, Expected: s.Account.Expected, Statuses: make(map[string]int),
+		Leaks: s.Leaks, Flaps: s.Flaps, Warnings: s.Warnings,
+		Resolution: quantiles(s.Resolution),
+	}
+	if !s.Forbidden {
+		one.Latency = intervals(s)
+	}
+	for _, status := range measure.Statuses() {
+		one.Statuses[status.String()] = s.Account.Count(status)
+	}
+	return one
+}
+
+// shares are the quantiles that are written.
+func shares() map[string]float64 {
+	return map[string]float64{"min": 0, "p50": .5, "p90": .9, "p95": .95, "p99": .99, "max": 1}
+}
+
+func intervals(s measure.Summary) map[string]Quantile {
+	all := make(map[string]Quantile)
+	for name, q := range shares() {
+		found := s.Quantile(q)
+		one := Quantile{Value: found.Value, Longer: found.Longer, Lower: found.Lower}
+		if !found.Open {
+			one.Upper = &found.Upper
+		}
+		all[name] = one
+	}
+	return all
+}
+
+func quantiles(d measure.Distribution) map[string]time.Duration {
+	if len(d) == 0 {
+		return nil
+	}
+	all := make(map[string]time.Duration)
+	for name, q := range shares() {
+		all[name] = d.Quantile(q)
+	}
+	return all
+}

@@ -1,0 +1,96 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package result
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+// Step is what a plan asks of the agents.
+type Step string
+
+// The steps of a round, in order.
+const (
+	// StepIdle: nothing is probed.
+	StepIdle Step = "idle"
+	// StepProve: the pairs are probed, so that the state before the trigger is known.
+	StepProve Step = "prove"
+	// StepTrigger: the trigger is about to be written.
+	StepTrigger Step = "trigger"
+	// StepFinish: whatever has no result is to end now.
+	StepFinish Step = "finish"
+	// StepExit: there is no further round.
+	StepExit Step = "exit"
+)
+
+// PlanName is the config map that holds a plan, under the key of the same name.
+const PlanName = "plan"
+
+// GroupLabel is the label of target pods that says which expectation of a plan is about them.
+const GroupLabel = "netpol-latency/group"
+
+// Plan is what a runner wants its agents to do. It reaches them through the API server, so that it does not
+// depend on the network that is measured. The newest plan counts.
+type Plan struct {
+	// Round numbers the changes that are measured. Pairs and results belong to one round.
+	Round int  `json:"round"`
+	Step  Step `json:"step"`
+	// Scenario names what the round measures, in the samples.
+	Scenario string `json:"scenario,omitempty"`
+	// Expect says what is to become of which pairs.
+	Expect []Expect `json:"expect,omitempty"`
+	// NewPods are pairs of pods that come after the trigger; else pods that are there before it.
+	NewPods bool `json:"newPods,omitempty"`
+	// IPv6 chooses the targets' addresses.
+	IPv6 bool `json:"ipv6,omitempty"`
+	// Ping is answered with the time of its arrival.
+	Ping int `json:"ping,omitempty"`
+}
+
+// Expect is what is to become of the pairs of one group of targets.
+type Expect struct {
+	Group string `json:"group"`
+	Port  int    `json:"port"`
+	// Want is allowed or blocked: the state that the trigger brings about. Forbidden pairs are blocked and
+	// stay so: every reply of theirs is a leak.
+	Want      string `json:"want"`
+	Forbidden bool   `json:"forbidden,omitempty"`
+	// Part is appended to the scenario's name in the samples of this group.
+	Part string `json:"part,omitempty"`
+}
+
+// Name is the scenario's name in the samples of these pairs.
+func (e Expect) Name(scenario string) string {
+	if e.Part == "" {
+		return scenario
+	}
+	return scenario + "/" + e.Part
+}
+
+// ParsePlan reads a plan.
+func ParsePlan(text string) (Plan, error) {
+	var plan Plan
+	if err := json.Unmarshal([]byte(text), &plan); err != nil {
+		return Plan{}, fmt.Errorf("read the plan: %w", err)
+	}
+	return plan, nil
+}
+
+// String is the plan as ParsePlan reads it.
+func (p Plan) String() string {
+	text, err := json.Marshal(p)
+	if err != nil {
+		panic(err) // nothing in it can fail to be encoded
+	}
+	return string(text)
+}
+
+// Clock is an agent's reading of its clock in answer to a ping.
+type Clock struct {
+	Ping     int       `json:"ping"`
+	Received time.Time `json:"received"`
+	Sent     time.Time `json:"sent"`
+}
