@@ -95,11 +95,18 @@ func (c Config) Validate(scenario Scenario) error {
 		atLeast("MaxTargets", c.MaxTargets > 0, c.MaxTargets, "1 or more"),
 		port("MetricsPort", "the port to serve metrics on", c.MetricsPort),
 		atLeast("target-timeout", c.TargetTimeout >= 0, c.TargetTimeout, "0 (no limit) or more"),
+		atLeast("probe", c.Probe != probe.Established, c.Probe,
+			"another mode: there is no connection to a target before its trigger"),
+		c.ValidateProbing(),
+	)
+}
+
+// ValidateProbing reports every mistake in how to probe.
+func (c Config) ValidateProbing() error {
+	return errors.Join(
 		atLeast("probe-interval", c.ProbeInterval >= time.Millisecond, c.ProbeInterval, "1ms or more"),
 		atLeast("probe-timeout", c.ProbeTimeout > 0 && c.ProbeTimeout < probe.MaxTimeout, c.ProbeTimeout,
 			"more than 0 and less than 1s, when the kernel sends a lost SYN again"),
-		atLeast("probe", c.Probe != probe.Established, c.Probe,
-			"another mode: there is no connection to a target before its trigger"),
 		atLeast("probe-interval-min", c.ProbeIntervalMin >= 100*time.Microsecond, c.ProbeIntervalMin, "100µs or more"),
 		atLeast("relative-resolution", c.RelativeResolution >= 0 && c.RelativeResolution <= 1, c.RelativeResolution,
 			"0 to 1, for example 0.01"),

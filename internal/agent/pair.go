@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/result"
 )
 
 // The causes that end the probing of a pair before its transition was seen.
@@ -32,11 +33,20 @@ type pair struct {
 	cause    error     // why the pair ended, if it was not by its transition
 	scenario string
 
+	// What follows is of pairs that a plan asks for: the round, what is expected, whether the old state was
+	// seen in time, and whether the pair came too late for that.
+	round        int
+	expect       result.Expect
+	proved       bool
+	afterTrigger bool
+
 	follow struct {
 		transition measure.Transition
 		probes     [measure.VerdictCount]uint64
 		counters   *probeCounters
 		finished   *mailbox[*pair]
+		proved     *mailbox[*pair] // takes the pair once, when its old state has been seen; nil after that
+		renew      func() measure.Transition
 	}
 }
 
@@ -45,7 +55,22 @@ func (p *pair) Ended(outcome measure.Outcome) (done bool) {
 	p.follow.transition.Observe(outcome)
 	p.follow.probes[outcome.Verdict]++
 	p.follow.counters.Probe(outcome)
-	return p.follow.transition.Settled()
+	p.prove()
+	return p.follow.transition.Settled() && !p.expect.Forbidden
+}
+
+// prove waits for the old state, where it is to be seen before a trigger. Until then the network may still be
+// on its way there: what it did before is no part of the result.
+func (p *pair) prove() {
+	switch {
+	case p.follow.proved == nil:
+	case p.follow.transition.Changed():
+		p.follow.transition = p.follow.renew()
+	case p.follow.transition.State() == opposite(p.expect):
+		p.follow.probes = [measure.VerdictCount]uint64{}
+		p.follow.proved.put(p)
+		p.follow.proved = nil
+	}
 }
 
 // Stopped implements [probe.Follower].
@@ -78,6 +103,9 @@ func (p *pair) sample(port int) measure.Sample {
 	}
 	sample.Flaps, sample.FlapCount = p.follow.transition.Flaps()
 	sample.Status, sample.Reason = p.status()
+	if p.expect.Forbidden {
+		sample.Forbidden, sample.Leaks = true, int(p.follow.probes[measure.Allowed])
+	}
 	sample.Warnings = p.warnings()
 	return sample
 }
@@ -105,8 +133,8 @@ func (p *pair) warnings() []string {
 // cancelled before every earlier probe had ended: its bracket is wider, not wrong.
 func (p *pair) status() (measure.Status, string) {
 	switch {
-	case p.follow.transition.Changed():
-		return measure.Measured, ""
+	case p.follow.transition.Changed(), p.expect.Forbidden && p.cause == errRunEnded:
+		return measure.Measured, "" // what is forbidden is watched to the end
 	case errors.Is(p.cause, errTargetGone):
 		return measure.Deleted, errTargetGone.Error()
 	case errors.Is(p.cause, errDeadline):
