@@ -34,15 +34,21 @@ func rules() map[string]rule {
 		"internal/result":    {own: []string{"internal/measure"}},
 		"internal/report":    {own: []string{"internal/measure", "internal/result"}},
 		"internal/interrupt": {},
+		"internal/scenario":  {own: []string{"internal/measure"}, others: kubernetes},
+		"internal/runner": {
+			own:    []string{"internal/kube", "internal/measure", "internal/result", "internal/scenario"},
+			others: append(kubernetes, "golang.org/x/sync/errgroup", "golang.org/x/time/rate"),
+		},
 		"internal/agent": {
 			own:    []string{"internal/interrupt", "internal/kube", "internal/measure", "internal/probe", "internal/result"},
 			others: append(kubernetes, "github.com/prometheus/client_golang/", "golang.org/x/sync/errgroup"),
 		},
 		"internal/cli": {
 			own: []string{
-				"internal/interrupt", "internal/kube", "internal/measure", "internal/report", "internal/result", "manifests",
+				"internal/agent", "internal/interrupt", "internal/kube", "internal/measure", "internal/probe", "internal/report",
+				"internal/result", "internal/runner", "internal/scenario", "manifests",
 			},
-			others: append(kubernetes, "github.com/spf13/cobra"),
+			others: append(kubernetes, "github.com/spf13/", "golang.org/x/term", "sigs.k8s.io/yaml"),
 		},
 		"manifests":                               {others: kubernetes},
 		"cmd/netpol-latency":                      {own: []string{"internal/cli"}},

@@ -5,6 +5,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"runtime/debug"
@@ -16,8 +17,11 @@ import (
 
 // The exit codes of netpol-latency.
 const (
-	ExitOK      = 0
-	ExitFailure = 1
+	ExitOK        = 0
+	ExitFailure   = 1 // wrong usage, or it could not do its work
+	ExitCensored  = 2 // some pair did not change in time
+	ExitInvalid   = 3 // some result says nothing: the state before the trigger was not proved
+	ExitThreshold = 4 // a threshold was missed
 )
 
 // Main is the whole program: it returns the exit code.
@@ -28,11 +32,26 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	if err := root.ExecuteContext(ctx); err != nil {
+	err := root.ExecuteContext(ctx)
+	if err != nil {
 		fmt.Fprintf(stderr, "netpol-latency: %v\n", err)
-		return ExitFailure
 	}
-	return ExitOK
+	return exitCode(err)
+}
+
+// exitCode is how the program ends with an error, or without one.
+func exitCode(err error) int {
+	switch {
+	case err == nil:
+		return ExitOK
+	case errors.Is(err, errInvalid):
+		return ExitInvalid
+	case errors.Is(err, errCensored):
+		return ExitCensored
+	case errors.Is(err, errThreshold):
+		return ExitThreshold
+	}
+	return ExitFailure
 }
 
 func newRoot() *cobra.Command {
@@ -44,7 +63,8 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newManifests(), newSummary(), newVersion())
+	root.AddCommand(newRun(), newScenarios(), newCleanup(), newManifests(), newSummary())
+	root.AddCommand(newAgent(), newServe(), newVersion())
 	return root
 }
 
@@ -55,12 +75,15 @@ func newVersion() *cobra.Command {
 		Example: "  netpol-latency version",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			version := "unknown"
-			if info, ok := debug.ReadBuildInfo(); ok {
-				version = info.Main.Version
-			}
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "netpol-latency", version)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "netpol-latency", version())
 			return err
 		},
 	}
+}
+
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
 }

@@ -1,0 +1,177 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/netpol-latency/netpol-latency/internal/agent"
+	"github.com/netpol-latency/netpol-latency/internal/probe"
+)
+
+// indexVariable is where Kubernetes tells a pod of an Indexed Job its number.
+const indexVariable = "JOB_COMPLETION_INDEX"
+
+// probing are the flags that say how an agent probes.
+type probing struct {
+	mode     string
+	interval time.Duration
+	shortest time.Duration
+	config   agent.Config
+}
+
+func (p *probing) add(f *pflag.FlagSet) {
+	p.config = agent.DefaultConfig()
+	f.StringVar(&p.mode, "probe", string(probe.Connect), "probe mode: connect, http, udp, syn, established or auto")
+	f.DurationVar(&p.interval, "probe-interval", 0, "time between two probes of a pair before the trigger\n(default that of the mode)")
+	f.DurationVar(&p.shortest, "probe-interval-min", 0, "shortest time between two probes of a pair after it\n(default that of the mode)")
+	f.Float64Var(&p.config.RelativeResolution, "relative-resolution", p.config.RelativeResolution,
+		"time between two probes of a pair after the trigger, as a\npart of the time since then")
+	f.Float64Var(&p.config.MaxProbeRate, "max-probe-rate", 0, "most probes a second (default that of the mode)")
+	f.DurationVar(&p.config.ProbeTimeout, "probe-timeout", p.config.ProbeTimeout, "longest wait of a probe, below 1s")
+	f.IntVar(&p.config.Confirm, "confirm", p.config.Confirm, "probes in a row that must agree on a new state")
+	f.DurationVar(&p.config.Hold, "hold", p.config.Hold, "how long a pair is watched after its transition")
+	f.IntVar(&p.config.TolerateLosses, "tolerate-losses", 0, "probes in a row that may be lost")
+}
+
+// finish chooses the defaults that depend on the mode.
+func (p *probing) finish() (agent.Config, error) {
+	mode, err := probe.ParseMode(p.mode)
+	if err != nil {
+		return agent.Config{}, fmt.Errorf("--probe %w", err)
+	}
+	schedule := probe.DefaultSchedule(mode)
+	p.config.Probe, p.config.ProbeInterval, p.config.ProbeIntervalMin = mode, schedule.Beat, schedule.Min
+	if p.interval > 0 {
+		p.config.ProbeInterval = p.interval
+	}
+	if p.shortest > 0 {
+		p.config.ProbeIntervalMin = p.shortest
+	}
+	return p.config, p.config.ValidateProbing()
+}
+
+func newAgent() *cobra.Command {
+	var flags probing
+	var config agent.RemoteConfig
+	var namespace, targetNamespace, selector, kubeconfig string
+	cmd := &cobra.Command{
+		Use:   "agent",
+		Short: "Probe inside a pod what a run asks for",
+		Long: "The process that \"netpol-latency run\" starts in pods: it follows the plan in a config map of its\n" +
+			"namespace and writes what it finds to standard output, as numbered JSON Lines.",
+		Example: "  netpol-latency agent --namespace clients --target-namespace servers \\\n" +
+			"    --target-selector netpol-latency/role=target --index 0 --agents 1",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			probing, err := flags.finish()
+			if err != nil {
+				return err
+			}
+			config.Config = probing
+			config.ClientNamespace, config.TargetNamespace = namespace, targetNamespace
+			config.TargetSelector, config.Kubeconfig = selector, kubeconfig
+			if config.Index < 0 || config.Agents < 1 || config.Index >= config.Agents {
+				return fmt.Errorf("--index %d of --agents %d: expected a number from 0 to one less than the agents",
+					config.Index, config.Agents)
+			}
+			return agent.RunRemote(cmd.Context(), config, cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	flags.add(f)
+	f.StringVar(&namespace, "namespace", "", "namespace of the plan")
+	f.StringVar(&targetNamespace, "target-namespace", "", "namespace of the targets")
+	f.StringVar(&selector, "target-selector", "", "label selector of the targets")
+	f.IntVar(&config.Index, "index", index(), "number of this agent (default $"+indexVariable+")")
+	f.IntVar(&config.Agents, "agents", 1, "number of all agents")
+	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file, outside of a cluster")
+	for _, name := range []string{"namespace", "target-namespace", "target-selector"} {
+		_ = cmd.MarkFlagRequired(name) // it exists
+	}
+	cmd.AddCommand(newStartup())
+	return cmd
+}
+
+// index is the pod's number in an Indexed Job, 0 elsewhere.
+func index() int {
+	number, err := strconv.Atoi(os.Getenv(indexVariable))
+	if err != nil {
+		return 0
+	}
+	return number
+}
+
+func newStartup() *cobra.Command {
+	began := time.Now()
+	var flags probing
+	config := agent.StartupConfig{}
+	var allowed, forbidden []string
+	cmd := &cobra.Command{
+		Use:   "startup",
+		Short: "Probe from the first instant of a pod",
+		Long: "What the scenario pod-startup runs in new pods: it probes from its first instant until everything\n" +
+			"that is allowed was reached, and writes what it finds as numbered JSON Lines.",
+		Example: "  netpol-latency agent startup --allowed 10.0.0.8:80 --forbidden 10.0.0.9:80 --watch 1s",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			probing, err := flags.finish()
+			if err != nil {
+				return err
+			}
+			config.Config, config.Index = probing, index()
+			var wrong error
+			config.Allowed, err = endpoints("allowed", allowed)
+			config.Forbidden, wrong = endpoints("forbidden", forbidden)
+			if err := errors.Join(err, wrong); err != nil {
+				return err
+			}
+			return agent.RunStartup(cmd.Context(), config, began, cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	flags.add(f)
+	f.StringVar(&config.Scenario, "scenario", "pod-startup", "name in the samples")
+	f.StringSliceVar(&allowed, "allowed", nil, "address:port that policy allows (repeatable)")
+	f.StringSliceVar(&forbidden, "forbidden", nil, "address:port that policy forbids (repeatable)")
+	f.DurationVar(&config.Watch, "watch", time.Second, "how long to probe at least")
+	f.DurationVar(&config.Timeout, "timeout", time.Minute, "how long to probe at most")
+	return cmd
+}
+
+func endpoints(flag string, texts []string) ([]netip.AddrPort, error) {
+	var all []netip.AddrPort
+	for _, text := range texts {
+		one, err := netip.ParseAddrPort(text)
+		if err != nil {
+			return nil, fmt.Errorf("--%s %q: expected an address and a port, for example 10.0.0.8:80", flag, text)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+func newServe() *cobra.Command {
+	var tcp, udp []int
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Be a target: an HTTP server and a UDP echo",
+		Long: "What \"netpol-latency run\" starts as targets: each TCP port answers HTTP, each UDP port sends back\n" +
+			"what it gets.",
+		Example: "  netpol-latency serve --tcp 8080,8081 --udp 8080",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return agent.ServeTarget(cmd.Context(), tcp, udp) },
+	}
+	cmd.Flags().IntSliceVar(&tcp, "tcp", []int{8080}, "TCP ports")
+	cmd.Flags().IntSliceVar(&udp, "udp", nil, "UDP ports")
+	return cmd
+}

@@ -1,0 +1,49 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/runner"
+)
+
+func newCleanup() *cobra.Command {
+	var runID, kubeconfig string
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "cleanup --run-id ID",
+		Short: "Remove what a run has left",
+		Long: "Remove the namespaces of a run that was killed or kept, and wait until they are gone. Nothing that a\n" +
+			"run has not created itself is touched.",
+		Example: "  netpol-latency cleanup --run-id 1f2e3d4c\n  netpol-latency cleanup --all",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if (runID == "") != all {
+				return errors.New("expected either --run-id ID or --all")
+			}
+			cluster, err := kube.ConnectCluster(kubeconfig, "netpol-latency")
+			if err != nil {
+				return err
+			}
+			names, err := runner.Leftovers(cmd.Context(), cluster, runID)
+			if err != nil {
+				return err
+			}
+			if err := runner.Cleanup(cmd.Context(), cluster, names); err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d namespaces removed\n", len(names))
+			return err
+		},
+	}
+	cmd.Flags().StringVar(&runID, "run-id", "", "the run, as it was printed at its beginning")
+	cmd.Flags().BoolVar(&all, "all", false, "every run: also those that are under way")
+	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
+	return cmd
+}

@@ -1,0 +1,48 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/runner"
+	"github.com/netpol-latency/netpol-latency/internal/scenario"
+)
+
+// print writes the objects of the scenarios as YAML, and creates nothing.
+func (o *runOptions) print(ctx context.Context, out io.Writer, cluster *kube.Cluster, scenarios []scenario.Scenario) error {
+	servers, err := kube.APIServers(ctx, cluster)
+	if err != nil {
+		return err
+	}
+	for _, one := range scenarios {
+		before, triggers := runner.Objects(o.Options, one, servers)
+		if err := printObjects(out, "# "+one.Name+": before the trigger", before); err != nil {
+			return err
+		}
+		if err := printObjects(out, "# "+one.Name+": the triggers", triggers); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printObjects(out io.Writer, title string, objects []runtime.Object) error {
+	for _, object := range objects {
+		text, err := yaml.Marshal(object)
+		if err != nil {
+			return fmt.Errorf("encode an object: %w", err)
+		}
+		if _, err := fmt.Fprintf(out, "---\n%s\n%s", title, text); err != nil {
+			return fmt.Errorf("print an object: %w", err)
+		}
+	}
+	return nil
+}

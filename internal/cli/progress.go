@@ -1,0 +1,82 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/netpol-latency/netpol-latency/internal/runner"
+)
+
+// progress shows how far a run is: on a terminal as one line that changes, else as a line whenever
+// something new begins.
+type progress struct {
+	out      io.Writer
+	terminal bool
+	began    time.Time
+
+	mu     sync.Mutex
+	last   string // what was begun
+	phase  time.Time
+	drawn  time.Time
+	onLine bool
+}
+
+func newProgress(out io.Writer) *progress {
+	file, isFile := out.(*os.File)
+	return &progress{out: out, terminal: isFile && term.IsTerminal(int(file.Fd())), began: time.Now()}
+}
+
+// redraw is the shortest time between two changes of the line.
+const redraw = 50 * time.Millisecond
+
+func (p *progress) show(now runner.Progress) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	what := now.Scenario + ": " + now.What
+	if what != p.last {
+		p.last, p.phase = what, time.Now()
+		if !p.terminal {
+			fmt.Fprintf(p.out, "[%5.1fs] %s%s\n", time.Since(p.began).Seconds(), what, of(now, " "))
+			return
+		}
+	} else if !p.terminal || time.Since(p.drawn) < redraw && now.Done != now.Of {
+		return
+	}
+	p.drawn, p.onLine = time.Now(), true
+	fmt.Fprintf(p.out, "\r\x1b[K[%5.1fs] %s%s%s", time.Since(p.began).Seconds(), what, of(now, " "), p.eta(now))
+}
+
+func of(now runner.Progress, before string) string {
+	if now.Of == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s%d of %d", before, now.Done, now.Of)
+}
+
+// eta is how long the phase will take at the pace that it has.
+func (p *progress) eta(now runner.Progress) string {
+	if now.Done == 0 || now.Done >= now.Of || time.Since(p.phase) < time.Second {
+		return ""
+	}
+	left := time.Since(p.phase) * time.Duration(now.Of-now.Done) / time.Duration(now.Done)
+	return fmt.Sprintf(", about %s left", left.Round(time.Second))
+}
+
+// end leaves the line.
+func (p *progress) end() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.onLine {
+		fmt.Fprint(p.out, "\r\x1b[K")
+		p.onLine = false
+	}
+	p.last = ""
+}

@@ -1,0 +1,343 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/report"
+	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/runner"
+	"github.com/netpol-latency/netpol-latency/internal/scenario"
+)
+
+// runOptions are the flags of the command.
+type runOptions struct {
+	runner.Options
+	custom     customOptions
+	output     string
+	kubeconfig string
+	same       bool
+	other      bool
+	anywhere   bool
+	dryRun     bool
+	thresholds []string
+	hold       time.Duration
+	confirm    int
+	rate       float64
+}
+
+func newRun() *cobra.Command {
+	o := runOptions{Options: runner.DefaultOptions()}
+	cmd := &cobra.Command{
+		Use:   "run [SCENARIO…]",
+		Short: "Measure policy changes in a cluster, from nothing to a table",
+		Long: "Create targets and agents in namespaces of its own, make the changes, measure each pair, and remove\n" +
+			"everything again. \"netpol-latency scenarios\" explains the scenarios; without one, pod-creation and\n" +
+			"policy-creation are measured.\n\n" +
+			"Exit codes: 0 everything was measured and is within the thresholds; 1 wrong usage, or it failed;\n" +
+			"2 some pair never changed in time (censored); 3 some result is invalid: the state before the trigger\n" +
+			"could not be proved; 4 a threshold was missed. If several apply: 1, then 3, 2, 4.",
+		Example: "  netpol-latency run --targets 20 --repeat 3\n" +
+			"  netpol-latency run policy-deny --direction ingress --threshold 'policy-deny.p99<500ms'\n" +
+			"  netpol-latency run --policy deny.yaml --from app=web --to app=db --expect blocked",
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
+	}
+	o.flags(cmd.Flags())
+	o.custom.flags(cmd.Flags())
+	return cmd
+}
+
+func (o *runOptions) flags(f *pflag.FlagSet) {
+	f.IntVar(&o.Targets, "targets", o.Targets, "number of targets")
+	f.IntVar(&o.Agents, "agents", o.Agents, "number of agents that share the pairs")
+	f.IntVar(&o.Repeat, "repeat", o.Repeat, "how often each scenario is played")
+	f.StringVarP(&o.output, "output", "o", "", "directory for the results (default a new dated one)")
+	f.StringVar(&o.Direction, "direction", o.Direction, "side of the policies: egress or ingress")
+	f.StringVar(&o.Protocol, "protocol", o.Protocol, "TCP or UDP")
+	f.StringVar(&o.Family, "family", o.Family, "IPv4 or IPv6")
+	f.StringVar(&o.Peer, "peer", o.Peer, "peers of the policies: podSelector, namespaceSelector, ipBlock\nor ipBlockExcept")
+	f.StringVar(&o.Port, "port", o.Port, "ports of the policies: number, name or range")
+	f.BoolVar(&o.Baseline, "baseline", false, "pod-creation without policies")
+	f.DurationVar(&o.Timeout, "timeout", o.Timeout, "how long a change may take to show on all pairs")
+	f.DurationVar(&o.Patience, "patience", o.Patience, "how long everything else may take, for example pods to start")
+	f.BoolVar(&o.same, "same-node", false, "targets on the node of the agents")
+	f.BoolVar(&o.other, "other-node", false, "targets on other nodes than the agents")
+	f.BoolVar(&o.anywhere, "any", false, "targets and agents where the scheduler puts them (the default)")
+	f.StringVar(&o.Probe, "probe", "", "probe mode: connect, http, udp, or syn or auto, for which the agents\nget NET_RAW (default connect, or udp)")
+	f.Float64Var(&o.rate, "max-probe-rate", 0, "most probes a second of an agent (default that of the mode)")
+	f.DurationVar(&o.hold, "hold", 300*time.Millisecond, "how long a pair is watched after its transition")
+	f.IntVar(&o.confirm, "confirm", 3, "probes in a row that must agree on a new state")
+	f.DurationVar(&o.Watch, "watch", o.Watch, "how long a starting pod probes what it must not reach")
+	f.Float64Var(&o.CreateRate, "churn", o.CreateRate, "pods a second that pod-creation creates")
+	f.DurationVar(&o.ChurnFor, "churn-duration", 0, "create pods for so long, and delete each when it was measured\n(default: as many pods as targets)")
+	f.IntVar(&o.BackgroundPolicies, "background-policies", 0, "policies that select the targets besides")
+	f.Float64Var(&o.BackgroundRate, "background-qps", 0, "changes a second of these policies")
+	f.StringVar(&o.AgentImage, "image", o.AgentImage, "image of the agents")
+	f.StringVar(&o.TargetImage, "target-image", o.TargetImage, "image of the targets; another than the default serves the\nports 8080 and 8081 by itself")
+	f.StringVar(&o.Clock, "clock", o.Clock, "auto, or exchange to measure the agents' clocks even on one kernel")
+	f.StringArrayVar(&o.thresholds, "threshold", nil, "limit of a result, for example 'policy-deny.p99<500ms'\n(repeatable)")
+	f.BoolVar(&o.Keep, "keep", false, "leave everything in place; \"netpol-latency cleanup\" removes it")
+	f.BoolVar(&o.dryRun, "dry-run", false, "print the objects instead of creating them")
+	f.StringVar(&o.RunID, "run-id", "", "name of the run (default a new one)")
+	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
+}
+
+// prepare completes and checks the options.
+func (o *runOptions) prepare(names []string) ([]scenario.Scenario, []measure.Threshold, error) {
+	if o.RunID == "" {
+		o.RunID = runner.NewRunID()
+	}
+	o.AgentArgs = []string{
+		"--hold=" + o.hold.String(), fmt.Sprintf("--confirm=%d", o.confirm), fmt.Sprintf("--max-probe-rate=%g", o.rate),
+	}
+	var mistakes []error
+	switch {
+	case o.same && o.other || o.same && o.anywhere || o.other && o.anywhere:
+		mistakes = append(mistakes, errors.New("--same-node, --other-node and --any exclude each other: expected one"))
+	case o.same:
+		o.Placement = runner.PlaceSame
+	case o.other:
+		o.Placement = runner.PlaceOther
+	}
+	scenarios, err := o.scenarios(names)
+	mistakes = append(mistakes, err, o.Options.Validate())
+	thresholds, err := parseThresholds(o.thresholds, scenarios, o.Options)
+	return scenarios, thresholds, errors.Join(append(mistakes, err)...)
+}
+
+// scenarios are those of the names, or the user's own.
+func (o *runOptions) scenarios(names []string) ([]scenario.Scenario, error) {
+	trigger, err := o.custom.trigger()
+	if err != nil {
+		return nil, err
+	}
+	if trigger != nil {
+		if len(names) > 0 {
+			return nil, fmt.Errorf("--policy is a scenario of its own: expected it without %q", names[0])
+		}
+		o.Trigger = trigger
+		return []scenario.Scenario{scenario.Custom("policy", *trigger)}, nil
+	}
+	if len(names) == 0 {
+		names = scenario.Defaults()
+	}
+	var all []scenario.Scenario
+	var mistakes []error
+	for _, name := range names {
+		one, err := scenario.Find(name)
+		all, mistakes = append(all, one), append(mistakes, err)
+	}
+	return all, errors.Join(mistakes...)
+}
+
+func (o *runOptions) run(cmd *cobra.Command, names []string) error {
+	scenarios, thresholds, err := o.prepare(names)
+	if err != nil {
+		return err
+	}
+	cluster, err := kube.ConnectCluster(o.kubeconfig, "netpol-latency")
+	if err != nil {
+		return err
+	}
+	if o.dryRun {
+		return o.print(cmd.Context(), cmd.OutOrStdout(), cluster, scenarios)
+	}
+	if o.output == "" {
+		o.output = time.Now().Format("netpol-latency-20060102-150405")
+	}
+	directory, err := result.Create(o.output)
+	if err != nil {
+		return err
+	}
+	work := &work{options: o, cluster: cluster, progress: newProgress(cmd.ErrOrStderr()), began: time.Now(), directory: directory}
+	fmt.Fprintf(cmd.ErrOrStderr(), "run %s: results go to %s\n", o.RunID, o.output)
+	failed := work.play(cmd.Context(), scenarios)
+	written := work.write(context.WithoutCancel(cmd.Context()))
+	shown := work.show(cmd.OutOrStdout())
+	if err := errors.Join(failed, written, shown); err != nil {
+		return err
+	}
+	return work.verdict(cmd.OutOrStdout(), thresholds)
+}
+
+// work is a run under way.
+type work struct {
+	options   *runOptions
+	cluster   *kube.Cluster
+	progress  *progress
+	began     time.Time
+	directory result.Directory
+	samples   []measure.Sample
+	warnings  []string
+	places    []result.Place
+}
+
+// play carries out the scenarios one after the other.
+func (w *work) play(ctx context.Context, scenarios []scenario.Scenario) error {
+	defer w.progress.end()
+	for _, one := range scenarios {
+		r := &runner.Runner{Cluster: w.cluster, Options: w.options.Options, Progress: w.progress.show}
+		found, err := r.Run(ctx, one)
+		w.samples = append(w.samples, found.Samples...)
+		w.warnings = append(w.warnings, found.Warnings...)
+		w.places = append(w.places, result.Place{Scenario: one.Name, Agents: found.AgentNodes, Targets: found.TargetNodes})
+		if err != nil {
+			return fmt.Errorf("run %s: %w", one.Name, err)
+		}
+	}
+	return nil
+}
+
+// summaries are one for each scenario and part, in the order in which they came.
+func (w *work) summaries() []measure.Summary {
+	var names []string
+	byName := make(map[string][]measure.Sample)
+	for _, sample := range w.samples {
+		if byName[sample.Scenario] == nil {
+			names = append(names, sample.Scenario)
+		}
+		byName[sample.Scenario] = append(byName[sample.Scenario], sample)
+	}
+	slices.Sort(names)
+	var all []measure.Summary
+	for _, name := range names {
+		all = append(all, measure.Summarize(name, byName[name]))
+	}
+	return all
+}
+
+// show prints one table with all scenarios, and what qualifies them.
+func (w *work) show(out io.Writer) error {
+	summaries := w.summaries()
+	if len(summaries) == 0 {
+		return nil
+	}
+	var rows []report.Row
+	var warnings []string
+	for _, summary := range summaries {
+		rows = append(rows, report.Rows(summary)...)
+		for _, warning := range summary.Warnings {
+			warnings = append(warnings, summary.Scenario+": "+warning)
+		}
+	}
+	return report.Table(out, rows, append(warnings, w.warnings...))
+}
+
+// errInvalid, errCensored and errThreshold are the ends of a run that worked, but whose result is not as it
+// is to be.
+var (
+	errInvalid   = errors.New("some results are invalid")
+	errCensored  = errors.New("some pairs did not change in time")
+	errThreshold = errors.New("a threshold was missed")
+)
+
+// verdict says how the run ends.
+func (w *work) verdict(out io.Writer, thresholds []measure.Threshold) error {
+	var invalid, censored int
+	for _, sample := range w.samples {
+		switch sample.Status {
+		case measure.Invalid:
+			invalid++
+		case measure.Censored:
+			censored++
+		}
+	}
+	missed, err := judge(out, thresholds, w.summaries())
+	switch {
+	case err != nil:
+		return err
+	case w.unenforced() != "":
+		return fmt.Errorf("%w: in %s not one probe was blocked after the trigger: policy is not enforced at all in this cluster",
+			errInvalid, w.unenforced())
+	case invalid > 0:
+		return w.explainInvalid(invalid)
+	case censored > 0:
+		return fmt.Errorf("%w: %d of %d pairs, in %s", errCensored, censored, len(w.samples), w.options.Timeout)
+	case missed > 0:
+		return fmt.Errorf("%w: %d of %d", errThreshold, missed, len(thresholds))
+	}
+	return nil
+}
+
+// unenforced names a scenario that waited for traffic to be blocked, and met no blocked probe of any pair, new
+// connections all of them.
+func (w *work) unenforced() string {
+	for _, summary := range w.summaries() {
+		if summary.Account.Count(measure.Censored) != summary.Account.Expected || summary.Scenario == "established" {
+			continue
+		}
+		blocked := slices.ContainsFunc(w.samples, func(s measure.Sample) bool {
+			return s.Scenario == summary.Scenario && (s.Probes[measure.Allowed] == 0 || s.Probes[measure.Dropped]+
+				s.Probes[measure.Refused]+s.Probes[measure.Rejected]+s.Probes[measure.Unreachable] > 0)
+		})
+		if !blocked {
+			return summary.Scenario
+		}
+	}
+	return ""
+}
+
+// explainInvalid says in plain words what an invalid result means.
+func (w *work) explainInvalid(invalid int) error {
+	reason := ""
+	for _, sample := range w.samples {
+		if sample.Status == measure.Invalid {
+			reason = sample.Reason
+			break
+		}
+	}
+	text := ""
+	if invalid == len(w.samples) {
+		text = ": is policy enforced at all in this cluster? No pair showed the state that it must have before the trigger"
+	}
+	return fmt.Errorf("%w: %d of %d pairs (%s)%s", errInvalid, invalid, len(w.samples), reason, text)
+}
+
+// write writes the results.
+func (w *work) write(ctx context.Context) error {
+	o := w.options
+	run := result.Run{
+		ID: o.RunID, Version: version(), Began: w.began, Ended: time.Now(), Command: os.Args[1:], Places: w.places,
+		Settings: result.Settings{
+			Direction: o.Direction, Protocol: o.Protocol, Family: o.Family, Peer: o.Peer, Port: o.Port,
+			Baseline: o.Baseline, Targets: o.Targets, Agents: o.Agents, Repeat: o.Repeat, Placement: o.Placement,
+		},
+	}
+	w.describe(ctx, &run)
+	return w.directory.Write(run, w.samples, w.summaries())
+}
+
+// describe adds what the cluster says about itself. What it does not say is left out: the results count.
+func (w *work) describe(ctx context.Context, run *result.Run) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if info, err := w.cluster.Discovery().ServerVersion(); err == nil {
+		run.Kubernetes = info.GitVersion
+	}
+	if found, err := kube.Plugins(ctx, w.cluster); err == nil {
+		run.Plugins = found
+	}
+	nodes, err := kube.Nodes(ctx, w.cluster)
+	if err != nil {
+		return
+	}
+	for _, node := range nodes {
+		run.Nodes = append(run.Nodes, result.Node{
+			Name: node.Name, Kernel: node.Status.NodeInfo.KernelVersion, OS: node.Status.NodeInfo.OSImage,
+		})
+	}
+}

@@ -1,0 +1,255 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/result"
+)
+
+// pairKey names a pair of one round: the pod and the port that are probed, or the pod that probes from
+// inside and what.
+type pairKey struct {
+	round    int
+	uid      string
+	port     uint16
+	scenario string
+}
+
+// agentLog is what one incarnation of an agent has written.
+type agentLog struct {
+	name   string
+	hello  *result.Hello
+	seen   int // the newest line's number
+	clock  clock
+	proved result.Proved
+	ended  int // the newest round that it has concluded
+}
+
+// collector gathers what the agents write. Its methods may be called from any goroutine.
+type collector struct {
+	client    kubernetes.Interface
+	namespace string
+	shared    bool // whether agents on this kernel share the clock
+	boot      string
+
+	mu       sync.Mutex
+	agents   map[string]*agentLog // by pod UID
+	samples  map[pairKey]measure.Sample
+	clocks   map[int]*clock // by the agent's number
+	warnings map[string]bool
+	pings    map[int]time.Time // when each was sent
+	news     chan struct{}     // closed and replaced at every change
+	reading  sync.WaitGroup
+}
+
+func newCollector(client kubernetes.Interface, namespace, clocks string) *collector {
+	return &collector{
+		client: client, namespace: namespace, shared: clocks == clockAuto, boot: bootID(),
+		agents: make(map[string]*agentLog), samples: make(map[pairKey]measure.Sample),
+		clocks: make(map[int]*clock), warnings: make(map[string]bool), pings: make(map[int]time.Time), news: make(chan struct{}),
+	}
+}
+
+// run reads the logs of all agents, also of those that are started later, until the context ends.
+func (c *collector) run(ctx context.Context, selector string) error {
+	err := kube.WatchPods(ctx, c.client, c.namespace, selector, func(event measure.Event) { c.observe(ctx, event) }, func() {})
+	c.reading.Wait()
+	return err
+}
+
+func (c *collector) observe(ctx context.Context, event measure.Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer c.tell()
+	uid := event.Object.UID
+	if event.Type == measure.EventDeleted {
+		delete(c.agents, uid)
+		return
+	}
+	if c.agents[uid] != nil || len(event.Addresses) == 0 || event.Finished {
+		return
+	}
+	agent := &agentLog{name: event.Object.Name}
+	c.agents[uid] = agent
+	c.reading.Go(func() {
+		err := kube.FollowLog(ctx, c.client, c.namespace, event.Object.Name, agentName, func(line []byte) error {
+			return c.take(agent, line)
+		})
+		if err != nil && ctx.Err() == nil {
+			c.warn(fmt.Sprintf("the log of agent pod %s ended: %v", event.Object.Name, err))
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		delete(c.agents, uid)
+		c.tell()
+	})
+}
+
+// tell wakes those who wait. The caller holds the lock.
+func (c *collector) tell() {
+	close(c.news)
+	c.news = make(chan struct{})
+}
+
+// warn keeps a warning once.
+func (c *collector) warn(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.warnings[text] = true
+}
+
+// take reads one line of an agent's log.
+func (c *collector) take(agent *agentLog, text []byte) error {
+	came := time.Now()
+	return c.read(agent, text, func(line result.Line) error { return c.enter(agent, line, came) })
+}
+
+// takeSample reads one line of a log for its sample, if it has one.
+func (c *collector) takeSample(log *agentLog, text []byte, enter func(measure.Sample)) error {
+	return c.read(log, text, func(line result.Line) error {
+		if line.Sample == nil {
+			return nil
+		}
+		sample, err := line.Measured()
+		if err == nil {
+			enter(sample)
+		}
+		return err
+	})
+}
+
+// read hands a line on, under the lock. The lines that it has read before come again when a log had to be
+// opened anew, and what libraries write is no line of ours.
+func (c *collector) read(agent *agentLog, text []byte, enter func(result.Line) error) error {
+	if !bytes.HasPrefix(text, []byte(`{"seq":`)) {
+		return nil
+	}
+	var line result.Line
+	if err := json.Unmarshal(text, &line); err != nil {
+		c.warn(fmt.Sprintf("agent pod %s wrote a line that cannot be read: %v", agent.name, err))
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if line.Seq <= agent.seen {
+		return nil
+	}
+	if lost := line.Seq - agent.seen - 1; lost > 0 {
+		c.warnings[fmt.Sprintf("%d lines of agent pod %s are missing from its log: their results are lost", lost, agent.name)] = true
+	}
+	agent.seen = line.Seq
+	defer c.tell()
+	return enter(line)
+}
+
+// enter takes in a new line.
+func (c *collector) enter(agent *agentLog, line result.Line, came time.Time) error {
+	switch {
+	case line.Hello != nil:
+		agent.hello = line.Hello
+		agent.clock.shared = c.shared && c.boot != "" && line.Hello.Boot == c.boot
+		c.clocks[line.Hello.Agent] = &agent.clock
+	case line.Clock != nil:
+		if sent, known := c.pings[line.Clock.Ping]; known {
+			agent.clock.exchange(sent, *line.Clock, came)
+		}
+	case line.Proved != nil:
+		agent.proved = *line.Proved
+	case line.Round != nil:
+		agent.ended = line.Round.Round
+	case line.Warn != nil:
+		c.warnings[line.Warn.Text] = true
+	case line.Sample != nil:
+		sample, err := line.Measured()
+		if err != nil {
+			return err
+		}
+		key := pairKey{sample.Round, sample.Target.Pod.UID, sample.Target.Address.Port(), sample.Scenario}
+		if _, again := c.samples[key]; !again {
+			c.samples[key] = sample
+		}
+	}
+	return nil
+}
+
+// await waits until a condition holds. The condition is asked under the lock.
+func (c *collector) await(ctx context.Context, condition func() bool) error {
+	for {
+		c.mu.Lock()
+		holds, news := condition(), c.news
+		c.mu.Unlock()
+		if holds {
+			return nil
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// ready counts the agents that have said hello. The caller holds the lock.
+func (c *collector) ready() int {
+	numbers := make(map[int]bool)
+	for _, agent := range c.agents {
+		if agent.hello != nil {
+			numbers[agent.hello.Agent] = true
+		}
+	}
+	return len(numbers)
+}
+
+// proved counts the pairs of a round that are proved, and the agents that know of the round. The caller
+// holds the lock.
+func (c *collector) proved(round int) (pairs, agents int) {
+	for _, agent := range c.agents {
+		if agent.proved.Round == round {
+			pairs += agent.proved.Pairs
+			agents++
+		}
+	}
+	return pairs, agents
+}
+
+// concluded reports whether every living agent has ended a round. The caller holds the lock.
+func (c *collector) concluded(round int) bool {
+	for _, agent := range c.agents {
+		if agent.hello != nil && agent.ended < round {
+			return false
+		}
+	}
+	return true
+}
+
+// clockOf is the clock of the newest agent with a number. The caller holds the lock.
+func (c *collector) clockOf(number int) *clock {
+	if known, ok := c.clocks[number]; ok {
+		return known
+	}
+	return new(clock)
+}
+
+// pinged notes when a ping was sent.
+func (c *collector) pinged(ping int, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pings[ping] = at
+	delete(c.pings, ping-exchanges)
+}
+
+// errPatience is why something that had to come up did not.
+var errPatience = errors.New("it took too long")

@@ -1,0 +1,213 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/scenario"
+)
+
+// The containers of a pod that starts: the first probes while nothing else of the pod runs.
+const (
+	initContainer = "first"
+	mainContainer = "main"
+)
+
+// roundLabel tells the starting pods of one round from those of another.
+const roundLabel = "netpol-latency/round"
+
+// playInside starts pods that probe by themselves, and reads what they have written.
+func (s *stage) playInside(ctx context.Context, part scenario.Part) ([]measure.Sample, error) {
+	if err := s.proveInside(ctx, part); err != nil {
+		return nil, err
+	}
+	return s.newRound(part).start(ctx, s.Targets)
+}
+
+// proveInside starts one pod after the other until one has seen that the policies are in force: that what is
+// allowed is answered, and that what is forbidden is not, at least at the end. It gives up when that takes
+// longer than a change may take: the results will tell.
+func (s *stage) proveInside(ctx context.Context, part scenario.Part) error {
+	for end := time.Now().Add(s.Timeout); time.Now().Before(end); {
+		s.tell("proving the policies", 0, 0)
+		samples, err := s.newRound(part).start(ctx, 1)
+		if err != nil || inForce(samples) {
+			return err
+		}
+	}
+	return nil
+}
+
+func inForce(samples []measure.Sample) bool {
+	for _, sample := range samples {
+		open := !sample.Forbidden && sample.Status == measure.Measured
+		shut := sample.Forbidden && sample.Leaks == 0 && sample.Probes[measure.Dropped]+sample.Probes[measure.Rejected]+
+			sample.Probes[measure.Refused] > 0
+		last := strings.HasSuffix(sample.Scenario, "/main/forbidden") // the first container may have met a leak
+		if !open && !shut && (!sample.Forbidden || last) {
+			return false
+		}
+	}
+	return true
+}
+
+// start starts a number of pods and reads what they find.
+func (r *round) start(ctx context.Context, pods int) ([]measure.Sample, error) {
+	job := r.starters(pods)
+	if err := r.cluster.Apply(ctx, job); err != nil {
+		return nil, err
+	}
+	bounded, cancel := context.WithTimeoutCause(ctx, r.Patience+r.Timeout, errPatience)
+	defer cancel()
+	samples := r.readStarters(bounded, pods)
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return samples, r.cluster.Delete(ctx, job)
+}
+
+// lines are the samples that a starting pod writes, by container.
+func (r *round) linesOf(container string) []string {
+	names := []string{r.name + "/forbidden"}
+	if container == initContainer {
+		return append(names, r.name)
+	}
+	return []string{r.name + "/main/forbidden"}
+}
+
+// readStarters reads the logs of all pods until each has ended or the context does, and accounts for them.
+func (r *round) readStarters(ctx context.Context, pods int) []measure.Sample {
+	all := &starterLogs{round: r, pods: pods, found: make(map[types.UID][]measure.Sample), names: make(map[types.UID]string)}
+	watch, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		// It ends with the context, and the pods that it did not deliver are missing then.
+		_ = kube.WatchPods(watch, r.cluster, r.world.AgentNamespace, scenario.RoleLabel+"="+scenario.RoleStarter,
+			func(event measure.Event) { all.observe(ctx, event) }, func() {})
+	}()
+	_ = r.collector.await(ctx, func() bool { return all.complete() }) // or the time is over
+	stop()
+	return all.account()
+}
+
+// starterLogs gathers the samples of starting pods, under the collector's lock.
+type starterLogs struct {
+	round *round
+	pods  int
+	found map[types.UID][]measure.Sample
+	names map[types.UID]string
+	done  int
+	begun sync.WaitGroup
+}
+
+func (l *starterLogs) complete() bool {
+	l.round.tell("measuring", l.done, l.pods)
+	return l.done == l.pods
+}
+
+func (l *starterLogs) observe(ctx context.Context, event measure.Event) {
+	uid := types.UID(event.Object.UID)
+	c := l.round.collector
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	mine := event.Labels[roundLabel] == strconv.Itoa(l.round.number)
+	if _, known := l.names[uid]; known || !mine || event.Type == measure.EventDeleted {
+		return
+	}
+	l.names[uid] = event.Object.Name
+	l.begun.Go(func() {
+		for _, container := range []string{initContainer, mainContainer} {
+			err := kube.FollowLog(ctx, l.round.cluster, event.Object.Namespace, event.Object.Name, container, l.reader(uid, container))
+			if err != nil && ctx.Err() == nil {
+				c.warn(fmt.Sprintf("the log of pod %s ended: %v", event.Object.Name, err))
+			}
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		l.done++
+		c.tell()
+	})
+}
+
+// reader takes the samples in the log of one container.
+func (l *starterLogs) reader(uid types.UID, container string) func([]byte) error {
+	log := &agentLog{name: string(uid) + "/" + container}
+	return func(text []byte) error {
+		return l.round.collector.takeSample(log, text, func(sample measure.Sample) {
+			sample.Round = l.round.number
+			l.found[uid] = append(l.found[uid], sample)
+		})
+	}
+}
+
+// account makes sure that every pod has every sample.
+func (l *starterLogs) account() []measure.Sample {
+	c := l.round.collector
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []measure.Sample
+	for uid, samples := range l.found {
+		for i := range samples {
+			samples[i].Target.Pod = measure.Object{
+				Namespace: l.round.world.AgentNamespace, Name: l.names[uid], UID: string(uid),
+			}
+		}
+		all = append(all, samples...)
+	}
+	counts := make(map[string]int)
+	for _, sample := range all {
+		counts[sample.Scenario]++
+	}
+	for _, container := range []string{initContainer, mainContainer} {
+		for _, name := range l.round.linesOf(container) {
+			for range l.pods - counts[name] {
+				all = append(all, l.round.missing(pairKey{scenario: name, round: l.round.number}, measure.Target{}))
+			}
+		}
+	}
+	return all
+}
+
+// starters is the job of the pods that start.
+func (r *round) starters(pods int) *batchv1.Job {
+	allowed, forbidden := r.endpoints(scenario.GroupA), r.endpoints(scenario.GroupB)
+	arguments := func(name string, more ...string) []string {
+		return slices.Concat([]string{
+			"agent", "startup", "--scenario=" + name, "--probe=" + r.mode(), "--watch=" + r.Watch.String(),
+			"--timeout=" + r.Timeout.String(), "--forbidden=" + forbidden,
+		}, more, r.AgentArgs)
+	}
+	container := corev1.Container{
+		Name: mainContainer, Image: r.AgentImage, ImagePullPolicy: corev1.PullIfNotPresent,
+		Args: arguments(r.name + "/main"), Resources: requests("10m", "32Mi"), SecurityContext: restricted(),
+	}
+	first := *container.DeepCopy()
+	first.Name, first.Args = initContainer, arguments(r.name, "--allowed="+allowed)
+	spec := podSpec(container)
+	spec.InitContainers = []corev1.Container{first}
+	spec.RestartPolicy = corev1.RestartPolicyNever
+	spec.Affinity = r.place()
+	labels := map[string]string{scenario.RoleLabel: scenario.RoleStarter, roundLabel: strconv.Itoa(r.number)}
+	return r.job(starterName+"-"+strconv.Itoa(r.number), pods, labels, spec, 0)
+}
+
+// endpoints is the first target of a group, as an argument.
+func (r *round) endpoints(group string) string {
+	address, _ := r.address(r.pods[group][0])
+	return netip.AddrPortFrom(address, scenario.Port).String()
+}

@@ -1,0 +1,239 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/scenario"
+)
+
+// NewRunID is a name for a run that no other has.
+func NewRunID() string {
+	var bytes [4]byte
+	_, _ = rand.Read(bytes[:]) // it never fails
+	return hex.EncodeToString(bytes[:])
+}
+
+// Runner carries out scenarios in a cluster.
+type Runner struct {
+	Cluster *kube.Cluster
+	Options Options
+	// Progress is told how far the run is, by one goroutine at a time. It must not wait.
+	Progress func(Progress)
+}
+
+// Found is what a scenario has brought.
+type Found struct {
+	Samples  []measure.Sample
+	Warnings []string
+	// AgentNodes and TargetNodes are where the pods were.
+	AgentNodes, TargetNodes []string
+}
+
+// Run carries out a scenario as often as the options say, and removes what it created, also when it fails
+// or the context ends.
+func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (found Found, err error) {
+	stage, err := r.stage(ctx, s)
+	if err != nil {
+		return Found{}, err
+	}
+	defer func() {
+		stage.close()
+		if !r.Options.Keep {
+			err = errors.Join(err, stage.remove(context.WithoutCancel(ctx)))
+		}
+	}()
+	if err := stage.build(ctx); err != nil {
+		return Found{}, fmt.Errorf("prepare %s: %w", s.Name, err)
+	}
+	stopLoad, err := stage.startLoad(ctx)
+	if err != nil {
+		return Found{}, err
+	}
+	defer func() { err = errors.Join(err, stopLoad()) }()
+	for number := range r.Options.Repeat {
+		if number > 0 {
+			if err := apart(ctx); err != nil {
+				return found, err
+			}
+		}
+		samples, err := stage.repeat(ctx)
+		found.Samples = append(found.Samples, samples...)
+		if err != nil {
+			return found, err
+		}
+	}
+	found.Warnings = stage.warnings()
+	found.AgentNodes, found.TargetNodes = stage.nodesOfPods(ctx)
+	return found, stage.exit(ctx)
+}
+
+// stage names the namespaces of a scenario.
+func (r *Runner) stage(ctx context.Context, s scenario.Scenario) (*stage, error) {
+	servers, err := kube.APIServers(ctx, r.Cluster)
+	if err != nil {
+		return nil, err
+	}
+	return newStage(r.Options, s, r.Cluster, servers, r.Progress), nil
+}
+
+func newStage(o Options, s scenario.Scenario, cluster *kube.Cluster, servers []netip.AddrPort, progress func(Progress)) *stage {
+	prefix := "netpol-latency-" + o.RunID + "-" + s.Name
+	from := scenario.RoleAgent
+	if s.Kind == scenario.Inside {
+		from = scenario.RoleStarter
+	}
+	return &stage{
+		Options: o, scenario: s, cluster: cluster, progress: progress,
+		pods: make(map[string][]corev1.Pod),
+		world: scenario.World{
+			Settings: o.Settings, AgentNamespace: prefix + "-agents", TargetNamespace: prefix + "-targets",
+			APIServers: servers, From: from, Addresses: make(map[string][]netip.Addr),
+		},
+	}
+}
+
+// Objects are what a scenario creates before its first trigger, and what its triggers write, for a person
+// to look at.
+func Objects(o Options, s scenario.Scenario, servers []netip.AddrPort) (before, triggers []runtime.Object) {
+	stage := newStage(o, s, nil, servers, nil)
+	before = stage.objects()
+	for _, group := range stage.groups() {
+		before = append(before, stage.targets(group))
+	}
+	if s.Kind != scenario.Inside {
+		before = append(before, stage.agents())
+	}
+	before = append(before, slices.Concat(s.Setup(stage.world)...)...)
+	for _, part := range s.Parts(stage.world) {
+		triggers = append(triggers, part.Change.Apply...)
+	}
+	if s.Kind == scenario.Created {
+		triggers = append(triggers, stage.targetPod(0))
+	}
+	return before, triggers
+}
+
+// repeat plays all parts of the scenario once.
+func (s *stage) repeat(ctx context.Context) ([]measure.Sample, error) {
+	if err := s.reset(ctx); err != nil {
+		return nil, err
+	}
+	play := map[scenario.Kind]func(context.Context, scenario.Part) ([]measure.Sample, error){
+		scenario.Standing: s.play, scenario.Created: s.playCreated, scenario.Inside: s.playInside,
+	}[s.scenario.Kind]
+	var all []measure.Sample
+	for _, part := range s.scenario.Parts(s.world) {
+		samples, err := play(ctx, part)
+		all = append(all, samples...)
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// exit ends the agents.
+func (s *stage) exit(ctx context.Context) error {
+	if s.scenario.Kind == scenario.Inside {
+		return nil
+	}
+	return s.publish(ctx, result.Plan{Round: s.round, Step: result.StepExit})
+}
+
+func (s *stage) warnings() []string {
+	s.collector.mu.Lock()
+	defer s.collector.mu.Unlock()
+	var all []string
+	for text := range s.collector.warnings {
+		all = append(all, text)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// nodesOfPods are the nodes of the agents and of the targets, as far as they can be found out.
+func (s *stage) nodesOfPods(ctx context.Context) (agents, targets []string) {
+	nodes := func(namespace, selector string) []string {
+		pods, err := s.list(ctx, namespace, selector)
+		if err != nil {
+			return nil
+		}
+		var names []string
+		for _, pod := range pods {
+			names = append(names, pod.Spec.NodeName)
+		}
+		slices.Sort(names)
+		return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
+	}
+	return nodes(s.world.AgentNamespace, PartOfLabel+"="+PartOf), nodes(s.world.TargetNamespace, PartOfLabel+"="+PartOf)
+}
+
+// removal is how long the removal of a stage may take.
+const removal = 2 * time.Minute
+
+// remove deletes what the stage has created, and waits until it is gone.
+func (s *stage) remove(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, removal, fmt.Errorf("it is not gone after %s: see \"netpol-latency "+
+		"cleanup --run-id %s\"", removal, s.RunID))
+	defer cancel()
+	s.tell("cleaning up", 0, 0)
+	if s.Trigger != nil {
+		if err := s.removeTrigger(ctx); err != nil {
+			return err
+		}
+	}
+	return removeNamespaces(ctx, s.cluster, []string{s.world.AgentNamespace, s.world.TargetNamespace})
+}
+
+// removeTrigger deletes those objects of a user's own change that no namespace takes along.
+func (s *stage) removeTrigger(ctx context.Context) error {
+	for _, object := range s.Trigger.Objects {
+		if object.GetNamespace() == "" {
+			if err := s.cluster.Delete(ctx, object); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Describe is one line about a set of nodes.
+func Describe(nodes []string) string {
+	if len(nodes) == 0 {
+		return "unknown nodes"
+	}
+	return strings.Join(nodes, ", ")
+}
+
+// ResultNames are the names that the results of a scenario will have.
+func ResultNames(o Options, s scenario.Scenario) []string {
+	stage := newStage(o, s, nil, nil, nil)
+	var names []string
+	for _, part := range s.Parts(stage.world) {
+		r := stage.newRound(part)
+		for _, expect := range part.Expect {
+			names = append(names, wire(expect).Name(r.name))
+		}
+		if s.Kind == scenario.Inside {
+			names = append(names, r.linesOf(mainContainer)...)
+		}
+	}
+	return names
+}

@@ -1,0 +1,42 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+func policyCreation() Scenario {
+	return Scenario{
+		Name:    "policy-creation",
+		Summary: "A policy that allows is created: when is the traffic allowed?",
+		Detail: "Everything is isolated before. With --peer ipBlockExcept a second group of targets is in the\n" +
+			"exception and must stay blocked.",
+		Groups: func(s Settings) []Group {
+			if s.Peer == PeerBlockExcept {
+				return []Group{{Name: GroupA}, {Name: GroupB, Few: true}}
+			}
+			return []Group{{Name: GroupA}}
+		},
+		Setup: func(w World) [][]runtime.Object {
+			objects := []runtime.Object{w.isolation()}
+			if w.Peer == PeerBlockExcept && w.Direction == Ingress {
+				objects = append(objects, w.allowOthers("except", GroupB, Port))
+			}
+			return layer(objects...)
+		},
+		Parts: func(w World) []Part {
+			part := Part{
+				Change: Change{Apply: []runtime.Object{w.allow("allow", GroupA, Port)}},
+				Expect: []Expect{{Group: GroupA, Port: Port, Want: measure.StateAllowed}},
+			}
+			if w.Peer == PeerBlockExcept {
+				part.Expect = append(part.Expect, Expect{Group: GroupB, Port: Port, Forbidden: true, Name: "excepted"})
+			}
+			return []Part{part}
+		},
+	}
+}

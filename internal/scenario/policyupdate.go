@@ -1,0 +1,57 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+func policyUpdate() Scenario {
+	return Scenario{
+		Name:    "policy-update",
+		Summary: "A policy is updated: when does the new pair open, and when does the old one close?",
+		Detail: "Three updates: of the pod selector, of the port, of the peer (to an address block). Each has two\n" +
+			"results, open and close; a third group of targets must stay blocked all the time.",
+		Groups: func(Settings) []Group { return []Group{{Name: GroupA}, {Name: GroupB}, {Name: GroupC, Few: true}} },
+		Setup: func(w World) [][]runtime.Object {
+			return append(layer(w.isolation()), layer(w.byPods().allow("allow", GroupA, Port))...)
+		},
+		Parts: func(w World) []Part {
+			blocks := w
+			blocks.Peer = PeerBlock
+			return []Part{
+				swap("selector", w.byPods().allow("allow", GroupB, Port), side{GroupA, Port}, side{GroupB, Port}),
+				swap("port", w.byPods().allow("allow", GroupB, OtherPort), side{GroupB, Port}, side{GroupB, OtherPort}),
+				swap("peer", blocks.allow("allow", GroupA, OtherPort), side{GroupB, OtherPort}, side{GroupA, OtherPort}),
+			}
+		},
+	}
+}
+
+// byPods is the world with policies that tell the groups of targets apart.
+func (w World) byPods() World {
+	w.Peer = PeerPod
+	return w
+}
+
+// side is a group of targets at a port.
+type side struct {
+	group string
+	port  int
+}
+
+// swap is an update that closes one side and opens another.
+func swap(name string, update runtime.Object, old, now side) Part {
+	return Part{
+		Name:   name,
+		Change: Change{Apply: []runtime.Object{update}},
+		Expect: []Expect{
+			{Group: old.group, Port: old.port, Want: measure.StateBlocked, Name: "close"},
+			{Group: now.group, Port: now.port, Want: measure.StateAllowed, Name: "open"},
+			{Group: GroupC, Port: now.port, Forbidden: true, Name: "other"},
+		},
+	}
+}

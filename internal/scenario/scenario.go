@@ -1,0 +1,100 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// Kind says who probes, and whom.
+type Kind uint8
+
+// The kinds.
+const (
+	// Standing: agents probe targets that are up before the trigger.
+	Standing Kind = iota
+	// Created: agents probe pods that the trigger creates.
+	Created
+	// Inside: new pods probe targets, from their own first instant.
+	Inside
+)
+
+// Scenario is one thing to measure.
+type Scenario struct {
+	Name string
+	// Summary is one sentence, Detail what a reader of the result must know besides.
+	Summary string
+	Detail  string
+	Kind    Kind
+	// Connections are kept open by the agents, who ask on them again and again.
+	Connections bool
+	// Groups are the groups of target pods that are up before the trigger.
+	Groups func(s Settings) []Group
+	// Setup are the objects that are in force before the first trigger, in layers: after each but the last
+	// every pair is seen blocked, so that what a later one allows cannot be mistaken for what was allowed before.
+	Setup func(w World) [][]runtime.Object
+	// Parts are the changes, in order. Each begins in the state that the one before has left.
+	Parts func(w World) []Part
+}
+
+// Part is one trigger and what it brings about.
+type Part struct {
+	// Name is empty for the only part of a scenario.
+	Name string
+	// Change is the trigger: the objects are applied, or deleted.
+	Change Change
+	Expect []Expect
+}
+
+// Change is what a trigger writes. Objects are applied on the server's side, so that an object that exists
+// is updated and one that does not is created.
+type Change struct {
+	Apply  []runtime.Object
+	Delete []runtime.Object
+}
+
+// Group is a group of target pods: as many as there are targets, or a few.
+type Group struct {
+	Name string
+	Few  bool
+}
+
+// few is how many pods a group of a few has at the most.
+const few = 5
+
+// Size is the number of the group's pods.
+func (g Group) Size(targets int) int {
+	if g.Few {
+		return min(few, targets)
+	}
+	return targets
+}
+
+// layer is a setup of one layer.
+func layer(objects ...runtime.Object) [][]runtime.Object { return [][]runtime.Object{objects} }
+
+func onlyA(Settings) []Group { return []Group{{Name: GroupA}} }
+
+func noGroups(Settings) []Group { return nil }
+
+// Expect is what is to become of the pairs of a group of targets at one of their ports.
+type Expect struct {
+	Group string
+	Port  int
+	Want  measure.State
+	// Forbidden pairs are blocked and stay so: each reply of theirs is a leak.
+	Forbidden bool
+	// Name tells the pairs of a part apart in the results, empty if there are no others.
+	Name string
+}
+
+// FullName is the scenario's name in the results for a part of it.
+func (s Scenario) FullName(part Part) string {
+	if part.Name == "" {
+		return s.Name
+	}
+	return s.Name + "/" + part.Name
+}
