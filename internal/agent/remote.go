@@ -353,6 +353,7 @@ func (r *remote) conclude() error {
 func (r *remote) judge(p *pair) measure.Sample {
 	sample := p.sample(p.expect.Port)
 	sample.Round, sample.Agent, sample.Created = p.round, r.config.Index, p.created
+	sample.Want = p.follow.transition.Want()
 	if r.plan.NewPods {
 		sample.Start = measure.Start{Source: measure.StartAddress, At: p.assigned}
 	}

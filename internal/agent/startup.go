@@ -95,7 +95,7 @@ func (s *startup) returned() error {
 			s.awaited--
 		}
 		sample := p.sample(p.expect.Port)
-		sample.Agent = s.config.Index
+		sample.Agent, sample.Want = s.config.Index, p.follow.transition.Want()
 		sample.Start = measure.Start{Source: measure.StartProcess, At: s.began}
 		if err := s.lines.WriteSample(sample); err != nil {
 			return err

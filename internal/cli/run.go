@@ -187,10 +187,11 @@ type work struct {
 }
 
 // play carries out the scenarios one after the other.
-func (w *work) play(ctx context.Context, scenarios []scenario.Scenario) error {
+func (w *work) play(ctx context.Context, scenarios []scenario.Scenario) (err error) {
 	defer w.progress.end()
+	r := &runner.Runner{Cluster: w.cluster, Options: w.options.Options, Progress: w.progress.show}
+	defer func() { err = errors.Join(err, r.Wait(ctx)) }()
 	for _, one := range scenarios {
-		r := &runner.Runner{Cluster: w.cluster, Options: w.options.Options, Progress: w.progress.show}
 		found, err := r.Run(ctx, one)
 		w.samples = append(w.samples, found.Samples...)
 		w.warnings = append(w.warnings, found.Warnings...)

@@ -112,7 +112,10 @@ type Sample struct {
 	Lost uint64
 	// Probes counts the probes by verdict.
 	Probes [VerdictCount]uint64
-	// Round numbers the changes of a run, Agent the process that probed, both from 0.
+	// Client is the pod that probed, and Want the state that the trigger was to bring about, where a run knows
+	// them. Round numbers the triggers of a run, Agent the pods that probed.
+	Client       Object
+	Want         State
 	Round, Agent int
 	// Forbidden pairs were to stay blocked: they have no latency, but Leaks, the number of replies that
 	// policy forbade. Their bracket, if they have one, is that of the first leak.

@@ -99,6 +99,9 @@ func (t *Transition) flap(change Change) {
 	}
 }
 
+// Want is the state that is waited for.
+func (t *Transition) Want() State { return t.want }
+
 // Changed reports whether the wanted state was seen, confirmed or not.
 func (t *Transition) Changed() bool { return t.changed }
 

@@ -45,6 +45,10 @@ type record struct {
 	Flaps       []flap              `json:"flaps,omitempty"`
 	FlapCount   int                 `json:"flapCount,omitempty"`
 	Lost        uint64              `json:"lost,omitempty"`
+	Want        string              `json:"want,omitempty"`
+	ClientSpace string              `json:"clientNamespace,omitempty"`
+	ClientPod   string              `json:"clientPod,omitempty"`
+	ClientUID   string              `json:"clientUid,omitempty"`
 	Round       int                 `json:"round,omitempty"`
 	Agent       int                 `json:"agent,omitempty"`
 	Forbidden   bool                `json:"forbidden,omitempty"`
@@ -104,6 +108,10 @@ func recordOf(s measure.Sample) record {
 		Response: s.Response, FlapCount: s.FlapCount, Lost: s.Lost,
 		Warnings: s.Warnings, Probes: make(map[string]uint64),
 		Round: s.Round, Agent: s.Agent, Forbidden: s.Forbidden, Leaks: s.Leaks,
+		ClientSpace: s.Client.Namespace, ClientPod: s.Client.Name, ClientUID: s.Client.UID,
+	}
+	if s.Want != measure.StateUnknown {
+		one.Want = s.Want.String()
 	}
 	for _, change := range s.Flaps {
 		one.Flaps = append(one.Flaps, flap{change.To.String(), change.Bracket.Lower, change.Bracket.Upper})
@@ -148,15 +156,12 @@ func (r record) sample() (measure.Sample, error) {
 		Ended:   r.Ended, Created: r.Created, Assigned: r.Assigned, Warnings: r.Warnings,
 		Response: r.Response, FlapCount: r.FlapCount, Lost: r.Lost,
 		Round: r.Round, Agent: r.Agent, Forbidden: r.Forbidden, Leaks: r.Leaks,
+		Client: measure.Object{Namespace: r.ClientSpace, Name: r.ClientPod, UID: r.ClientUID},
+		Want:   state(r.Want),
 	}
 	for _, one := range r.Flaps {
-		change := measure.Change{Bracket: measure.Bracket{Lower: one.Lower, Upper: one.Upper}}
-		for _, state := range []measure.State{measure.StateAllowed, measure.StateBlocked} {
-			if state.String() == one.To {
-				change.To = state
-			}
-		}
-		sample.Flaps = append(sample.Flaps, change)
+		bracket := measure.Bracket{Lower: one.Lower, Upper: one.Upper}
+		sample.Flaps = append(sample.Flaps, measure.Change{To: state(one.To), Bracket: bracket})
 	}
 	for _, verdict := range measure.Verdicts() {
 		sample.Probes[verdict] = r.Probes[verdict.String()]
@@ -168,4 +173,14 @@ func (r record) sample() (measure.Sample, error) {
 		}
 	}
 	return sample, nil
+}
+
+// state is the state of a name, unknown for any other.
+func state(name string) measure.State {
+	for _, one := range []measure.State{measure.StateAllowed, measure.StateBlocked} {
+		if one.String() == name {
+			return one
+		}
+	}
+	return measure.StateUnknown
 }

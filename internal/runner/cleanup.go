@@ -37,25 +37,51 @@ func Leftovers(ctx context.Context, cluster *kube.Cluster, runID string) ([]stri
 
 // Cleanup removes namespaces, which Leftovers has found, and waits until they are gone.
 func Cleanup(ctx context.Context, cluster *kube.Cluster, namespaces []string) error {
-	return removeNamespaces(ctx, cluster, namespaces)
+	return errors.Join(deleteNamespaces(ctx, cluster, namespaces), awaitNamespaces(ctx, cluster, namespaces))
 }
 
-func removeNamespaces(ctx context.Context, cluster *kube.Cluster, names []string) error {
+// deleteNamespaces ends what runs in namespaces and has them deleted.
+func deleteNamespaces(ctx context.Context, cluster *kube.Cluster, names []string) error {
 	client := cluster.CoreV1().Namespaces()
 	var mistakes []error
 	for _, name := range names {
-		// What ends by itself would only wait for the end of its grace period.
-		_ = cluster.CoreV1().Pods(name).DeleteCollection(ctx, metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))}, metav1.ListOptions{})
+		if err := removePods(ctx, cluster, name); err != nil {
+			mistakes = append(mistakes, err)
+		}
 		if err := client.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
 			mistakes = append(mistakes, fmt.Errorf("delete namespace %s: %w", name, err))
 		}
 	}
+	return errors.Join(mistakes...)
+}
+
+// awaitNamespaces waits until namespaces are gone, which takes seconds after they are empty.
+func awaitNamespaces(ctx context.Context, cluster *kube.Cluster, names []string) error {
+	var mistakes []error
 	for _, name := range names {
 		if err := awaitGone(ctx, cluster, name); err != nil {
 			mistakes = append(mistakes, fmt.Errorf("delete namespace %s: %w", name, err))
 		}
 	}
 	return errors.Join(mistakes...)
+}
+
+// removePods ends the pods of a namespace, and what would start them anew, before the namespace: its own removal
+// waits for the pods' grace periods, and looks again only after seconds.
+func removePods(ctx context.Context, cluster *kube.Cluster, name string) error {
+	background := metav1.DeletePropagationBackground
+	owners := metav1.DeleteOptions{PropagationPolicy: &background}
+	now := metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))}
+	err := errors.Join(
+		cluster.AppsV1().Deployments(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
+		cluster.AppsV1().ReplicaSets(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
+		cluster.BatchV1().Jobs(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
+		cluster.CoreV1().Pods(name).DeleteCollection(ctx, now, metav1.ListOptions{}),
+	)
+	if err != nil {
+		return fmt.Errorf("delete the pods of namespace %s: %w", name, err)
+	}
+	return nil
 }
 
 func awaitGone(ctx context.Context, cluster *kube.Cluster, name string) error {

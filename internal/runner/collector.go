@@ -30,7 +30,7 @@ type pairKey struct {
 
 // agentLog is what one incarnation of an agent has written.
 type agentLog struct {
-	name   string
+	pod    measure.Object
 	hello  *result.Hello
 	seen   int // the newest line's number
 	clock  clock
@@ -82,7 +82,7 @@ func (c *collector) observe(ctx context.Context, event measure.Event) {
 	if c.agents[uid] != nil || len(event.Addresses) == 0 || event.Finished {
 		return
 	}
-	agent := &agentLog{name: event.Object.Name}
+	agent := &agentLog{pod: event.Object}
 	c.agents[uid] = agent
 	c.reading.Go(func() {
 		err := kube.FollowLog(ctx, c.client, c.namespace, event.Object.Name, agentName, func(line []byte) error {
@@ -139,7 +139,7 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(result.Line) e
 	}
 	var line result.Line
 	if err := json.Unmarshal(text, &line); err != nil {
-		c.warn(fmt.Sprintf("agent pod %s wrote a line that cannot be read: %v", agent.name, err))
+		c.warn(fmt.Sprintf("agent pod %s wrote a line that cannot be read: %v", agent.pod.Name, err))
 		return nil
 	}
 	c.mu.Lock()
@@ -148,7 +148,7 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(result.Line) e
 		return nil
 	}
 	if lost := line.Seq - agent.seen - 1; lost > 0 {
-		c.warnings[fmt.Sprintf("%d lines of agent pod %s are missing from its log: their results are lost", lost, agent.name)] = true
+		c.warnings[fmt.Sprintf("%d lines of agent pod %s are missing from its log: their results are lost", lost, agent.pod.Name)] = true
 	}
 	agent.seen = line.Seq
 	defer c.tell()
@@ -177,6 +177,7 @@ func (c *collector) enter(agent *agentLog, line result.Line, came time.Time) err
 		if err != nil {
 			return err
 		}
+		sample.Client = agent.pod
 		key := pairKey{sample.Round, sample.Target.Pod.UID, sample.Target.Address.Port(), sample.Scenario}
 		if _, again := c.samples[key]; !again {
 			c.samples[key] = sample

@@ -146,10 +146,12 @@ func (l *starterLogs) observe(ctx context.Context, event measure.Event) {
 
 // reader takes the samples in the log of one container.
 func (l *starterLogs) reader(uid types.UID, container string) func([]byte) error {
-	log := &agentLog{name: string(uid) + "/" + container}
+	pod := measure.Object{Namespace: l.round.world.AgentNamespace, Name: l.names[uid], UID: string(uid)}
+	log := &agentLog{pod: pod}
 	return func(text []byte) error {
 		return l.round.collector.takeSample(log, text, func(sample measure.Sample) {
-			sample.Round = l.round.number
+			sample.Round, sample.Client = l.round.number, pod
+			sample.Target.Pod = l.round.podAt(sample.Target.Address.Addr())
 			l.found[uid] = append(l.found[uid], sample)
 		})
 	}
@@ -161,12 +163,7 @@ func (l *starterLogs) account() []measure.Sample {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var all []measure.Sample
-	for uid, samples := range l.found {
-		for i := range samples {
-			samples[i].Target.Pod = measure.Object{
-				Namespace: l.round.world.AgentNamespace, Name: l.names[uid], UID: string(uid),
-			}
-		}
+	for _, samples := range l.found {
 		all = append(all, samples...)
 	}
 	counts := make(map[string]int)
@@ -210,4 +207,16 @@ func (r *round) starters(pods int) *batchv1.Job {
 func (r *round) endpoints(group string) string {
 	address, _ := r.address(r.pods[group][0])
 	return netip.AddrPortFrom(address, scenario.Port).String()
+}
+
+// podAt is the target that has an address.
+func (r *round) podAt(address netip.Addr) measure.Object {
+	for _, pods := range r.pods {
+		for _, pod := range pods {
+			if at, ok := r.address(pod); ok && at == address {
+				return measure.Object{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)}
+			}
+		}
+	}
+	return measure.Object{}
 }

@@ -36,6 +36,8 @@ type Runner struct {
 	Options Options
 	// Progress is told how far the run is, by one goroutine at a time. It must not wait.
 	Progress func(Progress)
+
+	removed []string // namespaces that are being removed
 }
 
 // Found is what a scenario has brought.
@@ -46,8 +48,19 @@ type Found struct {
 	AgentNodes, TargetNodes []string
 }
 
+// Wait waits until everything that was removed is gone, also when the context has ended.
+func (r *Runner) Wait(ctx context.Context) error {
+	if len(r.removed) == 0 {
+		return nil
+	}
+	r.Progress(Progress{Scenario: "all", What: "waiting until the namespaces are gone"})
+	ctx, cancel := r.Options.removal(context.WithoutCancel(ctx))
+	defer cancel()
+	return awaitNamespaces(ctx, r.Cluster, r.removed)
+}
+
 // Run carries out a scenario as often as the options say, and removes what it created, also when it fails
-// or the context ends.
+// or the context ends. Wait tells when that is gone.
 func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (found Found, err error) {
 	stage, err := r.stage(ctx, s)
 	if err != nil {
@@ -57,6 +70,7 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (found Found, err
 		stage.close()
 		if !r.Options.Keep {
 			err = errors.Join(err, stage.remove(context.WithoutCancel(ctx)))
+			r.removed = append(r.removed, stage.world.AgentNamespace, stage.world.TargetNamespace)
 		}
 	}()
 	if err := stage.build(ctx); err != nil {
@@ -185,13 +199,17 @@ func (s *stage) nodesOfPods(ctx context.Context) (agents, targets []string) {
 	return nodes(s.world.AgentNamespace, PartOfLabel+"="+PartOf), nodes(s.world.TargetNamespace, PartOfLabel+"="+PartOf)
 }
 
-// removal is how long the removal of a stage may take.
-const removal = 2 * time.Minute
+// longestRemoval is how long the removal of what a run has created may take.
+const longestRemoval = 2 * time.Minute
 
-// remove deletes what the stage has created, and waits until it is gone.
+func (o Options) removal(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, longestRemoval, fmt.Errorf("it is not gone after %s: see \"netpol-latency "+
+		"cleanup --run-id %s\"", longestRemoval, o.RunID))
+}
+
+// remove has everything deleted that the stage has created.
 func (s *stage) remove(ctx context.Context) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, removal, fmt.Errorf("it is not gone after %s: see \"netpol-latency "+
-		"cleanup --run-id %s\"", removal, s.RunID))
+	ctx, cancel := s.removal(ctx)
 	defer cancel()
 	s.tell("cleaning up", 0, 0)
 	if s.Trigger != nil {
@@ -199,7 +217,7 @@ func (s *stage) remove(ctx context.Context) error {
 			return err
 		}
 	}
-	return removeNamespaces(ctx, s.cluster, []string{s.world.AgentNamespace, s.world.TargetNamespace})
+	return deleteNamespaces(ctx, s.cluster, []string{s.world.AgentNamespace, s.world.TargetNamespace})
 }
 
 // removeTrigger deletes those objects of a user's own change that no namespace takes along.

@@ -1,0 +1,256 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
+	"github.com/netpol-latency/netpol-latency/lab/truth"
+)
+
+// The exit codes of "netpol-latency run", as its help documents them.
+const (
+	exitOK = iota
+	exitFailure
+	exitCensored
+	exitInvalid
+	exitThreshold
+)
+
+// command is a "netpol-latency run" in a lab.
+func command(ctx context.Context, t *testing.T, lab *labtest.Lab, arguments ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(labtest.Binary(t)), "netpol-latency"), arguments...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+lab.Kubeconfig)
+	return cmd
+}
+
+// measureRun runs scenarios, expects an exit code, and returns the samples and what was printed.
+func measureRun(t *testing.T, lab *labtest.Lab, code int, arguments ...string) ([]measure.Sample, string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	directory := t.TempDir()
+	output, err := command(ctx, t, lab, append([]string{"run", "-o", directory}, arguments...)...).CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) || exit != nil && exit.ExitCode() != code || exit == nil && code != exitOK {
+		t.Fatalf("run %s: %v; want exit code %d:\n%s", strings.Join(arguments, " "), err, code, output)
+	}
+	file, err := os.Open(filepath.Join(directory, "samples.jsonl"))
+	must(t, err)
+	defer file.Close()
+	samples, err := result.Read(file)
+	must(t, err)
+	expectNothingLeft(t, lab)
+	return samples, string(output)
+}
+
+// expectNothingLeft checks that a run has removed its namespaces.
+func expectNothingLeft(t *testing.T, lab *labtest.Lab) {
+	t.Helper()
+	list, err := lab.Client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{LabelSelector: "netpol-latency/run"})
+	must(t, err)
+	for _, namespace := range list.Items {
+		t.Errorf("namespace %s is left", namespace.Name)
+	}
+}
+
+// expectTrue checks that every pair was measured, that every bracket contains the commit that the truth log
+// has, and that nothing forbidden was answered.
+func expectTrue(t *testing.T, lab *labtest.Lab, samples []measure.Sample, protocol string) {
+	t.Helper()
+	records, err := truth.Read(lab.Truth)
+	must(t, err)
+	var pairs []truth.Pair
+	for _, sample := range samples {
+		pairs = append(pairs, truth.Pair{
+			FromUID: sample.Client.UID, ToUID: sample.Target.Pod.UID, To: sample.Target.Address.Addr(),
+			Protocol: protocol, Port: sample.Target.Address.Port(),
+		})
+	}
+	for i, flips := range truth.Flips(records, pairs...) {
+		sample := samples[i]
+		switch {
+		case sample.Status != measure.Measured:
+			t.Errorf("%s, pod %s: %s: %s", sample.Scenario, sample.Target.Pod.Name, sample.Status, sample.Reason)
+		case sample.Forbidden && sample.Leaks > 0:
+			t.Errorf("%s, pod %s: %d leaks", sample.Scenario, sample.Target.Pod.Name, sample.Leaks)
+		case !sample.Forbidden:
+			expectBracket(t, sample, flips)
+		}
+	}
+}
+
+// expectBracket checks that a sample's bracket contains the newest flip to the state that it waited for.
+func expectBracket(t *testing.T, sample measure.Sample, flips []truth.Flip) {
+	t.Helper()
+	for i := len(flips) - 1; i >= 0; i-- {
+		flip := flips[i]
+		if flip.Allowed != (sample.Want == measure.StateAllowed) || flip.Before.After(sample.Ended) {
+			continue
+		}
+		if sample.Bracket.Upper.Before(flip.Before) || sample.Bracket.Lower.After(flip.After) {
+			t.Errorf("%s, pod %s: bracket [%s, %s] misses the commit [%s, %s]", sample.Scenario, sample.Target.Pod.Name,
+				stamp(sample.Bracket.Lower), stamp(sample.Bracket.Upper), stamp(flip.Before), stamp(flip.After))
+		}
+		return
+	}
+	t.Errorf("%s, pod %s: the truth log has no change to %s", sample.Scenario, sample.Target.Pod.Name, sample.Want)
+}
+
+// scenarios are all that end with a transition of every pair.
+func scenarios() []string {
+	return []string{
+		"pod-creation", "policy-creation", "policy-deny", "policy-deletion", "policy-update", "pod-label", "namespace-label",
+		"pod-startup",
+	}
+}
+
+// Every scenario, on both sides, in both families, with a fast and a slow engine, against the truth log.
+func TestRunScenarios(t *testing.T) {
+	for _, delay := range []string{"0s", "300ms"} {
+		lab := labtest.Start(t, "--delay", delay)
+		for _, direction := range []string{"egress", "ingress"} {
+			for _, family := range []string{"IPv4", "IPv6"} {
+				t.Run(delay+"/"+direction+"/"+family, func(t *testing.T) {
+					settings := []string{"--targets=4", "--direction=" + direction, "--family=" + family, "--target-image=nginx"}
+					samples, _ := measureRun(t, lab, exitOK, append(scenarios(), settings...)...)
+					if want := 4 * (1 + 1 + 1 + 2 + 3*3 + 2 + 2 + 3); len(samples) != want {
+						t.Errorf("%d samples; want %d", len(samples), want)
+					}
+					expectTrue(t, lab, samples, "TCP")
+				})
+			}
+		}
+	}
+}
+
+// How a policy names its peers and ports must not matter to the measurement.
+func TestRunPeersAndPorts(t *testing.T) {
+	lab := labtest.Start(t, "--delay", "50ms")
+	for _, direction := range []string{"egress", "ingress"} {
+		for _, settings := range []string{
+			"--peer=namespaceSelector", "--peer=ipBlock", "--peer=ipBlockExcept", "--port=name", "--port=range", "--protocol=UDP",
+		} {
+			t.Run(direction+"/"+settings, func(t *testing.T) {
+				samples, _ := measureRun(t, lab, exitOK, "policy-creation", "--targets=4", "--direction="+direction, settings)
+				protocol := "TCP"
+				if strings.HasSuffix(settings, "UDP") {
+					protocol = "UDP"
+				}
+				expectTrue(t, lab, samples, protocol)
+			})
+		}
+	}
+}
+
+// Several agents share the pairs, repeats add up, and clocks that are compared by exchange widen the latency
+// but do not make it wrong.
+func TestRunAgentsRepeatsAndClocks(t *testing.T) {
+	lab := labtest.Start(t, "--delay", "50ms")
+	samples, _ := measureRun(t, lab, exitOK, "policy-creation", "--targets=12", "--agents=3", "--repeat=2", "--clock=exchange")
+	if len(samples) != 24 {
+		t.Errorf("%d samples; want 24", len(samples))
+	}
+	expectTrue(t, lab, samples, "TCP")
+	agents := make(map[int]bool)
+	for _, sample := range samples {
+		agents[sample.Agent] = true
+		latency := sample.Latency()
+		if latency.Lower > 100*time.Millisecond || latency.Upper < 50*time.Millisecond {
+			t.Errorf("the latency is in [%s, %s]; want an interval about 50 ms", latency.Lower, latency.Upper)
+		}
+		if sample.Start.Uncertainty <= 0 {
+			t.Error("the start has no uncertainty")
+		}
+	}
+	if len(agents) != 3 {
+		t.Errorf("%d agents have samples; want 3", len(agents))
+	}
+}
+
+// Pods on the agents' node, and on others.
+func TestRunPlacement(t *testing.T) {
+	lab := labtest.Start(t, "--nodes", "2")
+	for _, place := range []string{"--same-node", "--other-node"} {
+		samples, _ := measureRun(t, lab, exitOK, "policy-creation", "--targets=4", place)
+		expectTrue(t, lab, samples, "TCP")
+		for _, sample := range samples {
+			same := sample.Target.Address.Addr().As4()[2] == clientSubnet(t, lab, sample)
+			if same != (place == "--same-node") {
+				t.Errorf("%s: the target %s is on the wrong node", place, sample.Target.Address)
+			}
+		}
+	}
+}
+
+// clientSubnet is the third byte of the addresses on the client's node. The client has gone: the truth log
+// knows its address.
+func clientSubnet(t *testing.T, lab *labtest.Lab, sample measure.Sample) byte {
+	t.Helper()
+	records, err := truth.Read(lab.Truth)
+	must(t, err)
+	for _, record := range records {
+		for _, op := range record.Ops {
+			if op.Address != nil && op.Address.UID == sample.Client.UID {
+				var address [4]byte
+				if n, _ := fmt.Sscanf(op.ID, "%d.%d.%d.%d", &address[0], &address[1], &address[2], &address[3]); n == 4 {
+					return address[2]
+				}
+			}
+		}
+	}
+	t.Fatalf("the truth log does not know pod %s", sample.Client.Name)
+	return 0
+}
+
+// Thresholds decide about the exit code, and so does an engine that enforces nothing.
+func TestRunExitCodes(t *testing.T) {
+	lab := labtest.Start(t, "--delay", "100ms")
+	_, output := measureRun(t, lab, exitThreshold, "policy-creation", "--targets=2",
+		"--threshold=policy-creation.p99<50ms", "--threshold=policy-creation.censored==0")
+	for _, want := range []string{"policy-creation.p99<50ms: missed", "policy-creation.censored==0: holds"} {
+		if !strings.Contains(output, want) {
+			t.Errorf("the output lacks %q:\n%s", want, output)
+		}
+	}
+	measureRun(t, lab, exitCensored, "established", "--targets=2", "--timeout=2s")
+	lax := labtest.Start(t, "--engine", "none")
+	for _, scenario := range []string{"policy-creation", "policy-deny"} {
+		if _, output = measureRun(t, lax, exitInvalid, scenario, "--targets=2", "--timeout=2s"); !strings.Contains(output, "enforced at all") {
+			t.Errorf("%s: the output does not say that policy is not enforced:\n%s", scenario, output)
+		}
+	}
+}
+
+// A change of the user's own, with labels that it selects.
+func TestRunPolicyOfTheUser(t *testing.T) {
+	lab := labtest.Start(t, "--delay", "50ms")
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	must(t, os.WriteFile(file, []byte(`
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: mine, namespace: elsewhere}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  policyTypes: [Ingress]
+  ingress:
+    - from: [{podSelector: {matchLabels: {app: admin}}}]
+`), 0o600))
+	samples, _ := measureRun(t, lab, exitOK, "--policy="+file, "--to=app=db", "--expect=blocked", "--direction=ingress", "--targets=3")
+	expectTrue(t, lab, samples, "TCP")
+}
