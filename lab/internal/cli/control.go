@@ -67,11 +67,12 @@ func newSet() *cobra.Command {
 		replace(changed("batch"), &settings.Batch, given.Batch)
 		replace(changed("gap"), &settings.Gap, given.Gap)
 		replace(changed("reject"), &settings.Reject, given.Reject)
+		replace(changed("fault"), &settings.Faults, given.Faults)
 		if err := c.Set(cmd.Context(), settings); err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "delay %v, jitter %v, batch %d, gap %v, reject %q\n",
-			settings.Delay, settings.Jitter, settings.Batch, settings.Gap, settings.Reject)
+		fmt.Fprintf(cmd.OutOrStdout(), "delay %v, jitter %v, batch %d, gap %v, reject %q, fault %v\n",
+			settings.Delay, settings.Jitter, settings.Batch, settings.Gap, settings.Reject, settings.Faults)
 		return nil
 	}
 	return cmd

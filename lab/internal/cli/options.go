@@ -43,6 +43,8 @@ func addSettings(flags *pflag.FlagSet, s *engine.Settings) {
 	flags.IntVar(&s.Batch, "batch", 0, "most changed elements in one transaction (0: no limit)")
 	flags.DurationVar(&s.Gap, "gap", 0, "pause between two transactions of a batch")
 	flags.StringVar((*string)(&s.Reject), "reject", "", "answer what is denied: reset or icmp (default: drop silently)")
+	flags.Var(&faultFlag{to: &s.Faults}, "fault",
+		"NAME[=VALUE],...: what to do wrong, for example no-except (repeatable)")
 }
 
 // options are the flags as the supervisor takes them.

@@ -62,6 +62,8 @@ type Settings struct {
 	Gap time.Duration
 	// Reject is what happens to forbidden packets.
 	Reject truth.Refusal
+	// Faults are what the engine does wrong on purpose.
+	Faults Faults
 }
 
 // Validate reports every mistake of the settings at once.
@@ -80,7 +82,7 @@ func (s Settings) Validate() error {
 	default:
 		mistakes = append(mistakes, fmt.Errorf("reject is %q; it must be %q, %q, or empty to drop silently", s.Reject, truth.Reset, truth.ICMP))
 	}
-	return errors.Join(mistakes...)
+	return errors.Join(append(mistakes, s.Faults.Validate())...)
 }
 
 // settingsJSON is the form of Settings in JSON: durations as Go writes them, for example "300ms".
@@ -90,12 +92,13 @@ type settingsJSON struct {
 	Batch  *int           `json:"batch"`
 	Gap    *string        `json:"gap"`
 	Reject *truth.Refusal `json:"reject"`
+	Faults *Faults        `json:"faults"`
 }
 
 // MarshalJSON implements json.Marshaler.
 func (s Settings) MarshalJSON() ([]byte, error) {
 	delay, jitter, gap := s.Delay.String(), s.Jitter.String(), s.Gap.String()
-	return json.Marshal(settingsJSON{&delay, &jitter, &s.Batch, &gap, &s.Reject})
+	return json.Marshal(settingsJSON{&delay, &jitter, &s.Batch, &gap, &s.Reject, &s.Faults})
 }
 
 // UnmarshalJSON implements json.Unmarshaler. Settings that the JSON does not name stay as they are.
@@ -123,6 +126,9 @@ func (s *Settings) UnmarshalJSON(data []byte) error {
 	}
 	if raw.Reject != nil {
 		s.Reject = *raw.Reject
+	}
+	if raw.Faults != nil {
+		s.Faults = *raw.Faults
 	}
 	return nil
 }

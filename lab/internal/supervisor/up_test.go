@@ -104,7 +104,7 @@ func TestTwoLabsInOneDirectory(t *testing.T) {
 // TestComponents kills and restarts parts of a lab as tests of clients do.
 func TestComponents(t *testing.T) {
 	dir := shortDir(t)
-	lab := up(t, dir, "--delay", "10ms")
+	lab := up(t, dir, "--delay", "10ms", "--fault", "no-except")
 	kubectl(t, dir, "create", "configmap", "kept", "--from-literal=answer=42")
 	act := func(action, name string) {
 		t.Helper()
@@ -129,8 +129,15 @@ func TestComponents(t *testing.T) {
 	awaitAnswer(t, dir)
 	startPods(t, dir)
 	if output, err := command(t, "set", "--dir", dir, "--reject", "reset"); err != nil ||
-		strings.TrimSpace(output) != `delay 10ms, jitter 0s, batch 0, gap 0s, reject "reset"` {
-		t.Errorf("set printed %q, %v: want the old delay and the new reject", output, err)
+		strings.TrimSpace(output) != `delay 10ms, jitter 0s, batch 0, gap 0s, reject "reset", fault no-except` {
+		t.Errorf("set printed %q, %v: want the old delay and fault and the new reject", output, err)
+	}
+	if output, err := command(t, "set", "--dir", dir, "--fault", "leak=1s", "--fault", "gap=2s,ipv4-only"); err != nil ||
+		!strings.Contains(output, "fault leak=1s,gap=2s,ipv4-only\n") {
+		t.Errorf("set printed %q, %v: want the new faults in place of the old one", output, err)
+	}
+	if _, err := command(t, "set", "--dir", dir, "--fault", "leek=1s"); err == nil {
+		t.Error("a fault that does not exist is set")
 	}
 
 	act("stop", "kube-scheduler")
