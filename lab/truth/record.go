@@ -32,8 +32,8 @@ type Record struct {
 // Cause is an API event, stamped when the engine's watch delivered it, or something that happened to
 // the engine itself.
 type Cause struct {
-	Kind      string    `json:"kind"`  // NetworkPolicy, Pod or Namespace; Engine or Settings
-	Event     string    `json:"event"` // added, updated or deleted; Engine: started or synced
+	Kind      string    `json:"kind"`  // NetworkPolicy, Pod or Namespace; Engine, Settings or Fault
+	Event     string    `json:"event"` // added, updated or deleted; Engine: started or synced; what a fault does
 	Namespace string    `json:"namespace,omitempty"`
 	Name      string    `json:"name,omitempty"`
 	UID       string    `json:"uid,omitempty"`

@@ -42,15 +42,25 @@ type cluster struct {
 	// What events have touched since the last plan.
 	touchedAddresses map[netip.Addr]struct{}
 	touchedChains    map[*policyChain]struct{}
+
+	faults Faults
+	never  labels.Selector // of the fault
+	fresh  []*pod          // pods of the node that have got addresses since the last event
 }
 
 type pod struct {
 	podFacts
 	arrival int
 	groups  map[*group]struct{}
+
+	// openings counts the faults that keep the pod's policies from being enforced at the moment;
+	// frozen has the guards that the pod keeps because of another.
+	openings int
+	frozen   *guardPair
 }
 
 type policy struct {
+	object  *networkingv1.NetworkPolicy
 	subject *group
 	chains  [2]*policyChain
 }
@@ -81,6 +91,7 @@ func newCluster(node string) *cluster {
 		guarding:         map[netip.Addr]guardPair{},
 		touchedAddresses: map[netip.Addr]struct{}{},
 		touchedChains:    map[*policyChain]struct{}{},
+		never:            labels.Nothing(),
 	}
 	c.wanted.Apply(truth.Op{Kind: truth.KindTable, Table: &truth.Table{}})
 	return c
@@ -111,12 +122,17 @@ func (c *cluster) putPod(facts podFacts) {
 		c.pods[facts.NamespacedName] = p
 		addTo(c.podsIn, facts.Namespace, p)
 	}
+	had := len(p.Addresses) > 0
 	if p.UID != facts.UID { // it may have followed another of its name
 		c.arrivals++
-		p.arrival = c.arrivals
+		p.arrival, p.openings, p.frozen = c.arrivals, 0, nil
+		had = false
 	}
 	c.disown(p)
 	p.podFacts = facts
+	if !had && len(facts.Addresses) > 0 && facts.Node == c.node {
+		c.fresh = append(c.fresh, p)
+	}
 	for _, a := range p.Addresses {
 		c.owners[a] = append(c.owners[a], p)
 	}
@@ -195,7 +211,11 @@ func (c *cluster) place(p *pod, g *group, belongs bool) {
 
 // putPolicy takes notice of a policy, new or changed.
 func (c *cluster) putPolicy(object *networkingv1.NetworkPolicy) {
-	spec, err := compile(object)
+	enforced := object
+	if c.faults.NoExcept {
+		enforced = withoutExceptions(object)
+	}
+	spec, err := compile(enforced)
 	key := types.NamespacedName{Namespace: object.Namespace, Name: object.Name}
 	if err != nil {
 		klog.ErrorS(err, "A policy is left out", "policy", key)
@@ -207,6 +227,7 @@ func (c *cluster) putPolicy(object *networkingv1.NetworkPolicy) {
 		p = &policy{}
 		c.policies[key] = p
 	}
+	p.object = object
 	c.setSubject(p, &spec.subject)
 	for d := range p.chains {
 		c.setChain(p, direction(d), key, spec.chains[d])

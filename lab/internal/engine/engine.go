@@ -28,6 +28,7 @@ type engine struct {
 
 	// The rest belongs to the goroutine of enforce.
 	cluster  *cluster
+	agenda   agenda
 	settings Settings
 	seq      uint64
 }
@@ -45,10 +46,12 @@ type settingsReply struct {
 
 func newEngine(cfg Config, client kubernetes.Interface, k *kernel, log func(truth.Record) error) *engine {
 	q := newQueue(cfg.Settings)
+	c := newCluster(cfg.Node)
+	c.setFaults(cfg.Settings.Faults)
 	return &engine{
 		cfg: cfg, queue: q, watchers: watchers(client, q), kernel: k, log: log,
 		requests: make(chan settingsRequest),
-		cluster:  newCluster(cfg.Node), settings: cfg.Settings,
+		cluster:  c, settings: cfg.Settings,
 	}
 }
 
@@ -74,7 +77,7 @@ func (e *engine) enforce(ctx context.Context) error {
 		return err
 	}
 	for {
-		events, next := e.queue.due(time.Now())
+		events, next := e.due(time.Now())
 		if len(events) > 0 {
 			if err := e.carryOut(ctx, events); err != nil {
 				return err
@@ -85,6 +88,20 @@ func (e *engine) enforce(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// due takes out what is to be carried out now: errands of faults, or else events. An errand first, so
+// that an event has the last word about its object.
+func (e *engine) due(now time.Time) (due []event, next time.Time) {
+	due, nextErrand := e.agenda.due(now)
+	if len(due) > 0 {
+		return due, nextErrand
+	}
+	due, next = e.queue.due(now)
+	if next.IsZero() || !nextErrand.IsZero() && nextErrand.Before(next) {
+		next = nextErrand
+	}
+	return due, next
 }
 
 // start takes over the namespace. Without a table from an earlier engine it blocks all pods at once, so
@@ -134,11 +151,22 @@ func (e *engine) cause(event string) []truth.Cause {
 // carryOut brings the kernel from before some events to after them.
 func (e *engine) carryOut(ctx context.Context, events []event) error {
 	causes := make([]truth.Cause, len(events))
+	var later []errand
 	for i, ev := range events {
 		causes[i] = ev.cause
+		e.agenda.cancel(ev.key())
 		ev.apply(e.cluster)
+		later = append(without(later, ev.key()), e.cluster.misbehave(ev)...)
 	}
-	ops := e.cluster.plan()
+	if err := e.transactInPortions(ctx, e.cluster.plan(), causes); err != nil {
+		return err
+	}
+	e.agenda.add(time.Now(), later)
+	return nil
+}
+
+// transactInPortions carries operations out in transactions as the settings ask for them.
+func (e *engine) transactInPortions(ctx context.Context, ops []truth.Op, causes []truth.Cause) error {
 	for {
 		n := e.kernel.fits(ops)
 		if e.settings.Batch > 0 {
@@ -207,7 +235,24 @@ func (e *engine) wait(ctx context.Context, until time.Time, wake <-chan struct{}
 	}
 }
 
-// change answers a request: how to refuse changes at once, the rest for events that arrive from now on.
+// changeFaults ends what the faults of before have under way, and sets others. It is an errand, because
+// a change may be half way to the kernel at the moment.
+func (e *engine) changeFaults(f Faults) {
+	ends := e.agenda.settle()
+	e.agenda.add(time.Now(), []errand{{ends: true, event: event{
+		cause: truth.Cause{Kind: "Settings", Event: "updated"},
+		apply: func(c *cluster) {
+			for _, ev := range ends {
+				ev.apply(c)
+			}
+			c.setFaults(f)
+		},
+	}}})
+	e.queue.rouse()
+}
+
+// change answers a request: how to refuse changes at once, faults before any other event is enforced,
+// the rest for events that arrive from now on.
 // The error is that of the kernel; one of the request goes to who made it.
 func (e *engine) change(r settingsRequest) error {
 	changed := e.settings
@@ -225,6 +270,9 @@ func (e *engine) change(r settingsRequest) error {
 			r.reply <- settingsReply{err: err}
 			return err
 		}
+	}
+	if changed.Faults != e.settings.Faults {
+		e.changeFaults(changed.Faults)
 	}
 	e.settings = changed
 	e.queue.set(changed)

@@ -35,8 +35,8 @@ func newPair(t testing.TB) (w *world, client, server *host) {
 	return w, client, server
 }
 
-func (w *world) pairTo(server string, f family, protocol corev1.Protocol, port int32) truth.Pair {
-	from, to := w.pods["x/client"], w.pods[server]
+func (w *world) pair(client, server string, f family, protocol corev1.Protocol, port int32) truth.Pair {
+	from, to := w.pods[client], w.pods[server]
 	pair := truth.Pair{FromUID: string(from.UID), ToUID: string(to.UID), Protocol: string(protocol), Port: uint16(port)}
 	for _, a := range factsOfPod(to).Addresses {
 		if familyOf(a) == f {
@@ -80,38 +80,49 @@ func (p *prober) run(from, to *host, f family, stop <-chan struct{}) error {
 func TestTruth(t *testing.T) {
 	w, client, server := newPair(t)
 	deny := newPolicy("x", "deny", with("app", "server"), isolate(in))
-	const underWay = 30 * time.Millisecond
 	for _, f := range families {
 		t.Run(fmt.Sprint("IPv", f), func(t *testing.T) {
-			stop := make(chan struct{})
-			var p prober
-			var group errgroup.Group
-			group.Go(func() error { return p.run(client, server, f, stop) })
-			for range 5 {
-				w.createPolicy(deny)
-				w.deletePolicy("deny")
-			}
-			close(stop)
-			if err := group.Wait(); err != nil {
-				t.Fatal(err)
-			}
-			records, _ := w.records.snapshot()
-			flips := truth.Flips(records, w.pairTo("x/server", f, corev1.ProtocolSCTP, 80))[0]
+			flips := w.during(t, client, server, f, func() {
+				for range 5 {
+					w.createPolicy(deny)
+					w.deletePolicy("deny")
+				}
+			})
 			if len(flips) < 11 {
 				t.Fatalf("the log has %d flips", len(flips))
 			}
-			deadline := time.Now().Add(time.Second)
-			for i, packet := range p.sent {
-				arrived := isClosedBy(packet.arrived, deadline)
-				if !possible(flips, packet.at, underWay, arrived) {
-					t.Errorf("packet %d sent at %v arrived=%v; flips %+v", i, packet.at, arrived, flips)
-				}
-				if !arrived {
-					deadline = time.Now() // one wait is enough for all that are lost
-				}
-			}
 		})
 	}
+}
+
+// during sends packets from one pod to another while something happens, and returns the flips of the
+// pair since the log began. The fate of each packet must be the one that they say.
+func (w *world) during(t *testing.T, from, to *host, f family, do func()) []truth.Flip {
+	t.Helper()
+	const underWay = 30 * time.Millisecond
+	stop := make(chan struct{})
+	var p prober
+	var group errgroup.Group
+	group.Go(func() error { return p.run(from, to, f, stop) })
+	do()
+	close(stop)
+	if err := group.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	records, _ := w.records.snapshot()
+	flips := truth.Flips(records, w.pair(from.name, to.name, f, corev1.ProtocolSCTP, 80))[0]
+	fromTheStart := append([]truth.Flip{{}}, flips...) // pods that the engine has not heard of are blocked
+	deadline := time.Now().Add(time.Second)
+	for i, packet := range p.sent {
+		arrived := isClosedBy(packet.arrived, deadline)
+		if !possible(fromTheStart, packet.at, underWay, arrived) {
+			t.Errorf("packet %d sent at %v arrived=%v; flips %+v", i, packet.at, arrived, flips)
+		}
+		if !arrived {
+			deadline = time.Now() // one wait is enough for all that are lost
+		}
+	}
+	return flips
 }
 
 // possible says whether a packet may have the fate it had, by the verdicts between its sending and the
@@ -201,7 +212,7 @@ func TestFailClosed(t *testing.T) {
 		t.Errorf("%d connections are blocked after the pod is known", blocked)
 	}
 	records, _ := w.records.snapshot()
-	flips := truth.Flips(records, w.pairTo("x/unknown", ipv6, corev1.ProtocolTCP, 81))[0]
+	flips := truth.Flips(records, w.pair("x/client", "x/unknown", ipv6, corev1.ProtocolTCP, 81))[0]
 	if len(flips) != 1 || !flips[0].Before.Equal(record.Before) {
 		t.Errorf("the flips to the pod are %+v, its record %+v", flips, record)
 	}
@@ -327,6 +338,7 @@ func TestControl(t *testing.T) {
 		{`{"delay":"soon"}`, "duration"},
 		{`{"delay":"-1s","batch":-1,"reject":"politely"}`, "negative"},
 		{`{"reject":"politely"}`, "reset"},
+		{`{"faults":"leek=1s"}`, FaultForms},
 		{`delay=1`, "invalid character"},
 	} {
 		if message := control.do(t, http.MethodPut, "/settings", row.body, http.StatusBadRequest); !strings.Contains(message, row.mistake) {

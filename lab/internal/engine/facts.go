@@ -5,6 +5,7 @@ package engine
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -57,6 +58,12 @@ func factsOfPod(pod *corev1.Pod) podFacts {
 		}
 	}
 	return facts
+}
+
+// relabels says whether nothing but the labels of a pod have changed.
+func relabels(before, now podFacts) bool {
+	return before.UID == now.UID && !maps.Equal(before.Labels, now.Labels) &&
+		slices.Equal(before.Addresses, now.Addresses)
 }
 
 func podAddresses(status corev1.PodStatus) []netip.Addr {

@@ -32,6 +32,9 @@ type feed[O metav1.Object, F any] struct {
 	facts  func(O) F
 	put    func(*cluster, F)
 	remove func(*cluster, F)
+	// flaps says which changes the fault of that name takes back; nil for all. An object that comes
+	// or goes changes from or to the zero value.
+	flaps func(before, now F) bool
 	// synced is closed when the first list has arrived.
 	synced chan struct{}
 	once   sync.Once
@@ -112,7 +115,7 @@ func (f *feed[O, F]) observe(object any) error {
 	before, had := f.known[keyOf(o)]
 	if had && before.uid != next.uid {
 		f.forget(keyOf(o), now)
-		had = false
+		before, had = known[F]{}, false
 	}
 	if had && reflect.DeepEqual(before.facts, next.facts) {
 		return nil
@@ -122,7 +125,7 @@ func (f *feed[O, F]) observe(object any) error {
 	if had {
 		what = "updated"
 	}
-	f.send(what, next, now, func(c *cluster) { f.put(c, next.facts) })
+	f.send(what, next, event{apply: f.putting(next), undo: f.undo(before, next)}, now)
 	return nil
 }
 
@@ -132,14 +135,34 @@ func (f *feed[O, F]) forget(key string, now time.Time) {
 		return
 	}
 	delete(f.known, key)
-	f.send("deleted", before, now, func(c *cluster) { f.remove(c, before.facts) })
+	f.send("deleted", before, event{apply: f.removing(before), undo: f.undo(before, known[F]{})}, now)
 }
 
-func (f *feed[O, F]) send(what string, about known[F], now time.Time, apply func(*cluster)) {
-	f.queue.push(event{apply: apply, cause: truth.Cause{
+func (f *feed[O, F]) putting(k known[F]) func(*cluster) {
+	return func(c *cluster) { f.put(c, k.facts) }
+}
+
+func (f *feed[O, F]) removing(k known[F]) func(*cluster) {
+	return func(c *cluster) { f.remove(c, k.facts) }
+}
+
+// undo is what leads back to before, nil if the change does not flap.
+func (f *feed[O, F]) undo(before, now known[F]) func(*cluster) {
+	switch {
+	case f.flaps != nil && !f.flaps(before.facts, now.facts):
+		return nil
+	case before.uid == "":
+		return f.removing(now)
+	}
+	return f.putting(before)
+}
+
+func (f *feed[O, F]) send(what string, about known[F], e event, now time.Time) {
+	e.cause = truth.Cause{
 		Kind: f.kind, Event: what, Namespace: about.name.Namespace, Name: about.name.Name,
 		UID: string(about.uid), Arrived: now,
-	}})
+	}
+	f.queue.push(e)
 }
 
 // namespaceFacts are what matters about a namespace.
@@ -153,14 +176,17 @@ func watchers(client kubernetes.Interface, q *queue) []watcher {
 	pods := client.CoreV1().Pods(metav1.NamespaceAll)
 	namespaces := client.CoreV1().Namespaces()
 	policies := client.NetworkingV1().NetworkPolicies(metav1.NamespaceAll)
+	podFeed := newFeed("Pod", q, factsOfPod, (*cluster).putPod, (*cluster).removePod)
+	podFeed.flaps = relabels
+	namespaceFeed := newFeed("Namespace", q,
+		func(n *corev1.Namespace) namespaceFacts { return namespaceFacts{n.Name, n.Labels} },
+		func(c *cluster, f namespaceFacts) { c.putNamespace(f.name, f.labels) },
+		func(c *cluster, f namespaceFacts) { c.removeNamespace(f.name) },
+	)
+	namespaceFeed.flaps = func(before, now namespaceFacts) bool { return before.name == now.name }
 	return []watcher{
-		watchOf(newFeed("Pod", q, factsOfPod,
-			(*cluster).putPod, (*cluster).removePod), &corev1.Pod{}, client, pods.List, pods.Watch),
-		watchOf(newFeed("Namespace", q,
-			func(n *corev1.Namespace) namespaceFacts { return namespaceFacts{n.Name, n.Labels} },
-			func(c *cluster, f namespaceFacts) { c.putNamespace(f.name, f.labels) },
-			func(c *cluster, f namespaceFacts) { c.removeNamespace(f.name) },
-		), &corev1.Namespace{}, client, namespaces.List, namespaces.Watch),
+		watchOf(podFeed, &corev1.Pod{}, client, pods.List, pods.Watch),
+		watchOf(namespaceFeed, &corev1.Namespace{}, client, namespaces.List, namespaces.Watch),
 		watchOf(newFeed("NetworkPolicy", q, factsOfPolicy,
 			(*cluster).putPolicy,
 			func(c *cluster, p *networkingv1.NetworkPolicy) {

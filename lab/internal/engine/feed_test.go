@@ -100,3 +100,28 @@ func TestFeedSyncs(t *testing.T) {
 		}
 	})
 }
+
+// A pod flaps when its labels change and nothing else: it would have no address without its addresses.
+func TestRelabels(t *testing.T) {
+	pod := factsOfPod(feedPod("a", "1", nil))
+	labelled, another, moved := pod, pod, pod
+	labelled.Labels = labelSet("k", "v")
+	another.UID, another.Labels = "2", labelled.Labels
+	moved.Addresses, moved.Labels = podIPs(1, 2), labelled.Labels
+	for _, row := range []struct {
+		what        string
+		before, now podFacts
+		want        bool
+	}{
+		{"a change of labels", pod, labelled, true},
+		{"no change", pod, pod, false},
+		{"a new pod", podFacts{}, labelled, false},
+		{"the end of a pod", labelled, podFacts{}, false},
+		{"another pod of the name", pod, another, false},
+		{"another address", pod, moved, false},
+	} {
+		if got := relabels(row.before, row.now); got != row.want {
+			t.Errorf("%s: %v", row.what, got)
+		}
+	}
+}

@@ -109,6 +109,7 @@ func (c *cluster) plan() []truth.Op {
 	p.cleanUp()
 	clear(c.touchedAddresses)
 	clear(c.touchedChains)
+	c.fresh = nil
 	return slices.Concat(p.setOps, p.policyOps, p.guardOps, p.addressOps, p.cleanUpOps)
 }
 
@@ -126,21 +127,56 @@ func (p *planner) guardAddress(a netip.Addr) {
 		delete(p.guarding, a)
 		return
 	}
-	pair, found := p.found[owner]
-	if !found && owner.Node == p.node {
-		for d := range pair {
-			pair[d] = p.guardOf(owner, direction(d))
-		}
+	var pair guardPair
+	if owner.Node == p.node && !p.unfiltered(owner, familyOf(a)) {
+		pair = p.guardsOf(owner)
 	}
-	p.found[owner] = pair
 	for _, g := range pair {
 		p.use(g)
 	}
 	p.guarding[a] = pair
 }
 
+// guardsOf finds the guards of a pod of the node, once in a plan. Whoever asks for them uses them.
+func (p *planner) guardsOf(owner *pod) guardPair {
+	pair, found := p.found[owner]
+	if found {
+		return pair
+	}
+	if p.never.Matches(owner.Labels) {
+		if owner.frozen == nil {
+			owner.frozen = p.freeze(owner)
+		}
+		pair = *owner.frozen
+	} else {
+		owner.frozen = nil
+		for d := range pair {
+			pair[d] = p.guardOf(owner, direction(d))
+		}
+	}
+	p.found[owner] = pair
+	return pair
+}
+
 // guardOf returns nil if no policy isolates the pod in this direction.
 func (c *cluster) guardOf(owner *pod, d direction) *guard {
+	chains := c.chainsOf(owner, d)
+	if len(chains) == 0 {
+		return nil
+	}
+	key := strings.Join(policyIDs(chains), "\n")
+	if c.guards[key] == nil {
+		c.guards[key] = newGuard(d, chains)
+	}
+	return c.guards[key]
+}
+
+func newGuard(d direction, chains []*policyChain) *guard {
+	return &guard{id: d.String() + " " + digest(strings.Join(policyIDs(chains), "\n")), chains: chains}
+}
+
+// chainsOf are one direction of the policies that select a pod, in order.
+func (c *cluster) chainsOf(owner *pod, d direction) []*policyChain {
 	var chains []*policyChain
 	for g := range owner.groups {
 		for policy := range g.subjects {
@@ -149,16 +185,8 @@ func (c *cluster) guardOf(owner *pod, d direction) *guard {
 			}
 		}
 	}
-	if len(chains) == 0 {
-		return nil
-	}
 	slices.SortFunc(chains, func(a, b *policyChain) int { return cmp.Compare(a.id, b.id) })
-	ids := policyIDs(chains)
-	key := strings.Join(ids, "\n")
-	if c.guards[key] == nil {
-		c.guards[key] = &guard{id: d.String() + " " + digest(key), chains: chains}
-	}
-	return c.guards[key]
+	return chains
 }
 
 func policyIDs(chains []*policyChain) []string {

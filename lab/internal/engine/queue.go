@@ -16,6 +16,8 @@ import (
 type event struct {
 	cause truth.Cause
 	apply func(*cluster)
+	undo  func(*cluster) // takes the event back; nil for one that is no change of a policy or of labels
+	then  []errand       // follow once the event is enforced
 	due   time.Time
 	order uint64 // in which events came
 }
@@ -72,10 +74,15 @@ func (q *queue) push(e event) {
 	e.order = q.count
 	heap.Push(&q.events, e)
 	if q.events[0].order == e.order {
-		select {
-		case q.wake <- struct{}{}:
-		default:
-		}
+		q.rouse()
+	}
+}
+
+// rouse makes who waits for events look again.
+func (q *queue) rouse() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
 	}
 }
 

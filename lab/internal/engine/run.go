@@ -8,9 +8,9 @@
 //
 // A feed stamps an event when its watch delivers it; the queue holds it until its delay is over; the
 // cluster takes notice of it and plans operations (truth.Op), each of which leaves the kernel in a sane
-// state; transactions carry them out. A fault to be injected is a function of operations to operations
-// between plan and transact: the truth log tells what came of it, because the state that it describes
-// is that of the kernel.
+// state; transactions carry them out. Faults change what the cluster is told or what it plans for, and
+// nothing after that: the truth log tells what came of them, because the state that it describes is that
+// of the kernel.
 package engine
 
 import (

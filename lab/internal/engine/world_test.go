@@ -263,20 +263,8 @@ func (h *host) isPod() bool { return strings.Contains(h.name, "/") }
 func (w *world) check(t *testing.T) (blocked int) {
 	t.Helper()
 	m := w.model()
-	attempts := everyAttempt(w.net.hosts)
-	try(t, attempts, 120*time.Millisecond)
-	// A busy machine may answer late; that is not a denial. What is allowed gets more time.
-	var late []*attempt
-	for _, a := range attempts {
-		if w.expects(m, a) && a.outcome == silent {
-			late = append(late, a)
-		}
-	}
-	if len(late) > 0 {
-		try(t, late, time.Second)
-	}
 	state := w.replay()
-	for _, a := range attempts {
+	for _, a := range w.tryAll(t, func(a *attempt) bool { return w.expects(m, a) }) {
 		expected := w.expects(m, a)
 		if !expected {
 			blocked++
@@ -287,12 +275,34 @@ func (w *world) check(t *testing.T) (blocked int) {
 		if a.from.name == "node" {
 			continue // passes through no chain of the table
 		}
-		got := state.Verdict(a.from.address(a.family), a.to.address(a.family), string(a.protocol), uint16(a.port))
-		if got != expected {
+		if got := a.verdict(state); got != expected {
 			t.Errorf("%v: the truth log says allowed=%v, NetworkPolicy %v", a, got, expected)
 		}
 	}
 	return blocked
+}
+
+// tryAll makes every connection between the hosts. A busy machine may answer late; that is not a denial,
+// so what is expected to be allowed gets more time.
+func (w *world) tryAll(t *testing.T, expects func(*attempt) bool) []*attempt {
+	t.Helper()
+	attempts := everyAttempt(w.net.hosts)
+	try(t, attempts, 120*time.Millisecond)
+	var late []*attempt
+	for _, a := range attempts {
+		if expects(a) && a.outcome == silent {
+			late = append(late, a)
+		}
+	}
+	if len(late) > 0 {
+		try(t, late, time.Second)
+	}
+	return attempts
+}
+
+// verdict is what a state says about the attempt.
+func (a *attempt) verdict(s *truth.State) bool {
+	return s.Verdict(a.from.address(a.family), a.to.address(a.family), string(a.protocol), uint16(a.port))
 }
 
 // replay is the state that the log's records lead to.
