@@ -30,10 +30,11 @@ type Record struct {
 }
 
 // Cause is an API event, stamped when the engine's watch delivered it, or something that happened to
-// the engine itself.
+// the engine itself. A step of a fault names the object of the event that it belongs to, and is stamped
+// with the time when it was due.
 type Cause struct {
 	Kind      string    `json:"kind"`  // NetworkPolicy, Pod or Namespace; Engine, Settings or Fault
-	Event     string    `json:"event"` // added, updated or deleted; Engine: started or synced; what a fault does
+	Event     string    `json:"event"` // added, updated or deleted; Engine: started or synced; Fault: the step
 	Namespace string    `json:"namespace,omitempty"`
 	Name      string    `json:"name,omitempty"`
 	UID       string    `json:"uid,omitempty"`

@@ -73,7 +73,8 @@ func (e *engine) handler() http.Handler {
 	return mux
 }
 
-// answer has the main loop change the settings, so that they are in force when the client reads on.
+// answer has the main loop change the settings, so that they are in force when the client reads on, but
+// for faults, which follow at once.
 func (e *engine) answer(w http.ResponseWriter, r *http.Request, change func(*Settings) error) {
 	reply := make(chan settingsReply, 1)
 	select {

@@ -252,8 +252,8 @@ func (e *engine) changeFaults(f Faults) {
 }
 
 // change answers a request: how to refuse changes at once, faults before any other event is enforced,
-// the rest for events that arrive from now on.
-// The error is that of the kernel; one of the request goes to who made it.
+// the rest for events that arrive from now on. The error is that of the kernel; one of the request goes
+// to who made it.
 func (e *engine) change(r settingsRequest) error {
 	changed := e.settings
 	err := r.change(&changed)

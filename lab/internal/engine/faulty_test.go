@@ -21,8 +21,10 @@ func (w *world) setFaults(t *testing.T, c control, faults string) {
 	t.Helper()
 	before, _ := w.records.snapshot()
 	c.put(t, fmt.Sprintf(`{"faults":%q}`, faults))
-	w.records.await(t, len(before), "the faults "+faults, func(r truth.Record) bool { return r.Causes[0].Kind == "Settings" })
+	w.records.await(t, len(before), "the faults "+faults, ofSettings)
 }
+
+func ofSettings(r truth.Record) bool { return r.Causes[0].Kind == "Settings" }
 
 // resolve has the node talk to every host, which no policy forbids: neighbours are known and links are up
 // before packets begin to count.
@@ -245,6 +247,23 @@ func TestIPv4Only(t *testing.T) {
 	w.expectOpen(t, "a new policy", v6)
 	w.setFaults(t, control, "none")
 	w.check(t)
+}
+
+// TestFaultsDuringAChange: faults that are set while a change is half way to the kernel wait for its end.
+func TestFaultsDuringAChange(t *testing.T) {
+	w, _, _ := newPair(t)
+	control := w.serve(t)
+	control.put(t, `{"batch":1,"gap":"100ms"}`)
+	begun := w.createPolicy(newPolicy("x", "deny", everyPod, isolate(in)))
+	control.put(t, `{"batch":0,"faults":"ipv4-only"}`)
+	faults := w.records.await(t, int(begun.Seq), "the faults", ofSettings)
+	if faults.Seq == begun.Seq+1 {
+		t.Error("the faults came between two portions of the policy")
+	}
+	w.expectOpen(t, "the fault", map[way]bool{
+		{"x/client", "x/server", ipv4}: false, {"x/server", "x/client", ipv4}: false,
+		{"x/client", "x/server", ipv6}: true, {"x/server", "x/client", ipv6}: true,
+	})
 }
 
 // TestFaultsAtStart: those of the configuration are in force from the first plan on, and pods that were
