@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -302,7 +303,7 @@ func (w *work) explainInvalid(invalid int) error {
 		}
 	}
 	text := ""
-	if invalid == len(w.samples) {
+	if invalid == len(w.samples) && strings.Contains(reason, "never seen") {
 		text = ": is policy enforced at all in this cluster? No pair showed the state that it must have before the trigger"
 	}
 	return fmt.Errorf("%w: %d of %d pairs (%s)%s", errInvalid, invalid, len(w.samples), reason, text)

@@ -1,0 +1,172 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
+)
+
+// underWay is a run that something happens to.
+type underWay struct {
+	cmd       *exec.Cmd
+	lines     chan string
+	directory string
+	printed   strings.Builder
+}
+
+// begin starts a run.
+func begin(t *testing.T, lab *labtest.Lab, arguments ...string) *underWay {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	u := &underWay{directory: filepath.Join(t.TempDir(), "results"), lines: make(chan string, 1000)}
+	u.cmd = command(ctx, t, lab, append([]string{"run", "-o", u.directory}, arguments...)...)
+	read, write, err := os.Pipe()
+	must(t, err)
+	u.cmd.Stdout, u.cmd.Stderr = write, write
+	must(t, u.cmd.Start())
+	must(t, write.Close())
+	go u.read(read)
+	return u
+}
+
+func (u *underWay) read(from io.Reader) {
+	defer close(u.lines)
+	for lines := bufio.NewScanner(from); lines.Scan(); {
+		u.lines <- lines.Text()
+	}
+}
+
+// await waits for a line of the run's progress.
+func (u *underWay) await(t *testing.T, text string) {
+	t.Helper()
+	for line := range u.lines {
+		u.printed.WriteString(line + "\n")
+		if strings.Contains(line, text) {
+			return
+		}
+	}
+	t.Fatalf("the run ended without a line with %q:\n%s", text, u.printed.String())
+}
+
+// end waits for the end and returns the exit code, and the samples if there are some.
+func (u *underWay) end(t *testing.T) (int, []measure.Sample) {
+	t.Helper()
+	for line := range u.lines {
+		u.printed.WriteString(line + "\n")
+	}
+	err := u.cmd.Wait()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	file, err := os.Open(filepath.Join(u.directory, "samples.jsonl"))
+	if err != nil {
+		return u.cmd.ProcessState.ExitCode(), nil
+	}
+	defer file.Close()
+	samples, err := result.Read(file)
+	must(t, err)
+	return u.cmd.ProcessState.ExitCode(), samples
+}
+
+// Whatever happens in the middle of a run, it ends with a true account: every pair has a result, and what is
+// measured is right.
+func TestRunDisturbed(t *testing.T) {
+	lab := labtest.Start(t, "--delay", "2s")
+	agent := func() string {
+		list, err := lab.Client.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{LabelSelector: "netpol-latency/role=agent"})
+		must(t, err)
+		if len(list.Items) == 0 {
+			t.Fatal("no agent is running")
+		}
+		return list.Items[0].Namespace + "/" + list.Items[0].Name + "/" + list.Items[0].Status.PodIP
+	}
+	disturbances := map[string]func(){
+		"agent deleted": func() {
+			parts := strings.Split(agent(), "/")
+			must(t, lab.Client.CoreV1().Pods(parts[0]).Delete(t.Context(), parts[1], metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
+		},
+		"API server restarted": func() {
+			lab.Component("kill", "kube-apiserver")
+			lab.Component("start", "kube-apiserver")
+			lab.AwaitAPI()
+		},
+		"the agent's connections cut": func() { lab.CutConnections(strings.Split(agent(), "/")[2]) },
+	}
+	for name, disturb := range disturbances {
+		t.Run(name, func(t *testing.T) {
+			run := begin(t, lab, "policy-deny", "--targets=4", "--timeout=15s", "--patience=15s", "--target-image=nginx")
+			run.await(t, "measuring")
+			disturb()
+			code, samples := run.end(t)
+			if len(samples) != 4 {
+				t.Errorf("exit code %d, %d samples; want 4:\n%s", code, len(samples), run.printed.String())
+			}
+			var measured []measure.Sample
+			for _, sample := range samples {
+				if sample.Status == measure.Measured {
+					measured = append(measured, sample)
+				}
+			}
+			t.Logf("exit code %d, %d of %d measured", code, len(measured), len(samples))
+			if (code == exitOK) != (len(measured) == len(samples)) {
+				t.Errorf("exit code %d with %d of %d measured", code, len(measured), len(samples))
+			}
+			expectTrue(t, lab, measured, "TCP")
+			expectNothingLeft(t, lab)
+		})
+	}
+}
+
+// A run that is ended at any moment leaves nothing: by itself after SIGTERM, after SIGKILL by cleanup. What the
+// user has is untouched.
+func TestRunKilled(t *testing.T) {
+	lab := labtest.Start(t, "--delay", "100ms")
+	theirs := lab.Namespace("theirs")
+	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "theirs", Namespace: theirs}}
+	_, err := lab.Client.NetworkingV1().NetworkPolicies(theirs).Create(t.Context(), policy, metav1.CreateOptions{})
+	must(t, err)
+	random := rand.New(rand.NewPCG(9, 10))
+	for number := range 20 {
+		signal, at := syscall.SIGTERM, time.Duration(random.IntN(4000))*time.Millisecond
+		if number%2 == 1 {
+			signal = syscall.SIGKILL
+		}
+		run := begin(t, lab, "policy-creation", "pod-creation", "--targets=3", "--run-id=killed")
+		run.await(t, "run killed")
+		time.AfterFunc(at, func() { _ = run.cmd.Process.Signal(signal) }) // it may have ended by then
+		run.end(t)
+		if signal == syscall.SIGKILL {
+			output, err := command(t.Context(), t, lab, "cleanup", "--run-id=killed").CombinedOutput()
+			if err != nil {
+				t.Fatalf("clean up after %s: %v: %s", at, err, output)
+			}
+		}
+		expectNothingLeft(t, lab)
+		if t.Failed() {
+			t.Fatalf("after %s at %s:\n%s", signal, at, run.printed.String())
+		}
+	}
+	_, err = lab.Client.NetworkingV1().NetworkPolicies(theirs).Get(t.Context(), "theirs", metav1.GetOptions{})
+	must(t, err)
+}
