@@ -116,6 +116,19 @@ func (c *Cluster) Delete(ctx context.Context, objects ...runtime.Object) error {
 	return nil
 }
 
+// Exists reports whether the API has an object.
+func (c *Cluster) Exists(ctx context.Context, object runtime.Object) (bool, error) {
+	endpoint, plain, err := c.resource(object)
+	if err != nil {
+		return false, err
+	}
+	_, err = endpoint.Get(ctx, plain.GetName(), metav1.GetOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return false, fmt.Errorf("look for %s: %w", name(plain), err)
+	}
+	return err == nil, nil
+}
+
 func name(object *unstructured.Unstructured) string {
 	if object.GetNamespace() == "" {
 		return fmt.Sprintf("%s %s", object.GetKind(), object.GetName())

@@ -84,8 +84,14 @@ func (r *round) createPods(ctx context.Context) error {
 	}
 	err := group.Wait()
 	r.after = time.Now()
+	if got := float64(r.count()) / r.after.Sub(r.before).Seconds(); r.ChurnFor > 0 && got < slowest*r.CreateRate {
+		r.collector.warn(fmt.Sprintf("pods were created at %.0f a second instead of %.0f: the API took no more", got, r.CreateRate))
+	}
 	return err
 }
+
+// slowest is the part of the rate below which the creation of pods is said to be slower than it was to be.
+const slowest = 0.95
 
 // churnPause is how often pods that have their result are looked for.
 const churnPause = 50 * time.Millisecond

@@ -62,6 +62,9 @@ func (r *Runner) Wait(ctx context.Context) error {
 // Run carries out a scenario as often as the options say, and removes what it created, also when it fails
 // or the context ends. Wait tells when that is gone.
 func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (found Found, err error) {
+	if err := r.checkTrigger(ctx); err != nil {
+		return Found{}, err
+	}
 	stage, err := r.stage(ctx, s)
 	if err != nil {
 		return Found{}, err
@@ -96,6 +99,27 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (found Found, err
 	found.Warnings = stage.warnings()
 	found.AgentNodes, found.TargetNodes = stage.nodesOfPods(ctx)
 	return found, stage.exit(ctx)
+}
+
+// checkTrigger makes sure that a user's own change touches nothing that is there already.
+func (r *Runner) checkTrigger(ctx context.Context) error {
+	if r.Options.Trigger == nil {
+		return nil
+	}
+	for _, object := range r.Options.Trigger.Objects {
+		if object.GetNamespace() != "" {
+			continue // it is put into a namespace of the run's own
+		}
+		exists, err := r.Cluster.Exists(ctx, object)
+		if err != nil {
+			return err
+		}
+		if exists {
+			return fmt.Errorf("measure %s %s: it exists already, and a run must not change what is not its own: "+
+				"expected another name", object.GetKind(), object.GetName())
+		}
+	}
+	return nil
 }
 
 // stage names the namespaces of a scenario.

@@ -253,4 +253,9 @@ spec:
 `), 0o600))
 	samples, _ := measureRun(t, lab, exitOK, "--policy="+file, "--to=app=db", "--expect=blocked", "--direction=ingress", "--targets=3")
 	expectTrue(t, lab, samples, "TCP")
+	must(t, os.WriteFile(file, []byte(`{apiVersion: v1, kind: Namespace, metadata: {name: default}}`), 0o600))
+	output, err := command(t.Context(), t, lab, "run", "-o", t.TempDir(), "--policy="+file, "--expect=blocked").CombinedOutput()
+	if err == nil || !strings.Contains(string(output), "exists already") {
+		t.Errorf("a run with an object that exists: %v, %s; want a refusal", err, output)
+	}
 }
