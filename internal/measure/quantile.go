@@ -17,10 +17,14 @@ type Quantile struct {
 	Value  time.Duration
 	Longer bool
 	// Lower and Upper are the interval. Without a bound above, because there are too few pairs or because the
-	// bound is that of a censored one, Open is true and Upper zero.
-	Lower, Upper time.Duration
-	Open         bool
+	// bound is that of a censored one, Open is true and Upper zero. Without a bound below, because there are
+	// too few pairs, OpenBelow is true and Lower zero, which need not be below a latency.
+	Lower, Upper    time.Duration
+	Open, OpenBelow bool
 }
+
+// String is the quantile without its interval, for example 612ms or >1.2s.
+func (q Quantile) String() string { return observed{q.Value, q.Longer}.String() }
 
 // confidence is how often an interval contains its quantile at least.
 const confidence = 0.95
@@ -29,6 +33,14 @@ const confidence = 0.95
 type observed struct {
 	latency time.Duration
 	longer  bool
+}
+
+func (o observed) String() string {
+	text := o.latency.Round(time.Microsecond).String()
+	if o.longer {
+		return ">" + text
+	}
+	return text
 }
 
 // observe enters the latencies of pairs that were measured, and of those that were censored as longer than the
@@ -63,18 +75,22 @@ func observe(samples []Sample) []observed {
 
 // Quantile is the quantile of rank q, from 0 to 1, by nearest rank. It is exact as long as no pair before it is
 // censored; from the first censored one on, the order is not known, and every quantile is longer than that
-// pair was watched for. The interval is that of the order statistics whose ranks contain the quantile's with
-// binomial probability, for any distribution (David and Nagaraja, Order Statistics, section 7.1).
+// pair was watched for. The usual estimators, such as that of Kaplan and Meier, would tell more, but assume that
+// pairs are given up for reasons that have nothing to do with their latency, and here they are given up for being
+// slow. What is said here holds whatever the reason.
+//
+// The interval is that of the order statistics whose ranks contain the quantile's with binomial probability, for
+// any distribution (David and Nagaraja, Order Statistics, section 7.1).
 func (s Summary) Quantile(q float64) Quantile {
 	n := len(s.observed)
 	if n == 0 {
-		return Quantile{Open: true}
+		return Quantile{Open: true, OpenBelow: true}
 	}
 	at := s.at(min(max(int(math.Ceil(q*float64(n)-1e-9)), 1), n))
 	lower, upper := ranks(n, q)
-	estimate := Quantile{Value: at.latency, Longer: at.longer, Open: true}
+	estimate := Quantile{Value: at.latency, Longer: at.longer, Open: true, OpenBelow: true}
 	if lower > 0 {
-		estimate.Lower = s.at(lower).latency
+		estimate.Lower, estimate.OpenBelow = s.at(lower).latency, false
 	}
 	if upper <= n {
 		if end := s.at(upper); !end.longer {
@@ -82,6 +98,20 @@ func (s Summary) Quantile(q float64) Quantile {
 		}
 	}
 	return estimate
+}
+
+// Mean is the mean of the latencies of all pairs that count, zero without any. With a censored pair, which counts
+// with the time that it was watched for, the mean is only known to be longer.
+func (s Summary) Mean() (mean time.Duration, longer bool) {
+	if len(s.observed) == 0 {
+		return 0, false
+	}
+	sum := 0.0 // many long durations exceed 64 bits
+	for _, one := range s.observed {
+		sum += float64(one.latency)
+		longer = longer || one.longer
+	}
+	return time.Duration(sum / float64(len(s.observed))), longer
 }
 
 // at is the observation of a rank from 1 on, as far as it is known.

@@ -79,3 +79,67 @@ func TestQuantileCensored(t *testing.T) {
 		t.Errorf("the median of nothing is %+v", got)
 	}
 }
+
+// TestQuantileBelowZero has latencies below zero, of which there are too few for an interval: no lower end may
+// stand above them.
+func TestQuantileBelowZero(t *testing.T) {
+	samples := []Sample{timed(-3*time.Millisecond, Measured), timed(-2*time.Millisecond, Measured)}
+	got := Summarize("x", samples).Quantile(0.5)
+	if !got.OpenBelow || !got.Open {
+		t.Errorf("the median of two is %+v; want no bounds", got)
+	}
+	if all := Summarize("x", nil).Quantile(0.5); !all.OpenBelow {
+		t.Errorf("the median of nothing is %+v; want no bounds", all)
+	}
+}
+
+// TestRanks holds ranks against tables, and those that reach no end against the sizes that they take.
+func TestRanks(t *testing.T) {
+	tests := []struct {
+		name         string
+		n            int
+		q            float64
+		lower, upper int
+	}{
+		{"five have no interval for their median", 5, 0.5, 0, 6},
+		{"six have, from the least to the greatest", 6, 0.5, 1, 6},
+		{"ten leave out the outermost", 10, 0.5, 2, 9},
+		{"a hundred", 100, 0.5, 40, 61},
+		{"71 are too few for an upper end of p95", 71, 0.95, 63, 72},
+		{"72 are enough", 72, 0.95, 64, 72},
+		{"nothing is known above the greatest", 20, 1, 20, 21},
+		{"nothing is known below the least", 20, 0, 0, 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if lower, upper := ranks(test.n, test.q); lower != test.lower || upper != test.upper {
+				t.Errorf("ranks(%d, %v) = %d, %d; want %d, %d", test.n, test.q, lower, upper, test.lower, test.upper)
+			}
+		})
+	}
+}
+
+// TestMean counts a censored pair with the time that it was watched for, and says so.
+func TestMean(t *testing.T) {
+	samples := []Sample{timed(time.Second, Measured), timed(2*time.Second, Measured)}
+	if mean, longer := Summarize("x", samples).Mean(); mean != 1500*time.Millisecond || longer {
+		t.Errorf("the mean is %s, longer %v; want 1.5s", mean, longer)
+	}
+	samples = append(samples, timed(6*time.Second, Censored))
+	if mean, longer := Summarize("x", samples).Mean(); mean != 3*time.Second || !longer {
+		t.Errorf("the mean is %s, longer %v; want longer than 3s", mean, longer)
+	}
+	if mean, longer := Summarize("x", nil).Mean(); mean != 0 || longer {
+		t.Errorf("the mean of nothing is %s, longer %v; want 0s", mean, longer)
+	}
+}
+
+func TestQuantileString(t *testing.T) {
+	for want, of := range map[string]Quantile{
+		"1.2s": {Value: 1200 * time.Millisecond}, ">1.2s": {Value: 1200*time.Millisecond + 100, Longer: true},
+	} {
+		if got := of.String(); got != want {
+			t.Errorf("String() = %q; want %q", got, want)
+		}
+	}
+}
