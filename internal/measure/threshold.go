@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 )
 
 // Threshold is a limit of one figure of a scenario's result, for example policy-deny.p99<500ms.
@@ -23,36 +25,45 @@ type Threshold struct {
 const thresholdExample = "for example policy-deny.p99<500ms or pod-startup/forbidden.leaks==0"
 
 // ParseThreshold reads SCENARIO.FIGURE, an operator (<, <=, >, >=, ==, !=) and a limit. The figures min, max,
-// median and pNN are durations; expected, measured, censored, invalid, deleted, leaks and flaps are counts.
+// mean, median and pNN are durations; expected, measured, censored, invalid, deleted, leaks and flaps are counts.
 func ParseThreshold(text string) (Threshold, error) {
-	form := regexp.MustCompile(`^\s*([a-z0-9/-]+)\.([a-z0-9.]+)\s*(<=|>=|==|!=|<|>)\s*(\S+)\s*$`)
+	form := regexp.MustCompile(`^([a-z0-9-]+(?:/[a-z0-9-]+)*)\.([a-z0-9.]+)\s*(<=|>=|==|!=|<|>)\s*(\S+)$`)
+	text = strings.TrimSpace(text)
 	parts := form.FindStringSubmatch(text)
 	if parts == nil {
-		return Threshold{}, fmt.Errorf("threshold %q: expected SCENARIO.FIGURE, an operator and a limit, %s", text, thresholdExample)
+		return Threshold{}, fmt.Errorf("threshold %q: expected SCENARIO.FIGURE, an operator (<, <=, >, >=, == or !=) "+
+			"and a limit, %s", text, thresholdExample)
 	}
-	t := Threshold{text: parts[0], scenario: parts[1], figure: parts[2], operator: parts[3]}
-	if _, isCount := t.count(Summary{}); isCount {
+	t := Threshold{text: text, scenario: parts[1], figure: parts[2], operator: parts[3]}
+	_, isCount := t.count(Summary{})
+	_, isDuration := t.duration(Summary{})
+	switch {
+	case isCount:
 		limit, err := strconv.Atoi(parts[4])
 		if err != nil {
-			return Threshold{}, fmt.Errorf("threshold %q: %q is no whole number, which %s is, %s", text, parts[4], t.figure, thresholdExample)
+			return Threshold{}, fmt.Errorf("threshold %q: %q is no whole number, which %s is, %s",
+				text, parts[4], t.figure, thresholdExample)
 		}
 		t.limit = float64(limit)
-		return t, nil
+	case isDuration:
+		limit, err := time.ParseDuration(parts[4])
+		if err != nil {
+			return Threshold{}, fmt.Errorf("threshold %q: %q is no duration with a unit, %s",
+				text, parts[4], thresholdExample)
+		}
+		t.limit = float64(limit)
+	default:
+		return Threshold{}, fmt.Errorf("threshold %q: unknown figure %q: expected min, mean, median, p0 to p100, max, "+
+			"expected, measured, censored, invalid, deleted, leaks or flaps, %s", text, t.figure, thresholdExample)
 	}
-	if _, ok := t.quantile(); !ok {
-		return Threshold{}, fmt.Errorf("threshold %q: unknown figure %q: expected min, median, p0 to p100, max, expected, "+
-			"measured, censored, invalid, deleted, leaks or flaps", text, t.figure)
-	}
-	limit, err := time.ParseDuration(parts[4])
-	if err != nil {
-		return Threshold{}, fmt.Errorf("threshold %q: %q is no duration with a unit, %s", text, parts[4], thresholdExample)
-	}
-	t.limit = float64(limit)
 	return t, nil
 }
 
 // Name is the scenario that the threshold is about, as it is in the results.
 func (t Threshold) Name() string { return t.scenario }
+
+// String is the threshold as it was written.
+func (t Threshold) String() string { return t.text }
 
 // count is the figure as a count, if it is one.
 func (t Threshold) count(s Summary) (int, bool) {
@@ -72,6 +83,20 @@ func (t Threshold) count(s Summary) (int, bool) {
 	return 0, false
 }
 
+// duration is the figure as a duration, if it is one.
+func (t Threshold) duration(s Summary) (observed, bool) {
+	if t.figure == "mean" {
+		mean, longer := s.Mean()
+		return observed{mean, longer}, true
+	}
+	q, ok := t.quantile()
+	if !ok {
+		return observed{}, false
+	}
+	found := s.Quantile(q)
+	return observed{found.Value, found.Longer}, true
+}
+
 // quantile is the share of the pairs that the figure is about.
 func (t Threshold) quantile() (float64, bool) {
 	switch t.figure {
@@ -82,25 +107,47 @@ func (t Threshold) quantile() (float64, bool) {
 	case "max":
 		return 1, true
 	}
-	percent, err := strconv.ParseFloat(t.figure[1:], 64)
-	return percent / 100, err == nil && t.figure[0] == 'p' && percent >= 0 && percent <= 100
+	digits, ok := strings.CutPrefix(t.figure, "p")
+	percent, err := strconv.ParseFloat(digits, 64)
+	plain := !strings.ContainsFunc(digits, unicode.IsLetter) // 1e1 and nan are floats too
+	return percent / 100, ok && plain && err == nil && percent <= 100
 }
 
 // Judge reports whether the threshold holds for a summary, with a line that says so. What cannot be decided does
 // not hold: nothing was measured, or the figure is only known to be longer than something.
 func (t Threshold) Judge(s Summary) (holds bool, text string) {
+	if why := t.undecided(s); why != "" {
+		return false, t.text + ": missed, " + why
+	}
 	if n, isCount := t.count(s); isCount {
 		return t.verdict(float64(n), strconv.Itoa(n))
 	}
-	q, _ := t.quantile()
-	estimate := s.Quantile(q)
+	found, _ := t.duration(s)
 	switch {
-	case s.Account.Count(Measured) == 0:
-		return false, t.text + ": missed, nothing was measured"
-	case estimate.Longer && (t.operator != ">" && t.operator != ">=" || float64(estimate.Value) < t.limit):
-		return false, fmt.Sprintf("%s: missed, it is only known to be longer than %s", t.text, estimate.Value.Round(time.Microsecond))
+	case !found.longer:
+	case t.operator[0] == '>' && float64(found.latency) >= t.limit:
+		return true, t.text + ": holds, " + found.String()
+	default:
+		found.longer = false
+		return false, fmt.Sprintf("%s: missed, it is only known to be longer than %s", t.text, found)
 	}
-	return t.verdict(float64(estimate.Value), estimate.Value.Round(time.Microsecond).String())
+	return t.verdict(float64(found.latency), found.String())
+}
+
+// undecided says why the summary does not tell what the figure is, if so. That pairs which were not looked at
+// have neither leaked nor flapped says nothing.
+func (t Threshold) undecided(s Summary) string {
+	_, isCount := t.count(s)
+	needsPairs := !isCount || t.figure == "leaks" || t.figure == "flaps"
+	switch {
+	case s.Account.Expected == 0 && t.figure != "expected":
+		return "nothing was run"
+	case s.Account.Count(Measured) == 0 && needsPairs:
+		return "nothing was measured"
+	case s.Forbidden && !isCount:
+		return "its pairs were to stay blocked and have no latency"
+	}
+	return ""
 }
 
 func (t Threshold) verdict(value float64, text string) (bool, string) {

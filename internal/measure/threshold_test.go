@@ -23,13 +23,19 @@ func TestThreshold(t *testing.T) {
 		{"x.median<=200ms", true, "holds"},
 		{"x.min < 100ms", false, "missed, 100ms"},
 		{"x.p99<1h", false, "only known to be longer than 1s"},
-		{"x.max>500ms", true, "holds, 1s"},
+		{"x.max>500ms", true, "holds, >1s"},
+		{"x.max>1s", true, "holds, >1s"},
+		{"x.max!=5s", false, "longer than 1s"},
 		{"x.max>5s", false, "longer than 1s"},
 		{"x.censored==0", false, "missed, 1"},
 		{"x.measured>=2", true, "holds, 2"},
 		{"x.expected!=2", true, "holds, 3"},
 		{"x.flaps==0", false, "missed, 2"},
 		{"x.leaks==0", true, "holds, 0"},
+		{" x.p90 >= 200ms ", true, "x.p90 >= 200ms: holds, >1s"},
+		{"x.p33.3<=100ms", true, "holds, 100ms"},
+		{"x.mean<1h", false, "only known to be longer than 433.333ms"},
+		{"x.mean>400ms", true, "holds, >433.333ms"},
 	}
 	for _, test := range tests {
 		threshold, err := ParseThreshold(test.text)
@@ -42,9 +48,45 @@ func TestThreshold(t *testing.T) {
 			t.Errorf("%s: %v, %q; want %v and %q", test.text, holds, says, test.holds, test.says)
 		}
 	}
-	threshold, _ := ParseThreshold("x.p99<1h")
-	if holds, says := threshold.Judge(Summarize("x", nil)); holds || !strings.Contains(says, "nothing was measured") {
-		t.Errorf("of nothing: %v, %q", holds, says)
+}
+
+// TestThresholdUndecided holds thresholds against results that do not tell: none of them may pass for that.
+func TestThresholdUndecided(t *testing.T) {
+	invalid := []Sample{{Scenario: "x", Status: Invalid}}
+	forbidden := timed(time.Second, Measured)
+	forbidden.Forbidden = true
+	tests := []struct {
+		text    string
+		samples []Sample
+		says    string
+	}{
+		{"x.p99<1h", nil, "x.p99<1h: missed, nothing was run"},
+		{"x.leaks==0", nil, "missed, nothing was run"},
+		{"x.censored==0", nil, "missed, nothing was run"},
+		{"x.p99<1h", invalid, "missed, nothing was measured"},
+		{"x.mean<1h", invalid, "missed, nothing was measured"},
+		{"x.leaks==0", invalid, "missed, nothing was measured"},
+		{"x.flaps==0", invalid, "missed, nothing was measured"},
+		{"x.p99<1h", []Sample{forbidden}, "missed, its pairs were to stay blocked and have no latency"},
+	}
+	for _, test := range tests {
+		threshold, err := ParseThreshold(test.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if holds, says := threshold.Judge(Summarize("x", test.samples)); holds || !strings.Contains(says, test.says) {
+			t.Errorf("%s of %d samples: %v, %q; want %q", test.text, len(test.samples), holds, says, test.says)
+		}
+	}
+}
+
+func TestThresholdString(t *testing.T) {
+	threshold, err := ParseThreshold("\t policy-update/close.p95 < 1s\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if threshold.String() != "policy-update/close.p95 < 1s" || threshold.Name() != "policy-update/close" {
+		t.Errorf("String() = %q, Name() = %q", threshold, threshold.Name())
 	}
 }
 
@@ -56,9 +98,13 @@ func TestThresholdMistakes(t *testing.T) {
 		"policy-deny.p101<1s":     `unknown figure "p101"`,
 		"policy-deny.size<1s":     `unknown figure "size"`,
 		"policy-deny.p99=1s":      "an operator",
+		"policy-deny/.p99<1s":     "expected SCENARIO.FIGURE",
+		"policy-deny.p1e1<1s":     `unknown figure "p1e1"`,
+		"policy-deny.p<1s":        `unknown figure "p"`,
 	} {
-		if _, err := ParseThreshold(text); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: %v; want %q", text, err, want)
+		_, err := ParseThreshold(text)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "for example") {
+			t.Errorf("%s: %v; want %q and an example", text, err, want)
 		}
 	}
 }
