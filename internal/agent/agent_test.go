@@ -39,6 +39,12 @@ func (n *network) open(address string) {
 	n.opened[netip.MustParseAddr(address)] = time.Now()
 }
 
+func (n *network) shut(address string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.opened, netip.MustParseAddr(address))
+}
+
 // follow implements prober: a probe every 5 ms, whose outcomes come in the order of their sends.
 func (n *network) follow(to netip.AddrPort, follower probe.Follower) following {
 	one := &walk{network: n, to: to.Addr(), follower: follower, stop: make(chan struct{})}

@@ -28,8 +28,8 @@ type customOptions struct {
 }
 
 func (c *customOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&c.file, "policy", "", "measure the objects in this file as the trigger, of any kind that the\n"+
-		"API serves; objects with a namespace are put into the run's own")
+	f.StringVar(&c.file, "policy", "", "measure the objects in this file as the trigger, of any\n"+
+		"kind that the API serves; those with a namespace are put\ninto the run's own")
 	f.StringVar(&c.from, "from", "", "labels for the agents, for --policy to select, for example app=web")
 	f.StringVar(&c.to, "to", "", "labels for the targets, for example app=db")
 	f.StringVar(&c.expect, "expect", "", "what --policy brings about: allowed (after isolation) or blocked")

@@ -74,12 +74,12 @@ type Summary struct {
 	Warnings   []string                 `json:"warnings,omitempty"`
 }
 
-// Quantile is a quantile of the latencies, with its interval of 95 % confidence; without an upper end it is open.
+// Quantile is a quantile of the latencies, with its interval of 95 % confidence; an end that is missing is open.
 type Quantile struct {
 	Value time.Duration `json:"ns"`
 	// Longer says that the quantile is longer than the value.
 	Longer bool           `json:"longer,omitempty"`
-	Lower  time.Duration  `json:"lowerNs"`
+	Lower  *time.Duration `json:"lowerNs,omitempty"`
 	Upper  *time.Duration `json:"upperNs,omitempty"`
 }
 
@@ -152,7 +152,10 @@ func intervals(s measure.Summary) map[string]Quantile {
 	all := make(map[string]Quantile)
 	for name, q := range shares() {
 		found := s.Quantile(q)
-		one := Quantile{Value: found.Value, Longer: found.Longer, Lower: found.Lower}
+		one := Quantile{Value: found.Value, Longer: found.Longer}
+		if !found.OpenBelow {
+			one.Lower = &found.Lower
+		}
 		if !found.Open {
 			one.Upper = &found.Upper
 		}

@@ -71,17 +71,35 @@ func awaitNamespaces(ctx context.Context, cluster *kube.Cluster, names []string)
 func removePods(ctx context.Context, cluster *kube.Cluster, name string) error {
 	background := metav1.DeletePropagationBackground
 	owners := metav1.DeleteOptions{PropagationPolicy: &background}
-	now := metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))}
 	err := errors.Join(
 		cluster.AppsV1().Deployments(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
 		cluster.AppsV1().ReplicaSets(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
 		cluster.BatchV1().Jobs(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
-		cluster.CoreV1().Pods(name).DeleteCollection(ctx, now, metav1.ListOptions{}),
+		deletePods(ctx, cluster, name, ""),
 	)
 	if err != nil {
 		return fmt.Errorf("delete the pods of namespace %s: %w", name, err)
 	}
 	return nil
+}
+
+// deletedAtOnce is how many pods are deleted by one request: it must be done within the API server's time.
+const deletedAtOnce = 500
+
+// deletePods deletes the pods that a selector matches, without grace.
+func deletePods(ctx context.Context, cluster *kube.Cluster, namespace, selector string) error {
+	now := metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))}
+	some := metav1.ListOptions{LabelSelector: selector, Limit: deletedAtOnce}
+	pods := cluster.CoreV1().Pods(namespace)
+	for {
+		if err := pods.DeleteCollection(ctx, now, some); err != nil {
+			return err
+		}
+		left, err := pods.List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: 1})
+		if err != nil || len(left.Items) == 0 {
+			return err
+		}
+	}
 }
 
 func awaitGone(ctx context.Context, cluster *kube.Cluster, name string) error {

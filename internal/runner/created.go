@@ -137,10 +137,7 @@ func (r *round) delete(ctx context.Context, pod string) error {
 
 // deletePods removes what is left of the round's pods, before the next one.
 func (r *round) deletePods(ctx context.Context) error {
-	err := r.cluster.CoreV1().Pods(r.world.TargetNamespace).DeleteCollection(ctx,
-		metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))},
-		metav1.ListOptions{LabelSelector: scenario.RoleLabel + "=" + scenario.RoleTarget})
-	if err != nil {
+	if err := deletePods(ctx, r.cluster, r.world.TargetNamespace, scenario.RoleLabel+"="+scenario.RoleTarget); err != nil {
 		return fmt.Errorf("delete the round's pods: %w", err)
 	}
 	return nil

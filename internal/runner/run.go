@@ -223,12 +223,16 @@ func (s *stage) nodesOfPods(ctx context.Context) (agents, targets []string) {
 	return nodes(s.world.AgentNamespace, PartOfLabel+"="+PartOf), nodes(s.world.TargetNamespace, PartOfLabel+"="+PartOf)
 }
 
-// longestRemoval is how long the removal of what a run has created may take.
-const longestRemoval = 2 * time.Minute
+// The removal of what a run has created may take a while, and a while more for each target.
+const (
+	longestRemoval   = 2 * time.Minute
+	removalOfATarget = 50 * time.Millisecond
+)
 
 func (o Options) removal(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, longestRemoval, fmt.Errorf("it is not gone after %s: see \"netpol-latency "+
-		"cleanup --run-id %s\"", longestRemoval, o.RunID))
+	longest := longestRemoval + time.Duration(o.Targets)*removalOfATarget
+	return context.WithTimeoutCause(ctx, longest, fmt.Errorf("it is not gone after %s: see \"netpol-latency "+
+		"cleanup --run-id %s\"", longest, o.RunID))
 }
 
 // remove has everything deleted that the stage has created.

@@ -1,0 +1,245 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/result"
+)
+
+// stand is an agent with the plans and the pods that it is told of, under virtual time.
+type stand struct {
+	t       *testing.T
+	network network
+	plans   chan measure.Event
+	pods    chan measure.Event
+	output  bytes.Buffer
+	cancel  context.CancelFunc
+	ended   chan error
+	plan    result.Plan
+}
+
+func newStand(t *testing.T, agents, index int) *stand {
+	s := &stand{t: t, plans: make(chan measure.Event), pods: make(chan measure.Event), ended: make(chan error, 1)}
+	config := RemoteConfig{Config: DefaultConfig(), Agents: agents, Index: index}
+	config.Hold = 100 * time.Millisecond
+	r := newRemote(config, &s.network, &s.output)
+	var ctx context.Context
+	ctx, s.cancel = context.WithCancel(context.Background())
+	t.Cleanup(s.cancel)
+	go func() { s.ended <- r.run(ctx, s.plans, s.pods) }()
+	return s
+}
+
+// pod tells of a target.
+func (s *stand) pod(uid, group, address string) {
+	s.pods <- measure.Event{
+		Type: measure.EventAdded, Object: measure.Object{Namespace: "targets", Name: uid, UID: uid}, Arrived: time.Now(),
+		Addresses: []netip.Addr{netip.MustParseAddr(address)}, Labels: map[string]string{result.GroupLabel: group},
+	}
+	synctest.Wait()
+}
+
+// step gives the agent the next plan.
+func (s *stand) step(step result.Step, expect ...result.Expect) {
+	if step == result.StepProve {
+		s.plan.Round++
+		s.plan.Expect = expect
+	}
+	s.plan.Step, s.plan.Scenario = step, "test"
+	s.plan.Ping++
+	s.plans <- measure.Event{
+		Type: measure.EventUpdated, Arrived: time.Now(), Data: map[string]string{result.PlanName: s.plan.String()},
+	}
+	synctest.Wait()
+}
+
+func (s *stand) sleep(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
+}
+
+// exit ends the agent, and returns its samples and how many it said that it had in its newest round.
+func (s *stand) exit() (samples []measure.Sample, said int) {
+	s.t.Helper()
+	s.step(result.StepExit)
+	if err := <-s.ended; err != nil {
+		s.t.Fatal(err)
+	}
+	decoder := json.NewDecoder(&s.output)
+	for number := 1; decoder.More(); number++ {
+		var line result.Line
+		if err := decoder.Decode(&line); err != nil {
+			s.t.Fatal(err)
+		}
+		if line.Seq != number {
+			s.t.Errorf("line %d has the number %d", number, line.Seq)
+		}
+		if line.Sample != nil {
+			sample, err := line.Measured()
+			if err != nil {
+				s.t.Fatal(err)
+			}
+			samples = append(samples, sample)
+		}
+		if line.Round != nil {
+			said = line.Round.Samples
+		}
+	}
+	return samples, said
+}
+
+func allowedA() result.Expect { return result.Expect{Group: "a", Port: 80, Want: "allowed"} }
+
+// A pair that is on its way to the old state when the round begins is proved once it is there; only what comes
+// then is its transition.
+func TestRemoteProvesTheOldState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStand(t, 1, 0)
+		s.pod("a", "a", "10.0.0.1")
+		s.network.open("10.0.0.1")
+		s.step(result.StepProve, allowedA())
+		s.sleep(100 * time.Millisecond)
+		s.network.shut("10.0.0.1")
+		s.sleep(time.Second)
+		s.step(result.StepTrigger)
+		opened := time.Now()
+		s.network.open("10.0.0.1")
+		s.sleep(time.Second)
+		s.step(result.StepFinish)
+		samples, said := s.exit()
+		if len(samples) != 1 || said != 1 || samples[0].Status != measure.Measured || samples[0].FlapCount != 0 {
+			t.Fatalf("%d samples, %d said: %+v; want one, measured, without a flap", len(samples), said, samples)
+		}
+		if !samples[0].Bracket.Contains(opened) {
+			t.Errorf("the bracket %v does not contain %v", samples[0].Bracket, opened)
+		}
+	})
+}
+
+// What cannot be proved is invalid, what does not change is censored, and what is forbidden is watched to the
+// end, with each of its replies.
+func TestRemoteAccounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStand(t, 1, 0)
+		for uid, address := range map[string]string{"open": "10.0.0.1", "shut": "10.0.0.2"} {
+			s.pod(uid, "a", address)
+		}
+		s.pod("forbidden", "b", "10.0.0.3")
+		s.network.open("10.0.0.1")
+		s.step(result.StepProve, allowedA(), result.Expect{Group: "b", Port: 80, Forbidden: true, Part: "other"})
+		s.sleep(2 * time.Second)
+		s.step(result.StepTrigger)
+		s.network.open("10.0.0.3")
+		s.sleep(20 * time.Millisecond)
+		s.network.shut("10.0.0.3")
+		s.sleep(2 * time.Second)
+		s.pod("late", "a", "10.0.0.4")
+		s.step(result.StepFinish)
+		s.sleep(time.Second)
+		want := map[string]measure.Status{
+			"open": measure.Invalid, "shut": measure.Censored, "forbidden": measure.Measured, "late": measure.Invalid,
+		}
+		samples, said := s.exit()
+		if len(samples) != len(want) || said != len(want) {
+			t.Errorf("%d samples, %d said; want %d", len(samples), said, len(want))
+		}
+		for _, sample := range samples {
+			if sample.Status != want[sample.Target.Pod.UID] {
+				t.Errorf("%s is %s (%s); want %s", sample.Target.Pod.UID, sample.Status, sample.Reason, want[sample.Target.Pod.UID])
+			}
+			if leaks := sample.Leaks; (sample.Target.Pod.UID == "forbidden") != (leaks > 0) {
+				t.Errorf("%s has %d leaks", sample.Target.Pod.UID, leaks)
+			}
+		}
+	})
+}
+
+// Agents share the targets: each has one agent.
+func TestRemoteShares(t *testing.T) {
+	counts := make(map[string]int)
+	for index := range 4 {
+		r := newRemote(RemoteConfig{Config: DefaultConfig(), Agents: 4, Index: index}, nil, nil)
+		share := 0
+		for _, uid := range []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"} {
+			if r.mine(uid) {
+				counts[uid]++
+				share++
+			}
+		}
+		if share == 0 || share > 10 {
+			t.Errorf("agent %d has %d of 16 targets", index, share)
+		}
+	}
+	for uid, agents := range counts {
+		if agents != 1 {
+			t.Errorf("target %s has %d agents", uid, agents)
+		}
+	}
+}
+
+// A pod that starts ends by itself: when it has reached what is allowed, or when its time is over.
+func TestStartup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var network network
+		network.open("10.0.0.1")
+		for _, reachable := range []bool{true, false} {
+			allowed := netip.MustParseAddrPort("10.0.0.1:80")
+			if !reachable {
+				allowed = netip.MustParseAddrPort("10.0.0.9:80")
+			}
+			var output bytes.Buffer
+			s := &startup{
+				config: StartupConfig{
+					Config: DefaultConfig(), Scenario: "pod-startup", Watch: time.Second, Timeout: 5 * time.Second,
+					Allowed: []netip.AddrPort{allowed}, Forbidden: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.2:80")},
+				},
+				began: time.Now(), finished: newMailbox[*pair](), lines: result.NewLines(&output),
+			}
+			s.follow(&network, s.config.Allowed, false)
+			s.follow(&network, s.config.Forbidden, true)
+			if err := s.run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			want, took := measure.Measured, time.Second
+			if !reachable {
+				want, took = measure.Censored, 5*time.Second
+			}
+			if got := time.Since(s.began); got < took || got > took+time.Second {
+				t.Errorf("reachable %v: it took %s; want %s", reachable, got, took)
+			}
+			checkStartup(t, output.String(), want)
+		}
+	})
+}
+
+func checkStartup(t *testing.T, output string, want measure.Status) {
+	t.Helper()
+	statuses := make(map[string]measure.Status)
+	decoder := json.NewDecoder(bytes.NewBufferString(output))
+	for decoder.More() {
+		var line result.Line
+		if err := decoder.Decode(&line); err != nil {
+			t.Fatal(err)
+		}
+		if line.Sample != nil {
+			sample, err := line.Measured()
+			if err != nil {
+				t.Fatal(err)
+			}
+			statuses[sample.Scenario] = sample.Status
+		}
+	}
+	if statuses["pod-startup"] != want || statuses["pod-startup/forbidden"] != measure.Measured {
+		t.Errorf("the statuses are %v; want %s, and measured for the forbidden pair", statuses, want)
+	}
+}

@@ -1,0 +1,90 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/result"
+)
+
+// log is what an agent with a number of samples writes.
+func log(t *testing.T, samples int) []string {
+	t.Helper()
+	var output bytes.Buffer
+	lines := result.NewLines(&output)
+	check(t, lines.Write(result.Line{Hello: &result.Hello{Agent: 1}}))
+	for number := range samples {
+		check(t, lines.WriteSample(measure.Sample{
+			Scenario: "test", Status: measure.Censored, Round: 1, Agent: 1,
+			Target: measure.Target{
+				Pod:     measure.Object{UID: string(rune('a' + number))},
+				Address: netip.MustParseAddrPort("10.0.0.1:80"),
+			},
+		}))
+	}
+	check(t, lines.Write(result.Line{Round: &result.Round{Round: 1, Samples: samples}}))
+	return strings.SplitAfter(strings.TrimSpace(output.String()), "\n")
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestLogIsReadAgain gives the collector a log that breaks off and comes again from its beginning, with lines of
+// others in between: every sample is there once.
+func TestLogIsReadAgain(t *testing.T) {
+	c, agent := newCollector(nil, "agents", clockAuto), &agentLog{}
+	lines := log(t, 5)
+	for _, line := range append(append([]string{"I1123 something else", "{\"other\": 1}"}, lines[:4]...), lines...) {
+		check(t, c.take(agent, []byte(line)))
+	}
+	if len(c.samples) != 5 || agent.ended != 1 || len(c.warnings) != 0 {
+		t.Errorf("%d samples, round %d, warnings %v; want 5, 1 and none", len(c.samples), agent.ended, c.warnings)
+	}
+}
+
+// TestLinesAreMissing takes lines out of a log: that is noticed.
+func TestLinesAreMissing(t *testing.T) {
+	c, agent := newCollector(nil, "agents", clockAuto), &agentLog{pod: measure.Object{Name: "agent-1"}}
+	lines := log(t, 5)
+	for _, line := range append(lines[:2:2], lines[4:]...) {
+		check(t, c.take(agent, []byte(line)))
+	}
+	if len(c.samples) != 3 || !c.warnings["2 lines of agent pod agent-1 are missing from its log: their results are lost"] {
+		t.Errorf("%d samples, warnings %v; want 3 and one that says so", len(c.samples), c.warnings)
+	}
+	check(t, c.take(agent, []byte(`{"seq":99,"sample":7}`)))
+	if len(c.warnings) != 2 {
+		t.Errorf("a line that cannot be read gives no warning: %v", c.warnings)
+	}
+}
+
+// TestAwait waits for a condition that a line brings about, and gives up with its cause.
+func TestAwait(t *testing.T) {
+	c, agent := newCollector(nil, "agents", clockAuto), &agentLog{}
+	c.agents["x"] = agent
+	done := make(chan error, 1)
+	go func() { done <- c.await(t.Context(), func() bool { return c.concluded(1) && c.ready() == 1 }) }()
+	for _, line := range log(t, 1) {
+		check(t, c.take(agent, []byte(line)))
+	}
+	check(t, <-done)
+	late := errors.New("too late")
+	ctx, cancel := context.WithTimeoutCause(t.Context(), time.Millisecond, late)
+	defer cancel()
+	if err := c.await(ctx, func() bool { return false }); !errors.Is(err, late) {
+		t.Errorf("the error is %v; want the cause", err)
+	}
+}

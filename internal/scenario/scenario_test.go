@@ -1,0 +1,118 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	networkingv1 "k8s.io/api/networking/v1"
+)
+
+// worlds are all the ways in which policies can be written.
+func worlds() []World {
+	var all []World
+	for _, direction := range []string{Egress, Ingress} {
+		for _, peer := range []string{PeerPod, PeerNamespace, PeerBlock, PeerBlockExcept} {
+			for _, port := range []string{PortNumber, PortByName, PortRange} {
+				w := World{
+					Settings:       DefaultSettings(),
+					AgentNamespace: "agents", TargetNamespace: "targets", From: RoleAgent, AgentPods: []string{"agent-0"},
+					APIServers: []netip.AddrPort{netip.MustParseAddrPort("172.18.0.1:6443"), netip.MustParseAddrPort("[fd00::1]:6443")},
+					Addresses:  map[string][]netip.Addr{"": {netip.MustParseAddr("10.0.0.9")}, GroupA: {netip.MustParseAddr("10.0.0.1")}},
+				}
+				w.Direction, w.Peer, w.Port = direction, peer, port
+				all = append(all, w)
+			}
+		}
+	}
+	return all
+}
+
+// policies are all policies that a scenario writes.
+func policies(w World, s Scenario) []*networkingv1.NetworkPolicy {
+	objects := slices.Concat(s.Setup(w)...)
+	for _, part := range s.Parts(w) {
+		objects = append(objects, part.Change.Apply...)
+	}
+	var all []*networkingv1.NetworkPolicy
+	for _, object := range objects {
+		if policy, ok := object.(*networkingv1.NetworkPolicy); ok {
+			all = append(all, policy)
+		}
+	}
+	return all
+}
+
+// TestPolicies looks at every policy of every scenario: it is on the side that was asked for, names its peers, since
+// no peer would be every peer, and leaves the agents their way to the API server.
+func TestPolicies(t *testing.T) {
+	for _, w := range worlds() {
+		for _, s := range All() {
+			for _, policy := range policies(w, s) {
+				checkPolicy(t, w, s.Name, policy)
+			}
+		}
+	}
+}
+
+func checkPolicy(t *testing.T, w World, name string, policy *networkingv1.NetworkPolicy) {
+	t.Helper()
+	if len(policy.Spec.PolicyTypes) != 1 || !strings.EqualFold(string(policy.Spec.PolicyTypes[0]), w.Direction) {
+		t.Errorf("%s, %s: policy %s is of %v; want %s", name, w.Peer, policy.Name, policy.Spec.PolicyTypes, w.Direction)
+	}
+	for _, rule := range policy.Spec.Egress {
+		if len(rule.To) == 0 || len(rule.Ports) == 0 {
+			t.Errorf("%s, %s: policy %s has a rule without peers or ports, which allows all", name, w.Peer, policy.Name)
+		}
+	}
+	for _, rule := range policy.Spec.Ingress {
+		if len(rule.From) == 0 || len(rule.Ports) == 0 {
+			t.Errorf("%s, %s: policy %s has a rule without peers or ports, which allows all", name, w.Peer, policy.Name)
+		}
+	}
+	if policy.Name == "isolate" && w.Direction == Egress && len(policy.Spec.Egress) != len(w.APIServers) {
+		t.Errorf("%s: isolation leaves %d ways to %d API servers", name, len(policy.Spec.Egress), len(w.APIServers))
+	}
+}
+
+// TestCatalog checks that everything in it explains itself, and can be found.
+func TestCatalog(t *testing.T) {
+	for _, s := range All() {
+		if s.Summary == "" || s.Detail == "" || s.Setup == nil || s.Parts == nil || s.Groups == nil {
+			t.Errorf("scenario %s is not complete", s.Name)
+		}
+		if found, err := Find(s.Name); err != nil || found.Name != s.Name {
+			t.Errorf("scenario %s is not found: %v", s.Name, err)
+		}
+		for _, line := range strings.Split(s.Summary+"\n"+s.Detail, "\n") {
+			if len(line) > 110 {
+				t.Errorf("scenario %s: a line of %d characters", s.Name, len(line))
+			}
+		}
+	}
+	if _, err := Find("policy-magic"); err == nil || !strings.Contains(err.Error(), "policy-deny") {
+		t.Errorf("the error for an unknown scenario is %v; want one that lists the known", err)
+	}
+	for _, name := range Defaults() {
+		if _, err := Find(name); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestSettingsMistakes(t *testing.T) {
+	s := Settings{Direction: "up", Protocol: "SCTP", Family: "IPv5", Peer: "all", Port: "any"}
+	err := s.Validate()
+	for _, want := range []string{`"up": expected one of egress, ingress`, `"SCTP"`, `"IPv5"`, `"all"`, `"any"`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error is %v; want %q in it", err, want)
+		}
+	}
+	if err := DefaultSettings().Validate(); err != nil {
+		t.Error(err)
+	}
+}
