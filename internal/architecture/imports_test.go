@@ -34,6 +34,7 @@ func rules() map[string]rule {
 		"internal/result":    {own: []string{"internal/measure"}},
 		"internal/report":    {own: []string{"internal/measure", "internal/result"}},
 		"internal/interrupt": {},
+		"internal/suite":     {own: []string{"internal/measure"}, others: []string{"go.yaml.in/yaml/v3"}},
 		"internal/scenario":  {own: []string{"internal/measure"}, others: kubernetes},
 		"internal/runner": {
 			own:    []string{"internal/kube", "internal/measure", "internal/result", "internal/scenario"},

@@ -1,0 +1,82 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package suite
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Set changes settings of the suite's runs: targets=50 those of all, runs[0].targets=50 that of the first,
+// policy-creation.targets=50 those of the runs of a scenario. Later assignments override earlier ones. The error
+// joins all mistakes; the suite is as it was then.
+func Set(suite *Suite, assignments []string) error {
+	runs := slices.Clone(suite.Runs)
+	var mistakes []error
+	for _, text := range assignments {
+		if err := assign(runs, text); err != nil {
+			mistakes = append(mistakes, fmt.Errorf("assignment %q: %w", text, err))
+		}
+	}
+	if err := errors.Join(mistakes...); err != nil {
+		return err
+	}
+	suite.Runs = runs
+	return nil
+}
+
+// assign carries out one assignment.
+func assign(runs []Run, text string) error {
+	left, value, ok := strings.Cut(text, "=")
+	if !ok {
+		return errors.New("expected KEY=VALUE, for example targets=50, runs[0].targets=50 or policy-deny.targets=50")
+	}
+	key := left[strings.LastIndex(left, ".")+1:]
+	settings := settings()
+	at := slices.IndexFunc(settings, func(f field) bool { return f.key == key })
+	if at < 0 {
+		return fmt.Errorf("unknown key %q: expected one of %s", key, strings.Join(keys(settings), ", "))
+	}
+	about, err := chosen(runs, strings.TrimSuffix(left, key))
+	if err != nil {
+		return err
+	}
+	for _, run := range about {
+		if err := settings[at].read(run, &yaml.Node{Kind: yaml.ScalarNode, Value: value}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chosen are the runs that an assignment is about: what stands before its key, with the dot.
+func chosen(runs []Run, prefix string) ([]*Run, error) {
+	about := strings.TrimSuffix(prefix, ".")
+	index, numbered := strings.CutPrefix(about, "runs[")
+	index, closed := strings.CutSuffix(index, "]")
+	number, err := strconv.Atoi(index)
+	if numbered && closed && (err != nil || number < 0 || number >= len(runs)) {
+		return nil, fmt.Errorf("there is no %s: expected runs[0] to runs[%d]", about, len(runs)-1)
+	}
+	var all []*Run
+	var names []string
+	for i := range runs {
+		if prefix == "" || numbered && closed && i == number || runs[i].Scenario == about {
+			all = append(all, &runs[i])
+		}
+		if !slices.Contains(names, runs[i].Scenario) {
+			names = append(names, runs[i].Scenario)
+		}
+	}
+	if len(all) == 0 {
+		return nil, fmt.Errorf("no run is of scenario %q: expected one of %s, or runs[0] for the first run",
+			about, strings.Join(names, ", "))
+	}
+	return all, nil
+}

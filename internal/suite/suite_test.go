@@ -1,0 +1,205 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package suite
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/netpol-latency/netpol-latency/internal/runner"
+)
+
+var update = flag.Bool("update", false, "write what is found as what is wanted")
+
+func known() []string {
+	return []string{"policy-creation", "policy-deny", "policy-update"}
+}
+
+// full is what testdata/suite.yaml holds.
+func full() Suite {
+	return Suite{
+		Runs: []Run{
+			{
+				Scenario: "policy-creation", Direction: "ingress", Family: "IPv6", Peer: "ipBlockExcept", Port: "range",
+				Protocol: "UDP", Targets: 200, Agents: 2, Repeat: 10, Timeout: 90 * time.Second, Placement: "other-node",
+				Baseline: true,
+			},
+			{Scenario: "policy-update", Targets: 20, Repeat: 3},
+		},
+		Thresholds: []string{"policy-creation.p99<500ms", "policy-update/close.leaks == 0"},
+	}
+}
+
+func TestLoad(t *testing.T) {
+	content, err := os.ReadFile("testdata/suite.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Load(bytes.NewReader(content), "suite.yaml", known())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(full(), got); diff != "" {
+		t.Errorf("suite (-want +got):\n%s", diff)
+	}
+}
+
+func TestLoadDefaults(t *testing.T) {
+	tests := []struct {
+		name, text string
+		want       Run
+	}{
+		{"what is said nowhere is zero", "runs: [{scenario: policy-deny}]", Run{}},
+		{"a default may follow the runs", "runs: [{scenario: policy-deny}]\nprotocol: UDP", Run{Protocol: "UDP"}},
+		{"a run overrides it, with false too", "baseline: true\nruns: [{scenario: policy-deny, baseline: false}]", Run{}},
+		{"a value is its text, in quotes or not", "runs: [{scenario: policy-deny, targets: \"5\"}]", Run{Targets: 5}},
+		{
+			"an alias is what it stands for", "targets: &n 7\nruns: [{scenario: policy-deny, agents: *n}]",
+			Run{Targets: 7, Agents: 7},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			test.want.Scenario = "policy-deny"
+			got, err := Load(strings.NewReader(test.text), "suite.yaml", known())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff([]Run{test.want}, got.Runs); diff != "" {
+				t.Errorf("runs (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestLoadAllMistakes loads a file that has one mistake of each kind: all are reported, each with its place.
+func TestLoadAllMistakes(t *testing.T) {
+	content, err := os.ReadFile("testdata/mistakes.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	suite, err := Load(bytes.NewReader(content), "mistakes.yaml", known())
+	if err == nil || !reflect.ValueOf(suite).IsZero() {
+		t.Fatalf("loaded %+v, %v; want mistakes only", suite, err)
+	}
+	got := err.Error() + "\n"
+	if *update {
+		if err := os.WriteFile("testdata/mistakes.golden", []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile("testdata/mistakes.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("mistakes (-want +got), -update accepts them:\n%s", diff)
+	}
+}
+
+func TestLoadMistakes(t *testing.T) {
+	tests := []struct {
+		name, text, want string
+	}{
+		{"nothing", "", "f:1:1: the suite is empty: expected runs"},
+		{"a comment only", "# later\n", "f:1:1: the suite is empty"},
+		{"no mapping", "[a]", "f:1:1: the suite is a list: expected a mapping, with keys out of runs, thresholds, direction"},
+		{"no runs", "\ntargets: 5", "f:2:1: the suite has no runs: expected a list"},
+		{"no run", "runs: []", "f:1:7: runs is empty: expected at least one"},
+		{"runs that are no list", "runs: 5", "f:1:7: runs is a single value: expected a list"},
+		{"runs without a value", "targets: 5\nruns:\n", "f:2:1: runs is a single value: expected a list"},
+		{"a second document", "runs: [{scenario: policy-deny}]\n---\na: b", "f:2:1: a second document"},
+		{"no YAML", "runs:\n  - a: b: c\n", "f:2:1: this is no YAML: mapping values are not allowed"},
+		{"no YAML in the first line", "runs: [", "f:1:1: this is no YAML: "},
+		{"a tab", "runs:\n\t- a", "f:2:1: this is no YAML: "},
+		{
+			"a number that is none", "targets: 1e3\nruns: [{scenario: policy-deny}]",
+			`f:1:10: targets "1e3": expected a whole number`,
+		},
+		{"a list of itself", "runs: &a [*a]", "f:1:11: a run is a list"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := Load(strings.NewReader(test.text), "f", known())
+			if err == nil || !strings.HasPrefix(err.Error(), test.want) {
+				t.Errorf("Load() = %v; want %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestLoadPassesOnWhatReadingSays(t *testing.T) {
+	broken := errors.New("the disk is gone")
+	if _, err := Load(iotest.ErrReader(broken), "f", known()); !errors.Is(err, broken) {
+		t.Errorf("Load() = %v; want one that wraps %q", err, broken)
+	}
+}
+
+// TestFieldsAreThoseOfRun holds the keys that are read against those that are written.
+func TestFieldsAreThoseOfRun(t *testing.T) {
+	var tags []string
+	for one := range reflect.TypeFor[Run]().Fields() {
+		tag, _, _ := strings.Cut(one.Tag.Get("yaml"), ",")
+		tags = append(tags, tag)
+	}
+	if diff := cmp.Diff(tags, append([]string{"scenario"}, keys(settings())...)); diff != "" {
+		t.Errorf("keys (-of Run +of settings):\n%s", diff)
+	}
+}
+
+// TestChoicesAreThoseOfTheRunner holds the words that a file may have against those that the runner knows.
+func TestChoicesAreThoseOfTheRunner(t *testing.T) {
+	var wrong runner.Options
+	wrong.Direction, wrong.Family, wrong.Peer, wrong.Port, wrong.Protocol, wrong.Placement = "?", "?", "?", "?", "?", "?"
+	says := strings.Split(wrong.Validate().Error(), "\n")
+	for _, one := range settings() {
+		if !strings.HasPrefix(one.want, "one of ") {
+			continue
+		}
+		if want := one.key + ` "?": expected ` + one.want; !slices.Contains(says, want) {
+			t.Errorf("the runner does not say %s, but %q", want, says)
+		}
+	}
+}
+
+func FuzzLoad(f *testing.F) {
+	for _, name := range []string{"testdata/suite.yaml", "testdata/mistakes.yaml"} {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(content)
+	}
+	f.Add([]byte("runs: &a [*a]"))
+	f.Add([]byte("targets: &n 7\nruns: [{scenario: policy-deny, agents: *n}]\nthresholds: [\"policy-deny.p99\\n<1µs\"]"))
+	f.Add([]byte("runs: [{scenario: policy-deny}]\n--- \n..."))
+	f.Fuzz(func(t *testing.T, content []byte) {
+		suite, err := Load(bytes.NewReader(content), "f", known())
+		if err != nil {
+			return
+		}
+		written, err := yaml.Marshal(suite)
+		if err != nil {
+			t.Fatalf("%+v cannot be written: %v", suite, err)
+		}
+		again, err := Load(bytes.NewReader(written), "f", known())
+		if err != nil {
+			t.Fatalf("%+v was written as\n%s\nwhich cannot be loaded: %v", suite, written, err)
+		}
+		if diff := cmp.Diff(suite, again); diff != "" {
+			t.Errorf("loaded again (-first +second):\n%s", diff)
+		}
+	})
+}
