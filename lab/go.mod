@@ -14,7 +14,7 @@ require (
 	k8s.io/kubernetes v1.37.2
 )
 
-require github.com/google/go-cmp v0.7.0 // indirect
+require github.com/google/go-cmp v0.7.0
 
 require (
 	cel.dev/expr v0.25.1 // indirect

@@ -47,7 +47,7 @@ func rules() map[string]rule {
 		"internal/cli": {
 			own: []string{
 				"internal/agent", "internal/interrupt", "internal/kube", "internal/measure", "internal/probe", "internal/report",
-				"internal/result", "internal/runner", "internal/scenario", "manifests",
+				"internal/result", "internal/runner", "internal/scenario", "internal/suite", "manifests",
 			},
 			others: append(kubernetes, "github.com/spf13/", "golang.org/x/term", "sigs.k8s.io/yaml"),
 		},

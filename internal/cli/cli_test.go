@@ -45,10 +45,19 @@ func TestMainOutput(t *testing.T) {
 		{"help lists the exit codes", "run --help", ExitOK, []string{"Exit codes: 0 everything", "--threshold"}, nil},
 		{
 			"all mistakes at once",
-			"run policy-magic --targets 0 --direction up --same-node --other-node --threshold x.p99<1s --threshold y", ExitFailure, nil,
+			"run policy-magic --targets 0 --direction up --same-node --other-node --threshold y", ExitFailure, nil,
 			[]string{`"policy-magic": expected one of`, "0 targets: expected 1 to 10000", `direction "up"`, "exclude each other",
-				`threshold "x.p99<1s" is about no result`, `threshold "y": expected`},
+				`threshold "y": expected`},
 		},
+		{
+			"a threshold is about something", "run policy-deny --threshold x.p99<1s", ExitFailure, nil,
+			[]string{`threshold "x.p99<1s" is about no result of this run: expected one of ["policy-deny"]`},
+		},
+		{
+			"a suite is checked", "run -c testdata/suite.yaml", ExitFailure, nil,
+			[]string{`testdata/suite.yaml:3:5: `, `testdata/suite.yaml:4:14: `},
+		},
+		{"--set needs a suite", "run --set targets=5", ExitFailure, nil, []string{"expected --config with it"}},
 		{"--policy is alone", "run policy-deny --policy testdata/none.yaml", ExitFailure, nil, []string{"read --policy"}},
 		{"--expect needs --policy", "run --expect allowed", ExitFailure, nil, []string{"--expect are about --policy"}},
 		{"background changes need policies", "run --background-qps 5", ExitFailure, nil, []string{"--background-policies of 1 or more"}},

@@ -13,21 +13,20 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/runner"
-	"github.com/netpol-latency/netpol-latency/internal/scenario"
 )
 
-// print writes the objects of the scenarios as YAML, and creates nothing.
-func (o *runOptions) print(ctx context.Context, out io.Writer, cluster *kube.Cluster, scenarios []scenario.Scenario) error {
+// printTasks writes the objects of the tasks as YAML, and creates nothing.
+func printTasks(ctx context.Context, out io.Writer, cluster *kube.Cluster, tasks []task) error {
 	servers, err := kube.APIServers(ctx, cluster)
 	if err != nil {
 		return err
 	}
-	for _, one := range scenarios {
-		before, triggers := runner.Objects(o.Options, one, servers)
-		if err := printObjects(out, "# "+one.Name+": before the trigger", before); err != nil {
+	for _, one := range tasks {
+		before, triggers := runner.Objects(one.options, one.scenario, servers)
+		if err := printObjects(out, "# "+one.scenario.Name+": before the trigger", before); err != nil {
 			return err
 		}
-		if err := printObjects(out, "# "+one.Name+": the triggers", triggers); err != nil {
+		if err := printObjects(out, "# "+one.scenario.Name+": the triggers", triggers); err != nil {
 			return err
 		}
 	}

@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,7 +22,6 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/report"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/internal/runner"
-	"github.com/netpol-latency/netpol-latency/internal/scenario"
 )
 
 // runOptions are the flags of the command.
@@ -35,6 +35,8 @@ type runOptions struct {
 	anywhere   bool
 	dryRun     bool
 	thresholds []string
+	suite      string
+	set        []string
 	hold       time.Duration
 	confirm    int
 	rate       float64
@@ -52,6 +54,7 @@ func newRun() *cobra.Command {
 			"2 some pair never changed in time (censored); 3 some result is invalid: the state before the trigger\n" +
 			"could not be proved; 4 a threshold was missed. If several apply: 1, then 3, 2, 4.",
 		Example: "  netpol-latency run --targets 20 --repeat 3\n" +
+			"  netpol-latency run -c suite.yaml --set targets=50\n" +
 			"  netpol-latency run policy-deny --direction ingress --threshold 'policy-deny.p99<500ms'\n" +
 			"  netpol-latency run --policy deny.yaml --from app=web --to app=db --expect blocked",
 		Args: cobra.ArbitraryArgs,
@@ -90,6 +93,8 @@ func (o *runOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.AgentImage, "image", o.AgentImage, "image of the agents\n")
 	f.StringVar(&o.TargetImage, "target-image", o.TargetImage, "image of the targets; another than the default serves the\nports 8080 and 8081 by itself\n")
 	f.StringVar(&o.Clock, "clock", o.Clock, "auto, or exchange to measure the agents' clocks\neven on one kernel")
+	f.StringVarP(&o.suite, "config", "c", "", "run the suite in this file: scenarios with their settings,\nand thresholds")
+	f.StringArrayVar(&o.set, "set", nil, "change a setting of the suite, for example targets=50 or\npolicy-deny.repeat=3 (repeatable)")
 	f.StringArrayVar(&o.thresholds, "threshold", nil, "limit of a result, for example 'policy-deny.p99<500ms'\n(repeatable)")
 	f.BoolVar(&o.Keep, "keep", false, "leave everything in place; \"netpol-latency cleanup\" removes it")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the objects instead of creating them")
@@ -97,8 +102,8 @@ func (o *runOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
 }
 
-// prepare completes and checks the options.
-func (o *runOptions) prepare(names []string) ([]scenario.Scenario, []measure.Threshold, error) {
+// prepare completes and checks the options, and says what is to be run.
+func (o *runOptions) prepare(names []string) ([]task, []measure.Threshold, error) {
 	if o.RunID == "" {
 		o.RunID = runner.NewRunID()
 	}
@@ -114,39 +119,14 @@ func (o *runOptions) prepare(names []string) ([]scenario.Scenario, []measure.Thr
 	case o.other:
 		o.Placement = runner.PlaceOther
 	}
-	scenarios, err := o.scenarios(names)
+	tasks, err := o.tasks(names)
 	mistakes = append(mistakes, err, o.Options.Validate())
-	thresholds, err := parseThresholds(o.thresholds, scenarios, o.Options)
-	return scenarios, thresholds, errors.Join(append(mistakes, err)...)
-}
-
-// scenarios are those of the names, or the user's own.
-func (o *runOptions) scenarios(names []string) ([]scenario.Scenario, error) {
-	trigger, err := o.custom.trigger()
-	if err != nil {
-		return nil, err
-	}
-	if trigger != nil {
-		if len(names) > 0 {
-			return nil, fmt.Errorf("--policy is a scenario of its own: expected it without %q", names[0])
-		}
-		o.Trigger = trigger
-		return []scenario.Scenario{scenario.Custom("policy", *trigger)}, nil
-	}
-	if len(names) == 0 {
-		names = scenario.Defaults()
-	}
-	var all []scenario.Scenario
-	var mistakes []error
-	for _, name := range names {
-		one, err := scenario.Find(name)
-		all, mistakes = append(all, one), append(mistakes, err)
-	}
-	return all, errors.Join(mistakes...)
+	thresholds, err := parseThresholds(o.thresholds, tasks)
+	return tasks, thresholds, errors.Join(append(mistakes, err)...)
 }
 
 func (o *runOptions) run(cmd *cobra.Command, names []string) error {
-	scenarios, thresholds, err := o.prepare(names)
+	tasks, thresholds, err := o.prepare(names)
 	if err != nil {
 		return err
 	}
@@ -155,7 +135,7 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 		return err
 	}
 	if o.dryRun {
-		return o.print(cmd.Context(), cmd.OutOrStdout(), cluster, scenarios)
+		return printTasks(cmd.Context(), cmd.OutOrStdout(), cluster, tasks)
 	}
 	if o.output == "" {
 		o.output = time.Now().Format("netpol-latency-20060102-150405")
@@ -166,7 +146,7 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 	}
 	work := &work{options: o, cluster: cluster, progress: newProgress(cmd.ErrOrStderr()), began: time.Now(), directory: directory}
 	fmt.Fprintf(cmd.ErrOrStderr(), "run %s: results go to %s\n", o.RunID, o.output)
-	failed := work.play(cmd.Context(), scenarios)
+	failed := work.play(cmd.Context(), tasks)
 	written := work.write(context.WithoutCancel(cmd.Context()))
 	shown := work.show(cmd.OutOrStdout())
 	if err := errors.Join(failed, written, shown); err != nil {
@@ -184,49 +164,72 @@ type work struct {
 	directory result.Directory
 	samples   []measure.Sample
 	warnings  []string
-	places    []result.Place
+	done      []result.Scenario
 }
 
-// play carries out the scenarios one after the other.
-func (w *work) play(ctx context.Context, scenarios []scenario.Scenario) (err error) {
+// play carries out the tasks one after the other.
+func (w *work) play(ctx context.Context, tasks []task) (err error) {
 	defer w.progress.end()
-	r := &runner.Runner{Cluster: w.cluster, Options: w.options.Options, Progress: w.progress.show}
+	r := &runner.Runner{Cluster: w.cluster, Progress: w.progress.show}
 	defer func() { err = errors.Join(err, r.Wait(ctx)) }()
-	for _, one := range scenarios {
-		found, err := r.Run(ctx, one)
+	for _, one := range tasks {
+		r.Options = one.options
+		found, err := r.Run(ctx, one.scenario)
 		w.samples = append(w.samples, found.Samples...)
 		w.warnings = append(w.warnings, found.Warnings...)
-		w.places = append(w.places, result.Place{Scenario: one.Name, Agents: found.AgentNodes, Targets: found.TargetNodes})
+		w.done = append(w.done, one.record(found))
 		if err != nil {
-			return fmt.Errorf("run %s: %w", one.Name, err)
+			return fmt.Errorf("run %s: %w", one.scenario.Name, err)
 		}
 	}
 	return nil
 }
 
-// summaries are one for each scenario and part, in the order in which they came.
+// summaries are one for each setting, scenario and part, by setting and name.
 func (w *work) summaries() []measure.Summary {
-	var names []string
-	byName := make(map[string][]measure.Sample)
+	type key struct{ setting, scenario string }
+	groups := make(map[key][]measure.Sample)
 	for _, sample := range w.samples {
-		if byName[sample.Scenario] == nil {
-			names = append(names, sample.Scenario)
-		}
-		byName[sample.Scenario] = append(byName[sample.Scenario], sample)
+		one := key{sample.Setting, sample.Scenario}
+		groups[one] = append(groups[one], sample)
 	}
-	slices.Sort(names)
 	var all []measure.Summary
-	for _, name := range names {
-		all = append(all, measure.Summarize(name, byName[name]))
+	for one, samples := range groups {
+		all = append(all, measure.Summarize(one.scenario, samples))
 	}
+	slices.SortFunc(all, func(a, b measure.Summary) int {
+		return cmp.Or(cmp.Compare(a.Setting, b.Setting), cmp.Compare(a.Scenario, b.Scenario))
+	})
 	return all
 }
 
-// show prints one table with all scenarios, and what qualifies them.
+// show prints a table for each setting, and what qualifies it.
 func (w *work) show(out io.Writer) error {
 	summaries := w.summaries()
-	if len(summaries) == 0 {
-		return nil
+	for len(summaries) > 0 {
+		setting := summaries[0].Setting
+		rest := slices.IndexFunc(summaries, func(s measure.Summary) bool { return s.Setting != setting })
+		if rest < 0 {
+			rest = len(summaries)
+		}
+		if err := showSetting(out, setting, summaries[:rest]); err != nil {
+			return err
+		}
+		summaries = summaries[rest:]
+	}
+	for _, warning := range w.warnings {
+		if _, err := fmt.Fprintln(out, "warning: "+warning); err != nil {
+			return fmt.Errorf("print a warning: %w", err)
+		}
+	}
+	return nil
+}
+
+func showSetting(out io.Writer, setting string, summaries []measure.Summary) error {
+	if setting != "" {
+		if _, err := fmt.Fprintln(out, setting+":"); err != nil {
+			return fmt.Errorf("print the results: %w", err)
+		}
 	}
 	var rows []report.Row
 	var warnings []string
@@ -236,7 +239,7 @@ func (w *work) show(out io.Writer) error {
 			warnings = append(warnings, summary.Scenario+": "+warning)
 		}
 	}
-	return report.Table(out, rows, append(warnings, w.warnings...))
+	return report.Table(out, rows, warnings)
 }
 
 // errInvalid, errCensored and errThreshold are the ends of a run that worked, but whose result is not as it
@@ -311,13 +314,8 @@ func (w *work) explainInvalid(invalid int) error {
 
 // write writes the results.
 func (w *work) write(ctx context.Context) error {
-	o := w.options
 	run := result.Run{
-		ID: o.RunID, Version: version(), Began: w.began, Ended: time.Now(), Command: os.Args[1:], Places: w.places,
-		Settings: result.Settings{
-			Direction: o.Direction, Protocol: o.Protocol, Family: o.Family, Peer: o.Peer, Port: o.Port,
-			Baseline: o.Baseline, Targets: o.Targets, Agents: o.Agents, Repeat: o.Repeat, Placement: o.Placement,
-		},
+		ID: w.options.RunID, Version: version(), Began: w.began, Ended: time.Now(), Command: os.Args[1:], Scenarios: w.done,
 	}
 	w.describe(ctx, &run)
 	return w.directory.Write(run, w.samples, w.summaries())

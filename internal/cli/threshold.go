@@ -11,17 +11,19 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/runner"
-	"github.com/netpol-latency/netpol-latency/internal/scenario"
 )
 
 // parseThresholds reads the thresholds, and checks that each is about something that is measured.
-func parseThresholds(texts []string, scenarios []scenario.Scenario, o runner.Options) ([]measure.Threshold, error) {
-	names := resultNames(scenarios, o)
+func parseThresholds(texts []string, tasks []task) ([]measure.Threshold, error) {
+	var names []string
+	for _, one := range tasks {
+		names = append(names, runner.ResultNames(one.options, one.scenario)...)
+	}
 	var all []measure.Threshold
 	var mistakes []error
 	for _, text := range texts {
 		one, err := measure.ParseThreshold(text)
-		if err == nil && !slices.Contains(names, one.Name()) {
+		if err == nil && len(tasks) > 0 && !slices.Contains(names, one.Name()) {
 			err = fmt.Errorf("threshold %q is about no result of this run: expected one of %q", text, names)
 		}
 		all, mistakes = append(all, one), append(mistakes, err)
@@ -29,33 +31,25 @@ func parseThresholds(texts []string, scenarios []scenario.Scenario, o runner.Opt
 	return all, errors.Join(mistakes...)
 }
 
-// resultNames are the names that the results of the scenarios will have.
-func resultNames(scenarios []scenario.Scenario, o runner.Options) []string {
-	var names []string
-	for _, one := range scenarios {
-		if one.Parts == nil {
-			continue // unknown, which is said elsewhere
-		}
-		names = append(names, runner.ResultNames(o, one)...)
-	}
-	return names
-}
-
-// judge prints how each threshold stands, and counts the missed ones.
+// judge prints how each threshold stands in each setting, and counts the missed ones. One that is about nothing that
+// there is, because the run ended before, is missed.
 func judge(out io.Writer, thresholds []measure.Threshold, summaries []measure.Summary) (missed int, err error) {
 	for _, threshold := range thresholds {
-		var about measure.Summary
-		for _, summary := range summaries {
-			if summary.Scenario == threshold.Name() {
-				about = summary
+		about := slices.DeleteFunc(slices.Clone(summaries), func(s measure.Summary) bool { return s.Scenario != threshold.Name() })
+		if len(about) == 0 {
+			about = []measure.Summary{{Scenario: threshold.Name()}}
+		}
+		for _, summary := range about {
+			holds, text := threshold.Judge(summary)
+			if !holds {
+				missed++
 			}
-		}
-		holds, text := threshold.Judge(about)
-		if !holds {
-			missed++
-		}
-		if _, err := fmt.Fprintln(out, "threshold "+text); err != nil {
-			return missed, fmt.Errorf("print a threshold: %w", err)
+			if summary.Setting != "" {
+				text += " (" + summary.Setting + ")"
+			}
+			if _, err := fmt.Fprintln(out, "threshold "+text); err != nil {
+				return missed, fmt.Errorf("print a threshold: %w", err)
+			}
 		}
 	}
 	return missed, nil

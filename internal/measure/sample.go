@@ -112,6 +112,9 @@ type Sample struct {
 	Lost uint64
 	// Probes counts the probes by verdict.
 	Probes [VerdictCount]uint64
+	// Setting tells samples of one scenario apart that was run in several ways, for example "ingress IPv6"; empty for
+	// the default way.
+	Setting string
 	// Client is the pod that probed, and Want the state that the trigger was to bring about, where a run knows
 	// them. Round numbers the triggers of a run, Agent the pods that probed.
 	Client       Object

@@ -33,7 +33,9 @@ func (d Distribution) Quantile(q float64) time.Duration {
 // Summary condenses the samples of one scenario.
 type Summary struct {
 	Scenario string
-	Account  Account
+	// Setting is that of the samples.
+	Setting string
+	Account Account
 	// Latency holds the estimates of the measured samples.
 	Latency Distribution
 	// Resolution holds the widths of their intervals.
@@ -54,6 +56,7 @@ func Summarize(scenario string, samples []Sample) Summary {
 	var estimates, widths []time.Duration
 	warned := make(map[string]int)
 	for _, sample := range samples {
+		summary.Setting = sample.Setting
 		summary.Account.End(sample.Status)
 		for _, warning := range sample.Warnings {
 			warned[warning]++

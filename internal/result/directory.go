@@ -27,11 +27,11 @@ type Run struct {
 	Ended   time.Time `json:"ended"`
 	Command []string  `json:"command"`
 	// Kubernetes is the version of the API server, Plugins are the network plugins that were found.
-	Kubernetes string   `json:"kubernetes"`
-	Plugins    any      `json:"plugins"`
-	Nodes      []Node   `json:"nodes"`
-	Places     []Place  `json:"places"`
-	Settings   Settings `json:"settings"`
+	Kubernetes string `json:"kubernetes"`
+	Plugins    any    `json:"plugins"`
+	Nodes      []Node `json:"nodes"`
+	// Scenarios are what was run, in order.
+	Scenarios []Scenario `json:"scenarios"`
 }
 
 // Node is a node of the cluster.
@@ -41,11 +41,13 @@ type Node struct {
 	OS     string `json:"os,omitempty"`
 }
 
-// Place says on which nodes a scenario's pods were.
-type Place struct {
-	Scenario string   `json:"scenario"`
-	Agents   []string `json:"agents"`
-	Targets  []string `json:"targets"`
+// Scenario is one scenario as it was run, with the nodes on which its pods were.
+type Scenario struct {
+	Scenario    string   `json:"scenario"`
+	Setting     string   `json:"setting,omitempty"`
+	Settings    Settings `json:"settings"`
+	AgentNodes  []string `json:"agentNodes"`
+	TargetNodes []string `json:"targetNodes"`
 }
 
 // Settings are how the policies were written and how much there was of everything.
@@ -65,6 +67,7 @@ type Settings struct {
 // Summary is the digest of a scenario in summary.json. Durations are nanoseconds.
 type Summary struct {
 	Scenario   string                   `json:"scenario"`
+	Setting    string                   `json:"setting,omitempty"`
 	Expected   int                      `json:"expected"`
 	Statuses   map[string]int           `json:"statuses"`
 	Leaks      int                      `json:"leaks"`
@@ -130,11 +133,11 @@ func (d Directory) file(name string, content []byte) error {
 
 func digest(s measure.Summary) Summary {
 	one := Summary{
-		Scenario: s.Scenario, Expected: s.Account.Expected, Statuses: make(map[string]int),
+		Scenario: s.Scenario, Setting: s.Setting, Expected: s.Account.Expected, Statuses: make(map[string]int),
 		Leaks: s.Leaks, Flaps: s.Flaps, Warnings: s.Warnings,
 		Resolution: quantiles(s.Resolution),
 	}
-	if !s.Forbidden {
+	if !s.Forbidden && s.Account.Count(measure.Measured)+s.Account.Count(measure.Censored) > 0 {
 		one.Latency = intervals(s)
 	}
 	for _, status := range measure.Statuses() {

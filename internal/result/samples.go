@@ -45,6 +45,7 @@ type record struct {
 	Flaps       []flap              `json:"flaps,omitempty"`
 	FlapCount   int                 `json:"flapCount,omitempty"`
 	Lost        uint64              `json:"lost,omitempty"`
+	Setting     string              `json:"setting,omitempty"`
 	Want        string              `json:"want,omitempty"`
 	ClientSpace string              `json:"clientNamespace,omitempty"`
 	ClientPod   string              `json:"clientPod,omitempty"`
@@ -108,7 +109,7 @@ func recordOf(s measure.Sample) record {
 		Response: s.Response, FlapCount: s.FlapCount, Lost: s.Lost,
 		Warnings: s.Warnings, Probes: make(map[string]uint64),
 		Round: s.Round, Agent: s.Agent, Forbidden: s.Forbidden, Leaks: s.Leaks,
-		ClientSpace: s.Client.Namespace, ClientPod: s.Client.Name, ClientUID: s.Client.UID,
+		Setting: s.Setting, ClientSpace: s.Client.Namespace, ClientPod: s.Client.Name, ClientUID: s.Client.UID,
 	}
 	if s.Want != measure.StateUnknown {
 		one.Want = s.Want.String()
@@ -157,7 +158,7 @@ func (r record) sample() (measure.Sample, error) {
 		Response: r.Response, FlapCount: r.FlapCount, Lost: r.Lost,
 		Round: r.Round, Agent: r.Agent, Forbidden: r.Forbidden, Leaks: r.Leaks,
 		Client: measure.Object{Namespace: r.ClientSpace, Name: r.ClientPod, UID: r.ClientUID},
-		Want:   state(r.Want),
+		Want:   state(r.Want), Setting: r.Setting,
 	}
 	for _, one := range r.Flaps {
 		bracket := measure.Bracket{Lower: one.Lower, Upper: one.Upper}

@@ -26,8 +26,9 @@ const DefaultImage = "netpol-latency/netpol-latency:latest"
 // Options say how scenarios are carried out.
 type Options struct {
 	scenario.Settings
-	// RunID is part of the names of everything that is created.
-	RunID string
+	// RunID is part of the names of everything that is created, and Number that of the scenario in its run.
+	RunID  string
+	Number int
 	// Targets is the number of target pods of a group, Agents that of the pods that probe them.
 	Targets, Agents int
 	// Repeat is how often each scenario is played.
@@ -69,6 +70,26 @@ func DefaultOptions() Options {
 		Patience: 2 * time.Minute, Placement: PlaceAny, AgentImage: DefaultImage, TargetImage: DefaultImage,
 		Watch: time.Second, CreateRate: 100, Clock: clockAuto,
 	}
+}
+
+// Setting says in what the options differ from the default way of running a scenario; empty if in nothing.
+func (o Options) Setting() string {
+	plain := DefaultOptions()
+	var all []string
+	for _, one := range []struct{ value, usual string }{
+		{o.Direction, plain.Direction}, {o.Family, plain.Family}, {o.Protocol, plain.Protocol}, {o.Peer, plain.Peer},
+		{"port by " + o.Port, "port by " + plain.Port}, {o.Placement, plain.Placement},
+		{fmt.Sprintf("%d targets", o.Targets), fmt.Sprintf("%d targets", plain.Targets)},
+		{fmt.Sprintf("%d agents", o.Agents), fmt.Sprintf("%d agents", plain.Agents)},
+	} {
+		if one.value != one.usual {
+			all = append(all, one.value)
+		}
+	}
+	if o.Baseline {
+		all = append(all, "baseline")
+	}
+	return strings.Join(all, ", ")
 }
 
 // mostTargets is the largest number of targets: what one agent's memory and one list of pods can bear.

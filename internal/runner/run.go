@@ -33,6 +33,7 @@ func NewRunID() string {
 // Runner carries out scenarios in a cluster.
 type Runner struct {
 	Cluster *kube.Cluster
+	// Options are those of the next scenario.
 	Options Options
 	// Progress is told how far the run is, by one goroutine at a time. It must not wait.
 	Progress func(Progress)
@@ -91,6 +92,9 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (found Found, err
 			}
 		}
 		samples, err := stage.repeat(ctx)
+		for i := range samples {
+			samples[i].Setting = r.Options.Setting()
+		}
 		found.Samples = append(found.Samples, samples...)
 		if err != nil {
 			return found, err
@@ -132,7 +136,7 @@ func (r *Runner) stage(ctx context.Context, s scenario.Scenario) (*stage, error)
 }
 
 func newStage(o Options, s scenario.Scenario, cluster *kube.Cluster, servers []netip.AddrPort, progress func(Progress)) *stage {
-	prefix := "netpol-latency-" + o.RunID + "-" + s.Name
+	prefix := fmt.Sprintf("netpol-latency-%s-%d-%s", o.RunID, o.Number, s.Name)
 	from := scenario.RoleAgent
 	if s.Kind == scenario.Inside {
 		from = scenario.RoleStarter

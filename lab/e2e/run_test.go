@@ -237,6 +237,32 @@ func TestRunExitCodes(t *testing.T) {
 	}
 }
 
+// A suite runs scenarios in several ways, tells their results apart and judges each.
+func TestRunSuite(t *testing.T) {
+	lab := labtest.Start(t, "--delay", "50ms")
+	file := filepath.Join(t.TempDir(), "suite.yaml")
+	must(t, os.WriteFile(file, []byte(`
+targets: 2
+runs:
+  - scenario: policy-deny
+  - scenario: policy-deny
+    direction: ingress
+    family: IPv6
+thresholds:
+  - policy-deny.p99<5s
+`), 0o600))
+	samples, output := measureRun(t, lab, exitOK, "-c", file, "--set=targets=3", "--target-image=nginx")
+	expectTrue(t, lab, samples, "TCP")
+	if len(samples) != 6 {
+		t.Errorf("%d samples; want 6", len(samples))
+	}
+	for _, want := range []string{"3 targets:", "ingress, IPv6, 3 targets:", "policy-deny.p99<5s: holds"} {
+		if !strings.Contains(output, want) {
+			t.Errorf("the output lacks %q:\n%s", want, output)
+		}
+	}
+}
+
 // A change of the user's own, with labels that it selects.
 func TestRunPolicyOfTheUser(t *testing.T) {
 	lab := labtest.Start(t, "--delay", "50ms")
