@@ -95,6 +95,7 @@ func (p *pair) sample(port int) measure.Sample {
 		Ended:    time.Now(),
 		Assigned: p.assigned,
 		Bracket:  change.Bracket,
+		Answered: change.Answered,
 		Baseline: p.follow.transition.Baseline(),
 		Evidence: change.Evidence,
 		Response: change.Response,
@@ -133,7 +134,7 @@ func (p *pair) warnings() []string {
 // cancelled before every earlier probe had ended: its bracket is wider, not wrong.
 func (p *pair) status() (measure.Status, string) {
 	switch {
-	case p.follow.transition.Changed(), p.expect.Forbidden && p.cause == errRunEnded:
+	case p.follow.transition.Changed(), p.expect.Forbidden && errors.Is(p.cause, errRunEnded):
 		return measure.Measured, "" // what is forbidden is watched to the end
 	case errors.Is(p.cause, errTargetGone):
 		return measure.Deleted, errTargetGone.Error()

@@ -75,7 +75,7 @@ func (r *roster) judgePod(p *pair) {
 		if !p.seen.IsZero() {
 			sample.Warnings = append(sample.Warnings, clockWarning("pod", p.created, p.seen)...)
 		}
-		reached := sample.Bracket.Upper.Sub(p.assigned)
+		reached := sample.Answered.Sub(p.assigned)
 		r.env.metrics.podReached.Observe(seconds(reached))
 		klog.Infof("Pod %q in namespace %q with IP %q reached %s after pod IP was assigned (resolution %s)",
 			p.pod.Name, p.pod.Namespace, p.address, reached, sample.Latency().Resolution())

@@ -172,7 +172,7 @@ func (run *policyRun) sampleOf(p *pair) measure.Sample {
 		return sample
 	}
 	sample.Warnings = append(sample.Warnings, run.warnings(sample)...)
-	reached := sample.Bracket.Upper.Sub(run.trigger.Created)
+	reached := sample.Answered.Sub(run.trigger.Created)
 	run.env.metrics.policyEnforced.Observe(seconds(reached))
 	klog.Infof("Pod %q in namespace %q with IP %q reached %s after policy creation "+
 		"(%s after %s, resolution %s)", p.pod.Name, p.pod.Namespace, p.address, reached,

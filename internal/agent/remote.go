@@ -74,7 +74,7 @@ type remote struct {
 	old     map[string]bool
 	pairs   map[*pair]bool // of this round, without a result
 	done    map[pairKey]bool
-	holders map[netip.Addr]*pair
+	holders map[netip.Addr]string // the UID of the pod that an address belongs to
 	proved  int
 	told    int // how many proved pairs the runner knows of
 	samples int // written in this round
@@ -194,7 +194,7 @@ func (r *remote) begin() error {
 	for p := range r.pairs {
 		p.end(errRunEnded)
 	}
-	r.pairs, r.done, r.holders = make(map[*pair]bool), make(map[pairKey]bool), make(map[netip.Addr]*pair)
+	r.pairs, r.done, r.holders = make(map[*pair]bool), make(map[pairKey]bool), make(map[netip.Addr]string)
 	r.old = make(map[string]bool)
 	r.proved, r.told, r.samples = 0, 0, 0
 	for uid, target := range r.targets {
@@ -211,11 +211,7 @@ func (r *remote) observe(event measure.Event) {
 	uid := event.Object.UID
 	if event.Type == measure.EventDeleted || event.Finished {
 		delete(r.targets, uid)
-		for p := range r.pairs {
-			if p.pod.UID == uid {
-				p.end(errTargetGone)
-			}
-		}
+		r.gone(uid)
 		return
 	}
 	if _, known := r.targets[uid]; known || len(event.Addresses) == 0 {
@@ -225,6 +221,15 @@ func (r *remote) observe(event measure.Event) {
 	waiting := r.plan.Step == result.StepProve || r.plan.Step == result.StepTrigger
 	if waiting && (!r.plan.NewPods || !r.old[uid]) {
 		r.follow(event)
+	}
+}
+
+// gone ends the pairs of a pod.
+func (r *remote) gone(uid string) {
+	for p := range r.pairs {
+		if p.pod.UID == uid {
+			p.end(errTargetGone)
+		}
 	}
 }
 
@@ -241,9 +246,10 @@ func (r *remote) follow(target measure.Event) {
 	if !ok || !r.mine(target.Object.UID) {
 		return
 	}
-	if old := r.holders[address]; old != nil && old.pod.UID != target.Object.UID {
-		old.end(errTargetGone) // its address is another pod's now
+	if old := r.holders[address]; old != "" && old != target.Object.UID {
+		r.gone(old) // its address is another pod's now: what answers there would be taken for it
 	}
+	r.holders[address] = target.Object.UID
 	for _, expect := range r.plan.Expect {
 		key := pairKey{target.Object.UID, expect.Port}
 		if expect.Group != target.Labels[result.GroupLabel] || r.done[key] {
@@ -251,7 +257,7 @@ func (r *remote) follow(target measure.Event) {
 		}
 		r.done[key] = true
 		p := r.newPair(target, address, expect)
-		r.pairs[p], r.holders[address] = true, p
+		r.pairs[p] = true
 		p.probing = r.prober.follow(netip.AddrPortFrom(address, uint16(expect.Port)), p)
 		if r.plan.Step == result.StepTrigger {
 			p.probing.Trigger(target.Arrived)
@@ -328,9 +334,6 @@ func (r *remote) returned() error {
 			continue // of an earlier round
 		}
 		delete(r.pairs, p)
-		if r.holders[p.address] == p {
-			delete(r.holders, p.address)
-		}
 		r.samples++
 		if err := r.lines.WriteSample(r.judge(p)); err != nil {
 			return err

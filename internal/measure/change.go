@@ -27,6 +27,9 @@ type Change struct {
 	// Evidence is how the probe that showed the new state ended, Before how the newest that showed
 	// the old one did: Ambiguous if there was none.
 	Evidence, Before Verdict
+	// Answered is when the reply that showed the new state had arrived, zero if there was none. The bracket of a
+	// connection ends before that, when it was open.
+	Answered time.Time
 	// Response is the HTTP status of the probe that showed the new state, 0 without one.
 	Response int
 }
@@ -103,9 +106,13 @@ func (d *detector) reply(o Outcome) (Change, bool) {
 	if old == StateAllowed {
 		return Change{}, false
 	}
+	upper := o.Done
+	if !o.Opened.IsZero() {
+		upper = o.Opened
+	}
 	return Change{
-		To: StateAllowed, Evidence: Allowed, Before: d.failure, Response: o.Response,
-		Bracket: Bracket{Lower: d.failures[d.rules.Losses], Upper: o.Done},
+		To: StateAllowed, Evidence: Allowed, Before: d.failure, Response: o.Response, Answered: o.Done,
+		Bracket: Bracket{Lower: d.failures[d.rules.Losses], Upper: upper},
 	}, true
 }
 

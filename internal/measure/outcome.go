@@ -65,6 +65,9 @@ type Outcome struct {
 	Sent time.Time
 	// SentBy is read after that packet has left.
 	SentBy time.Time
+	// Opened is when a connection was open on which a response was asked for, zero otherwise: the network allowed the
+	// pair by then, however long the response took.
+	Opened time.Time
 	// Done is when the verdict was known: for Allowed the arrival of the reply.
 	Done time.Time
 	// Response is the status of an HTTP response (RFC 9110, section 15), 0 without one.

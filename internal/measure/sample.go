@@ -93,6 +93,8 @@ type Sample struct {
 	Start Start
 	// Bracket contains the transition; zero unless Measured.
 	Bracket Bracket
+	// Answered is when the reply that showed that a pair is allowed had arrived: the original's end of a latency.
+	Answered time.Time
 	// Ended is when the status was decided.
 	Ended time.Time
 	// Created is the creationTimestamp of the trigger, kept as a cross-check.

@@ -12,7 +12,8 @@ const maxFlaps = 16
 // The zero value is not usable; NewTransition makes one.
 //
 // Without loss, a blocked probe was sent before traffic was allowed, and an answered one had its reply
-// after it: from blocked to allowed the bracket reaches from the last blocked send to the first reply.
+// after it: from blocked to allowed the bracket reaches from the last blocked send to the first reply, or to
+// when the connection was open on which the reply came.
 // From allowed to blocked it reaches from the send of the last answered probe to the instant by which
 // the first unanswered one had met the filter.
 type Transition struct {

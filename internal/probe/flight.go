@@ -37,6 +37,7 @@ type slot struct {
 	planned  instant
 	sent     instant
 	sentBy   instant
+	opened   instant // 0 without a connection that a response is awaited on
 	done     instant
 	err      error
 }

@@ -264,7 +264,7 @@ func (w *worker) respond(i int32, now instant) {
 		w.end(i, measure.Ambiguous, now, errTimeout)
 		return
 	}
-	s.phase = answering
+	s.phase, s.opened = answering, now
 	w.replying.add(i, s.use, now)
 }
 
@@ -310,11 +310,15 @@ func (w *worker) report(p *Pair) {
 		if p.done {
 			continue
 		}
-		p.done = p.follower.Ended(measure.Outcome{
+		outcome := measure.Outcome{
 			Verdict: one.verdict, Response: int(one.response), Err: one.err,
 			Planned: w.clock.time(one.planned), Sent: w.clock.time(one.sent),
 			SentBy: w.clock.time(one.sentBy), Done: w.clock.time(one.done),
-		})
+		}
+		if one.opened != 0 {
+			outcome.Opened = w.clock.time(one.opened)
+		}
+		p.done = p.follower.Ended(outcome)
 	}
 	if p.done {
 		w.retire(p)
