@@ -86,7 +86,7 @@ loss: ## Lose one packet in a hundred: no false transition, no false flap
 .PHONY: observer
 observer: lab ## Compare the enforcement with and without a client that probes, 200 and 1,000 pairs
 	@for pairs in 200 1000; do \
-	  $(LAB) run -- $(TRIAL) --observer --scenario policy-creation --delay 0s --targets $$pairs --runs 8 || exit 1; \
+	  $(LAB) run -- $(TRIAL) --observer --scenario policy-creation --delay 0s --targets $$pairs --runs 16 || exit 1; \
 	done
 
 .PHONY: bench

@@ -120,7 +120,7 @@ func (o *runOptions) prepare(names []string) ([]task, []measure.Threshold, error
 		o.Placement = runner.PlaceOther
 	}
 	tasks, err := o.tasks(names)
-	mistakes = append(mistakes, err, o.Options.Validate())
+	mistakes = append(mistakes, err, o.Validate())
 	thresholds, err := parseThresholds(o.thresholds, tasks)
 	return tasks, thresholds, errors.Join(append(mistakes, err)...)
 }

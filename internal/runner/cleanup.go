@@ -5,10 +5,12 @@ package runner
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -18,8 +20,53 @@ import (
 // pollRemoval is the pause between two looks at something that is being removed.
 const pollRemoval = 100 * time.Millisecond
 
+// besidesAnnotation lists, on the namespace of the agents, the objects of a user's own change that no namespace takes
+// along when it goes.
+const besidesAnnotation = "netpol-latency/besides"
+
+// besides is that annotation.
+func (s *stage) besides() map[string]string {
+	if s.Trigger == nil {
+		return nil
+	}
+	var names []metav1.PartialObjectMetadata
+	for _, object := range s.Trigger.Objects {
+		if object.GetNamespace() == "" {
+			names = append(names, metav1.PartialObjectMetadata{
+				TypeMeta:   metav1.TypeMeta{APIVersion: object.GetAPIVersion(), Kind: object.GetKind()},
+				ObjectMeta: metav1.ObjectMeta{Name: object.GetName()},
+			})
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	text, err := json.Marshal(names)
+	if err != nil {
+		panic(err) // nothing in it can fail to be encoded
+	}
+	return map[string]string{besidesAnnotation: string(text)}
+}
+
+// deleteBesides deletes the objects that the annotation of a namespace lists.
+func deleteBesides(ctx context.Context, cluster *kube.Cluster, namespace corev1.Namespace) error {
+	text, ok := namespace.Annotations[besidesAnnotation]
+	if !ok {
+		return nil
+	}
+	var names []*metav1.PartialObjectMetadata
+	if err := json.Unmarshal([]byte(text), &names); err != nil {
+		return fmt.Errorf("read annotation %s of namespace %s: %w", besidesAnnotation, namespace.Name, err)
+	}
+	var mistakes []error
+	for _, name := range names {
+		mistakes = append(mistakes, cluster.Delete(ctx, name))
+	}
+	return errors.Join(mistakes...)
+}
+
 // Leftovers are the namespaces that a run has left, of every run if none is named.
-func Leftovers(ctx context.Context, cluster *kube.Cluster, runID string) ([]string, error) {
+func Leftovers(ctx context.Context, cluster *kube.Cluster, runID string) ([]corev1.Namespace, error) {
 	selector := RunLabel
 	if runID != "" {
 		selector += "=" + runID
@@ -28,16 +75,19 @@ func Leftovers(ctx context.Context, cluster *kube.Cluster, runID string) ([]stri
 	if err != nil {
 		return nil, fmt.Errorf("find what is left: %w", err)
 	}
-	var names []string
-	for _, namespace := range list.Items {
-		names = append(names, namespace.Name)
-	}
-	return names, nil
+	return list.Items, nil
 }
 
-// Cleanup removes namespaces, which Leftovers has found, and waits until they are gone.
-func Cleanup(ctx context.Context, cluster *kube.Cluster, namespaces []string) error {
-	return errors.Join(deleteNamespaces(ctx, cluster, namespaces), awaitNamespaces(ctx, cluster, namespaces))
+// Cleanup removes namespaces, which Leftovers has found, with what belongs to them, and waits until they are gone.
+func Cleanup(ctx context.Context, cluster *kube.Cluster, namespaces []corev1.Namespace) error {
+	var names []string
+	var mistakes []error
+	for _, namespace := range namespaces {
+		names = append(names, namespace.Name)
+		mistakes = append(mistakes, deleteBesides(ctx, cluster, namespace))
+	}
+	mistakes = append(mistakes, deleteNamespaces(ctx, cluster, names), awaitNamespaces(ctx, cluster, names))
+	return errors.Join(mistakes...)
 }
 
 // deleteNamespaces ends what runs in namespaces and has them deleted.

@@ -132,7 +132,7 @@ func (l *starterLogs) observe(ctx context.Context, event measure.Event) {
 	l.names[uid] = event.Object.Name
 	l.begun.Go(func() {
 		for _, container := range []string{initContainer, mainContainer} {
-			err := kube.FollowLog(ctx, l.round.cluster, event.Object.Namespace, event.Object.Name, container, l.reader(uid, container))
+			err := kube.FollowLog(ctx, l.round.cluster, event.Object.Namespace, event.Object.Name, container, l.reader(uid))
 			if err != nil && ctx.Err() == nil {
 				c.warn(fmt.Sprintf("the log of pod %s ended: %v", event.Object.Name, err))
 			}
@@ -144,8 +144,8 @@ func (l *starterLogs) observe(ctx context.Context, event measure.Event) {
 	})
 }
 
-// reader takes the samples in the log of one container.
-func (l *starterLogs) reader(uid types.UID, container string) func([]byte) error {
+// reader takes the samples in the log of one container of a pod.
+func (l *starterLogs) reader(uid types.UID) func([]byte) error {
 	pod := measure.Object{Namespace: l.round.world.AgentNamespace, Name: l.names[uid], UID: string(uid)}
 	log := &agentLog{pod: pod}
 	return func(text []byte) error {

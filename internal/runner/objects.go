@@ -54,8 +54,10 @@ func (s *stage) objects() []runtime.Object {
 	if s.needsRaw() {
 		level = "privileged" // no level between them allows the capability NET_RAW
 	}
+	home := s.namespace(s.world.AgentNamespace, level)
+	home.Annotations = s.besides()
 	all := []runtime.Object{
-		s.namespace(s.world.AgentNamespace, level),
+		home,
 		s.namespace(s.world.TargetNamespace, "restricted"),
 		&corev1.ServiceAccount{
 			TypeMeta: kind("v1", "ServiceAccount"), ObjectMeta: s.meta(s.world.AgentNamespace, agentName, nil),
@@ -75,7 +77,7 @@ func kind(version, name string) metav1.TypeMeta {
 	return metav1.TypeMeta{APIVersion: version, Kind: name}
 }
 
-func (s *stage) namespace(name, level string) runtime.Object {
+func (s *stage) namespace(name, level string) *corev1.Namespace {
 	return &corev1.Namespace{
 		TypeMeta:   kind("v1", "Namespace"),
 		ObjectMeta: s.meta("", name, map[string]string{"pod-security.kubernetes.io/enforce": level}),

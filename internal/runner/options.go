@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 )
 
@@ -20,7 +22,7 @@ const (
 	PlaceOther = "other-node"
 )
 
-// The images of the project. The same program is an agent and a target.
+// DefaultImage is the image of the project: the same program is an agent and a target.
 const DefaultImage = "netpol-latency/netpol-latency:latest"
 
 // Options say how scenarios are carried out.
@@ -98,13 +100,22 @@ const mostTargets = 10_000
 // Validate reports every mistake at once.
 func (o Options) Validate() error {
 	return errors.Join(
-		o.Settings.Validate(),
+		o.Settings.Validate(), o.name(),
 		within("targets", o.Targets, 1, mostTargets), within("agents", o.Agents, 1, 1000), within("repeat", o.Repeat, 1, 100_000),
 		positive("timeout", o.Timeout), positive("patience", o.Patience),
 		oneOf("placement", o.Placement, PlaceAny, PlaceSame, PlaceOther),
 		oneOf("clock", o.Clock, clockAuto, clockExchange),
 		o.load(),
 	)
+}
+
+// name checks the run's ID, which is a part of names of namespaces.
+func (o Options) name() error {
+	const longest = 20
+	if problems := validation.IsDNS1123Label(o.RunID); len(problems) > 0 || len(o.RunID) > longest {
+		return fmt.Errorf("run ID %q: expected at most %d lower case letters, digits and dashes", o.RunID, longest)
+	}
+	return nil
 }
 
 func (o Options) load() error {

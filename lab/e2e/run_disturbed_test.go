@@ -18,6 +18,7 @@ import (
 	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -135,6 +136,38 @@ func TestRunDisturbed(t *testing.T) {
 			expectTrue(t, lab, measured, "TCP")
 			expectNothingLeft(t, lab)
 		})
+	}
+}
+
+// What no namespace takes along is removed too, also after SIGKILL.
+func TestRunKilledWithAnObjectOfTheCluster(t *testing.T) {
+	lab := labtest.Start(t, "--delay", "5s")
+	file := filepath.Join(t.TempDir(), "policy.yaml")
+	must(t, os.WriteFile(file, []byte(`
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: mine, namespace: elsewhere}
+spec: {podSelector: {}, policyTypes: [Ingress]}
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: of-the-run}
+`), 0o600))
+	run := begin(t, lab, "--policy="+file, "--expect=blocked", "--direction=ingress", "--targets=2", "--run-id=killed")
+	run.await(t, "measuring")
+	lab.Await("the object to be there", patience, func(ctx context.Context) (bool, error) {
+		_, err := lab.Client.RbacV1().ClusterRoles().Get(ctx, "of-the-run", metav1.GetOptions{})
+		return err == nil, nil
+	})
+	must(t, run.cmd.Process.Kill())
+	run.end(t)
+	output, err := command(t.Context(), t, lab, "cleanup", "--run-id=killed").CombinedOutput()
+	if err != nil {
+		t.Fatalf("clean up: %v: %s", err, output)
+	}
+	expectNothingLeft(t, lab)
+	if _, err := lab.Client.RbacV1().ClusterRoles().Get(t.Context(), "of-the-run", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the cluster role is left: %v", err)
 	}
 }
 
