@@ -33,7 +33,10 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if err != nil {
+	switch {
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintf(stderr, "netpol-latency: interrupted: %v\n", err)
+	case err != nil:
 		fmt.Fprintf(stderr, "netpol-latency: %v\n", err)
 	}
 	return exitCode(err)

@@ -23,7 +23,7 @@ func parseThresholds(texts []string, tasks []task) ([]measure.Threshold, error) 
 	var mistakes []error
 	for _, text := range texts {
 		one, err := measure.ParseThreshold(text)
-		if err == nil && len(tasks) > 0 && !slices.Contains(names, one.Name()) {
+		if err == nil && len(tasks) > 0 && !slices.ContainsFunc(names, one.AboutName) {
 			err = fmt.Errorf("threshold %q is about no result of this run: expected one of %q", text, names)
 		}
 		all, mistakes = append(all, one), append(mistakes, err)
@@ -31,11 +31,11 @@ func parseThresholds(texts []string, tasks []task) ([]measure.Threshold, error) 
 	return all, errors.Join(mistakes...)
 }
 
-// judge prints how each threshold stands in each setting, and counts the missed ones. One that is about nothing that
-// there is, because the run ended before, is missed.
+// judge prints how each threshold stands for each result that it is about, and counts the missed ones. One that is
+// about nothing that there is, because the run ended before, is missed.
 func judge(out io.Writer, thresholds []measure.Threshold, summaries []measure.Summary) (missed int, err error) {
 	for _, threshold := range thresholds {
-		about := slices.DeleteFunc(slices.Clone(summaries), func(s measure.Summary) bool { return s.Scenario != threshold.Name() })
+		about := slices.DeleteFunc(slices.Clone(summaries), func(s measure.Summary) bool { return !threshold.About(s) })
 		if len(about) == 0 {
 			about = []measure.Summary{{Scenario: threshold.Name()}}
 		}
@@ -44,8 +44,8 @@ func judge(out io.Writer, thresholds []measure.Threshold, summaries []measure.Su
 			if !holds {
 				missed++
 			}
-			if summary.Setting != "" {
-				text += " (" + summary.Setting + ")"
+			if more := whichResult(threshold, summary); more != "" {
+				text += " (" + more + ")"
 			}
 			if _, err := fmt.Fprintln(out, "threshold "+text); err != nil {
 				return missed, fmt.Errorf("print a threshold: %w", err)
@@ -53,4 +53,18 @@ func judge(out io.Writer, thresholds []measure.Threshold, summaries []measure.Su
 		}
 	}
 	return missed, nil
+}
+
+// whichResult tells a result apart from others that a threshold is about.
+func whichResult(threshold measure.Threshold, summary measure.Summary) string {
+	name := ""
+	if summary.Scenario != threshold.Name() {
+		name = summary.Scenario
+	}
+	switch {
+	case name == "" || summary.Setting == "":
+		return name + summary.Setting
+	default:
+		return name + ", " + summary.Setting
+	}
 }

@@ -59,6 +59,21 @@ func ParseThreshold(text string) (Threshold, error) {
 	return t, nil
 }
 
+// About reports whether the threshold is about a summary: that of its scenario or of a part of it. What is forbidden
+// has no latency: a limit of one is about it only by its full name.
+func (t Threshold) About(s Summary) bool {
+	if s.Scenario == t.scenario {
+		return true
+	}
+	_, isCount := t.count(Summary{})
+	return t.AboutName(s.Scenario) && (isCount || !s.Forbidden)
+}
+
+// AboutName reports whether the threshold is about results of a name.
+func (t Threshold) AboutName(name string) bool {
+	return name == t.scenario || strings.HasPrefix(name, t.scenario+"/")
+}
+
 // Name is the scenario that the threshold is about, as it is in the results.
 func (t Threshold) Name() string { return t.scenario }
 

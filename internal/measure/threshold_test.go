@@ -90,6 +90,32 @@ func TestThresholdString(t *testing.T) {
 	}
 }
 
+// TestThresholdAbout has a threshold be about the parts of its scenario, and a limit of a latency only about those that
+// have one.
+func TestThresholdAbout(t *testing.T) {
+	for _, test := range []struct {
+		text      string
+		scenario  string
+		forbidden bool
+		want      bool
+	}{
+		{"pod-startup.leaks==0", "pod-startup", false, true},
+		{"pod-startup.leaks==0", "pod-startup/main/forbidden", true, true},
+		{"pod-startup.p99<1s", "pod-startup/forbidden", true, false},
+		{"pod-startup/forbidden.p99<1s", "pod-startup/forbidden", true, true},
+		{"policy-update.p99<1s", "policy-update/port/open", false, true},
+		{"policy.p99<1s", "policy-update", false, false},
+	} {
+		threshold, err := ParseThreshold(test.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := threshold.About(Summary{Scenario: test.scenario, Forbidden: test.forbidden}); got != test.want {
+			t.Errorf("%s is about %s: %v; want %v", test.text, test.scenario, got, test.want)
+		}
+	}
+}
+
 func TestThresholdMistakes(t *testing.T) {
 	for text, want := range map[string]string{
 		"policy-deny":             "expected SCENARIO.FIGURE",

@@ -6,7 +6,6 @@ package runner
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -103,8 +102,8 @@ func (o Options) Validate() error {
 		o.Settings.Validate(), o.name(),
 		within("targets", o.Targets, 1, mostTargets), within("agents", o.Agents, 1, 1000), within("repeat", o.Repeat, 1, 100_000),
 		positive("timeout", o.Timeout), positive("patience", o.Patience),
-		oneOf("placement", o.Placement, PlaceAny, PlaceSame, PlaceOther),
-		oneOf("clock", o.Clock, clockAuto, clockExchange),
+		scenario.OneOf("placement", o.Placement, PlaceAny, PlaceSame, PlaceOther),
+		scenario.OneOf("clock", o.Clock, clockAuto, clockExchange),
 		o.load(),
 	)
 }
@@ -140,11 +139,4 @@ func positive(what string, value time.Duration) error {
 		return nil
 	}
 	return fmt.Errorf("%s %s: expected more than 0, for example 1m", what, value)
-}
-
-func oneOf(what, value string, known ...string) error {
-	if slices.Contains(known, value) {
-		return nil
-	}
-	return fmt.Errorf("%s %q: expected one of %s", what, value, strings.Join(known, ", "))
 }

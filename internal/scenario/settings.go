@@ -59,15 +59,16 @@ func DefaultSettings() Settings {
 // Validate reports every mistake at once.
 func (s Settings) Validate() error {
 	return errors.Join(
-		oneOf("direction", s.Direction, Egress, Ingress),
-		oneOf("protocol", s.Protocol, string(corev1.ProtocolTCP), string(corev1.ProtocolUDP)),
-		oneOf("family", s.Family, IPv4, IPv6),
-		oneOf("peer", s.Peer, PeerPod, PeerNamespace, PeerBlock, PeerBlockExcept),
-		oneOf("port", s.Port, PortNumber, PortByName, PortRange),
+		OneOf("direction", s.Direction, Egress, Ingress),
+		OneOf("protocol", s.Protocol, string(corev1.ProtocolTCP), string(corev1.ProtocolUDP)),
+		OneOf("family", s.Family, IPv4, IPv6),
+		OneOf("peer", s.Peer, PeerPod, PeerNamespace, PeerBlock, PeerBlockExcept),
+		OneOf("port", s.Port, PortNumber, PortByName, PortRange),
 	)
 }
 
-func oneOf(what, value string, known ...string) error {
+// OneOf is nil if a value is among the known ones, and else an error that lists them.
+func OneOf(what, value string, known ...string) error {
 	if slices.Contains(known, value) {
 		return nil
 	}

@@ -23,8 +23,8 @@ func TestRunFaults(t *testing.T) {
 		says      string
 	}{
 		{
-			"leak=200ms", exitThreshold, []string{"pod-startup", "--threshold=pod-startup/forbidden.leaks==0"},
-			func(s measure.Sample) bool { return s.Forbidden && s.Leaks > 0 }, "pod-startup/forbidden.leaks==0: missed",
+			"leak=200ms", exitThreshold, []string{"pod-startup", "--threshold=pod-startup.leaks==0"},
+			func(s measure.Sample) bool { return s.Forbidden && s.Leaks > 0 }, "pod-startup.leaks==0: missed",
 		},
 		{
 			"flap=50ms@100ms", exitThreshold, []string{"policy-deny", "--threshold=policy-deny.flaps==0"},

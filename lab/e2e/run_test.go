@@ -237,6 +237,53 @@ func TestRunExitCodes(t *testing.T) {
 	}
 }
 
+// Pods that come and go, beside policies that are many and change, are all accounted for.
+func TestRunLoad(t *testing.T) {
+	lab := labtest.Start(t)
+	samples, _ := measureRun(t, lab, exitOK, "pod-creation", "--churn=20", "--churn-duration=5s", "--agents=2",
+		"--background-policies=30", "--background-qps=10", "--target-image=nginx")
+	if len(samples) != 100 {
+		t.Errorf("%d samples; want 100", len(samples))
+	}
+	expectTrue(t, lab, samples, "TCP")
+}
+
+// A dry run prints objects that the API accepts and creates none; a run that is to keep everything does, and
+// cleanup removes it.
+func TestRunDryAndKept(t *testing.T) {
+	lab := labtest.Start(t)
+	output, err := command(t.Context(), t, lab, "run", "policy-update", "pod-startup", "--dry-run").Output()
+	must(t, err)
+	expectNothingLeft(t, lab)
+	for _, kind := range []string{"Namespace", "Role", "ConfigMap", "Deployment", "Job", "NetworkPolicy"} {
+		if !strings.Contains(string(output), "kind: "+kind+"\n") {
+			t.Errorf("the dry run prints no %s", kind)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "objects.yaml")
+	must(t, os.WriteFile(file, output, 0o600))
+	lab.Kubectl("apply", "-f", file)
+	cleaned, err := command(t.Context(), t, lab, "cleanup", "--all").CombinedOutput()
+	if err != nil || !strings.Contains(string(cleaned), "4 namespaces removed") {
+		t.Errorf("clean up what a dry run printed: %v: %s", err, cleaned)
+	}
+	kept, err := command(t.Context(), t, lab, "run", "policy-deny", "--targets=2", "--keep", "--run-id=kept", "-o", t.TempDir(),
+		"--target-image=nginx").CombinedOutput()
+	if err != nil {
+		t.Fatalf("a run that keeps everything: %v: %s", err, kept)
+	}
+	list, err := lab.Client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{LabelSelector: "netpol-latency/run=kept"})
+	must(t, err)
+	if len(list.Items) != 2 {
+		t.Errorf("%d namespaces are kept; want 2", len(list.Items))
+	}
+	cleaned, err = command(t.Context(), t, lab, "cleanup", "--run-id=kept").CombinedOutput()
+	if err != nil {
+		t.Errorf("clean up what was kept: %v: %s", err, cleaned)
+	}
+	expectNothingLeft(t, lab)
+}
+
 // A suite runs scenarios in several ways, tells their results apart and judges each.
 func TestRunSuite(t *testing.T) {
 	lab := labtest.Start(t, "--delay", "50ms")
