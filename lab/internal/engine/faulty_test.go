@@ -48,9 +48,9 @@ func (w *world) resolve(t *testing.T) {
 }
 
 // awaitFault waits until a fault does something, after the given length of the log.
-func (w *world) awaitFault(t *testing.T, from int, what string) truth.Record {
+func (w *world) awaitFault(t *testing.T, from int, what string) {
 	t.Helper()
-	return w.records.await(t, from, what, func(r truth.Record) bool {
+	w.records.await(t, from, what, func(r truth.Record) bool {
 		return r.Causes[0].Kind == "Fault" && r.Causes[0].Event == what
 	})
 }

@@ -212,10 +212,10 @@ func (w *world) createPolicy(p *networkingv1.NetworkPolicy) truth.Record {
 	})
 }
 
-func (w *world) updatePolicy(p *networkingv1.NetworkPolicy) truth.Record {
+func (w *world) updatePolicy(p *networkingv1.NetworkPolicy) {
 	w.t.Helper()
 	w.policies[p.Name] = p
-	return w.write("NetworkPolicy", "updated", p, func() error {
+	w.write("NetworkPolicy", "updated", p, func() error {
 		_, err := w.client.NetworkingV1().NetworkPolicies(p.Namespace).Update(w.ctx, p, metav1.UpdateOptions{})
 		return err
 	})
