@@ -29,7 +29,8 @@ exit 7`
 	dir := strings.TrimSuffix(strings.Fields(lab.line())[0], "/kubeconfig")
 	got := []string{lab.line(), lab.line(), lab.line(), lab.line(), lab.line()}
 	want := []string{
-		"node/node-0", "netpol-latency-lab:admin", `delay 0s, jitter 2ms, batch 0, gap 0s, reject ""`, "172.18.0.2/16", "node/node-0",
+		"node/node-0", "netpol-latency-lab:admin",
+		`delay 0s, jitter 2ms, batch 0, gap 0s, reject "", fault none`, "172.18.0.2/16", "node/node-0",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what the command saw (-want +got):\n%s", diff)
