@@ -21,8 +21,12 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// FieldManager owns the fields that are applied.
-const FieldManager = "netpol-latency"
+// The managers of the fields that are applied: of what a run creates, and of what its triggers change. What a manager
+// does not apply again it gives up, so a trigger that labels a namespace must not be the one who created it.
+const (
+	creator = "netpol-latency"
+	changer = "netpol-latency-trigger"
+)
 
 // Cluster is a cluster as a user reaches it, for objects of every kind that it serves.
 type Cluster struct {
@@ -87,12 +91,22 @@ func (c *Cluster) Prepare(objects ...runtime.Object) error {
 // Apply writes objects by server-side apply: those that exist are updated, others created. It takes over
 // fields that others own.
 func (c *Cluster) Apply(ctx context.Context, objects ...runtime.Object) error {
+	return c.apply(ctx, creator, objects)
+}
+
+// Change applies the objects of a trigger: of something that exists only what the objects say is changed, and what an
+// earlier change said and this one does not is taken back.
+func (c *Cluster) Change(ctx context.Context, objects ...runtime.Object) error {
+	return c.apply(ctx, changer, objects)
+}
+
+func (c *Cluster) apply(ctx context.Context, manager string, objects []runtime.Object) error {
 	for _, object := range objects {
 		endpoint, plain, err := c.resource(object)
 		if err != nil {
 			return err
 		}
-		options := metav1.ApplyOptions{FieldManager: FieldManager, Force: true}
+		options := metav1.ApplyOptions{FieldManager: manager, Force: true}
 		if _, err := endpoint.Apply(ctx, plain.GetName(), plain, options); err != nil {
 			return fmt.Errorf("apply %s: %w", name(plain), err)
 		}

@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/scenario"
 )
 
 // pollRemoval is the pause between two looks at something that is being removed.
@@ -31,7 +32,7 @@ func (s *stage) besides() map[string]string {
 	}
 	var names []metav1.PartialObjectMetadata
 	for _, object := range s.Trigger.Objects {
-		if object.GetNamespace() == "" {
+		if object.GetNamespace() == "" && !scenario.Patches(object) {
 			names = append(names, metav1.PartialObjectMetadata{
 				TypeMeta:   metav1.TypeMeta{APIVersion: object.GetAPIVersion(), Kind: object.GetKind()},
 				ObjectMeta: metav1.ObjectMeta{Name: object.GetName()},

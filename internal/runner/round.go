@@ -119,7 +119,7 @@ func (r *round) prove(ctx context.Context) error {
 // trigger makes the change, and notes when.
 func (r *round) trigger(ctx context.Context) error {
 	r.before = time.Now()
-	err := r.cluster.Apply(ctx, r.part.Change.Apply...)
+	err := r.cluster.Change(ctx, r.part.Change.Apply...)
 	if err == nil {
 		err = r.cluster.Delete(ctx, r.part.Change.Delete...)
 	}

@@ -111,8 +111,8 @@ func (r *Runner) checkTrigger(ctx context.Context) error {
 		return nil
 	}
 	for _, object := range r.Options.Trigger.Objects {
-		if object.GetNamespace() != "" {
-			continue // it is put into a namespace of the run's own
+		if object.GetNamespace() != "" || scenario.Patches(object) {
+			continue // it is put into a namespace of the run's own, or is about what is the run's
 		}
 		exists, err := r.Cluster.Exists(ctx, object)
 		if err != nil {
@@ -255,7 +255,7 @@ func (s *stage) remove(ctx context.Context) error {
 // removeTrigger deletes those objects of a user's own change that no namespace takes along.
 func (s *stage) removeTrigger(ctx context.Context) error {
 	for _, object := range s.Trigger.Objects {
-		if object.GetNamespace() == "" {
+		if object.GetNamespace() == "" && !scenario.Patches(object) {
 			if err := s.cluster.Delete(ctx, object); err != nil {
 				return err
 			}

@@ -290,10 +290,9 @@ func (s *stage) reset(ctx context.Context) error {
 		}
 	}
 	if s.Trigger != nil {
-		for _, part := range s.scenario.Parts(s.world) {
-			if err := s.cluster.Delete(ctx, part.Change.Apply...); err != nil {
-				return err
-			}
+		patches, objects := s.Trigger.Undo(s.world)
+		if err := errors.Join(s.cluster.Change(ctx, patches...), s.cluster.Delete(ctx, objects...)); err != nil {
+			return err
 		}
 	}
 	layers := s.scenario.Setup(s.world)

@@ -42,7 +42,11 @@ func Custom(name string, trigger Trigger) Scenario {
 			var objects []runtime.Object
 			for _, object := range trigger.Objects {
 				one := object.DeepCopy()
-				if one.GetNamespace() != "" {
+				switch {
+				case Patches(object):
+					objects = append(objects, w.patches(one)...)
+					continue
+				case one.GetNamespace() != "":
 					one.SetNamespace(namespace)
 				}
 				objects = append(objects, one)
@@ -53,4 +57,54 @@ func Custom(name string, trigger Trigger) Scenario {
 			}}
 		},
 	}
+}
+
+// The names by which a user's own change means what is the run's: the namespaces, or the agents' pods.
+const (
+	ofAgents  = "agents"
+	ofTargets = "targets"
+)
+
+// Patches reports whether an object of a user's own change is a patch of something that the run has: of a namespace, or
+// of the agents' pods. It is applied to that, and never deleted.
+func Patches(object *unstructured.Unstructured) bool {
+	kind, name := object.GetKind(), object.GetName()
+	return kind == "Namespace" && (name == ofAgents || name == ofTargets) || kind == "Pod" && name == ofAgents
+}
+
+// patches are the objects that a patch stands for.
+func (w World) patches(object *unstructured.Unstructured) []runtime.Object {
+	if object.GetKind() == "Namespace" {
+		name := map[string]string{ofAgents: w.AgentNamespace, ofTargets: w.TargetNamespace}[object.GetName()]
+		object.SetName(name)
+		return []runtime.Object{object}
+	}
+	var all []runtime.Object
+	for _, name := range w.AgentPods {
+		one := object.DeepCopy()
+		one.SetName(name)
+		one.SetNamespace(w.AgentNamespace)
+		all = append(all, one)
+	}
+	return all
+}
+
+// Undo is what takes a user's own change back: objects to delete, and patches without their content.
+func (t Trigger) Undo(w World) (patches, objects []runtime.Object) {
+	for _, object := range t.Objects {
+		if !Patches(object) {
+			continue
+		}
+		bare := &unstructured.Unstructured{}
+		bare.SetAPIVersion(object.GetAPIVersion())
+		bare.SetKind(object.GetKind())
+		bare.SetName(object.GetName())
+		patches = append(patches, w.patches(bare)...)
+	}
+	for _, object := range Custom("", t).Parts(w)[0].Change.Apply {
+		if one, ok := object.(*unstructured.Unstructured); ok && one.GetKind() != "Namespace" && one.GetKind() != "Pod" {
+			objects = append(objects, object)
+		}
+	}
+	return patches, objects
 }

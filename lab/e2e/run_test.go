@@ -267,7 +267,8 @@ func TestRunDryAndKept(t *testing.T) {
 	if err != nil || !strings.Contains(string(cleaned), "4 namespaces removed") {
 		t.Errorf("clean up what a dry run printed: %v: %s", err, cleaned)
 	}
-	kept, err := command(t.Context(), t, lab, "run", "policy-deny", "--targets=2", "--keep", "--run-id=kept", "-o", t.TempDir(),
+	// The trigger of this one labels a namespace: that must not cost it the labels that cleanup finds it by.
+	kept, err := command(t.Context(), t, lab, "run", "namespace-label", "--targets=2", "--keep", "--run-id=kept", "-o", t.TempDir(),
 		"--target-image=nginx").CombinedOutput()
 	if err != nil {
 		t.Fatalf("a run that keeps everything: %v: %s", err, kept)
@@ -325,6 +326,18 @@ spec:
     - from: [{podSelector: {matchLabels: {app: admin}}}]
 `), 0o600))
 	samples, _ := measureRun(t, lab, exitOK, "--policy="+file, "--to=app=db", "--expect=blocked", "--direction=ingress", "--targets=3")
+	expectTrue(t, lab, samples, "TCP")
+	must(t, os.WriteFile(file, []byte(`{apiVersion: v1, kind: Namespace, metadata: {name: targets, labels: {team: red}}}
+---
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: red, namespace: elsewhere}
+spec:
+  podSelector: {}
+  policyTypes: [Egress]
+  egress: [{to: [{namespaceSelector: {matchLabels: {team: red}}}]}]
+`), 0o600))
+	samples, _ = measureRun(t, lab, exitOK, "--policy="+file, "--expect=allowed", "--targets=3", "--repeat=2")
 	expectTrue(t, lab, samples, "TCP")
 	must(t, os.WriteFile(file, []byte(`{apiVersion: v1, kind: Namespace, metadata: {name: default}}`), 0o600))
 	output, err := command(t.Context(), t, lab, "run", "-o", t.TempDir(), "--policy="+file, "--expect=blocked").CombinedOutput()
