@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -124,4 +125,37 @@ func TestConcurrentWriters(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectRecords(t, path, writers*each)
+}
+
+// Whoever has seen what a commit did finds the commit in the log, even when the record comes late.
+func TestReadWaitsForCommitsUnderWay(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "truth.jsonl")
+	w, err := OpenWriter(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := uint64(1); seq <= 100; seq++ {
+		if err := w.Begin(); err != nil {
+			t.Fatal(err)
+		}
+		var seen []Record
+		var group errgroup.Group
+		group.Go(func() (err error) {
+			seen, err = Read(path)
+			return err
+		})
+		runtime.Gosched()
+		if err := w.Write(recordAt("n", seq)); err != nil {
+			t.Fatal(err)
+		}
+		if err := group.Wait(); err != nil {
+			t.Fatal(err)
+		}
+		if uint64(len(seen)) != seq {
+			t.Fatalf("a reader that came during commit %d saw %d records", seq, len(seen))
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

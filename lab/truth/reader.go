@@ -11,16 +11,22 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
-// Read returns the records of a log in the order of the file. A log that is still being written, or
-// whose writer was killed, may hold a line without its end: that line is left out.
+// Read returns the records of a log in the order of the file, with every commit that had begun when it was
+// called. A log that is still being written, or whose writer was killed, may hold a line without its end: that
+// line is left out.
 func Read(path string) ([]Record, error) {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("open the truth log: %w", err)
 	}
 	defer file.Close()
+	if err := awaitCommits(file); err != nil {
+		return nil, err
+	}
 	reader := bufio.NewReaderSize(file, 1<<16)
 	var records []Record
 	for number := 1; ; number++ {
@@ -38,6 +44,14 @@ func Read(path string) ([]Record, error) {
 			return records, nil
 		}
 	}
+}
+
+// awaitCommits returns when no commit is under way. It lets the next one begin at once.
+func awaitCommits(file *os.File) error {
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("wait for commits under way: %w", err)
+	}
+	return endCommit(file)
 }
 
 // parse says whether the line is a whole record; a cut one is no error.

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // Writer appends records to a log that other processes may be appending to as well. Use it from one
@@ -46,8 +48,18 @@ func endCutLine(file *os.File) error {
 	return err
 }
 
-// Write appends one record. It hands the whole line to the kernel in one call, and the kernel appends
-// what a call hands over in one piece, so lines of several processes do not mix.
+// Begin announces a commit: until Write has recorded it, Read waits. Packets may follow a commit sooner
+// than its line reaches the log, and a reader that was let in between would miss what it has already seen.
+// The lock is shared, so several writers commit at once (flock(2)).
+func (w *Writer) Begin() error {
+	if err := unix.Flock(int(w.file.Fd()), unix.LOCK_SH); err != nil {
+		return fmt.Errorf("announce a commit in the truth log: %w", err)
+	}
+	return nil
+}
+
+// Write appends one record and ends what Begin began. It hands the whole line to the kernel in one call, and
+// the kernel appends what a call hands over in one piece, so lines of several processes do not mix.
 func (w *Writer) Write(r Record) error {
 	line, err := json.Marshal(r)
 	if err != nil {
@@ -55,6 +67,13 @@ func (w *Writer) Write(r Record) error {
 	}
 	if _, err := w.file.Write(append(line, '\n')); err != nil {
 		return fmt.Errorf("write to the truth log: %w", err)
+	}
+	return endCommit(w.file)
+}
+
+func endCommit(file *os.File) error {
+	if err := unix.Flock(int(file.Fd()), unix.LOCK_UN); err != nil {
+		return fmt.Errorf("unlock the truth log: %w", err)
 	}
 	return nil
 }

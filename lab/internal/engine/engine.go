@@ -22,7 +22,7 @@ type engine struct {
 	queue    *queue
 	watchers []watcher
 	kernel   *kernel
-	log      func(truth.Record) error
+	log      journal
 	requests chan settingsRequest
 	ready    atomic.Bool
 
@@ -31,6 +31,12 @@ type engine struct {
 	agenda   agenda
 	settings Settings
 	seq      uint64
+}
+
+// journal is where every commit is recorded: a truth.Writer, or the memory of a test.
+type journal interface {
+	Begin() error
+	Write(truth.Record) error
 }
 
 // settingsRequest asks the main loop for the settings, after a change of them.
@@ -44,7 +50,7 @@ type settingsReply struct {
 	err      error
 }
 
-func newEngine(cfg Config, client kubernetes.Interface, k *kernel, log func(truth.Record) error) *engine {
+func newEngine(cfg Config, client kubernetes.Interface, k *kernel, log journal) *engine {
 	q := newQueue(cfg.Settings)
 	c := newCluster(cfg.Node)
 	c.setFaults(cfg.Settings.Faults)
@@ -199,6 +205,9 @@ func (e *engine) transactAll(ops []truth.Op, causes []truth.Cause) error {
 
 // transact commits operations, if there are any, and writes the record.
 func (e *engine) transact(ops []truth.Op, causes []truth.Cause) error {
+	if err := e.log.Begin(); err != nil {
+		return err
+	}
 	before, after, err := e.kernel.commit(ops)
 	if err != nil {
 		return err
@@ -208,7 +217,7 @@ func (e *engine) transact(ops []truth.Op, causes []truth.Cause) error {
 
 func (e *engine) record(before, after time.Time, ops []truth.Op, causes []truth.Cause) error {
 	e.seq++
-	return e.log(truth.Record{Seq: e.seq, Node: e.cfg.Node, Before: before, After: after, Causes: causes, Ops: ops})
+	return e.log.Write(truth.Record{Seq: e.seq, Node: e.cfg.Node, Before: before, After: after, Causes: causes, Ops: ops})
 }
 
 // wait returns when the time has come (zero: never) or wake fires. Settings may change meanwhile.

@@ -184,7 +184,7 @@ func (w *world) runAnotherEngine(t *testing.T) {
 	t.Helper()
 	records := newRecordLog()
 	ctx, cancel := context.WithCancel(w.ctx)
-	e := newEngine(w.engine.cfg, w.client, kernelIn(t, w.net.router), records.write)
+	e := newEngine(w.engine.cfg, w.client, kernelIn(t, w.net.router), records)
 	var group errgroup.Group
 	group.Go(func() error { return e.run(ctx) })
 	r := records.await(t, 0, "taking over", func(r truth.Record) bool { return r.Causes[0].Event == "synced" })
@@ -353,7 +353,7 @@ func TestControl(t *testing.T) {
 // TestHealthBeforeSync: an engine that has no answer from the API is not healthy, and blocks already.
 func TestHealthBeforeSync(t *testing.T) {
 	w := newWorld(t)
-	e := newEngine(Config{Node: "n"}, w.client, w.engine.kernel, w.records.write)
+	e := newEngine(Config{Node: "n"}, w.client, w.engine.kernel, w.records)
 	response := newControl(w.ctx, t, e).do(t, http.MethodGet, "/healthz", "", http.StatusServiceUnavailable)
 	if !strings.Contains(response, "not seen") {
 		t.Errorf("the answer is %q", response)

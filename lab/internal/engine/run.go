@@ -56,7 +56,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
-	e := newEngine(cfg, client, kernel, log.Write)
+	e := newEngine(cfg, client, kernel, log)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.serve(ctx, listener) })
 	group.Go(func() error { return e.run(ctx) })

@@ -55,7 +55,9 @@ type recordLog struct {
 
 func newRecordLog() *recordLog { return &recordLog{changed: make(chan struct{})} }
 
-func (l *recordLog) write(r truth.Record) error {
+func (l *recordLog) Begin() error { return nil }
+
+func (l *recordLog) Write(r truth.Record) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.all = append(l.all, r)
@@ -95,7 +97,7 @@ func newWorld(t testing.TB) *world {
 		namespaces: map[string]*corev1.Namespace{}, pods: map[string]*corev1.Pod{},
 		policies: map[string]*networkingv1.NetworkPolicy{},
 	}
-	w.engine = newEngine(Config{Node: "node-0", PodCIDRs: testPodCIDRs}, w.client, kernelIn(t, w.net.router), w.records.write)
+	w.engine = newEngine(Config{Node: "node-0", PodCIDRs: testPodCIDRs}, w.client, kernelIn(t, w.net.router), w.records)
 	watching := w.watches()
 	var group errgroup.Group
 	group.Go(func() error { return w.engine.run(ctx) })

@@ -40,8 +40,9 @@ const (
 	stopTimeout = 30 * time.Second
 	// pollInterval is how often Await looks where the API offers no event.
 	pollInterval = 20 * time.Millisecond
-	// logTail is how much of each component's log a failed test shows, in bytes.
-	logTail = 8 << 10
+	// logTail is how much of each component's log a failed test shows, in bytes: so little that the failure
+	// itself stays in sight.
+	logTail = 1 << 10
 )
 
 // Lab is a running lab.
