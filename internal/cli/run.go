@@ -4,7 +4,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -185,27 +184,9 @@ func (w *work) play(ctx context.Context, tasks []task) (err error) {
 	return nil
 }
 
-// summaries are one for each setting, scenario and part, by setting and name.
-func (w *work) summaries() []measure.Summary {
-	type key struct{ setting, scenario string }
-	groups := make(map[key][]measure.Sample)
-	for _, sample := range w.samples {
-		one := key{sample.Setting, sample.Scenario}
-		groups[one] = append(groups[one], sample)
-	}
-	var all []measure.Summary
-	for one, samples := range groups {
-		all = append(all, measure.Summarize(one.scenario, samples))
-	}
-	slices.SortFunc(all, func(a, b measure.Summary) int {
-		return cmp.Or(cmp.Compare(a.Setting, b.Setting), cmp.Compare(a.Scenario, b.Scenario))
-	})
-	return all
-}
-
 // show prints a table for each setting, and what qualifies it.
 func (w *work) show(out io.Writer) error {
-	summaries := w.summaries()
+	summaries := measure.SummarizeAll(w.samples)
 	for len(summaries) > 0 {
 		setting := summaries[0].Setting
 		rest := slices.IndexFunc(summaries, func(s measure.Summary) bool { return s.Setting != setting })
@@ -261,7 +242,7 @@ func (w *work) verdict(out io.Writer, thresholds []measure.Threshold) error {
 			censored++
 		}
 	}
-	missed, err := judge(out, thresholds, w.summaries())
+	missed, err := judge(out, thresholds, measure.SummarizeAll(w.samples))
 	switch {
 	case err != nil:
 		return err
@@ -281,7 +262,7 @@ func (w *work) verdict(out io.Writer, thresholds []measure.Threshold) error {
 // unenforced names a scenario that waited for traffic to be blocked, and met no blocked probe of any pair, new
 // connections all of them.
 func (w *work) unenforced() string {
-	for _, summary := range w.summaries() {
+	for _, summary := range measure.SummarizeAll(w.samples) {
 		if summary.Account.Count(measure.Censored) != summary.Account.Expected || summary.Scenario == "established" {
 			continue
 		}
@@ -316,9 +297,10 @@ func (w *work) explainInvalid(invalid int) error {
 func (w *work) write(ctx context.Context) error {
 	run := result.Run{
 		ID: w.options.RunID, Version: version(), Began: w.began, Ended: time.Now(), Command: os.Args[1:], Scenarios: w.done,
+		Thresholds: w.options.thresholds, Warnings: w.warnings,
 	}
 	w.describe(ctx, &run)
-	return w.directory.Write(run, w.samples, w.summaries())
+	return w.directory.Write(run, w.samples, measure.SummarizeAll(w.samples))
 }
 
 // describe adds what the cluster says about itself. What it does not say is left out: the results count.

@@ -4,6 +4,7 @@
 package measure
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -75,6 +76,24 @@ func Summarize(scenario string, samples []Sample) Summary {
 	summary.observed = observe(samples)
 	summary.Warnings = warnings(summary, warned)
 	return summary
+}
+
+// SummarizeAll condenses the samples of a run: one summary for each setting, scenario and part, by setting and name.
+func SummarizeAll(samples []Sample) []Summary {
+	type key struct{ setting, scenario string }
+	groups := make(map[key][]Sample)
+	for _, sample := range samples {
+		one := key{sample.Setting, sample.Scenario}
+		groups[one] = append(groups[one], sample)
+	}
+	var all []Summary
+	for one, samples := range groups {
+		all = append(all, Summarize(one.scenario, samples))
+	}
+	slices.SortFunc(all, func(a, b Summary) int {
+		return cmp.Or(cmp.Compare(a.Setting, b.Setting), cmp.Compare(a.Scenario, b.Scenario))
+	})
+	return all
 }
 
 // meaning is what a status that is no latency means for the percentiles.

@@ -4,6 +4,7 @@
 package result
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
@@ -32,6 +33,9 @@ type Run struct {
 	Nodes      []Node `json:"nodes"`
 	// Scenarios are what was run, in order.
 	Scenarios []Scenario `json:"scenarios"`
+	// Thresholds are the limits of the results, as they were written. Warnings are about the run as a whole.
+	Thresholds []string `json:"thresholds,omitempty"`
+	Warnings   []string `json:"warnings,omitempty"`
 }
 
 // Node is a node of the cluster.
@@ -114,6 +118,37 @@ func (d Directory) Write(run Run, samples []measure.Sample, summaries []measure.
 	}
 	run.Schema = Schema
 	return errors.Join(d.file("samples.jsonl", lines.Bytes()), d.json("run.json", run), d.json("summary.json", digests))
+}
+
+// Read reads what a run left. The digests in summary.json are for other programs: whoever has the samples makes
+// them anew.
+func (d Directory) Read() (Run, []measure.Sample, error) {
+	var run Run
+	content, err := os.ReadFile(filepath.Join(string(d), "run.json"))
+	if errors.Is(err, os.ErrNotExist) {
+		return Run{}, nil, fmt.Errorf("read the results: %s has no run.json: expected a directory that "+
+			"netpol-latency run --output has written", d)
+	}
+	if err != nil {
+		return Run{}, nil, fmt.Errorf("read the results: %w", err)
+	}
+	if err := json.Unmarshal(content, &run); err != nil {
+		return Run{}, nil, fmt.Errorf("read %s: %w", filepath.Join(string(d), "run.json"), err)
+	}
+	if run.Schema < 1 || run.Schema > Schema {
+		return Run{}, nil, fmt.Errorf("read %s: its schema is %d; this version reads 1 to %d: use a newer one",
+			filepath.Join(string(d), "run.json"), run.Schema, Schema)
+	}
+	file, err := os.Open(filepath.Join(string(d), "samples.jsonl"))
+	if err != nil {
+		return Run{}, nil, fmt.Errorf("read the results: %w", err)
+	}
+	defer file.Close()
+	samples, err := Read(bufio.NewReader(file))
+	if err != nil {
+		return Run{}, nil, fmt.Errorf("read %s: %w", file.Name(), err)
+	}
+	return run, samples, nil
 }
 
 func (d Directory) json(name string, value any) error {

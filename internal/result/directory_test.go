@@ -41,12 +41,7 @@ func TestDirectory(t *testing.T) {
 	if err := directory.Write(Run{ID: "x", Began: at}, samples, summaries); err != nil {
 		t.Fatal(err)
 	}
-	file, err := os.Open(filepath.Join(path, "samples.jsonl"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	read, err := Read(file)
+	run, read, err := directory.Read()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,13 +53,41 @@ func TestDirectory(t *testing.T) {
 	if len(digests) != 1 || digests[0].Statuses["measured"] != 1 || digests[0].Latency["p50"].Value != 10500*time.Microsecond {
 		t.Errorf("the summary is %+v", digests)
 	}
-	var run Run
-	readJSON(t, filepath.Join(path, "run.json"), &run)
 	if run.Schema != Schema || run.ID != "x" {
 		t.Errorf("the run is %+v", run)
 	}
 	if _, err := Create(path); err == nil || !strings.Contains(err.Error(), "is not empty") {
 		t.Errorf("a directory with results is used again: %v", err)
+	}
+}
+
+// TestDirectoryThatIsNone says what a directory lacks.
+func TestDirectoryThatIsNone(t *testing.T) {
+	tests := map[string]struct {
+		files map[string]string
+		want  string
+	}{
+		"empty":     {nil, "has no run.json"},
+		"newer":     {map[string]string{"run.json": `{"schema":99}`}, "its schema is 99; this version reads 1 to 1"},
+		"no schema": {map[string]string{"run.json": `{}`}, "its schema is 0"},
+		"not JSON":  {map[string]string{"run.json": `{`}, "run.json: unexpected end"},
+		"half":      {map[string]string{"run.json": `{"schema":1}`}, "samples.jsonl: no such file"},
+		"bad line": {
+			map[string]string{"run.json": `{"schema":1}`, "samples.jsonl": `{"schema":1,"status":"odd"}`}, "read sample 1",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			path := t.TempDir()
+			for name, content := range test.files {
+				if err := os.WriteFile(filepath.Join(path, name), []byte(content), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, _, err := Directory(path).Read(); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("the error is %v; want %q in it", err, test.want)
+			}
+		})
 	}
 }
 
