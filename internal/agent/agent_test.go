@@ -399,6 +399,92 @@ func TestPolicyCreationStatuses(t *testing.T) {
 	}
 }
 
+// A client that knows how many targets there will be is ready for the policy when all were seen denied, takes a target
+// that is delivered after the policy, and says so if one never comes.
+func TestPolicyCreationExpectedTargets(t *testing.T) {
+	ready := func(b *bench) bool {
+		select {
+		case <-b.env.progress.ready.reached:
+			return true
+		default:
+			return false
+		}
+	}
+	begin := func(t *testing.T) *bench {
+		b := newBench(t, pod("a", "a", "10.0.0.1"))
+		b.config.ExpectedTargets, b.config.ExitWhenDone, b.config.TargetTimeout = 2, true, 20*time.Second
+		b.start(PolicyCreation())
+		time.Sleep(2 * time.Second)
+		if ready(b) {
+			t.Error("the client is ready with one of two targets")
+		}
+		return b
+	}
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t)
+		b.createPod(pod("b", "b", "10.0.0.2"))
+		if ready(b) {
+			t.Error("the client is ready before the second target was seen denied")
+		}
+		time.Sleep(time.Second)
+		if !ready(b) {
+			t.Error("the client is not ready although both targets were seen denied")
+		}
+		b.createPolicy()
+		b.network.open("10.0.0.1")
+		b.network.open("10.0.0.2")
+		if err := <-b.ended; err != nil {
+			t.Errorf("the client returned %v", err)
+		}
+		b.expectStatus("b", measure.Measured)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t)
+		b.createPolicy()
+		b.network.open("10.0.0.1")
+		time.Sleep(time.Second)
+		b.expectStatus("a", measure.Measured)
+		b.createPod(pod("b", "b", "10.0.0.2"))
+		time.Sleep(time.Second)
+		b.network.open("10.0.0.2")
+		if err := <-b.ended; err != nil {
+			t.Errorf("the client returned %v", err)
+		}
+		b.expectStatus("b", measure.Measured)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		b := begin(t)
+		b.createPolicy()
+		b.network.open("10.0.0.1")
+		if err := <-b.ended; !errors.Is(err, errNotAllMeasured) {
+			t.Errorf("the client returned %v although a target never came", err)
+		}
+	})
+}
+
+// Two watches are in no order: a pod that is older than the policy is a target even if it is delivered later.
+func TestPolicyCreationOlderPodDeliveredLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, pod("a", "a", "10.0.0.1"))
+		older := pod("b", "b", "10.0.0.2")
+		b.start(PolicyCreation())
+		time.Sleep(2 * time.Second)
+		b.createPolicy()
+		b.createPod(older)
+		b.createPod(pod("c", "c", "10.0.0.3"))
+		time.Sleep(time.Second)
+		for _, address := range []string{"10.0.0.1", "10.0.0.2", "10.0.0.3"} {
+			b.network.open(address)
+		}
+		time.Sleep(time.Second)
+		b.expectStatus("a", measure.Measured)
+		b.expectStatus("b", measure.Measured)
+		if count := len(b.env.ledger.Samples()); count != 2 {
+			t.Errorf("there are %d results; want 2: the third pod is younger than the policy", count)
+		}
+	})
+}
+
 // A client that starts after the policy still measures what is denied then, and says how coarse the
 // start is.
 func TestPolicyCreationStartedLate(t *testing.T) {

@@ -38,6 +38,9 @@ type Config struct {
 	ExitWhenDone bool
 	// TargetTimeout is how long a target may take before it is given up; zero is for ever.
 	TargetTimeout time.Duration
+	// ExpectedTargets is how many targets of policy-creation there will be, zero if nobody knows. Without it a
+	// client cannot tell a target that is late from one that does not exist.
+	ExpectedTargets int
 	// Probe is how to probe, and so what counts as reached.
 	Probe probe.Mode
 	// ProbeInterval is the time between two probes of one target before the trigger. After it, the
@@ -95,6 +98,7 @@ func (c Config) Validate(scenario Scenario) error {
 		atLeast("MaxTargets", c.MaxTargets > 0, c.MaxTargets, "1 or more"),
 		port("MetricsPort", "the port to serve metrics on", c.MetricsPort),
 		atLeast("target-timeout", c.TargetTimeout >= 0, c.TargetTimeout, "0 (no limit) or more"),
+		c.validateExpected(scenario),
 		atLeast("probe", c.Probe != probe.Established, c.Probe,
 			"another mode: there is no connection to a target before its trigger"),
 		c.ValidateProbing(),
@@ -143,6 +147,14 @@ func (c Config) validatePolicy(scenario Scenario) error {
 		return fmt.Errorf("-AllowPolicyName %q is no object name: %s", c.AllowPolicyName, problems[0])
 	}
 	return nil
+}
+
+func (c Config) validateExpected(scenario Scenario) error {
+	if c.ExpectedTargets != 0 && !scenario.needsPolicy {
+		return errors.New("--expected-targets is for policy creation: expected -MaxTargets, which ends a run of new pods")
+	}
+	return atLeast("expected-targets", c.ExpectedTargets >= 0 && c.ExpectedTargets <= c.MaxTargets, c.ExpectedTargets,
+		fmt.Sprintf("0 (unknown) to -MaxTargets, %d", c.MaxTargets))
 }
 
 func namespace(flag, what, value string) error {

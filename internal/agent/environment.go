@@ -63,7 +63,7 @@ func (e *environment) ready() { e.progress.ready.once() }
 
 // progress holds the milestones of a run.
 type progress struct {
-	ready     milestone // the watches have delivered everything that exists
+	ready     milestone // what exists has been delivered, and what is expected has been seen
 	concluded milestone // every target has a result, or the run was ended
 }
 

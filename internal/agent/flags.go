@@ -47,6 +47,9 @@ func options(c *Config) []option {
 			"measured, with 2 if not; without it the client idles", boolean(&c.ExitWhenDone)},
 		{[]string{"target-timeout"}, "DURATION", "give a target up after this time; 0 is never",
 			duration(&c.TargetTimeout)},
+		{[]string{"expected-targets"}, "N", "policy creation: how many targets there will be; /readyz waits until\n" +
+			"all of them were seen denied, and the run does not end without\nthem; 0 is as many as come before the policy",
+			integer(&c.ExpectedTargets)},
 		{[]string{"probe"}, "MODE", "how to probe: http, connect, udp, sctp, syn (needs NET_RAW)\nor auto (syn or connect)",
 			mode(&c.Probe)},
 		{[]string{"probe-interval"}, "DURATION", "time between two probes of one target before the trigger",
@@ -201,7 +204,7 @@ func help(w io.Writer, scenario Scenario) error {
 	defaults := DefaultConfig()
 	shown := map[string]any{
 		"MaxTargets": defaults.MaxTargets, "MetricsPort": defaults.MetricsPort,
-		"target-timeout": defaults.TargetTimeout, "probe-interval": defaults.ProbeInterval,
+		"target-timeout": defaults.TargetTimeout, "expected-targets": defaults.ExpectedTargets, "probe-interval": defaults.ProbeInterval,
 		"probe-timeout": defaults.ProbeTimeout, "max-probe-rate": "http 5000, connect and udp 20000,\nsyn 100000",
 		"probe": defaults.Probe, "probe-interval-min": defaults.ProbeIntervalMin,
 		"relative-resolution": defaults.RelativeResolution, "confirm": defaults.Confirm, "hold": defaults.Hold,

@@ -79,7 +79,7 @@ func TestParseFlags(t *testing.T) {
 func TestParseFlagsReportsEveryMistakeAtOnce(t *testing.T) {
 	_, err := ParseFlags(PolicyCreation(), []string{
 		"-TargetPort=http", "-nonsense=1", "stray", "-TargetLabelSelector=a=b=c", "--probe-timeout=2s",
-		"--success=luck", "-MaxTargets=0", "--probe=ping", "--confirm=0", "--tolerate-losses=9", "--relative-resolution=2",
+		"--success=luck", "-MaxTargets=0", "--expected-targets=-1", "--probe=ping", "--confirm=0", "--tolerate-losses=9", "--relative-resolution=2",
 	})
 	if err == nil {
 		t.Fatal("ParseFlags() = nil")
@@ -88,7 +88,7 @@ func TestParseFlagsReportsEveryMistakeAtOnce(t *testing.T) {
 		"expected a whole number", "unknown flag -nonsense", `unexpected argument "stray"`,
 		"-HostNamespace is missing", "-TargetNamespace is missing", "-AllowPolicyName is missing",
 		"is no label selector", "--probe-timeout 2s is out of range", `expected "response" or "connect"`, "expected one of auto, connect",
-		"--confirm 0 is out of range", "--tolerate-losses 9 is out of range", "--relative-resolution 2 is out of range", "--MaxTargets 0",
+		"--confirm 0 is out of range", "--tolerate-losses 9 is out of range", "--relative-resolution 2 is out of range", "--MaxTargets 0", "--expected-targets -1 is out of range",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the message lacks %q:\n%s", want, err)

@@ -45,8 +45,8 @@ type pair struct {
 		probes     [measure.VerdictCount]uint64
 		counters   *probeCounters
 		finished   *mailbox[*pair]
-		proved     *mailbox[*pair] // takes the pair once, when its old state has been seen; nil after that
-		renew      func() measure.Transition
+		proved     *mailbox[*pair]           // takes the pair once, when its old state has been seen; nil after that
+		renew      func() measure.Transition // nil if what was seen before the old state counts
 	}
 }
 
@@ -64,10 +64,12 @@ func (p *pair) Ended(outcome measure.Outcome) (done bool) {
 func (p *pair) prove() {
 	switch {
 	case p.follow.proved == nil:
-	case p.follow.transition.Changed():
+	case p.follow.transition.Changed() && p.follow.renew != nil:
 		p.follow.transition = p.follow.renew()
 	case p.follow.transition.State() == opposite(p.expect):
-		p.follow.probes = [measure.VerdictCount]uint64{}
+		if p.follow.renew != nil {
+			p.follow.probes = [measure.VerdictCount]uint64{}
+		}
 		p.follow.proved.put(p)
 		p.follow.proved = nil
 	}

@@ -27,6 +27,9 @@ type policyRun struct {
 	early []*pair
 	// listed says that all pods, and known that the policy, if there is one, have been delivered.
 	listed, known bool
+	// announced says that the policy may come, short that expected targets did not come in time.
+	announced, short bool
+	late             <-chan time.Time
 }
 
 // runPolicyCreation measures the targets that exist before the policy. It returns when each has a
@@ -40,9 +43,7 @@ func runPolicyCreation(ctx context.Context, env *environment) error {
 	run.roster.judge = run.judge
 	podsSynced, policySynced := feed.podsSynced, feed.policySynced
 	for !run.done() {
-		if run.listed && run.known {
-			env.ready()
-		}
+		run.announce()
 		select {
 		case <-ctx.Done():
 			run.settle()
@@ -59,6 +60,10 @@ func runPolicyCreation(ctx context.Context, env *environment) error {
 			run.observePolicy(event)
 		case <-run.finished.full:
 			run.returned()
+		case <-run.proved.full:
+			run.deny()
+		case <-run.late:
+			run.short = true
 		case <-run.grace():
 			run.judgeEarly()
 		case uid := <-run.expired:
@@ -71,10 +76,41 @@ func runPolicyCreation(ctx context.Context, env *environment) error {
 // done reports whether everything that was expected has a result. Until the policy exists, targets
 // may still come; but a run whose targets have all ended has nothing left to wait for.
 func (run *policyRun) done() bool {
-	if !run.listed || !run.known || len(run.open) > 0 {
+	came := run.env.ledger.Account().Expected
+	if !run.listed || !run.known || len(run.open) > 0 || came < run.env.config.ExpectedTargets && !run.short {
 		return false
 	}
-	return run.trigger != nil || run.env.ledger.Account().Expected > 0
+	return run.trigger != nil || came > 0
+}
+
+// announce says once that the policy may come: when what exists has been delivered, and each target that is expected
+// has been seen denied or has its result.
+func (run *policyRun) announce() {
+	expected := run.env.config.ExpectedTargets
+	came := run.env.ledger.Account().Expected
+	if run.announced || !run.listed || !run.known || came < expected || expected > 0 && run.settledOrDenied() < expected {
+		return
+	}
+	run.announced = true
+	run.env.ready()
+}
+
+// deny takes in the pairs that have been seen denied.
+func (run *policyRun) deny() {
+	for _, p := range run.proved.take() {
+		p.proved = true
+	}
+}
+
+// settledOrDenied counts the targets for which the policy may come.
+func (run *policyRun) settledOrDenied() int {
+	count := run.env.ledger.Account().Expected - len(run.open)
+	for _, p := range run.open {
+		if p.proved {
+			count++
+		}
+	}
+	return count
 }
 
 // awaitPolicy says that the policy is waited for, if it is not there.
@@ -85,11 +121,17 @@ func (run *policyRun) awaitPolicy() {
 	}
 }
 
-// observePod takes in a pod's event. Pods that come after the policy are no targets: they could not
-// be denied before it.
+// eligible reports whether a pod can be a target. One that came after the policy could not be denied before it; but
+// two watches are in no order, so that older pods, and those that are expected, may be delivered after the policy.
+func (run *policyRun) eligible(event measure.Event) bool {
+	return event.Initial || run.trigger == nil || event.Created.Before(run.trigger.Created) ||
+		run.env.ledger.Account().Expected < run.env.config.ExpectedTargets
+}
+
+// observePod takes in a pod's event.
 func (run *policyRun) observePod(event measure.Event) {
 	_, known := run.open[event.Object.UID]
-	assigned := run.observe(event, event.Initial || run.trigger == nil)
+	assigned := run.observe(event, run.eligible(event))
 	if p, open := run.open[event.Object.UID]; open && !known && run.trigger != nil {
 		run.expire(run.ctx, p)
 	}
@@ -108,6 +150,9 @@ func (run *policyRun) observePolicy(event measure.Event) {
 	switch event.Type {
 	case measure.EventAdded:
 		run.trigger = &event
+		if run.env.config.TargetTimeout > 0 {
+			run.late = time.After(run.env.config.TargetTimeout)
+		}
 		if event.Initial {
 			klog.Warningf("Network policy %q existed before this client: a target counts only if it is "+
 				"still denied now, and from the policy's creationTimestamp", event.Object.Name)

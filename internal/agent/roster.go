@@ -27,8 +27,10 @@ type roster struct {
 	holders map[netip.Addr]*pair
 	probing int
 
-	// finished delivers pairs whose probing has ended, expired the UIDs of pairs out of time.
+	// finished delivers pairs whose probing has ended, proved those whose old state has been seen, expired the
+	// UIDs of pairs out of time.
 	finished *mailbox[*pair]
+	proved   *mailbox[*pair]
 	expired  chan string
 }
 
@@ -39,6 +41,7 @@ func newRoster(env *environment) *roster {
 		passed:   make(map[string]bool),
 		holders:  make(map[netip.Addr]*pair),
 		finished: newMailbox[*pair](),
+		proved:   newMailbox[*pair](),
 		expired:  make(chan string),
 	}
 }
@@ -77,6 +80,7 @@ func (r *roster) add(event measure.Event) *pair {
 	}
 	p.follow.transition = measure.NewTransition(measure.StateAllowed, r.env.config.rules())
 	p.follow.counters, p.follow.finished = r.env.counters, r.finished
+	p.follow.proved = r.proved
 	r.open[event.Object.UID] = p
 	r.env.ledger.Expect()
 	r.env.metrics.targets.WithLabelValues(r.env.scenario.Name).Inc()

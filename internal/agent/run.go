@@ -127,7 +127,7 @@ func (e *environment) measure(ctx context.Context) error {
 	e.progress.concluded.once()
 	e.conclude(account)
 	if e.config.ExitWhenDone {
-		if !account.AllMeasured() {
+		if !account.AllMeasured() || account.Expected < e.config.ExpectedTargets {
 			return fmt.Errorf("%w: %s", errNotAllMeasured, account)
 		}
 		return nil
@@ -142,6 +142,9 @@ func (e *environment) measure(ctx context.Context) error {
 // conclude logs the account and the latencies.
 func (e *environment) conclude(account measure.Account) {
 	klog.Infof("Targets: %s", account)
+	if account.Expected < e.config.ExpectedTargets {
+		klog.Warningf("Only %d of %d expected targets came", account.Expected, e.config.ExpectedTargets)
+	}
 	summary := measure.Summarize(e.scenario.Name, e.ledger.Samples())
 	if len(summary.Latency) > 0 {
 		klog.Infof("Latency: p50 %s, p90 %s, p99 %s, max %s; resolution: p50 %s, max %s",

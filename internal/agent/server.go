@@ -42,14 +42,15 @@ func handler(metrics *Metrics, ledger *ledger, progress *progress) (http.Handler
 	return mux, nil
 }
 
-// serveReady answers with success once changes in the cluster will be noticed.
+// serveReady answers with success once changes in the cluster will be noticed, and the targets that are expected
+// have been seen denied.
 func serveReady(progress *progress) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		select {
 		case <-progress.ready.reached:
 			fmt.Fprintln(w, "ok")
 		default:
-			http.Error(w, "the watches have not delivered what exists yet", http.StatusServiceUnavailable)
+			http.Error(w, "not all that exists, or is expected, has been seen yet", http.StatusServiceUnavailable)
 		}
 	}
 }

@@ -10,9 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/vishvananda/netlink"
+
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
 	"github.com/netpol-latency/netpol-latency/lab/flat"
+	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 )
 
 // TestMain makes the test's binary the program that a judge starts in the network's namespaces.
@@ -62,6 +65,43 @@ func TestBracketsHold(t *testing.T) {
 				t.Fatal(err)
 			}
 			expectHolding(t, result)
+		})
+	}
+}
+
+// TestNeighbourTableStaysSmall probes 10,000 targets behind a router by every mode that makes packets of its own or the
+// kernel's: neither the client nor the router needs an entry for each, so no run, however long, fills their tables.
+func TestNeighbourTableStaysSmall(t *testing.T) {
+	const most = 8 // the router and its link-local address, in both families, and what the kernel asks for meanwhile
+	judge := newTestJudge(t)
+	for _, mode := range []probe.Mode{probe.Connect, probe.UDP, probe.SYN} {
+		t.Run(string(mode), func(t *testing.T) {
+			result, err := judge.Play(t.Context(), Cell{
+				Mode: mode, Want: measure.StateAllowed, Denial: flat.Drop, Pairs: 10_000, Delay: 10 * time.Millisecond,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(result.Judged) != 10_000 {
+				t.Errorf("%d of 10000 targets have a result", len(result.Judged))
+			}
+			for name, namespace := range map[string]*netns.Namespace{
+				"client": judge.network.Client, "router": judge.network.Router,
+			} {
+				err := namespace.Do(func() error {
+					entries, err := netlink.NeighList(0, netlink.FAMILY_ALL)
+					if len(entries) > most {
+						t.Errorf("the %s has %d neighbour entries; want at most %d", name, len(entries), most)
+					}
+					if len(entries) == 0 {
+						t.Errorf("the %s has no neighbour entry: this looks at the wrong table", name)
+					}
+					return err
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
 		})
 	}
 }

@@ -80,10 +80,6 @@ func (t Trial) Setup(ctx context.Context) error {
 		t.manifests() + " | kubectl apply -f -",
 		t.AwaitClient(),
 	}
-	if t.Scenario == "policy-creation" {
-		steps = append(steps, fmt.Sprintf("kubectl -n %s rollout status deployment/%s-target --timeout=2m",
-			t.TargetNamespace(), t.Scenario))
-	}
 	for _, step := range steps {
 		if err := t.Shell(ctx, step); err != nil {
 			return err
