@@ -134,16 +134,17 @@ func removePods(ctx context.Context, cluster *kube.Cluster, name string) error {
 	return nil
 }
 
-// deletedAtOnce is how many pods are deleted by one request: it must be done within the API server's time.
-const deletedAtOnce = 500
+// deletedAtOnce is how many pods are deleted by one request: it should be done within the API server's time.
+const deletedAtOnce = 200
 
-// deletePods deletes the pods that a selector matches, without grace.
+// deletePods deletes the pods that a selector matches, without grace, until none is left or the context ends. A server
+// whose time for a request is over has deleted a part, and may go on.
 func deletePods(ctx context.Context, cluster *kube.Cluster, namespace, selector string) error {
 	now := metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))}
 	some := metav1.ListOptions{LabelSelector: selector, Limit: deletedAtOnce}
 	pods := cluster.CoreV1().Pods(namespace)
 	for {
-		if err := pods.DeleteCollection(ctx, now, some); err != nil {
+		if err := pods.DeleteCollection(ctx, now, some); err != nil && !apierrors.IsTimeout(err) {
 			return err
 		}
 		left, err := pods.List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: 1})
