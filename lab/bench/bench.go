@@ -116,7 +116,7 @@ func (b *bench) play(ctx context.Context, y yardstick) (map[State]Reading, error
 			return err
 		}
 		var err error
-		if y.floor {
+		if y.ingress {
 			err = whileIngressDrops(b.network.Router, routerWire, measure)
 		} else {
 			err = measure()

@@ -74,10 +74,11 @@ func (r *Results) cheapest(name string) Goal {
 
 func (r *Results) nearFloor(name string) Goal {
 	ratio, ok := r.ratio(name, floorName, Dropped)
-	paced, both := r.ratio(name, pacedFloorName, Dropped)
+	paced, isPaced := r.ratio(name, pacedFloorName, Dropped)
+	routed, isRouted := r.ratio(name, routedFloorName, Dropped)
 	return Goal{
-		fmt.Sprintf("%s, dropped, costs at most %.1f times the floor: %s (paced: %s)", name, synFloors,
-			shown(fmt.Sprintf("%.2f", ratio), ok), shown(fmt.Sprintf("%.2f", paced), both)),
+		fmt.Sprintf("%s, dropped, costs at most %.1f times the floor: %s (paced %s, routed %s)", name, synFloors,
+			shown(fmt.Sprintf("%.2f", ratio), ok), times(paced, isPaced), times(routed, isRouted)),
 		ok && ratio <= synFloors,
 	}
 }
@@ -104,6 +105,14 @@ func (r *Results) memoryWithin(name string, limit int64) Goal {
 			shown(fmt.Sprintf("%.1f MiB", float64(used)/mebibyte), ok)),
 		ok && used <= limit,
 	}
+}
+
+// times is a ratio that no goal is about.
+func times(ratio float64, measured bool) string {
+	if !measured {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f", ratio)
 }
 
 // shown is what was measured, if it was.

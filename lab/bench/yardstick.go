@@ -16,6 +16,8 @@ const (
 	curlName       = "sh -c curl"
 	floorName      = "floor"
 	pacedFloorName = "paced floor"
+	// The routed floor's frames go as far as a dropped probe: to the filter. What is left above it is a mode's own.
+	routedFloorName = "routed floor"
 )
 
 // yardstick is a way of probing whose cost is measured.
@@ -25,8 +27,8 @@ type yardstick struct {
 	run func(context.Context, Turn) (Reading, error)
 	// optional is a yardstick that may be left out, since it is a program that may not be installed.
 	optional bool
-	// floor is the yardstick whose frames the router drops at its ingress, so that none is answered.
-	floor bool
+	// floor is a yardstick whose frames nobody answers; with ingress the router drops them as they come in.
+	floor, ingress bool
 }
 
 // yardsticks lists every yardstick, those next to each other that are compared most closely.
@@ -36,8 +38,9 @@ func yardsticks() []yardstick {
 		all = append(all, yardstick{name: string(mode), run: engine(mode)})
 	}
 	all = append(all,
-		yardstick{name: floorName, run: floor(0), floor: true},
-		yardstick{name: pacedFloorName, run: floor(float64(probe.SYN.DefaultMaxRate())), floor: true},
+		yardstick{name: floorName, run: floor(0), floor: true, ingress: true},
+		yardstick{name: pacedFloorName, run: floor(float64(probe.SYN.DefaultMaxRate())), floor: true, ingress: true},
+		yardstick{name: routedFloorName, run: floor(0), floor: true},
 		yardstick{name: "Go net/http", run: netHTTP},
 		yardstick{name: "Go net.Dialer", run: dialer},
 	)
@@ -73,7 +76,9 @@ func (y yardstick) states() []State {
 }
 
 // isFloor reports whether the yardstick's probes ask nothing of anybody.
-func isFloor(name string) bool { return name == floorName || name == pacedFloorName }
+func isFloor(name string) bool {
+	return name == floorName || name == pacedFloorName || name == routedFloorName
+}
 
 // ours reports whether the yardstick is a mode of the probing engine.
 func ours(name string) bool { return slices.Contains(probe.Modes(), probe.Mode(name)) }
