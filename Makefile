@@ -11,7 +11,11 @@ GO ?= go
 LDFLAGS := -s -w
 PROMETHEUS := v0.316.0
 GOLANGCI_LINT := v2.15.0
+HELM := v4.3.1
 export CGO_ENABLED := 0
+# The API server and the kubelets tell the version of Kubernetes that they are made from.
+KUBERNETES = $(shell cd lab && $(GO) list -m -f '{{.Version}}' k8s.io/kubernetes)
+LAB_LDFLAGS = $(LDFLAGS) -X k8s.io/component-base/version.gitVersion=$(KUBERNETES)
 # Rootless labs are made in user namespaces; a sudo that exists is used for packages only.
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
@@ -27,7 +31,7 @@ build: ## Build the clients and the command line into bin/
 .PHONY: lab
 lab: build ## Build the lab into bin/ (six minutes with an empty Go cache)
 	@echo "== building the lab: a Kubernetes control plane takes minutes the first time"
-	@cd lab && $(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+	@cd lab && $(GO) build -ldflags '$(LAB_LDFLAGS)' -o $(BIN)/ ./cmd/...
 
 .PHONY: demo
 demo: lab ## Measure in a lab whose engine takes 300 ms: four scenarios, then the clients beside the truth
@@ -48,7 +52,7 @@ test-unit: verify packages ## Run the root module's tests with the race detector
 	@$(GO) test -count=1 -run NoAllocation ./internal/probe
 
 .PHONY: test-lab
-test-lab: lab prometheus ## Run the lab's tests and the end-to-end tests (needs root)
+test-lab: lab prometheus helm ## Run the lab's tests and the end-to-end tests (needs root)
 	@echo "== lab and end-to-end tests: real namespaces, real control plane, real Prometheus"
 	@cd lab && PATH=$(BIN):$$PATH NETPOL_LATENCY_LAB_BIN=$(LAB) $(GO) test -count=1 -timeout 60m -p 1 ./...
 
@@ -64,6 +68,11 @@ prometheus: ## Build the Prometheus of the end-to-end tests into bin/ (two minut
 	@echo "== building Prometheus with its Kubernetes discovery"
 	@GOBIN=$(BIN) $(GO) install -ldflags '$(LDFLAGS)' -tags remove_all_sd,enable_kubernetes_sd \
 	  github.com/prometheus/prometheus/cmd/prometheus@$(PROMETHEUS)
+
+.PHONY: helm
+helm: ## Build the Helm of the end-to-end tests into bin/ (two minutes the first time)
+	@echo "== building Helm"
+	@GOBIN=$(BIN) $(GO) install -ldflags '$(LDFLAGS)' helm.sh/helm/v4/cmd/helm@$(HELM)
 
 .PHONY: accuracy
 accuracy: accuracy-engine accuracy-clients ## Make the accuracy tables of docs/method.md (25 minutes)

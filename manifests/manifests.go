@@ -1,20 +1,25 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package manifests renders the objects that a test client needs, from the templates beside it.
+// Package manifests renders the objects that a test client needs, from the templates of the Helm chart beside it:
+// they are written once, for Helm, for the command "netpol-latency manifests" and for the kustomize bases.
 package manifests
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
-	"path"
+	"strconv"
+	"strings"
 	"text/template"
 
 	"k8s.io/apimachinery/pkg/util/validation"
+	"sigs.k8s.io/yaml"
 )
 
 // Step is a part of a test's objects. The steps are applied in order, each when the objects of the
@@ -31,54 +36,68 @@ const (
 	All Step = "all"
 )
 
-// Values fill in the templates.
+// Values fill in the templates. They are those of the chart, whose values.yaml holds the defaults and explains them.
 type Values struct {
+	// Namespace is that of the test client: a release's own.
+	Namespace string `json:"-"`
 	// Scenario is pod-creation or policy-creation.
-	Scenario string
-	// Namespace is that of the test client, TargetNamespace that of the target pods.
-	Namespace       string
-	TargetNamespace string
-	// ClientImage and TargetImage are the container images. A target serves HTTP on TargetPort.
-	ClientImage string
-	TargetImage string
-	TargetPort  int
+	Scenario        string `json:"scenario"`
+	Step            Step   `json:"step"`
+	TargetNamespace string `json:"targetNamespace"`
+	// ClientImage and TargetImage are the container images; without ClientImage the test's own. A target serves HTTP on
+	// TargetPort.
+	ClientImage     string `json:"image"`
+	ImagePullPolicy string `json:"imagePullPolicy"`
+	TargetImage     string `json:"targetImage"`
+	TargetPort      int    `json:"targetPort"`
 	// Targets and Clients are numbers of pods.
-	Targets int
-	Clients int
-	// APIServers are all addresses at which the client may find the API server: its own, and the
+	Targets int `json:"targets"`
+	Clients int `json:"clients"`
+	// APIServers are all endpoints at which the client may find the API server: its own, and the
 	// ones of the kubernetes service for engines that judge packets before they are redirected.
-	APIServers []netip.AddrPort
+	APIServers []Endpoint `json:"apiServers"`
 	// ClientArgs are further arguments of the client.
-	ClientArgs []string
+	ClientArgs []string `json:"clientArgs"`
 	// NetRaw gives the client what the probe modes syn and auto use: it runs as root with the capability
 	// NET_RAW alone.
-	NetRaw bool
+	NetRaw bool `json:"netRaw"`
+	// Resources are those of the client, Scrapers the peers (NetworkPolicyPeer) that may read its metrics.
+	Resources map[string]map[string]string `json:"resources"`
+	Scrapers  []map[string]any             `json:"scrapers"`
 	// PodMonitor adds the object by which a Prometheus operator finds the client.
-	PodMonitor bool
+	PodMonitor bool `json:"podMonitor"`
 }
 
-// DefaultValues are the values for a scenario, without the API server's addresses.
+// Endpoint is a port at some addresses.
+type Endpoint struct {
+	CIDR netip.Prefix `json:"cidr"`
+	Port uint16       `json:"port"`
+}
+
+// EndpointOf is the port at one address.
+func EndpointOf(address netip.AddrPort) Endpoint {
+	return Endpoint{netip.PrefixFrom(address.Addr(), address.Addr().BitLen()), address.Port()}
+}
+
+// DefaultValues are the chart's values for a scenario. They are compiled in, so that only a chart that no test has seen
+// could make it panic.
 func DefaultValues(scenario string) Values {
-	images := map[string]string{
-		"pod-creation":    "netpol-latency/pod-creation-reachability-latency:latest",
-		"policy-creation": "netpol-latency/policy-creation-enforcement-latency:latest",
+	content, err := chart.ReadFile("netpol-latency/values.yaml")
+	values := Values{Namespace: "default"}
+	if err == nil {
+		err = yaml.UnmarshalStrict(content, &values)
 	}
-	return Values{
-		Scenario:        scenario,
-		Namespace:       "default",
-		TargetNamespace: "test-policy",
-		ClientImage:     images[scenario],
-		TargetImage:     "nginxinc/nginx-unprivileged:stable",
-		TargetPort:      8080,
-		Targets:         20,
-		Clients:         1,
+	if err != nil {
+		panic(fmt.Sprintf("read the chart's values: %v", err))
 	}
+	values.Scenario = scenario
+	return values
 }
 
 // Validate reports every mistake at once.
 func (v Values) Validate() error {
 	var mistakes []error
-	if files(v.Scenario) == nil {
+	if order(v.Scenario) == nil {
 		mistakes = append(mistakes,
 			fmt.Errorf("unknown test %q: expected pod-creation or policy-creation", v.Scenario))
 	}
@@ -98,69 +117,96 @@ func (v Values) Validate() error {
 		mistakes = append(mistakes, fmt.Errorf("%d targets and %d clients: expected 1 or more of each",
 			v.Targets, v.Clients))
 	}
+	if v.Step != Setup && v.Step != Trigger && v.Step != All {
+		mistakes = append(mistakes, fmt.Errorf("unknown step %q: expected %s, %s or %s", v.Step, Setup, Trigger, All))
+	}
 	if len(v.APIServers) == 0 {
 		mistakes = append(mistakes, errors.New("no address of the API server: the client could not reach it"))
 	}
 	return errors.Join(mistakes...)
 }
 
-//go:embed */*.yaml
-var templates embed.FS
+//go:embed netpol-latency/values.yaml netpol-latency/templates/*.yaml
+var chart embed.FS
 
-// file is one template and the step that it belongs to.
-type file struct {
-	step Step
-	name string
-}
-
-// files are the templates of a scenario in the order in which they are applied.
-func files(scenario string) []file {
-	setup := []file{
-		{Setup, "common/namespaces.yaml"},
-		{Setup, "common/permissions.yaml"},
-		{Setup, "common/policy-allow-apiserver.yaml"},
-		{Setup, "common/test-client-deployment.yaml"},
-		{Setup, "common/pod-monitor.yaml"},
+// order is that in which the objects of the templates are applied, and triggers name those of the change that is
+// measured.
+func order(scenario string) []string {
+	setup := []string{
+		"namespaces", "permissions", "permissions-policies", "policy-allow-apiserver", "policy-allow-scrapers",
+		"policy-deny-egress-to-target-pods", "test-client-deployment", "pod-monitor",
 	}
-	const allow, targets = "common/policy-allow-egress-to-target-pods.yaml", "common/target-deployment.yaml"
+	const allow, targets = "policy-allow-egress-to-target-pods", "target-deployment"
 	switch scenario {
 	case "pod-creation":
-		return append(setup, file{Setup, allow}, file{Trigger, targets})
+		return append(setup, allow, targets)
 	case "policy-creation":
-		return append(setup,
-			file{Setup, "policy-creation/permissions-policies.yaml"},
-			file{Setup, "policy-creation/policy-deny-egress-to-target-pods.yaml"},
-			file{Setup, targets}, file{Trigger, allow})
+		return append(setup, targets, allow)
 	}
 	return nil
 }
 
+// functions are those of Helm's that the templates use, so that they mean the same here and there.
+func functions() template.FuncMap {
+	return template.FuncMap{
+		"int":     func(number float64) int { return int(number) },
+		"quote":   func(text string) string { return strconv.Quote(text) },
+		"default": func(otherwise, value string) string { return cmp.Or(value, otherwise) },
+		"ternary": func(yes, no string, condition bool) string {
+			if condition {
+				return yes
+			}
+			return no
+		},
+		"toYaml": func(value any) (string, error) {
+			text, err := yaml.Marshal(value)
+			return strings.TrimSuffix(string(text), "\n"), err
+		},
+		"nindent": func(spaces int, text string) string {
+			indent := "\n" + strings.Repeat(" ", spaces)
+			return indent + strings.ReplaceAll(text, "\n", indent)
+		},
+	}
+}
+
 // Render writes the objects of one step, or of all, as a stream of YAML documents.
-func Render(w io.Writer, step Step, values Values) error {
+func Render(w io.Writer, values Values) error {
 	if err := values.Validate(); err != nil {
 		return err
 	}
-	if step != Setup && step != Trigger && step != All {
-		return fmt.Errorf("unknown step %q: expected %s, %s or %s", step, Setup, Trigger, All)
-	}
-	parsed, err := template.ParseFS(templates, "*/*.yaml")
+	parsed, err := template.New("").Funcs(functions()).ParseFS(chart, "netpol-latency/templates/*.yaml")
 	if err != nil {
 		return fmt.Errorf("parse templates: %w", err)
 	}
-	for _, file := range files(values.Scenario) {
-		if step != All && step != file.step {
-			continue
-		}
+	data, err := values.data()
+	if err != nil {
+		return err
+	}
+	for _, name := range order(values.Scenario) {
 		var document bytes.Buffer
-		if err := parsed.ExecuteTemplate(&document, path.Base(file.name), values); err != nil {
-			return fmt.Errorf("fill in %s: %w", file.name, err)
+		if err := parsed.ExecuteTemplate(&document, name+".yaml", data); err != nil {
+			return fmt.Errorf("fill in %s: %w", name, err)
 		}
-		if len(bytes.TrimSpace(document.Bytes())) == 0 {
+		content := bytes.TrimSpace(document.Bytes())
+		if len(content) == 0 {
 			continue
 		}
-		if _, err := fmt.Fprintf(w, "---\n# %s\n%s", file.name, document.Bytes()); err != nil {
+		if _, err := fmt.Fprintf(w, "---\n# %s\n%s\n", name, content); err != nil {
 			return fmt.Errorf("write manifests: %w", err)
 		}
 	}
 	return nil
+}
+
+// data is what Helm would hand to the templates: values as JSON has them.
+func (v Values) data() (map[string]any, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("fill in templates: %w", err)
+	}
+	var values map[string]any
+	if err := json.Unmarshal(text, &values); err != nil {
+		return nil, fmt.Errorf("fill in templates: %w", err)
+	}
+	return map[string]any{"Values": values, "Release": map[string]any{"Namespace": v.Namespace}}, nil
 }

@@ -15,8 +15,8 @@ import (
 
 func values(scenario string) Values {
 	v := DefaultValues(scenario)
-	v.APIServers = []netip.AddrPort{
-		netip.MustParseAddrPort("10.0.0.2:443"), netip.MustParseAddrPort("[fd00::2]:6443"),
+	v.APIServers = []Endpoint{
+		EndpointOf(netip.MustParseAddrPort("10.0.0.2:443")), EndpointOf(netip.MustParseAddrPort("[fd00::2]:6443")),
 	}
 	return v
 }
@@ -39,7 +39,8 @@ func kinds(t *testing.T, step Step, v Values) []string {
 func render(t *testing.T, step Step, v Values) string {
 	t.Helper()
 	var stream bytes.Buffer
-	if err := Render(&stream, step, v); err != nil {
+	v.Step = step
+	if err := Render(&stream, v); err != nil {
 		t.Fatal(err)
 	}
 	return stream.String()
@@ -85,12 +86,9 @@ func TestRenderNamespaces(t *testing.T) {
 }
 
 func TestRenderNamesEveryAPIServer(t *testing.T) {
-	var stream bytes.Buffer
-	if err := Render(&stream, Setup, values("policy-creation")); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"cidr: 10.0.0.2/32", "cidr: fd00::2/128", "port: 6443", "port: 443"} {
-		if !strings.Contains(stream.String(), want) {
+	stream := render(t, Setup, values("policy-creation"))
+	for _, want := range []string{`cidr: "10.0.0.2/32"`, `cidr: "fd00::2/128"`, "port: 6443", "port: 443"} {
+		if !strings.Contains(stream, want) {
 			t.Errorf("the manifests lack %q", want)
 		}
 	}

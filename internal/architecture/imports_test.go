@@ -51,7 +51,7 @@ func rules() map[string]rule {
 			},
 			others: append(kubernetes, "github.com/spf13/", "golang.org/x/term", "sigs.k8s.io/yaml"),
 		},
-		"manifests":                               {others: kubernetes},
+		"manifests":                               {others: append(kubernetes, "sigs.k8s.io/yaml")},
 		"cmd/netpol-latency":                      {own: []string{"internal/cli"}},
 		"cmd/pod-creation-reachability-latency":   {own: []string{"internal/agent"}},
 		"cmd/policy-creation-enforcement-latency": {own: []string{"internal/agent"}},

@@ -27,7 +27,7 @@ func TestMainOutput(t *testing.T) {
 		{
 			"manifests for named API servers need no cluster",
 			"manifests policy-creation --api-server 10.0.0.2:443 --api-server [fd00::2]:443 --net-raw", ExitOK,
-			[]string{"cidr: 10.0.0.2/32", "cidr: fd00::2/128", "add: [NET_RAW]"}, nil,
+			[]string{`cidr: "10.0.0.2/32"`, `cidr: "fd00::2/128"`, "add: [NET_RAW]"}, nil,
 		},
 		{
 			"the step is checked", "manifests pod-creation --api-server 10.0.0.2:443 --step later", ExitFailure,

@@ -6,7 +6,6 @@ package cli
 import (
 	"fmt"
 	"net/netip"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +16,6 @@ import (
 // manifestsOptions are the flags of the command.
 type manifestsOptions struct {
 	values     manifests.Values
-	step       string
 	apiServers []string
 	kubeconfig string
 }
@@ -52,7 +50,7 @@ func newManifests() *cobra.Command {
 
 func (o *manifestsOptions) flags(cmd *cobra.Command) {
 	f, v := cmd.Flags(), &o.values
-	f.StringVar(&o.step, "step", string(manifests.Setup), "objects to print: setup, trigger or all")
+	f.StringVar((*string)(&v.Step), "step", string(v.Step), "objects to print: setup, trigger or all")
 	f.StringVar(&v.Namespace, "namespace", v.Namespace, "namespace of the test client")
 	f.StringVar(&v.TargetNamespace, "target-namespace", v.TargetNamespace, "namespace of the target pods; one that is not\nthe test's own must exist already")
 	f.StringVar(&v.ClientImage, "image", "", "image of the test client (default: the test's own)")
@@ -71,25 +69,27 @@ func (o *manifestsOptions) flags(cmd *cobra.Command) {
 func (o *manifestsOptions) run(cmd *cobra.Command, scenario string) error {
 	values := o.values
 	values.Scenario = scenario
-	if values.ClientImage == "" {
-		values.ClientImage = manifests.DefaultValues(scenario).ClientImage
-	}
+	values.APIServers = nil // the chart's, which are not of any cluster
 	for _, text := range o.apiServers {
 		address, err := netip.ParseAddrPort(text)
 		if err != nil {
 			return fmt.Errorf("--api-server %q: expected an address and a port, for example 10.0.0.2:443 or "+
 				"[fd00::2]:443", text)
 		}
-		values.APIServers = append(values.APIServers, address)
+		values.APIServers = append(values.APIServers, manifests.EndpointOf(address))
 	}
 	if len(values.APIServers) == 0 {
 		client, err := kube.ConnectUser(o.kubeconfig, "netpol-latency")
 		if err != nil {
 			return err
 		}
-		if values.APIServers, err = kube.APIServers(cmd.Context(), client); err != nil {
+		addresses, err := kube.APIServers(cmd.Context(), client)
+		if err != nil {
 			return err
 		}
+		for _, address := range addresses {
+			values.APIServers = append(values.APIServers, manifests.EndpointOf(address))
+		}
 	}
-	return manifests.Render(cmd.OutOrStdout(), manifests.Step(strings.TrimSpace(o.step)), values)
+	return manifests.Render(cmd.OutOrStdout(), values)
 }
