@@ -33,6 +33,8 @@ type source[L runtime.Object] struct {
 	event func(runtime.Object) measure.Event
 	// example is an empty object of the kind.
 	example runtime.Object
+	// forbidden, if there is one, is told that the server does not let this client list or watch.
+	forbidden func()
 	// client tells whether the server can stream the initial list.
 	client any
 }
@@ -98,13 +100,7 @@ func (s source[L]) stamp(object any) (any, error) {
 	if !ok {
 		return object, nil
 	}
-	event := s.event(typed)
-	event.Arrived = arrived
-	event.Object = measure.Object{
-		Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: string(meta.GetUID()),
-	}
-	event.Created = meta.GetCreationTimestamp().Time
-	event.TriggeredAt = triggeredAt(meta)
+	event := describe(s.event(typed), meta, arrived)
 	return &stamped{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: meta.GetUID(),
@@ -112,6 +108,17 @@ func (s source[L]) stamp(object any) (any, error) {
 		},
 		event: event,
 	}, nil
+}
+
+// describe adds to an event what every object has.
+func describe(event measure.Event, meta metav1.Object, arrived time.Time) measure.Event {
+	event.Arrived = arrived
+	event.Object = measure.Object{
+		Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: string(meta.GetUID()),
+	}
+	event.Created = meta.GetCreationTimestamp().Time
+	event.TriggeredAt = triggeredAt(meta)
+	return event
 }
 
 // triggeredAt reads the writer's stamp. One that cannot be read counts as none, with a warning,
@@ -133,6 +140,8 @@ func triggeredAt(meta metav1.Object) time.Time {
 
 func (s source[L]) complain(_ context.Context, _ *cache.Reflector, err error) {
 	switch {
+	case apierrors.IsForbidden(err) && s.forbidden != nil:
+		s.forbidden()
 	case apierrors.IsForbidden(err):
 		klog.Warningf("Cannot watch %s: this client's service account lacks the permission to list "+
 			"and watch them; retrying until it is granted: %v", s.kind, err)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -180,6 +181,93 @@ func TestWatchPolicyReadsTheAnnotation(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A client that may only get its policy asks for it: it learns of its creation, deletion and replacement, and between which
+// requests it came.
+func TestWatchPolicyWithPermissionToGetOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset()
+		for _, verb := range []string{"list", "watch"} {
+			forbidden := func(clienttesting.Action) (bool, runtime.Object, error) {
+				return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", errors.New("no"))
+			}
+			client.PrependReactor(verb, "networkpolicies", forbidden)
+		}
+		client.PrependWatchReactor("networkpolicies", func(clienttesting.Action) (bool, watch.Interface, error) {
+			return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", errors.New("no"))
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		began, synced := time.Now(), make(chan struct{})
+		var events []measure.Event
+		done := make(chan error)
+		go func() {
+			done <- WatchPolicy(ctx, client, "clients", "allow",
+				func(event measure.Event) { events = append(events, event) }, func() { close(synced) })
+		}()
+		<-synced
+		policies := client.NetworkingV1().NetworkPolicies("clients")
+		create := func(uid types.UID) {
+			must(t, second(policies.Create(ctx, &networkingv1.NetworkPolicy{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "clients", Name: "allow", UID: uid},
+			}, metav1.CreateOptions{})))
+		}
+		time.Sleep(time.Second + time.Millisecond)
+		create("1")
+		time.Sleep(time.Second)
+		must(t, policies.Delete(ctx, "allow", metav1.DeleteOptions{}))
+		create("2")
+		time.Sleep(time.Second)
+		must(t, policies.Delete(ctx, "allow", metav1.DeleteOptions{}))
+		time.Sleep(time.Second)
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("WatchPolicy() = %v; want %v", err, context.Canceled)
+		}
+		var got []string
+		for _, event := range events {
+			got = append(got, event.Type.String()+" "+event.Object.UID)
+		}
+		if diff := cmp.Diff([]string{"added 1", "deleted 1", "added 2", "deleted 2"}, got); diff != "" {
+			t.Fatalf("events (-want +got):\n%s", diff)
+		}
+		start := measure.StartOf(events[0])
+		if from := start.At.Sub(began); start.Source != measure.StartPoll || from > time.Second+time.Millisecond ||
+			from+start.Uncertainty < time.Second+time.Millisecond || start.Uncertainty > 2*askInterval {
+			t.Errorf("the start is %s, from %s for %s; want it to contain 1.001s", start.Source, from, start.Uncertainty)
+		}
+	})
+}
+
+// A client that may not even get its policy goes on asking until it is permitted.
+func TestWatchPolicyWithoutPermission(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(&networkingv1.NetworkPolicy{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "clients", Name: "allow", UID: "1"},
+		})
+		var permitted atomic.Bool
+		client.PrependReactor("*", "networkpolicies", func(clienttesting.Action) (bool, runtime.Object, error) {
+			if permitted.Load() {
+				return false, nil, nil
+			}
+			return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", errors.New("no"))
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		events := make(chan measure.Event, 1)
+		done := make(chan error)
+		go func() {
+			done <- WatchPolicy(ctx, client, "clients", "allow", func(event measure.Event) { events <- event }, func() {})
+		}()
+		time.Sleep(3 * time.Second)
+		permitted.Store(true)
+		if event := <-events; !event.Initial || event.Object.UID != "1" {
+			t.Errorf("the first event is %+v", event)
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("WatchPolicy() = %v; want %v", err, context.Canceled)
+		}
+	})
 }
 
 func TestAddresses(t *testing.T) {

@@ -37,6 +37,8 @@ type Event struct {
 	Object Object
 	// Arrived is when the watch delivered the event to this process, whenever it was handled.
 	Arrived time.Time
+	// Absent is when the object was asked for in vain for the last time, of one that is polled; zero if it is watched.
+	Absent time.Time
 	// Created is the object's creationTimestamp: the API server's clock, whole seconds.
 	Created time.Time
 	// TriggeredAt is the object's annotation [TriggeredAtAnnotation], zero without one.

@@ -48,6 +48,8 @@ const (
 	StartWrite StartSource = "own-write"
 	// StartWatch: our watch delivered the trigger.
 	StartWatch StartSource = "watch-arrival"
+	// StartPoll: we asked for the trigger and it was there; it was not when we asked before.
+	StartPoll StartSource = "poll"
 	// StartAnnotation: the trigger's writer left the instant in [TriggeredAtAnnotation].
 	StartAnnotation StartSource = "annotation"
 	// StartCreation: the trigger's creationTimestamp, when nothing better is known. It is a whole
@@ -68,12 +70,14 @@ func StartOfWrite(before, after time.Time) Start {
 }
 
 // StartOf is the best start that an event of a trigger written by another process offers: the
-// writer's own stamp, else the arrival of the event, else (the object existed before we looked) its
+// writer's own stamp, else the arrival of the event, or the time between two requests if it was asked for, else (the object existed before we looked) its
 // creationTimestamp, which was cut to whole seconds.
 func StartOf(event Event) Start {
 	switch {
 	case !event.TriggeredAt.IsZero():
 		return Start{Source: StartAnnotation, At: event.TriggeredAt}
+	case !event.Initial && !event.Absent.IsZero():
+		return Start{Source: StartPoll, At: event.Absent, Uncertainty: event.Arrived.Sub(event.Absent)}
 	case !event.Initial:
 		return Start{Source: StartWatch, At: event.Arrived}
 	default:
