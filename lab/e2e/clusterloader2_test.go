@@ -46,6 +46,7 @@ func (l *loadTest) apply(name string, data map[string]any) {
 // setup is the measurement's action of that name.
 func (l *loadTest) setup() {
 	l.lab.Kubectl("label", "node", "--all", "test-np=net-policy-client")
+	l.lab.Kubectl("apply", "-f", "../../deploy/clusterloader2/images.yaml")
 	l.apply("setup", map[string]any{"APIServer": apiServer(l.t, l.lab), "APIServerPort": apiServerPort(l.t, l.lab)})
 	l.allow("allow-egress-to-target-pod-creation", "pod-creation", "enforcement-latency", "")
 	l.allow("deny-egress-to-target-policy-creation", "policy-creation", "deny-traffic", "")
@@ -61,8 +62,9 @@ func (l *loadTest) clients(kind, program string) {
 	for i, namespace := range l.Namespaces {
 		l.apply("client", map[string]any{
 			"Name": fmt.Sprintf("%s-np-test-client-%d", kind, i), "Type": kind, "Program": program, "TargetNamespace": namespace,
-			"MaxTargets": l.Targets, "Image": "netpol-latency/" + program + ":latest",
-			"Policy": fmt.Sprintf("allow-egress-to-target-%d", i),
+			"MaxTargets": l.Targets, // The image that ClusterLoader2 has compiled in is another: the API server replaces it.
+			"Image":      "originals/network-policy-enforcement-latency/" + program + ":v0.0.1",
+			"Policy":     fmt.Sprintf("allow-egress-to-target-%d", i),
 		})
 	}
 	l.lab.Await("the clients to run", patience, func(context.Context) (bool, error) {
