@@ -74,6 +74,11 @@ func options(c *Config) []option {
 // errHelp says that help was asked for, and nothing else.
 var errHelp = errors.New("help was asked for")
 
+// errVersion is the same for the version. The original has no flag of that name.
+var errVersion = errors.New("the version was asked for")
+
+const versionUsage = "print the version, and do nothing else"
+
 // ParseFlags reads the command line. All mistakes are reported together, in one error.
 func ParseFlags(scenario Scenario, args []string) (Config, error) {
 	config := DefaultConfig()
@@ -88,9 +93,13 @@ func ParseFlags(scenario Scenario, args []string) (Config, error) {
 			}
 		}
 	}
+	asked := flags.Bool("version", false, versionUsage)
 	mistakes, err := parseAll(flags, args)
 	if err != nil {
 		return Config{}, err
+	}
+	if *asked {
+		return Config{}, errVersion
 	}
 	return config, errors.Join(append(mistakes, config.Validate(scenario))...)
 }
@@ -224,6 +233,7 @@ func help(w io.Writer, scenario Scenario) error {
 		}
 		fmt.Fprintf(&b, "        %s\n", strings.ReplaceAll(usage, "\n", "\n        "))
 	}
+	fmt.Fprintf(&b, "  -version\n        %s\n", versionUsage)
 	_, err := io.WriteString(w, b.String())
 	return err
 }

@@ -99,7 +99,7 @@ func TestParseFlagsReportsEveryMistakeAtOnce(t *testing.T) {
 func TestMainHelpAndUsage(t *testing.T) {
 	for _, scenario := range []Scenario{PodCreation(), PolicyCreation()} {
 		var stdout, stderr bytes.Buffer
-		if code := Main(scenario, []string{"--help"}, &stdout, &stderr); code != ExitOK {
+		if code := Main(scenario, "", []string{"--help"}, &stdout, &stderr); code != ExitOK {
 			t.Errorf("%s --help exits with %d; want %d", scenario.Program, code, ExitOK)
 		}
 		for line := range strings.Lines(stdout.String()) {
@@ -110,11 +110,23 @@ func TestMainHelpAndUsage(t *testing.T) {
 		if !strings.Contains(stdout.String(), "Example:") || stderr.Len() > 0 {
 			t.Errorf("%s --help prints no example, or prints to stderr:\n%s", scenario.Program, stdout.String())
 		}
-		if code := Main(scenario, nil, &stdout, &stderr); code != ExitFailure {
+		if code := Main(scenario, "", nil, &stdout, &stderr); code != ExitFailure {
 			t.Errorf("%s without flags exits with %d; want %d", scenario.Program, code, ExitFailure)
 		}
 		if !strings.Contains(stderr.String(), "--help") {
 			t.Errorf("the usage error names no help:\n%s", stderr.String())
+		}
+	}
+}
+
+func TestMainVersion(t *testing.T) {
+	for _, args := range [][]string{{"-version"}, {"--version"}, {"-MaxTargets=0", "-version=true"}} {
+		var stdout, stderr bytes.Buffer
+		if code := Main(PodCreation(), "v1.2.3", args, &stdout, &stderr); code != ExitOK {
+			t.Errorf("%q exits with %d; want %d: %s", args, code, ExitOK, &stderr)
+		}
+		if want := "pod-creation-reachability-latency v1.2.3\n  commit "; !strings.HasPrefix(stdout.String(), want) {
+			t.Errorf("%q prints %q; want it to begin with %q", args, stdout.String(), want)
 		}
 	}
 }

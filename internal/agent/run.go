@@ -18,6 +18,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
+	"github.com/netpol-latency/netpol-latency/internal/version"
 )
 
 // The exit codes of a client.
@@ -28,16 +29,19 @@ const (
 )
 
 // Main is a client's whole program: it returns the exit code. SIGINT and SIGTERM end the run, and
-// a second signal ends the process at once.
-func Main(scenario Scenario, args []string, stdout, stderr io.Writer) int {
+// a second signal ends the process at once. The release is what the linker was told, empty if it was not.
+func Main(scenario Scenario, release string, args []string, stdout, stderr io.Writer) int {
 	config, err := ParseFlags(scenario, args)
-	if errors.Is(err, errHelp) {
+	switch {
+	case errors.Is(err, errHelp):
 		err = help(stdout, scenario)
-	} else if err == nil {
+	case errors.Is(err, errVersion):
+		err = version.Read(scenario.Program, release).Write(stdout, version.Text)
+	case err == nil:
 		ctx, stop := interrupt.Context(context.Background())
 		defer stop()
 		err = Run(ctx, scenario, config)
-	} else {
+	default:
 		err = fmt.Errorf("%w\nSee %s --help.", err, scenario.Program)
 	}
 	if err == nil {

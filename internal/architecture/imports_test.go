@@ -34,6 +34,7 @@ func rules() map[string]rule {
 		"internal/result":    {own: []string{"internal/measure"}},
 		"internal/report":    {own: []string{"internal/measure", "internal/result"}},
 		"internal/interrupt": {},
+		"internal/version":   {},
 		"internal/suite":     {own: []string{"internal/measure"}, others: []string{"go.yaml.in/yaml/v3"}},
 		"internal/scenario":  {own: []string{"internal/measure"}, others: kubernetes},
 		"internal/runner": {
@@ -41,13 +42,15 @@ func rules() map[string]rule {
 			others: append(kubernetes, "golang.org/x/sync/errgroup", "golang.org/x/time/rate"),
 		},
 		"internal/agent": {
-			own:    []string{"internal/interrupt", "internal/kube", "internal/measure", "internal/probe", "internal/result"},
+			own: []string{
+				"internal/interrupt", "internal/kube", "internal/measure", "internal/probe", "internal/result", "internal/version",
+			},
 			others: append(kubernetes, "github.com/prometheus/client_golang/", "golang.org/x/sync/errgroup"),
 		},
 		"internal/cli": {
 			own: []string{
 				"internal/agent", "internal/interrupt", "internal/kube", "internal/measure", "internal/probe", "internal/report",
-				"internal/result", "internal/runner", "internal/scenario", "internal/suite", "manifests",
+				"internal/result", "internal/runner", "internal/scenario", "internal/suite", "internal/version", "manifests",
 			},
 			others: append(kubernetes, "github.com/spf13/", "golang.org/x/term", "sigs.k8s.io/yaml"),
 		},
@@ -71,7 +74,7 @@ func TestImports(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && slices.Contains([]string{"lab", "bin", ".git", "testdata"}, path.Base(relative)) {
+		if entry.IsDir() && slices.Contains([]string{"lab", "tools", "bin", ".git", "testdata"}, path.Base(relative)) {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(relative, ".go") {
