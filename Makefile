@@ -45,7 +45,7 @@ test: test-unit test-lab ## Run every test: unit tests, and the real thing in th
 	@echo "== all tests passed"
 
 .PHONY: test-unit
-test-unit: verify packages ## Run the root module's tests with the race detector
+test-unit: verify packages check-packages ## Run the root module's tests with the race detector
 	@echo "== unit tests"
 	@CGO_ENABLED=1 $(GO) test -race -timeout 5m ./...
 	@echo "== what the race detector's own allocations hide"
@@ -61,6 +61,16 @@ packages: ## Install what the race detector needs: a C compiler
 	@command -v gcc >/dev/null || { echo "== installing gcc"; \
 	  $(SUDO) apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends gcc libc6-dev >/dev/null; }
+
+.PHONY: check-packages
+check-packages: ## Install what the tests of commands, manual pages and workflows need
+	@for need in man:man-db mandoc:mandoc shellcheck:shellcheck; do \
+	  command -v $${need%:*} >/dev/null || missing="$$missing $${need#*:}"; \
+	done; \
+	[ -e /usr/share/bash-completion/bash_completion ] || missing="$$missing bash-completion"; \
+	[ -z "$$missing" ] || { echo "== installing$$missing"; \
+	  $(SUDO) apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
 
 # Debian builds Prometheus without its Kubernetes discovery, which the test is about.
 .PHONY: prometheus

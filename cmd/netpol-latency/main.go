@@ -10,6 +10,10 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/cli"
 )
 
+// version is the release, for example v1.2.3. The linker sets it, with -X main.version; without it the program
+// says what the module system knows.
+var version string
+
 func main() {
-	os.Exit(cli.Main(os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(cli.Main(version, os.Args, os.Stdout, os.Stderr))
 }

@@ -31,7 +31,7 @@ type probing struct {
 
 func (p *probing) add(f *pflag.FlagSet) {
 	p.config = agent.DefaultConfig()
-	f.StringVar(&p.mode, "probe", string(probe.Connect), "probe mode: connect, http, udp, syn, established or auto")
+	f.StringVar(&p.mode, "probe", string(probe.Connect), "probe mode: connect, http, udp, syn, established or\nauto")
 	f.DurationVar(&p.interval, "probe-interval", 0, "time between two probes of a pair before the trigger\n(default that of the mode)")
 	f.DurationVar(&p.shortest, "probe-interval-min", 0, "shortest time between two probes of a pair after it\n(default that of the mode)")
 	f.Float64Var(&p.config.RelativeResolution, "relative-resolution", p.config.RelativeResolution,
@@ -67,8 +67,8 @@ func newAgent() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Probe inside a pod what a run asks for",
-		Long: "The process that \"netpol-latency run\" starts in pods: it follows the plan in a config map of its\n" +
-			"namespace and writes what it finds to standard output, as numbered JSON Lines.",
+		Long: "The process that \"netpol-latency run\" starts in pods: it follows the plan in a config map of\n" +
+			"its namespace and writes what it finds to standard output, as numbered JSON Lines.",
 		Example: "  netpol-latency agent --namespace clients --target-namespace servers \\\n" +
 			"    --target-selector netpol-latency/role=target --index 0 --agents 1",
 		Args: cobra.NoArgs,
@@ -98,6 +98,10 @@ func newAgent() *cobra.Command {
 	for _, name := range []string{"namespace", "target-namespace", "target-selector"} {
 		_ = cmd.MarkFlagRequired(name) // it exists
 	}
+	offer(cmd, "probe", modes(probe.Modes()...)...)
+	offerFiles(cmd, "kubeconfig")
+	offerFunc(cmd, "namespace", namespaces(&kubeconfig))
+	offerFunc(cmd, "target-namespace", namespaces(&kubeconfig))
 	cmd.AddCommand(newStartup())
 	return cmd
 }
@@ -145,6 +149,8 @@ func newStartup() *cobra.Command {
 	f.StringSliceVar(&forbidden, "forbidden", nil, "address:port that policy forbids (repeatable)")
 	f.DurationVar(&config.Watch, "watch", time.Second, "how long to probe at least")
 	f.DurationVar(&config.Timeout, "timeout", time.Minute, "how long to probe at most")
+	offer(cmd, "probe", modes(probe.Modes()...)...)
+	offer(cmd, "scenario", "pod-startup")
 	return cmd
 }
 
@@ -165,8 +171,8 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Be a target: an HTTP server and a UDP echo",
-		Long: "What \"netpol-latency run\" starts as targets: each TCP port answers HTTP, each UDP port sends back\n" +
-			"what it gets.",
+		Long: "What \"netpol-latency run\" starts as targets: each TCP port answers HTTP, each UDP port sends\n" +
+			"back what it gets.",
 		Example: "  netpol-latency serve --tcp 8080,8081 --udp 8080",
 		Args:    cobra.NoArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return agent.ServeTarget(cmd.Context(), tcp, udp) },

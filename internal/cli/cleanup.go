@@ -45,5 +45,7 @@ func newCleanup() *cobra.Command {
 	cmd.Flags().StringVar(&runID, "run-id", "", "the run, as it was printed at its beginning")
 	cmd.Flags().BoolVar(&all, "all", false, "every run: also those that are under way")
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
+	offerFunc(cmd, "run-id", runIDs(&kubeconfig))
+	offerFiles(cmd, "kubeconfig")
 	return cmd
 }

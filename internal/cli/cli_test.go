@@ -23,7 +23,9 @@ func TestMainOutput(t *testing.T) {
 		{"help names every command", "--help", ExitOK, []string{"manifests", "summary", "version"}, nil},
 		{"help has an example", "manifests --help", ExitOK, []string{"Examples:", "| kubectl apply -f -"}, nil},
 		{"help has an example", "summary --help", ExitOK, []string{"Examples:", "--wait"}, nil},
-		{"version", "version", ExitOK, []string{"netpol-latency"}, nil},
+		{"version", "version", ExitOK, []string{"netpol-latency", "commit", "platform  "}, nil},
+		{"version as JSON", "version --output=json", ExitOK, []string{`"program": "netpol-latency"`, `"platform": "`}, nil},
+		{"a version's format is checked", "version -o yaml", ExitFailure, nil, []string{`--output "yaml": expected text or json`}},
 		{
 			"manifests for named API servers need no cluster",
 			"manifests policy-creation --api-server 10.0.0.2:443 --api-server [fd00::2]:443 --net-raw", ExitOK,
@@ -74,7 +76,7 @@ func TestMainOutput(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name+"/"+test.line, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			if code := Main(strings.Fields(test.line), &stdout, &stderr); code != test.code {
+			if code := Main("", append([]string{Name}, strings.Fields(test.line)...), &stdout, &stderr); code != test.code {
 				t.Errorf("exit code %d; want %d: %s", code, test.code, &stderr)
 			}
 			expect(t, "standard output", stdout.String(), test.stdout)

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
@@ -33,6 +34,12 @@ func (c *customOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.from, "from", "", "labels for the agents, for --policy to select, for example app=web")
 	f.StringVar(&c.to, "to", "", "labels for the targets, for example app=db")
 	f.StringVar(&c.expect, "expect", "", "what --policy brings about: allowed (after isolation) or blocked")
+}
+
+// offer says what the shell may offer for the flags.
+func (c *customOptions) offer(cmd *cobra.Command) {
+	offerFiles(cmd, "policy", "yaml", "yml", "json")
+	offer(cmd, "expect", measure.StateAllowed.String(), measure.StateBlocked.String())
 }
 
 // trigger is the user's change, nil if there is none.

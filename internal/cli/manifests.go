@@ -41,10 +41,16 @@ func newManifests() *cobra.Command {
 			}
 			return nil
 		},
-		ValidArgs: []string{"pod-creation", "policy-creation"},
-		RunE:      func(cmd *cobra.Command, args []string) error { return options.run(cmd, args[0]) },
+		ValidArgsFunction: testNames,
+		RunE:              func(cmd *cobra.Command, args []string) error { return options.run(cmd, args[0]) },
 	}
 	options.flags(cmd)
+	offer(cmd, "step", cobra.CompletionWithDesc(string(manifests.Setup), "what must be in place before the trigger"),
+		cobra.CompletionWithDesc(string(manifests.Trigger), "the change whose effect is measured"),
+		cobra.CompletionWithDesc(string(manifests.All), "both, for removing a test"))
+	offerFiles(cmd, "kubeconfig")
+	offerFunc(cmd, "namespace", namespaces(&options.kubeconfig))
+	offerFunc(cmd, "target-namespace", namespaces(&options.kubeconfig))
 	return cmd
 }
 

@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
 	"github.com/netpol-latency/netpol-latency/internal/interrupt"
+	"github.com/netpol-latency/netpol-latency/internal/version"
 )
 
 // The exit codes of netpol-latency.
@@ -24,20 +24,22 @@ const (
 	ExitThreshold = 4 // a threshold was missed
 )
 
-// Main is the whole program: it returns the exit code.
-func Main(args []string, stdout, stderr io.Writer) int {
+// Main is the whole program: it returns the exit code. The release is what the linker was told, empty if it was
+// not; the first argument is the name that the program was started by.
+func Main(release string, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := interrupt.Context(context.Background())
 	defer stop()
-	root := newRoot()
-	root.SetArgs(args)
+	started := startedAs(args[0])
+	root := newRoot(started, version.Read(Name, release))
+	root.SetArgs(append(started.before, args[1:]...))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	switch {
 	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		fmt.Fprintf(stderr, "netpol-latency: interrupted: %v\n", err)
+		fmt.Fprintf(stderr, "%s: interrupted: %s\n", started.call, reword(root, err.Error()))
 	case err != nil:
-		fmt.Fprintf(stderr, "netpol-latency: %v\n", err)
+		fmt.Fprintf(stderr, "%s: %s\n", started.call, reword(root, err.Error()))
 	}
 	return exitCode(err)
 }
@@ -57,36 +59,29 @@ func exitCode(err error) int {
 	return ExitFailure
 }
 
-func newRoot() *cobra.Command {
+// Command is the command line as a tree of commands, for what makes documents of it.
+func Command(release string) *cobra.Command {
+	return newRoot(standalone(), version.Read(Name, release))
+}
+
+// newRoot is the tree of commands, under the name that the user types.
+func newRoot(started invocation, build version.Build) *cobra.Command {
 	root := &cobra.Command{
-		Use:   "netpol-latency",
+		Use:   Name,
 		Short: "Measure how long a cluster takes to make a network policy true on the wire",
 		Long: "netpol-latency measures how long after the Kubernetes API accepted a change the cluster's\n" +
 			"network really allows, or really blocks, the traffic that the change is about.",
+		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: started.call},
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newRun(), newScenarios(), newCleanup(), newManifests(), newSummary())
-	root.AddCommand(newAgent(), newServe(), newVersion())
+	// Where nothing better is known, a list of the files here is no help.
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	root.AddCommand(newRun(build), newScenarios(), newCleanup(), newManifests(), newSummary())
+	root.AddCommand(newAgent(), newServe(), newVersion(build))
+	if started.plugin {
+		root.AddCommand(newPluginCompletion())
+	}
+	rewordAll(root, root)
 	return root
-}
-
-func newVersion() *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version",
-		Example: "  netpol-latency version",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "netpol-latency", version())
-			return err
-		},
-	}
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info.Main.Version
-	}
-	return "unknown"
 }

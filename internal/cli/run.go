@@ -18,9 +18,12 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe"
 	"github.com/netpol-latency/netpol-latency/internal/report"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/internal/runner"
+	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/version"
 )
 
 // runOptions are the flags of the command.
@@ -35,20 +38,21 @@ type runOptions struct {
 	dryRun     bool
 	thresholds []string
 	suite      string
+	build      version.Build
 	set        []string
 	hold       time.Duration
 	confirm    int
 	rate       float64
 }
 
-func newRun() *cobra.Command {
-	o := runOptions{Options: runner.DefaultOptions()}
+func newRun(build version.Build) *cobra.Command {
+	o := runOptions{Options: runner.DefaultOptions(), build: build}
 	cmd := &cobra.Command{
 		Use:   "run [SCENARIO…]",
 		Short: "Measure policy changes in a cluster, from nothing to a table",
 		Long: "Create targets and agents in namespaces of its own, make the changes, measure each pair, and remove\n" +
-			"everything again. \"netpol-latency scenarios\" explains the scenarios; without one, pod-creation and\n" +
-			"policy-creation are measured.\n\n" +
+			"everything again. \"netpol-latency scenarios\" explains the scenarios; without one,\n" +
+			"pod-creation and policy-creation are measured.\n\n" +
 			"Exit codes: 0 everything was measured and is within the thresholds; 1 wrong usage, or it failed;\n" +
 			"2 some pair never changed in time (censored); 3 some result is invalid: the state before the trigger\n" +
 			"could not be proved; 4 a threshold was missed. If several apply: 1, then 3, 2, 4.",
@@ -56,12 +60,37 @@ func newRun() *cobra.Command {
 			"  netpol-latency run -c suite.yaml --set targets=50\n" +
 			"  netpol-latency run policy-deny --direction ingress --threshold 'policy-deny.p99<500ms'\n" +
 			"  netpol-latency run --policy deny.yaml --from app=web --to app=db --expect blocked",
-		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
+		Args:              cobra.ArbitraryArgs,
+		ValidArgsFunction: scenarioNames,
+		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
 	}
 	o.flags(cmd.Flags())
 	o.custom.flags(cmd.Flags())
+	o.offer(cmd)
+	o.custom.offer(cmd)
 	return cmd
+}
+
+// offer says what the shell may offer for the flags.
+func (o *runOptions) offer(cmd *cobra.Command) {
+	offer(cmd, "direction", cobra.CompletionWithDesc(scenario.Egress, "policies of the pods that connect"),
+		cobra.CompletionWithDesc(scenario.Ingress, "policies of the targets"))
+	offer(cmd, "protocol", "TCP", "UDP")
+	offer(cmd, "family", scenario.IPv4, scenario.IPv6)
+	offer(cmd, "peer", cobra.CompletionWithDesc(scenario.PeerPod, "pods by their labels"),
+		cobra.CompletionWithDesc(scenario.PeerNamespace, "namespaces by their labels"),
+		cobra.CompletionWithDesc(scenario.PeerBlock, "blocks of addresses"),
+		cobra.CompletionWithDesc(scenario.PeerBlockExcept, "a block with an exception"))
+	offer(cmd, "port", cobra.CompletionWithDesc(scenario.PortNumber, "a port by its number"),
+		cobra.CompletionWithDesc(scenario.PortByName, "a port of the pod by its name"),
+		cobra.CompletionWithDesc(scenario.PortRange, "a port and an end port"))
+	offer(cmd, "probe", modes(probe.Connect, probe.HTTP, probe.UDP, probe.SYN, probe.Auto)...)
+	offer(cmd, "clock", cobra.CompletionWithDesc("auto", "none on one kernel, else by exchange"),
+		cobra.CompletionWithDesc("exchange", "measure the difference of the clocks always"))
+	offerFunc(cmd, "threshold", thresholdBeginnings)
+	offerDirectories(cmd, "output")
+	offerFiles(cmd, "config", "yaml", "yml", "json")
+	offerFiles(cmd, "kubeconfig")
 }
 
 func (o *runOptions) flags(f *pflag.FlagSet) {
@@ -95,7 +124,7 @@ func (o *runOptions) flags(f *pflag.FlagSet) {
 	f.StringVarP(&o.suite, "config", "c", "", "run the suite in this file: scenarios with their settings,\nand thresholds")
 	f.StringArrayVar(&o.set, "set", nil, "change a setting of the suite, for example targets=50 or\npolicy-deny.repeat=3 (repeatable)")
 	f.StringArrayVar(&o.thresholds, "threshold", nil, "limit of a result, for example 'policy-deny.p99<500ms'\n(repeatable)")
-	f.BoolVar(&o.Keep, "keep", false, "leave everything in place; \"netpol-latency cleanup\" removes it")
+	f.BoolVar(&o.Keep, "keep", false, "leave everything in place, for \"netpol-latency cleanup\"\nto remove")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the objects instead of creating them")
 	f.StringVar(&o.RunID, "run-id", "", "name of the run (default a new one)")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
@@ -296,7 +325,7 @@ func (w *work) explainInvalid(invalid int) error {
 // write writes the results.
 func (w *work) write(ctx context.Context) error {
 	run := result.Run{
-		ID: w.options.RunID, Version: version(), Began: w.began, Ended: time.Now(), Command: os.Args[1:], Scenarios: w.done,
+		ID: w.options.RunID, Version: w.options.build.Version, Began: w.began, Ended: time.Now(), Command: os.Args[1:], Scenarios: w.done,
 		Thresholds: w.options.thresholds, Warnings: w.warnings,
 	}
 	w.describe(ctx, &run)

@@ -51,6 +51,8 @@ func newSummary() *cobra.Command {
 	f.BoolVar(&options.wait, "wait", false, "wait until every target has a result")
 	f.DurationVar(&options.timeout, "timeout", 10*time.Minute, "longest wait")
 	f.BoolVar(&options.samples, "samples", false, "print the samples as JSON Lines instead of the table")
+	offerFunc(cmd, "namespace", namespaces(&options.kubeconfig))
+	offerFiles(cmd, "kubeconfig")
 	return cmd
 }
 
