@@ -12,6 +12,14 @@ LDFLAGS := -s -w
 PROMETHEUS := v0.316.0
 GOLANGCI_LINT := v2.15.0
 HELM := v4.3.1
+# The programs of tools/go.mod, whose versions are there.
+TOOLS := $(BIN)/tools
+# The licenses that what we ship may have.
+LICENSES := Apache-2.0,BSD-2-Clause,BSD-3-Clause,ISC,MIT
+# Where known vulnerabilities are listed, for example file:///srv/vulndb; empty is the Go project's own database.
+VULNDB ?=
+# Where a release's archives are, and the checksums with them.
+RELEASE ?= $(BIN)/release
 export CGO_ENABLED := 0
 # The API server and the kubelets tell the version of Kubernetes that they are made from.
 KUBERNETES = $(shell cd lab && $(GO) list -m -f '{{.Version}}' k8s.io/kubernetes)
@@ -41,15 +49,20 @@ demo: lab ## Measure in a lab whose engine takes 300 ms: four scenarios, then th
 	  pod-startup --targets 20 --output $(BIN)/demo-$$(date +%Y%m%d-%H%M%S); $(TRIAL)'
 
 .PHONY: test
-test: test-unit test-lab ## Run every test: unit tests, and the real thing in the lab
+test: test-unit test-tools test-lab ## Run every test: unit tests, and the real thing in the lab
 	@echo "== all tests passed"
 
 .PHONY: test-unit
-test-unit: verify packages check-packages ## Run the root module's tests with the race detector
+test-unit: check packages check-packages ## Run the root module's tests with the race detector
 	@echo "== unit tests"
 	@CGO_ENABLED=1 $(GO) test -race -timeout 5m ./...
 	@echo "== what the race detector's own allocations hide"
 	@$(GO) test -count=1 -run NoAllocation ./internal/probe
+
+.PHONY: test-tools
+test-tools: check-packages ## Run the tests of what checks the project and prepares its release
+	@echo "== manual pages, plugin manifest, release notes, and that the checks find what they look for"
+	@cd tools && $(GO) vet ./... && $(GO) test -timeout 10m ./...
 
 .PHONY: test-lab
 test-lab: lab prometheus helm ## Run the lab's tests and the end-to-end tests (needs root)
@@ -133,15 +146,70 @@ fuzz: ## Fuzz every fuzz target for FUZZTIME each (default 30s)
 	  done; done
 
 .PHONY: verify
-verify: ## Check formatting and vet both modules
+verify: check vulnerabilities ## Everything that check does, and look for known vulnerabilities
+
+.PHONY: check
+check: format licenses workflows ## Check format, vet, licenses and workflows: all that needs no database
+
+.PHONY: format
+format: ## Check formatting and vet
 	@echo "== checking formatting and vetting"
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
 	@$(GO) vet ./...
 
+.PHONY: tools
+tools: ## Build the tools of the checks into bin/tools
+	@cd tools && GOBIN=$(TOOLS) $(GO) install tool
+
+.PHONY: licenses
+licenses: tools ## Check that everything in the programs has one of the licenses that we may ship
+	@echo "== checking licenses"
+	@found=$$($(TOOLS)/go-licenses check ./cmd/... --allowed_licenses=$(LICENSES) 2>&1) || { echo "$$found" >&2; exit 1; }
+
+.PHONY: workflows
+workflows: tools check-packages ## Check the workflows with actionlint, and their scripts with shellcheck
+	@echo "== checking workflows"
+	@$(TOOLS)/actionlint -shellcheck "$$(command -v shellcheck)" -pyflakes= $(WORKFLOWS)
+
+# Exit code 3 means that something was found. With any other the check was not made, which is no better.
+.PHONY: vulnerabilities
+vulnerabilities: tools ## Look for known vulnerabilities in what the programs call (needs the Go vulnerability database)
+	@echo "== looking for known vulnerabilities"
+	@$(TOOLS)/govulncheck $(if $(VULNDB),-db $(VULNDB)) ./cmd/... || { code=$$?; [ $$code = 3 ] || \
+	  echo "Vulnerabilities were NOT checked: expected a database that can be read; VULNDB=URL names another" >&2; \
+	  exit $$code; }
+
+.PHONY: man
+man: ## Write the manual pages into bin/man
+	@rm -rf $(BIN)/man
+	@epoch=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct 2>/dev/null)}; \
+	  cd tools && SOURCE_DATE_EPOCH=$$epoch $(GO) run ./man $(if $(VERSION),-version $(VERSION)) $(BIN)/man
+
+.PHONY: completions
+completions: build ## Write the completion scripts into bin/completions
+	@mkdir -p $(BIN)/completions
+	@for shell in bash zsh fish powershell; do \
+	  $(BIN)/netpol-latency completion $$shell > $(BIN)/completions/netpol-latency.$$shell || exit 1; \
+	done
+
+.PHONY: notices
+notices: tools ## Collect the licenses of everything in the programs in bin/notices
+	@found=$$($(TOOLS)/go-licenses save ./cmd/... --force --save_path=$(BIN)/notices 2>&1) || { echo "$$found" >&2; exit 1; }
+
+.PHONY: krew
+krew: ## Fill in the plugin's manifest for the release VERSION, whose archives will be at the URL DOWNLOADS
+	@cd tools && $(GO) run ./krew -template ../deploy/krew/netpol-latency.yaml -checksums $(RELEASE)/checksums.txt \
+	  -version "$(VERSION)" -downloads "$(DOWNLOADS)" -output $(RELEASE)/netpol-latency.yaml
+
+.PHONY: notes
+notes: ## Print the notes of the release VERSION
+	@cd tools && $(GO) run ./notes ../CHANGELOG.md "$(VERSION)"
+
 .PHONY: lint
-lint: ## Run golangci-lint with .golangci.yml in both modules
+lint: ## Run golangci-lint with .golangci.yml in all modules
 	@$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run ./...
 	@cd lab && $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run --config ../.golangci.yml ./...
+	@cd tools && $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run --config ../.golangci.yml ./...
 
 .PHONY: clean
 clean: ## Remove what was built
