@@ -36,6 +36,26 @@ func TestLicenses(t *testing.T) {
 	}
 }
 
+// What is made for packages is there, and names the release.
+func TestPackages(t *testing.T) {
+	if worked, output := run(t, "man", "completions", "notices", "VERSION=v1.2.3"); !worked {
+		t.Fatalf("make failed:\n%s", output)
+	}
+	for file, want := range map[string]string{
+		"man/netpol-latency-run.1":                   "netpol-latency v1.2.3",
+		"completions/netpol-latency.bash":            "complete -o default",
+		"completions/netpol-latency.fish":            "complete -c netpol-latency",
+		"completions/netpol-latency.powershell":      "Register-ArgumentCompleter -CommandName 'netpol-latency'",
+		"completions/netpol-latency.zsh":             "#compdef netpol-latency",
+		"notices/github.com/spf13/cobra/LICENSE.txt": "Apache License",
+	} {
+		content, err := os.ReadFile(filepath.Join(root, "bin", filepath.FromSlash(file)))
+		if err != nil || !strings.Contains(string(content), want) {
+			t.Errorf("%s lacks %q: %v", file, want, err)
+		}
+	}
+}
+
 // The check of workflows reads their scripts too, which it would leave out without a word if shellcheck were missing.
 func TestWorkflowCheck(t *testing.T) {
 	const workflow = `name: test
