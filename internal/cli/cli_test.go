@@ -24,6 +24,7 @@ func TestMainOutput(t *testing.T) {
 		{"help has an example", "manifests --help", ExitOK, []string{"Examples:", "| kubectl apply -f -"}, nil},
 		{"help has an example", "summary --help", ExitOK, []string{"Examples:", "--wait"}, nil},
 		{"version", "version", ExitOK, []string{"netpol-latency", "commit", "platform  "}, nil},
+		{"the flag of that name", "--version", ExitOK, []string{"netpol-latency", "commit", "platform  "}, nil},
 		{"version as JSON", "version --output=json", ExitOK, []string{`"program": "netpol-latency"`, `"platform": "`}, nil},
 		{"a version's format is checked", "version -o yaml", ExitFailure, nil, []string{`--output "yaml": expected text or json`}},
 		{

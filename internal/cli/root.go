@@ -72,9 +72,11 @@ func newRoot(started invocation, build version.Build) *cobra.Command {
 		Long: "netpol-latency measures how long after the Kubernetes API accepted a change the cluster's\n" +
 			"network really allows, or really blocks, the traffic that the change is about.",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: started.call},
+		Version:       build.Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.SetVersionTemplate(build.String())
 	// Where nothing better is known, a list of the files here is no help.
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.AddCommand(newRun(build), newScenarios(), newCleanup(), newManifests(), newSummary())

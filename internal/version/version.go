@@ -74,7 +74,7 @@ func (b Build) Write(w io.Writer, format string) error {
 	var content []byte
 	switch format {
 	case Text:
-		content = []byte(b.text())
+		content = []byte(b.String())
 	case JSON:
 		encoded, err := json.MarshalIndent(b, "", "  ")
 		if err != nil {
@@ -90,8 +90,8 @@ func (b Build) Write(w io.Writer, format string) error {
 	return nil
 }
 
-// text has the program and its version in the first line, and everything else in lines of its own.
-func (b Build) text() string {
+// String has the program and its version in the first line, and everything else in lines of its own.
+func (b Build) String() string {
 	commit := cmp.Or(b.Commit, unknown)
 	if b.Modified {
 		commit += " (modified)"
