@@ -340,7 +340,9 @@ func (w *work) describe(ctx context.Context, run *result.Run) {
 		run.Kubernetes = info.GitVersion
 	}
 	if found, err := kube.Plugins(ctx, w.cluster); err == nil {
-		run.Plugins = found
+		for _, plugin := range found {
+			run.Plugins = append(run.Plugins, result.Plugin(plugin))
+		}
 	}
 	nodes, err := kube.Nodes(ctx, w.cluster)
 	if err != nil {

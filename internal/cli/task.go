@@ -117,6 +117,7 @@ func (t task) record(found runner.Found) result.Scenario {
 		Settings: result.Settings{
 			Direction: o.Direction, Protocol: o.Protocol, Family: o.Family, Peer: o.Peer, Port: o.Port,
 			Baseline: o.Baseline, Targets: o.Targets, Agents: o.Agents, Repeat: o.Repeat, Placement: o.Placement,
+			Probe: o.Mode(t.scenario), Timeout: o.Timeout,
 		},
 	}
 }

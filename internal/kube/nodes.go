@@ -26,9 +26,9 @@ func Nodes(ctx context.Context, client kubernetes.Interface) ([]corev1.Node, err
 
 // Plugin is a network plugin that was found in the cluster.
 type Plugin struct {
-	Name string `json:"name"`
+	Name string
 	// Version is the tag of its image.
-	Version string `json:"version,omitempty"`
+	Version string
 }
 
 // plugins are the daemon sets of network plugins that enforce policies, by the beginning of a name.

@@ -28,14 +28,20 @@ type Run struct {
 	Ended   time.Time `json:"ended"`
 	Command []string  `json:"command"`
 	// Kubernetes is the version of the API server, Plugins are the network plugins that were found.
-	Kubernetes string `json:"kubernetes"`
-	Plugins    any    `json:"plugins"`
-	Nodes      []Node `json:"nodes"`
+	Kubernetes string   `json:"kubernetes"`
+	Plugins    []Plugin `json:"plugins"`
+	Nodes      []Node   `json:"nodes"`
 	// Scenarios are what was run, in order.
 	Scenarios []Scenario `json:"scenarios"`
 	// Thresholds are the limits of the results, as they were written. Warnings are about the run as a whole.
 	Thresholds []string `json:"thresholds,omitempty"`
 	Warnings   []string `json:"warnings,omitempty"`
+}
+
+// Plugin is a network plugin that was found in the cluster; its version is the tag of its image.
+type Plugin struct {
+	Name    string `json:"name"`
+	Version string `json:"version,omitempty"`
 }
 
 // Node is a node of the cluster.
@@ -66,6 +72,9 @@ type Settings struct {
 	Agents    int    `json:"agents"`
 	Repeat    int    `json:"repeat"`
 	Placement string `json:"placement"`
+	// Probe is the probe mode and Timeout how long a change may take; empty and zero in runs that did not note them.
+	Probe   string        `json:"probe,omitempty"`
+	Timeout time.Duration `json:"timeoutNs,omitempty"`
 }
 
 // Summary is the digest of a scenario in summary.json. Durations are nanoseconds.
@@ -114,7 +123,7 @@ func (d Directory) Write(run Run, samples []measure.Sample, summaries []measure.
 	}
 	var digests []Summary
 	for _, summary := range summaries {
-		digests = append(digests, digest(summary))
+		digests = append(digests, Digest(summary))
 	}
 	run.Schema = Schema
 	return errors.Join(d.file("samples.jsonl", lines.Bytes()), d.json("run.json", run), d.json("summary.json", digests))
@@ -166,7 +175,8 @@ func (d Directory) file(name string, content []byte) error {
 	return nil
 }
 
-func digest(s measure.Summary) Summary {
+// Digest is a summary as summary.json has it.
+func Digest(s measure.Summary) Summary {
 	one := Summary{
 		Scenario: s.Scenario, Setting: s.Setting, Expected: s.Account.Expected, Statuses: make(map[string]int),
 		Leaks: s.Leaks, Flaps: s.Flaps, Warnings: s.Warnings,

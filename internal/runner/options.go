@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
@@ -106,6 +107,19 @@ func (o Options) Validate() error {
 		scenario.OneOf("clock", o.Clock, clockAuto, clockExchange),
 		o.load(),
 	)
+}
+
+// Mode is the agents' probe mode in a scenario.
+func (o Options) Mode(s scenario.Scenario) string {
+	switch {
+	case s.Connections:
+		return "established"
+	case o.Probe != "":
+		return o.Probe
+	case o.Protocol == string(corev1.ProtocolUDP):
+		return "udp"
+	}
+	return "connect"
 }
 
 // name checks the run's ID, which is a part of names of namespaces.

@@ -37,17 +37,7 @@ type stage struct {
 	progress  func(Progress)
 }
 
-func (s *stage) mode() string {
-	switch {
-	case s.scenario.Connections:
-		return "established"
-	case s.Probe != "":
-		return s.Probe
-	case s.Protocol == string(corev1.ProtocolUDP):
-		return "udp"
-	}
-	return "connect"
-}
+func (s *stage) mode() string { return s.Mode(s.scenario) }
 
 func (s *stage) needsRaw() bool { return slices.Contains([]string{"syn", "auto"}, s.mode()) }
 
