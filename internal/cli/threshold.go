@@ -31,40 +31,15 @@ func parseThresholds(texts []string, tasks []task) ([]measure.Threshold, error) 
 	return all, errors.Join(mistakes...)
 }
 
-// judge prints how each threshold stands for each result that it is about, and counts the missed ones. One that is
-// about nothing that there is, because the run ended before, is missed.
+// judge prints how each threshold stands, and counts the missed ones.
 func judge(out io.Writer, thresholds []measure.Threshold, summaries []measure.Summary) (missed int, err error) {
-	for _, threshold := range thresholds {
-		about := slices.DeleteFunc(slices.Clone(summaries), func(s measure.Summary) bool { return !threshold.About(s) })
-		if len(about) == 0 {
-			about = []measure.Summary{{Scenario: threshold.Name()}}
+	for _, one := range measure.JudgeAll(thresholds, summaries) {
+		if !one.Holds {
+			missed++
 		}
-		for _, summary := range about {
-			holds, text := threshold.Judge(summary)
-			if !holds {
-				missed++
-			}
-			if more := whichResult(threshold, summary); more != "" {
-				text += " (" + more + ")"
-			}
-			if _, err := fmt.Fprintln(out, "threshold "+text); err != nil {
-				return missed, fmt.Errorf("print a threshold: %w", err)
-			}
+		if _, err := fmt.Fprintln(out, "threshold "+one.Text); err != nil {
+			return missed, fmt.Errorf("print a threshold: %w", err)
 		}
 	}
 	return missed, nil
-}
-
-// whichResult tells a result apart from others that a threshold is about.
-func whichResult(threshold measure.Threshold, summary measure.Summary) string {
-	name := ""
-	if summary.Scenario != threshold.Name() {
-		name = summary.Scenario
-	}
-	switch {
-	case name == "" || summary.Setting == "":
-		return name + summary.Setting
-	default:
-		return name + ", " + summary.Setting
-	}
 }

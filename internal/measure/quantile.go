@@ -58,19 +58,21 @@ func observe(samples []Sample) []observed {
 			all = append(all, observed{0, true}) // it is not known for how long it was watched
 		}
 	}
-	slices.SortFunc(all, func(a, b observed) int {
-		if a.latency != b.latency {
-			return cmp.Compare(a.latency, b.latency)
-		}
-		if a.longer == b.longer {
-			return 0
-		}
-		if a.longer {
-			return 1
-		}
-		return -1
-	})
+	slices.SortFunc(all, byLatency)
 	return all
+}
+
+// byLatency orders observations: of two with the same figure, the one that is longer than it is the longer one.
+func byLatency(a, b observed) int {
+	switch {
+	case a.latency != b.latency:
+		return cmp.Compare(a.latency, b.latency)
+	case a.longer == b.longer:
+		return 0
+	case a.longer:
+		return 1
+	}
+	return -1
 }
 
 // Quantile is the quantile of rank q, from 0 to 1, by nearest rank. It is exact as long as no pair before it is

@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // Threshold is a limit of one figure of a scenario's result, for example policy-deny.p99<500ms.
@@ -100,32 +99,12 @@ func (t Threshold) count(s Summary) (int, bool) {
 
 // duration is the figure as a duration, if it is one.
 func (t Threshold) duration(s Summary) (observed, bool) {
-	if t.figure == "mean" {
-		mean, longer := s.Mean()
-		return observed{mean, longer}, true
-	}
-	q, ok := t.quantile()
-	if !ok {
+	figure, err := ParseFigure(t.figure)
+	if err != nil {
 		return observed{}, false
 	}
-	found := s.Quantile(q)
-	return observed{found.Value, found.Longer}, true
-}
-
-// quantile is the share of the pairs that the figure is about.
-func (t Threshold) quantile() (float64, bool) {
-	switch t.figure {
-	case "min":
-		return 0, true
-	case "median":
-		return 0.5, true
-	case "max":
-		return 1, true
-	}
-	digits, ok := strings.CutPrefix(t.figure, "p")
-	percent, err := strconv.ParseFloat(digits, 64)
-	plain := !strings.ContainsFunc(digits, unicode.IsLetter) // 1e1 and nan are floats too
-	return percent / 100, ok && plain && err == nil && percent <= 100
+	value, _ := figure.of(s)
+	return value, true
 }
 
 // Judge reports whether the threshold holds for a summary, with a line that says so. What cannot be decided does

@@ -1,0 +1,158 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package measure
+
+import "math"
+
+// exactPermutations is up to how many values the permutation distribution is counted; beyond that its normal
+// approximation differs from it by less than matters.
+const exactPermutations = 100
+
+// permutation is the two-sample test of whether the values of one side tend to be greater than those of the other:
+// that of Wilcoxon, Mann and Whitney. Values of which it is not known which is greater, because they are tied or one of
+// them is only known to be longer than something, count as neither, which makes it the test of Gehan (A generalized
+// Wilcoxon test for comparing arbitrarily singly-censored samples, Biometrika 52, 1965) as Mantel computes it
+// (Ranking procedures for arbitrarily restricted observations, Biometrics 23, 1967).
+//
+// Each value scores +1 for each other that it exceeds and -1 for each that exceeds it. If both sides come from one
+// distribution, each choice of which of the values are new is as likely as any other, given the values: so the
+// probabilities are exact, whatever the distribution, the ties and the share that is censored.
+type permutation struct {
+	scores []int // of all values, the new ones last
+	news   int
+}
+
+func newPermutation(old, new []observed) permutation {
+	all := append(append([]observed{}, old...), new...)
+	p := permutation{scores: make([]int, len(all)), news: len(new)}
+	for i, one := range all {
+		for _, other := range all {
+			p.scores[i] += one.order(other)
+		}
+	}
+	return p
+}
+
+// order is 1 if the value is known to exceed the other, -1 if the other is known to exceed it, else 0.
+func (o observed) order(other observed) int {
+	switch {
+	case !o.longer && !other.longer && o.latency > other.latency,
+		o.longer && !other.longer && o.latency >= other.latency:
+		return 1
+	case !o.longer && !other.longer && o.latency < other.latency,
+		other.longer && !o.longer && other.latency >= o.latency:
+		return -1
+	}
+	return 0
+}
+
+// statistic is the sum of the scores of the new values: above zero if they tend to be greater.
+func (p permutation) statistic() int {
+	sum := 0
+	for _, score := range p.scores[len(p.scores)-p.news:] {
+		sum += score
+	}
+	return sum
+}
+
+// tails are the probabilities of a statistic at least as great, and at most as great, as the one that was seen, if
+// old and new do not differ.
+func (p permutation) tails() (greater, less float64) {
+	if len(p.scores) > exactPermutations {
+		return p.normal()
+	}
+	n, seen := len(p.scores), p.statistic()
+	shift := n - 1 // no score is below -shift
+	for sum, share := range p.counted(shift) {
+		switch at := sum - shift*p.news; {
+		case at > seen:
+			greater += share
+		case at < seen:
+			less += share
+		default:
+			greater, less = greater+share, less+share
+		}
+	}
+	return min(greater, 1), min(less, 1)
+}
+
+// counted is the probability of each sum of as many shifted scores as there are new values, by counting the choices.
+func (p permutation) counted(shift int) []float64 {
+	most := 2 * shift * p.news
+	ways := make([][]float64, p.news+1)
+	for k := range ways {
+		ways[k] = make([]float64, most+1)
+	}
+	ways[0][0] = 1
+	for i, score := range p.scores {
+		step := score + shift
+		for k := min(i+1, p.news); k > 0; k-- {
+			for sum := min(most, 2*shift*k); sum >= step; sum-- {
+				ways[k][sum] += ways[k-1][sum-step]
+			}
+		}
+	}
+	all := 0.0
+	for _, n := range ways[p.news] {
+		all += n
+	}
+	for sum := range ways[p.news] {
+		ways[p.news][sum] /= all
+	}
+	return ways[p.news]
+}
+
+// normal approximates the tails, with the variance that the permutations have, ties and all.
+func (p permutation) normal() (greater, less float64) {
+	n, squares := float64(len(p.scores)), 0.0
+	for _, score := range p.scores {
+		squares += float64(score * score)
+	}
+	if squares == 0 {
+		return 1, 1
+	}
+	news := float64(p.news)
+	sigma := math.Sqrt(news * (n - news) / (n * (n - 1)) * squares)
+	const half = 1 // half of the statistic's usual step, 2
+	seen := float64(p.statistic())
+	greater = math.Erfc((seen-half)/sigma/math.Sqrt2) / 2
+	less = math.Erfc((-seen-half)/sigma/math.Sqrt2) / 2
+	return greater, less
+}
+
+// untied is the permutation test of values of which none are alike, which depends on their numbers only.
+func untied(old, news int) permutation {
+	p := permutation{news: news}
+	for i := range old + news {
+		p.scores = append(p.scores, 2*i-(old+news-1))
+	}
+	return p
+}
+
+// cut is how many of the old*news differences between the sides, the smallest and as many of the greatest, can be left
+// out of an interval that misses the true difference with no more than the probability alpha; negative if there are too
+// few values for any (Hollander and Wolfe, Nonparametric Statistical Methods, section 4.3: the interval reaches from the
+// difference of rank cut+1 to its mirror image).
+func cut(old, news int, alpha float64) int {
+	p := untied(old, news)
+	if old+news > exactPermutations {
+		m, n := float64(old), float64(news)
+		sigma := math.Sqrt(m * n * (m + n + 1) / 12)
+		return int(math.Floor(m*n/2 - 0.5 + sigma*normalQuantile(alpha/2)))
+	}
+	shift, below := old+news-1, 0.0
+	// A sum of scores is twice the number of differences above zero, less old*news.
+	for sum, share := range p.counted(shift) {
+		if share == 0 {
+			continue
+		}
+		if below += share; below > alpha/2 {
+			return (sum-shift*news+old*news)/2 - 1
+		}
+	}
+	return -1
+}
+
+// normalQuantile is the value that a standard normal variable is below with the probability p.
+func normalQuantile(p float64) float64 { return -math.Sqrt2 * math.Erfcinv(2*p) }
