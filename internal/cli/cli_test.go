@@ -5,9 +5,17 @@ package cli
 
 import (
 	"bytes"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+)
+
+// Runs of the lab: one with three rounds, and two with ten and an engine of 100 and of 130 ms.
+const (
+	aRun = "../report/testdata/schema1"
+	fast = "../report/testdata/delay100"
+	slow = "../report/testdata/delay130"
 )
 
 // TestMainOutput runs command lines as a user would: what they print, where, and how they end.
@@ -72,6 +80,27 @@ func TestMainOutput(t *testing.T) {
 		{"a probe mode is checked", "agent startup --probe ping", ExitFailure, nil, []string{`"ping": expected one of`}},
 		{"an address is checked", "agent startup --allowed here", ExitFailure, nil, []string{`--allowed "here": expected an address`}},
 		{"no cluster", "summary", ExitFailure, nil, []string{"netpol-latency: "}},
+		{"report explains its formats", "report --help", ExitOK, []string{"Examples:", "kube-burner", "perfdash"}, nil},
+		{"report wants a run", "report", ExitFailure, nil, []string{"expected the directory of a run"}},
+		{"report wants a run there", "report testdata", ExitFailure, nil, []string{"testdata has no run.json"}},
+		{"a format is checked", "report --format pdf " + aRun, ExitFailure, nil, []string{`"pdf": expected one of text, markdown`}},
+		{"a report", "report " + aRun, ExitOK, []string{"run b1ba14d1", "95 % from", "policy-deny.p99<500ms: holds"}, nil},
+		{
+			"a further limit", "report --threshold policy-deny.p99<1ms " + aRun, ExitThreshold,
+			[]string{"policy-deny.p99<1ms: missed"}, []string{"a threshold was missed: 1"},
+		},
+		{"a limit about nothing", "report --threshold x.p99<1ms " + aRun, ExitFailure, nil, []string{`"x.p99<1ms" is about no result`}},
+		{"compare has an example", "compare --help", ExitOK, []string{"Examples:", "--fail-if", "--force"}, nil},
+		{"compare wants two", "compare " + aRun, ExitFailure, nil, []string{"1 directories: expected two"}},
+		{"compare wants runs", "compare testdata " + aRun, ExitFailure, nil, []string{"expected the directory of a run"}},
+		{
+			"compare names all mistakes", "compare --format pdf --fail-if p99>5 " + aRun + " " + aRun, ExitFailure, nil,
+			[]string{`"pdf": expected text`, `"p99>5": "5" is neither`},
+		},
+		{"what differs is not compared", "compare " + aRun + " " + fast, ExitFailure, nil, []string{"not comparable", "--force", "pod-creation is in the one"}},
+		{"slower", "compare --fail-if p99>10% " + fast + " " + slow, ExitThreshold, []string{"EXCEEDED"}, []string{"2 of 2 limits"}},
+		{"faster", "compare --fail-if p99>10% " + slow + " " + fast, ExitOK, []string{"faster", "not exceeded"}, nil},
+		{"too few", "compare --fail-if p99>10% " + aRun + " " + aRun, ExitFailure, []string{"too few"}, []string{"cannot be decided"}},
 		{"an unknown command", "meassure", ExitFailure, nil, []string{`unknown command "meassure"`}},
 	}
 	for _, test := range tests {
@@ -100,5 +129,39 @@ func expect(t *testing.T, where, got string, want []string) {
 		if !strings.Contains(got, text) {
 			t.Errorf("%s lacks %q:\n%s", where, text, got)
 		}
+	}
+}
+
+// TestReportFile writes reports to files, whole or not at all.
+func TestReportFile(t *testing.T) {
+	directory := t.TempDir()
+	run := func(code int, line ...string) {
+		t.Helper()
+		var stdout, stderr bytes.Buffer
+		if got := Main("", append([]string{Name}, line...), &stdout, &stderr); got != code || stdout.Len() > 0 {
+			t.Errorf("%q ends with %d; want %d: %s%s", line, got, code, &stdout, &stderr)
+		}
+	}
+	file := filepath.Join(directory, "report.md")
+	run(ExitOK, "report", "--format", "markdown", "-o", file, aRun)
+	content, err := os.ReadFile(file)
+	if err != nil || !strings.HasPrefix(string(content), "### Network policy latency") {
+		t.Errorf("the file has %q, %v", content, err)
+	}
+	run(ExitFailure, "report", "-o", file, aRun, "none")
+	if again, _ := os.ReadFile(file); !bytes.Equal(again, content) {
+		t.Error("a report that could not be made replaced the file")
+	}
+	run(ExitFailure, "report", "-o", filepath.Join(directory, "none", "report.txt"), aRun)
+	run(ExitOK, "compare", "--format", "html", "-o", filepath.Join(directory, "page.html"), fast, slow)
+	run(ExitOK, "report", "--format", "perfdata", "-o", filepath.Join(directory, "artifacts"), aRun, fast)
+	run(ExitFailure, "report", "--format", "perfdata", "-o", file, aRun)
+	found, err := filepath.Glob(filepath.Join(directory, "artifacts", "GenericPrometheusQuery *.json"))
+	if err != nil || len(found) != 6 {
+		t.Errorf("perfdata wrote %q, %v; want 6 files", found, err)
+	}
+	entries, err := os.ReadDir(directory)
+	if err != nil || len(entries) != 3 {
+		t.Errorf("the directory has %v, %v; want the report, the page and the artifacts", entries, err)
 	}
 }

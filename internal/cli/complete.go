@@ -44,6 +44,11 @@ func offerDirectories(cmd *cobra.Command, flag string) {
 	offerFunc(cmd, flag, cobra.FixedCompletions(nil, cobra.ShellCompDirectiveFilterDirs))
 }
 
+// directories has the shell offer directories as arguments.
+func directories(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return nil, cobra.ShellCompDirectiveFilterDirs
+}
+
 // modes are probe modes with what they do.
 func modes(known ...probe.Mode) []cobra.Completion {
 	var all []cobra.Completion

@@ -57,6 +57,8 @@ func TestComplete(t *testing.T) {
 		{"run --expect ", []string{"allowed", "blocked", fixed}},
 		{"run --output ", []string{directive(cobra.ShellCompDirectiveFilterDirs)}},
 		{"run -o ", []string{directive(cobra.ShellCompDirectiveFilterDirs)}},
+		{"report ", []string{directive(cobra.ShellCompDirectiveFilterDirs)}},
+		{"compare ", []string{directive(cobra.ShellCompDirectiveFilterDirs)}},
 		{"run -c ", []string{"yaml", "yml", "json", directive(cobra.ShellCompDirectiveFilterFileExt)}},
 		{"run --policy ", []string{"yaml", "yml", "json", directive(cobra.ShellCompDirectiveFilterFileExt)}},
 		{"run --kubeconfig ", []string{directive(cobra.ShellCompDirectiveDefault)}},
@@ -183,6 +185,7 @@ func TestEveryFlagIsCompleted(t *testing.T) {
 		"run --image", "run --target-image", "run --run-id", "run --set", "run --from", "run --to",
 		"manifests --image", "manifests --target-image", "manifests --client-arg", "manifests --api-server",
 		"summary --selector", "agent --target-selector", "agent startup --allowed", "agent startup --forbidden",
+		"compare --fail-if",
 	}
 	seen := make(map[string]bool)
 	visit(newRoot(standalone(), version.Read(Name, "")), func(cmd *cobra.Command) {

@@ -53,7 +53,7 @@ func exitCode(err error) int {
 		return ExitInvalid
 	case errors.Is(err, errCensored):
 		return ExitCensored
-	case errors.Is(err, errThreshold):
+	case errors.Is(err, errThreshold), errors.Is(err, errSlower):
 		return ExitThreshold
 	}
 	return ExitFailure
@@ -80,6 +80,7 @@ func newRoot(started invocation, build version.Build) *cobra.Command {
 	// Where nothing better is known, a list of the files here is no help.
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.AddCommand(newRun(build), newScenarios(), newCleanup(), newManifests(), newSummary())
+	root.AddCommand(newReport(), newCompare())
 	root.AddCommand(newAgent(), newServe(), newVersion(build))
 	if started.plugin {
 		root.AddCommand(newPluginCompletion())

@@ -215,17 +215,8 @@ func (w *work) play(ctx context.Context, tasks []task) (err error) {
 
 // show prints a table for each setting, and what qualifies it.
 func (w *work) show(out io.Writer) error {
-	summaries := measure.SummarizeAll(w.samples)
-	for len(summaries) > 0 {
-		setting := summaries[0].Setting
-		rest := slices.IndexFunc(summaries, func(s measure.Summary) bool { return s.Setting != setting })
-		if rest < 0 {
-			rest = len(summaries)
-		}
-		if err := showSetting(out, setting, summaries[:rest]); err != nil {
-			return err
-		}
-		summaries = summaries[rest:]
+	if err := report.Tables(out, measure.SummarizeAll(w.samples)); err != nil {
+		return err
 	}
 	for _, warning := range w.warnings {
 		if _, err := fmt.Fprintln(out, "warning: "+warning); err != nil {
@@ -233,23 +224,6 @@ func (w *work) show(out io.Writer) error {
 		}
 	}
 	return nil
-}
-
-func showSetting(out io.Writer, setting string, summaries []measure.Summary) error {
-	if setting != "" {
-		if _, err := fmt.Fprintln(out, setting+":"); err != nil {
-			return fmt.Errorf("print the results: %w", err)
-		}
-	}
-	var rows []report.Row
-	var warnings []string
-	for _, summary := range summaries {
-		rows = append(rows, report.Rows(summary)...)
-		for _, warning := range summary.Warnings {
-			warnings = append(warnings, summary.Scenario+": "+warning)
-		}
-	}
-	return report.Table(out, rows, warnings)
 }
 
 // errInvalid, errCensored and errThreshold are the ends of a run that worked, but whose result is not as it

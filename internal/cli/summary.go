@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -107,20 +105,9 @@ func (o *summaryOptions) collect(
 
 // printSummaries prints one table with all scenarios.
 func printSummaries(w io.Writer, samples []measure.Sample) error {
-	byScenario := make(map[string][]measure.Sample)
-	for _, sample := range samples {
-		byScenario[sample.Scenario] = append(byScenario[sample.Scenario], sample)
-	}
-	if len(byScenario) == 0 {
+	if len(samples) == 0 {
 		_, err := fmt.Fprintln(w, "No target has a result yet: --wait waits for them.")
 		return err
 	}
-	var rows []report.Row
-	var warnings []string
-	for _, scenario := range slices.Sorted(maps.Keys(byScenario)) {
-		summary := measure.Summarize(scenario, byScenario[scenario])
-		rows = append(rows, report.Rows(summary)...)
-		warnings = append(warnings, summary.Warnings...)
-	}
-	return report.Table(w, rows, warnings)
+	return report.Tables(w, measure.SummarizeAll(samples))
 }

@@ -49,15 +49,15 @@ func (c Center) String() string { return observed{c.Value, c.Longer}.String() }
 type Difference struct{ Value, Lower, Upper float64 }
 
 // Compare holds a figure of the new replicates against that of the old ones. Replicates without latencies are left out.
-func Compare(figure Figure, old, new []Summary) Comparison {
-	before, after := figures(figure, old), figures(figure, new)
+func Compare(figure Figure, earlier, later []Summary) Comparison {
+	before, after := figures(figure, earlier), figures(figure, later)
 	c := Comparison{
 		Figure: figure, OldCount: len(before), NewCount: len(after), Old: center(before), New: center(after),
-		Change: difference(before, after, func(old, new float64) float64 { return new - old }), P: 1,
+		Change: difference(before, after, func(x, y float64) float64 { return y - x }), P: 1,
 		Ratio: Difference{math.NaN(), math.Inf(-1), math.Inf(1)},
 	}
 	if allPositive(before) {
-		c.Ratio = difference(before, after, func(old, new float64) float64 { return new/old - 1 })
+		c.Ratio = difference(before, after, func(x, y float64) float64 { return y/x - 1 })
 	}
 	if c.Enough() {
 		greater, less := newPermutation(before, after).tails()
@@ -96,14 +96,14 @@ func allPositive(values []observed) bool {
 
 // difference estimates how far the values lie apart, by a distance that grows with the new value. An old value that is
 // only known to be longer makes the distance smaller, nobody knows by how much, and a new one greater.
-func difference(old, new []observed, distance func(old, new float64) float64) Difference {
+func difference(earlier, later []observed, distance func(x, y float64) float64) Difference {
 	found := Difference{math.NaN(), math.Inf(-1), math.Inf(1)}
-	if len(old) == 0 || len(new) == 0 {
+	if len(earlier) == 0 || len(later) == 0 {
 		return found
 	}
 	var lows, highs []float64 // of each difference, what it is at least and at most
-	for _, x := range old {
-		for _, y := range new {
+	for _, x := range earlier {
+		for _, y := range later {
 			apart := distance(float64(x.latency), float64(y.latency))
 			low, high := apart, apart
 			if x.longer {
@@ -120,7 +120,7 @@ func difference(old, new []observed, distance func(old, new float64) float64) Di
 	if low, high := middle(lows), middle(highs); low == high && !math.IsInf(low, 0) {
 		found.Value = low
 	}
-	if k := cut(len(old), len(new), 1-confidence); k >= 0 {
+	if k := cut(len(earlier), len(later)); k >= 0 {
 		found.Lower, found.Upper = lows[k], highs[len(highs)-1-k]
 	}
 	return found

@@ -6,6 +6,7 @@ package measure
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,8 +24,8 @@ func replicates(of []observed) []Summary {
 // TestComparePublished is the example of Hollander and Wolfe (1973), page 75: the estimate of the difference is 0.305.
 func TestComparePublished(t *testing.T) {
 	old := values(1.15, 0.88, 0.90, 0.74, 1.21)
-	new := values(0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46)
-	c := Compare("median", replicates(old), replicates(new))
+	later := values(0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46)
+	c := Compare("median", replicates(old), replicates(later))
 	if !near(c.Change.Value, 305, 1e-9) || !near(c.P, 0.2544, 5e-5) {
 		t.Errorf("the change is %+v with p %.4f; want 0.305 and 0.2544", c.Change, c.P)
 	}
@@ -139,7 +140,7 @@ func TestLimitFalseAlarms(t *testing.T) {
 
 // TestParseLimit reads limits, and says what is wrong with others.
 func TestParseLimit(t *testing.T) {
-	old, new := replicates(values(100, 101, 102, 103, 104)), replicates(values(125, 126, 127, 128, 129))
+	old, later := replicates(values(100, 101, 102, 103, 104)), replicates(values(125, 126, 127, 128, 129))
 	for text, beyond := range map[string]bool{
 		"p99 > +20%": true, "median>+25%": false, "policy-deny.mean > +20us": true, "max > 1ms": false, "p99.9>0%": true,
 	} {
@@ -148,8 +149,8 @@ func TestParseLimit(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		p, err := limit.Test(old, new)
-		if err != nil || beyond != (p <= Significance) || beyond != limit.Beyond(Compare(limit.Figure(), old, new)) {
+		p, err := limit.Test(old, later)
+		if err != nil || beyond != (p <= Significance) || beyond != limit.Beyond(Compare(limit.Figure(), old, later)) {
 			t.Errorf("%s: p is %v, %v; want beyond: %v", text, p, err, beyond)
 		}
 	}
@@ -188,6 +189,59 @@ func TestHolm(t *testing.T) {
 	for i, want := range []float64{0.04, 0.09, 0.09, 0.025, 0.9} {
 		if !near(got[i], want, 1e-12) {
 			t.Errorf("probability %d is adjusted to %v; want %v", i, got[i], want)
+		}
+	}
+}
+
+// rounds draws rounds of pairs that share what their trigger met: the delay of a round varies by 5 %, and that of a
+// pair within it by 1 %. Two of a hundred pairs are given up at 150 ms.
+func rounds(random *rand.Rand, n, pairs int, place float64) (all []Summary, each []observed) {
+	for range n {
+		shared := place * math.Exp(0.05*random.NormFloat64())
+		var one []observed
+		for range pairs {
+			latency := observed{time.Duration(shared * math.Exp(0.01*random.NormFloat64()) * 1e6), false}
+			if random.IntN(50) == 0 {
+				latency = observed{150 * time.Millisecond, true}
+			}
+			one = append(one, latency)
+		}
+		each = append(each, one...)
+		slices.SortFunc(one, byLatency)
+		all = append(all, Summary{observed: one})
+	}
+	return all, each
+}
+
+// TestCompareFamily simulates a whole command: the medians and 99th percentiles of two scenarios, adjusted for being
+// four. Who counts pairs instead of rounds calls equals different much too often.
+func TestCompareFamily(t *testing.T) {
+	random := rand.New(rand.NewPCG(15, 16))
+	p := func(greater, less float64) float64 { return min(1, 2*min(greater, less)) }
+	const draws = 2000
+	for _, place := range []float64{100, 110} {
+		found, naive := 0, 0
+		for range draws {
+			var family []float64
+			for range 2 {
+				earlier, pairsBefore := rounds(random, 10, 5, 100)
+				later, pairsAfter := rounds(random, 10, 5, place)
+				for _, figure := range []Figure{"median", "p99"} {
+					family = append(family, p(newPermutation(figures(figure, earlier), figures(figure, later)).tails()))
+				}
+				if len(family) == 2 && p(newPermutation(pairsBefore, pairsAfter).normal()) <= Significance {
+					naive++
+				}
+			}
+			if adjusted := Holm(family); slices.Min(adjusted) <= Significance {
+				found++
+			}
+		}
+		share, pairs := float64(found)/draws, float64(naive)/draws
+		t.Logf("%.0f ms against 100 ms: found in %.3f; by pairs of one scenario %.3f", place, share, pairs)
+		const noise = 0.0146
+		if place == 100 && (share > 0.05+noise || pairs < 0.2) || place > 100 && share < 0.9 {
+			t.Errorf("%.0f ms against 100 ms: found in %.3f; by pairs %.3f", place, share, pairs)
 		}
 	}
 }

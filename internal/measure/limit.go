@@ -68,8 +68,8 @@ func (l Limit) About(name string) bool {
 
 // Test is the probability of new replicates so much longer, if the figure has grown by the limit and no more: the
 // permutation test of the new figures against the old ones as they would be with the limit's growth.
-func (l Limit) Test(old, new []Summary) (float64, error) {
-	before, after := figures(l.figure, old), figures(l.figure, new)
+func (l Limit) Test(earlier, later []Summary) (float64, error) {
+	before, after := figures(l.figure, earlier), figures(l.figure, later)
 	if n := min(len(before), len(after)); n < MinReplicates {
 		return 1, fmt.Errorf("only %d replicates have a latency: expected at least %d of each side", n, MinReplicates)
 	}

@@ -23,9 +23,9 @@ type permutation struct {
 	news   int
 }
 
-func newPermutation(old, new []observed) permutation {
-	all := append(append([]observed{}, old...), new...)
-	p := permutation{scores: make([]int, len(all)), news: len(new)}
+func newPermutation(earlier, later []observed) permutation {
+	all := append(append([]observed{}, earlier...), later...)
+	p := permutation{scores: make([]int, len(all)), news: len(later)}
 	for i, one := range all {
 		for _, other := range all {
 			p.scores[i] += one.order(other)
@@ -131,10 +131,11 @@ func untied(old, news int) permutation {
 }
 
 // cut is how many of the old*news differences between the sides, the smallest and as many of the greatest, can be left
-// out of an interval that misses the true difference with no more than the probability alpha; negative if there are too
+// out of an interval that misses the true difference in no more than 5 of 100 cases; negative if there are too
 // few values for any (Hollander and Wolfe, Nonparametric Statistical Methods, section 4.3: the interval reaches from the
 // difference of rank cut+1 to its mirror image).
-func cut(old, news int, alpha float64) int {
+func cut(old, news int) int {
+	const alpha = 1 - confidence
 	p := untied(old, news)
 	if old+news > exactPermutations {
 		m, n := float64(old), float64(news)

@@ -50,15 +50,22 @@ func coverage(n int, q float64) float64 {
 	return sum
 }
 
+// simulatedCoverage draws values of a uniform distribution in their order: the partial sums of exponential ones, as
+// shares of the whole.
 func simulatedCoverage(random *rand.Rand, n int, q float64) float64 {
 	const draws = 10_000
 	hits := 0
-	values := make([]observed, n)
+	values, sums := make([]observed, n), make([]float64, n)
 	for range draws {
-		for i := range values {
-			values[i].latency = time.Duration(random.Float64() * float64(time.Second))
+		sum := 0.0
+		for i := range sums {
+			sum += random.ExpFloat64()
+			sums[i] = sum
 		}
-		slices.SortFunc(values, byLatency)
+		sum += random.ExpFloat64()
+		for i := range values {
+			values[i].latency = time.Duration(sums[i] / sum * float64(time.Second))
+		}
 		found := Summary{observed: values}.Quantile(q)
 		truth := time.Duration(q * float64(time.Second))
 		if (found.OpenBelow || truth >= found.Lower) && (found.Open || truth <= found.Upper) {

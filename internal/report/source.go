@@ -4,6 +4,10 @@
 package report
 
 import (
+	"cmp"
+	"fmt"
+	"slices"
+
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 )
@@ -14,6 +18,8 @@ type Source struct {
 	Directory result.Directory
 	Run       result.Run
 	Samples   []measure.Sample
+	// Thresholds are the limits of its results: those of the run, and further ones.
+	Thresholds []measure.Threshold
 }
 
 // Open reads the directory of a run.
@@ -23,8 +29,95 @@ func Open(path string) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
-	return Source{Directory: directory, Run: run, Samples: samples}, nil
+	source := Source{Directory: directory, Run: run, Samples: samples}
+	for _, text := range run.Thresholds {
+		threshold, err := measure.ParseThreshold(text)
+		if err != nil {
+			return Source{}, fmt.Errorf("read the thresholds of %s: %w", path, err)
+		}
+		source.Thresholds = append(source.Thresholds, threshold)
+	}
+	return source, nil
 }
 
 // Summaries condense the samples: one for each setting, scenario and part.
 func (s Source) Summaries() []measure.Summary { return measure.SummarizeAll(s.Samples) }
+
+// Judgements are how the thresholds stand.
+func (s Source) Judgements() []measure.Judgement {
+	return measure.JudgeAll(s.Thresholds, s.Summaries())
+}
+
+// Rounds condense the samples of each round: for each setting, scenario and part the summaries of its triggers.
+func (s Source) Rounds() [][]measure.Summary {
+	rounds := make(map[int][]measure.Sample)
+	for _, sample := range s.Samples {
+		rounds[sample.Round] = append(rounds[sample.Round], sample)
+	}
+	numbers := make([]int, 0, len(rounds))
+	for number := range rounds {
+		numbers = append(numbers, number)
+	}
+	slices.Sort(numbers)
+	var all []measure.Summary
+	for _, number := range numbers {
+		all = append(all, measure.SummarizeAll(rounds[number])...)
+	}
+	slices.SortStableFunc(all, byName)
+	return groups(all, func(a, b measure.Summary) bool { return byName(a, b) == 0 })
+}
+
+func byName(a, b measure.Summary) int {
+	return cmp.Or(cmp.Compare(a.Setting, b.Setting), cmp.Compare(a.Scenario, b.Scenario))
+}
+
+// groups are the runs of neighbours that belong together.
+func groups(all []measure.Summary, together func(a, b measure.Summary) bool) [][]measure.Summary {
+	var found [][]measure.Summary
+	for len(all) > 0 {
+		end := slices.IndexFunc(all, func(s measure.Summary) bool { return !together(all[0], s) })
+		if end < 0 {
+			end = len(all)
+		}
+		found, all = append(found, all[:end]), all[end:]
+	}
+	return found
+}
+
+// bySetting are the summaries of each setting.
+func bySetting(all []measure.Summary) [][]measure.Summary {
+	return groups(all, func(a, b measure.Summary) bool { return a.Setting == b.Setting })
+}
+
+// Place is where agents and targets of a result were.
+type Place string
+
+// The places. Where pods were spread over several nodes, or nobody noted it, it is unknown.
+const (
+	PlaceUnknown Place = ""
+	PlaceSame    Place = "same node"
+	PlaceOther   Place = "other nodes"
+)
+
+// Place is where the agents and the targets of a result were.
+func (s Source) Place(of measure.Summary) Place {
+	for _, one := range s.Run.Scenarios {
+		if one.Setting != of.Setting || !partOf(of.Scenario, one.Scenario) {
+			continue
+		}
+		together := func(node string) bool { return slices.Contains(one.AgentNodes, node) }
+		switch {
+		case len(one.AgentNodes) == 0 || len(one.TargetNodes) == 0:
+		case len(one.AgentNodes) == 1 && len(one.TargetNodes) == 1 && together(one.TargetNodes[0]):
+			return PlaceSame
+		case !slices.ContainsFunc(one.TargetNodes, together):
+			return PlaceOther
+		}
+	}
+	return PlaceUnknown
+}
+
+// partOf reports whether a result is of a scenario or of one of its parts.
+func partOf(result, scenario string) bool {
+	return result == scenario || len(result) > len(scenario) && result[:len(scenario)+1] == scenario+"/"
+}

@@ -4,6 +4,7 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -12,32 +13,58 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// Row is one line of a [Table]: a distribution under a label.
+// Row is one line of a [Table].
 type Row struct {
 	Label string
-	// Of tells how many pairs the distribution covers of how many were expected, for example 20/20.
-	Of        string
-	Durations measure.Distribution
-	// Summary, if there is one, tells the quantiles instead: those that are only known to be longer than
-	// something are shown with a >.
-	Summary *measure.Summary
+	// Of tells how many pairs the figures cover of how many were expected, for example 20/20.
+	Of string
+	// Cells are the figures: min, p50, p90, p95, p99 and max.
+	Cells []string
 	// Note stands in the place of the figures of a row that has none.
 	Note string
 }
 
-// Rows are the lines of a summary: the latency, and its resolution beneath it.
+// shares are the quantiles in the columns of a table.
+func shares() []float64 { return []float64{0, 0.5, 0.9, 0.95, 0.99, 1} }
+
+// Rows are the lines of a summary: the latency, the ends of the 95 % intervals of its quantiles, and its resolution.
 func Rows(summary measure.Summary) []Row {
 	of := fmt.Sprintf("%d/%d", summary.Account.Count(measure.Measured), summary.Account.Expected)
 	if summary.Forbidden {
 		return []Row{{Label: summary.Scenario, Of: of, Note: fmt.Sprintf("%d leaks", summary.Leaks)}}
 	}
-	return []Row{
-		{Label: summary.Scenario, Of: of, Durations: summary.Latency, Summary: &summary},
-		{Label: "  resolution", Durations: summary.Resolution},
+	latency, lower := Row{Label: summary.Scenario, Of: of}, Row{Label: "  95 % from"}
+	upper, resolution := Row{Label: "  95 % to"}, Row{Label: "  resolution"}
+	for _, q := range shares() {
+		found := summary.Quantile(q)
+		latency.Cells = append(latency.Cells, value(summary, found))
+		lower.Cells = append(lower.Cells, end(found.Lower, found.OpenBelow))
+		upper.Cells = append(upper.Cells, end(found.Upper, found.Open))
+		resolution.Cells = append(resolution.Cells, end(summary.Resolution.Quantile(q), len(summary.Resolution) == 0))
 	}
+	return []Row{latency, lower, upper, resolution}
 }
 
-// Table writes one line of percentiles for each row, and the warnings beneath. It fits 100 columns.
+// value is a quantile in a table: with a > if it is only known to be longer.
+func value(summary measure.Summary, found measure.Quantile) string {
+	switch {
+	case summary.Account.Count(measure.Measured)+summary.Account.Count(measure.Censored) == 0:
+		return "-"
+	case found.Longer:
+		return ">" + Duration(found.Value)
+	}
+	return Duration(found.Value)
+}
+
+// end is an end of an interval, which may be open.
+func end(at time.Duration, open bool) string {
+	if open {
+		return "-"
+	}
+	return Duration(at)
+}
+
+// Table writes one line for each row, and the warnings beneath. It fits 100 columns.
 func Table(w io.Writer, rows []Row, warnings []string) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(table, "%-34s\tof\tmin\tp50\tp90\tp95\tp99\tmax\t\n", "")
@@ -47,34 +74,52 @@ func Table(w io.Writer, rows []Row, warnings []string) error {
 			fmt.Fprintf(table, "%s\t\t\t\t\t\t\n", row.Note)
 			continue
 		}
-		for _, q := range []float64{0, 0.5, 0.9, 0.95, 0.99, 1} {
-			fmt.Fprintf(table, "%s\t", row.cell(q))
+		for _, cell := range row.Cells {
+			fmt.Fprintf(table, "%s\t", cell)
 		}
 		fmt.Fprintln(table)
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("write table: %w", err)
 	}
+	var lines bytes.Buffer
 	for _, warning := range warnings {
-		if _, err := fmt.Fprintln(w, "warning: "+warning); err != nil {
-			return fmt.Errorf("write warnings: %w", err)
+		wrapped(&lines, "warning: ", warning)
+	}
+	if _, err := lines.WriteTo(w); err != nil {
+		return fmt.Errorf("write warnings: %w", err)
+	}
+	return nil
+}
+
+// Tables writes a table for each setting, with what qualifies its results.
+func Tables(w io.Writer, summaries []measure.Summary) error {
+	for _, group := range bySetting(summaries) {
+		if group[0].Setting != "" {
+			if _, err := fmt.Fprintln(w, group[0].Setting+":"); err != nil {
+				return fmt.Errorf("write the results: %w", err)
+			}
+		}
+		var rows []Row
+		for _, summary := range group {
+			rows = append(rows, Rows(summary)...)
+		}
+		if err := Table(w, rows, warnings(group)); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (r Row) cell(q float64) string {
-	if r.Summary != nil && r.Summary.Account.Count(measure.Censored) > 0 {
-		found := r.Summary.Quantile(q)
-		if found.Longer {
-			return ">" + Duration(found.Value)
+// warnings are those of all summaries, each with the name of its result.
+func warnings(summaries []measure.Summary) []string {
+	var all []string
+	for _, summary := range summaries {
+		for _, warning := range summary.Warnings {
+			all = append(all, summary.Scenario+": "+warning)
 		}
-		return Duration(found.Value)
 	}
-	if len(r.Durations) == 0 {
-		return "-"
-	}
-	return Duration(r.Durations.Quantile(q))
+	return all
 }
 
 // Duration formats a duration for a table: milliseconds with as many digits as mean something.
@@ -88,4 +133,13 @@ func Duration(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%.2fms", ms)
 	}
+}
+
+// DistributionRow is the line of durations that are no result, such as errors.
+func DistributionRow(label string, durations measure.Distribution) Row {
+	row := Row{Label: label}
+	for _, q := range shares() {
+		row.Cells = append(row.Cells, end(durations.Quantile(q), len(durations) == 0))
+	}
+	return row
 }

@@ -14,29 +14,31 @@ import (
 )
 
 func TestTable(t *testing.T) {
-	var estimates, widths []time.Duration
+	start := time.Unix(1000, 0)
+	samples := []measure.Sample{{Scenario: "policy-creation", Status: measure.Deleted}}
 	for i := range 20 {
-		estimates = append(estimates, 305*time.Millisecond+time.Duration(i)*100*time.Microsecond)
-		widths = append(widths, 10*time.Millisecond+time.Duration(i)*time.Microsecond)
+		lower := start.Add(300*time.Millisecond + time.Duration(i)*100*time.Microsecond)
+		bracket := measure.Bracket{Lower: lower, Upper: lower.Add(10*time.Millisecond + time.Duration(i)*time.Microsecond)}
+		samples = append(samples, measure.Sample{
+			Scenario: "policy-creation", Status: measure.Measured, Start: measure.Start{At: start}, Bracket: bracket,
+		})
 	}
-	summary := measure.Summary{
-		Scenario: "policy-creation", Account: measure.Account{Expected: 21},
-		Latency: measure.NewDistribution(estimates), Resolution: measure.NewDistribution(widths),
-		Warnings: []string{"1 of 21 targets censored: they are in no percentile"},
-	}
-	for range 20 {
-		summary.Account.End(measure.Measured)
-	}
+	summary := measure.Summarize("policy-creation", samples)
 	var b strings.Builder
-	rows := append(Rows(summary), Row{Label: "empty", Of: "0/3"})
+	rows := append(Rows(summary), Rows(measure.Summarize("empty", nil))...)
 	if err := Table(&b, rows, summary.Warnings); err != nil {
 		t.Fatal(err)
 	}
 	want := `                                         of     min     p50     p90     p95     p99     max
   policy-creation                     20/21   305ms   306ms   307ms   307ms   307ms   307ms
+    95 % from                                     -   306ms   306ms   307ms   307ms   307ms
+    95 % to                                   305ms   306ms       -       -       -       -
     resolution                               10.0ms  10.0ms  10.0ms  10.0ms  10.0ms  10.0ms
-  empty                                 0/3       -       -       -       -       -       -
-warning: 1 of 21 targets censored: they are in no percentile
+  empty                                 0/0       -       -       -       -       -       -
+    95 % from                                     -       -       -       -       -       -
+    95 % to                                       -       -       -       -       -       -
+    resolution                                    -       -       -       -       -       -
+warning: 1 of 21 targets deleted: they are in no percentile
 `
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Errorf("Table() (-want +got):\n%s", diff)

@@ -15,8 +15,8 @@ import (
 func Report(w io.Writer, scenario string, result Result) error {
 	summary := measure.Summarize(scenario, result.Samples)
 	rows := append(report.Rows(summary),
-		report.Row{Label: "  truth: notified to committed", Durations: Enforcements(result.Judged)},
-		report.Row{Label: "  error of the reported instant", Durations: Errors(result.Judged)},
+		report.DistributionRow("  truth: notified to committed", Enforcements(result.Judged)),
+		report.DistributionRow("  error of the reported instant", Errors(result.Judged)),
 	)
 	if err := report.Table(w, rows, summary.Warnings); err != nil {
 		return err

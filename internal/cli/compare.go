@@ -1,0 +1,122 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/report"
+)
+
+// compareOptions are the flags of the command.
+type compareOptions struct {
+	format string
+	output string
+	failIf []string
+	force  bool
+}
+
+func newCompare() *cobra.Command {
+	var o compareOptions
+	formats := report.ComparisonFormats()
+	names := ""
+	var words []cobra.Completion
+	for _, one := range formats {
+		words = append(words, cobra.CompletionWithDesc(one.Name, one.Summary))
+		names += fmt.Sprintf("  %-12s %s\n", one.Name, one.Summary)
+	}
+	cmd := &cobra.Command{
+		Use:   "compare OLD NEW",
+		Short: "Tell whether policy changes have become slower",
+		Long: "Compare two runs: each the directory of a run with at least five rounds (--repeat), or a\n" +
+			"directory that holds those of several runs. Formats:\n\n" + names + "\n" +
+			"With --fail-if it exits with 4 if a figure has grown by more than the limit and chance is no\n" +
+			"explanation (5 % significance over all limits together), and with 1 if that cannot be decided,\n" +
+			"for want of rounds.",
+		Example: "  netpol-latency run policy-deny --repeat 10 -o old\n" +
+			"  netpol-latency run policy-deny --repeat 10 -o new\n" +
+			"  netpol-latency compare old new --fail-if 'p99 > +20%' \\\n" +
+			"    --fail-if 'policy-deny.median > +50ms'",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return fmt.Errorf("%d directories: expected two, for example: netpol-latency compare old new", len(args))
+			}
+			return nil
+		},
+		ValidArgsFunction: directories,
+		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd, formats, args[0], args[1]) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.format, "format", formats[0].Name, "one of the formats above")
+	f.StringVarP(&o.output, "output", "o", "", "file to write (default standard output)")
+	f.StringArrayVar(&o.failIf, "fail-if", nil, "[SCENARIO.]FIGURE > +CHANGE that is too much, the figure min,\nmean, median, "+
+		"pNN or max, the change in percent or a duration\n(repeatable)")
+	f.BoolVar(&o.force, "force", false, "compare also what is not comparable")
+	offer(cmd, "format", words...)
+	offerFiles(cmd, "output")
+	return cmd
+}
+
+// errSlower is the end of a comparison that worked, and found what must not be.
+var errSlower = errors.New("slower than allowed")
+
+func (o *compareOptions) run(cmd *cobra.Command, formats []report.ComparisonFormat, oldPath, newPath string) error {
+	at := slices.IndexFunc(formats, func(f report.ComparisonFormat) bool { return f.Name == o.format })
+	var mistakes []error
+	if at < 0 {
+		mistakes = append(mistakes, fmt.Errorf("format %q: expected text, markdown or html", o.format))
+	}
+	var limits []measure.Limit
+	for _, text := range o.failIf {
+		limit, err := measure.ParseLimit(text)
+		limits, mistakes = append(limits, limit), append(mistakes, err)
+	}
+	earlier, err := report.OpenSide(oldPath)
+	mistakes = append(mistakes, err)
+	later, err := report.OpenSide(newPath)
+	if err := errors.Join(append(mistakes, err)...); err != nil {
+		return err
+	}
+	comparison, err := report.Compare(earlier, later, limits, o.force)
+	if err != nil {
+		return err
+	}
+	var page bytes.Buffer
+	if err := formats[at].Write(&page, comparison); err != nil {
+		return err
+	}
+	if o.output != "" {
+		err = replace(o.output, page.Bytes())
+	} else {
+		_, err = page.WriteTo(cmd.OutOrStdout())
+	}
+	if err != nil {
+		return err
+	}
+	return judgeChecks(comparison.Checks)
+}
+
+// judgeChecks says how the command ends. A limit that is exceeded counts before one that cannot be decided.
+func judgeChecks(checks []report.Check) error {
+	exceeded := 0
+	var undecided []error
+	for _, check := range checks {
+		switch {
+		case check.Exceeded:
+			exceeded++
+		case check.Err != nil:
+			undecided = append(undecided, errors.New(check.Text()))
+		}
+	}
+	if exceeded > 0 {
+		return fmt.Errorf("%w: %d of %d limits exceeded", errSlower, exceeded, len(checks))
+	}
+	return errors.Join(undecided...)
+}

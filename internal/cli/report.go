@@ -1,0 +1,159 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/report"
+)
+
+// reportOptions are the flags of the command.
+type reportOptions struct {
+	format     string
+	output     string
+	thresholds []string
+}
+
+// reportFormats are the formats that the command offers, the default first.
+func reportFormats() []report.Format { return report.Formats() }
+
+func newReport() *cobra.Command {
+	var o reportOptions
+	formats := reportFormats()
+	var words []cobra.Completion
+	for _, one := range formats {
+		words = append(words, cobra.CompletionWithDesc(one.Name, one.Summary))
+	}
+	cmd := &cobra.Command{
+		Use:   "report DIRECTORY…",
+		Short: "Write about runs: for a terminal, a change, a CI system or a program",
+		Long: "Read the directories that \"netpol-latency run\" has written, and write about them. Formats:\n\n" +
+			describe(formats) + "\nWith --threshold it exits with 4 if one of these limits is missed. The limits of the runs\n" +
+			"themselves are shown, and were judged when they were run.",
+		Example: "  netpol-latency report results\n" +
+			"  netpol-latency report --format junit -o junit.xml results \\\n" +
+			"    --threshold 'policy-deny.p99<500ms'\n" +
+			"  netpol-latency report --format perfdata -o artifacts results-*",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return errors.New("expected the directory of a run, or several, for example: netpol-latency report results")
+			}
+			return nil
+		},
+		ValidArgsFunction: directories,
+		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd, formats, args) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.format, "format", formats[0].Name, "one of the formats above")
+	f.StringVarP(&o.output, "output", "o", "", "file to write, or for perfdata a directory for its files\n(default standard output)")
+	f.StringArrayVar(&o.thresholds, "threshold", nil, "further limit of a result, for example\n'policy-deny.p99<500ms' (repeatable)")
+	offer(cmd, "format", words...)
+	offerFiles(cmd, "output")
+	offerFunc(cmd, "threshold", func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		return thresholdBeginnings(cmd, nil, typed) // the arguments are directories
+	})
+	return cmd
+}
+
+// describe lists formats for a help text.
+func describe(formats []report.Format) string {
+	text := ""
+	for _, one := range formats {
+		text += fmt.Sprintf("  %-12s %s\n", one.Name, one.Summary)
+	}
+	return text
+}
+
+// findFormat is the format of a name.
+func findFormat(formats []report.Format, name string) (report.Format, error) {
+	at := slices.IndexFunc(formats, func(f report.Format) bool { return f.Name == name })
+	if at < 0 {
+		return report.Format{}, fmt.Errorf("format %q: expected one of %s", name, report.Names(formats))
+	}
+	return formats[at], nil
+}
+
+func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths []string) error {
+	format, err := findFormat(formats, o.format)
+	if err != nil {
+		return err
+	}
+	var sources []report.Source
+	var mistakes []error
+	for _, directory := range paths {
+		source, err := report.Open(directory)
+		sources, mistakes = append(sources, source), append(mistakes, err)
+	}
+	if err := errors.Join(mistakes...); err != nil {
+		return err
+	}
+	missed, err := limit(sources, o.thresholds)
+	if err != nil {
+		return err
+	}
+	if err := o.write(cmd.OutOrStdout(), format, sources); err != nil {
+		return err
+	}
+	if missed > 0 {
+		return fmt.Errorf("%w: %d missed", errThreshold, missed)
+	}
+	return nil
+}
+
+// limit adds thresholds to the runs that have results of which they are, and counts the missed ones.
+func limit(sources []report.Source, texts []string) (missed int, err error) {
+	var mistakes []error
+	for _, text := range texts {
+		threshold, err := measure.ParseThreshold(text)
+		if err != nil {
+			mistakes = append(mistakes, err)
+			continue
+		}
+		about := 0
+		for i, source := range sources {
+			summaries := source.Summaries()
+			if !slices.ContainsFunc(summaries, threshold.About) {
+				continue
+			}
+			about++
+			sources[i].Thresholds = append(source.Thresholds, threshold)
+			for _, one := range measure.JudgeAll([]measure.Threshold{threshold}, summaries) {
+				if !one.Holds {
+					missed++
+				}
+			}
+		}
+		if about == 0 {
+			mistakes = append(mistakes, fmt.Errorf("threshold %q is about no result of these runs", text))
+		}
+	}
+	return missed, errors.Join(mistakes...)
+}
+
+// write writes to where the flags say. Nothing is left of a report that could not be made.
+func (o *reportOptions) write(stdout io.Writer, format report.Format, sources []report.Source) error {
+	if o.output == "" {
+		return format.Write(stdout, sources)
+	}
+	if format.Files == nil {
+		var page bytes.Buffer
+		if err := format.Write(&page, sources); err != nil {
+			return err
+		}
+		return replace(o.output, page.Bytes())
+	}
+	files, err := format.Files(sources)
+	if err != nil {
+		return err
+	}
+	return replaceAll(o.output, files)
+}

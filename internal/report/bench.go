@@ -1,0 +1,59 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// Bench writes a Go benchmark line for each round of each result, so that benchstat sees each trigger as one run of
+// a benchmark. A figure that is only known to be longer than something is left out of its line.
+func Bench(w io.Writer, sources []Source) error {
+	var page bytes.Buffer
+	fmt.Fprintln(&page, "pkg: netpol-latency")
+	for _, source := range sources {
+		for _, rounds := range source.Rounds() {
+			for _, round := range rounds {
+				if line := benchLine(round); line != "" {
+					fmt.Fprintln(&page, line)
+				}
+			}
+		}
+	}
+	if _, err := page.WriteTo(w); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+// benchLine is a round as a line, with the pairs in the place of the iterations; empty if it has no latency.
+func benchLine(round measure.Summary) string {
+	if round.Forbidden || len(round.Latency) == 0 {
+		return ""
+	}
+	name := "BenchmarkLatency/scenario=" + benchWord(round.Scenario)
+	if round.Setting != "" {
+		name += "/setting=" + benchWord(round.Setting)
+	}
+	line := fmt.Sprintf("%s %d", name, len(round.Latency))
+	for _, one := range []struct {
+		unit string
+		q    float64
+	}{{"p50-ns", 0.5}, {"p99-ns", 0.99}, {"max-ns", 1}} {
+		if found := round.Quantile(one.q); !found.Longer {
+			line += fmt.Sprintf(" %d %s", found.Value.Nanoseconds(), one.unit)
+		}
+	}
+	return line + fmt.Sprintf(" %d censored", round.Account.Count(measure.Censored))
+}
+
+// benchWord makes a text one part of a benchmark's name.
+func benchWord(text string) string {
+	return strings.NewReplacer("/", ".", ", ", ",", " ", "_").Replace(text)
+}

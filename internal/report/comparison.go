@@ -1,0 +1,336 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// Unit is what a comparison counts as one replicate.
+type Unit string
+
+// The units. Pairs are none: those of one round share its trigger.
+const (
+	UnitRound Unit = "round"
+	UnitRun   Unit = "run"
+)
+
+// Comparison holds the results of two sides against each other.
+type Comparison struct {
+	Old, New Side
+	Unit     Unit
+	Results  []Compared
+	Checks   []Check
+	// Warnings qualify all of it.
+	Warnings []string
+}
+
+// Compared is one result on both sides.
+type Compared struct {
+	Name string
+	// Old and New are the summaries of all pairs.
+	Old, New measure.Summary
+	// Figures are empty if the pairs were to stay blocked: there is no latency.
+	Figures []ComparedFigure
+
+	old, new []measure.Summary // the replicates
+}
+
+// ComparedFigure is one figure on both sides, with its probability adjusted for all figures that are compared.
+type ComparedFigure struct {
+	measure.Comparison
+	Adjusted float64
+}
+
+// Verdict says in a word what the figures show.
+func (f ComparedFigure) Verdict() string {
+	switch {
+	case !f.Enough():
+		return "too few"
+	case f.Adjusted > measure.Significance:
+		return "not shown"
+	case f.Slower():
+		return "slower"
+	}
+	return "faster"
+}
+
+// Slower reports whether new values tend to be the longer ones, also where by how much is not known.
+func (f ComparedFigure) Slower() bool {
+	if math.IsNaN(f.Change.Value) {
+		return math.IsInf(f.Change.Upper, 1) && !math.IsInf(f.Change.Lower, -1)
+	}
+	return f.Change.Value > 0
+}
+
+// Check is how a limit stands for one result.
+type Check struct {
+	Limit      measure.Limit
+	Name       string
+	Comparison measure.Comparison
+	// P is the probability of such figures if the limit is kept, adjusted for all checks.
+	P float64
+	// Exceeded says that the change is beyond the limit, beyond reasonable doubt.
+	Exceeded bool
+	// Err says why it cannot be decided, if so.
+	Err error
+}
+
+// ErrIncomparable is a comparison of what is not alike.
+var ErrIncomparable = errors.New("the runs are not comparable")
+
+// Compare holds two sides against each other, and checks limits. Unless forced it refuses what is not comparable with
+// an error that says what differs.
+func Compare(earlier, later Side, limits []measure.Limit, force bool) (Comparison, error) {
+	c := Comparison{Old: earlier, New: later, Unit: UnitRound}
+	if min(len(earlier.Sources), len(later.Sources)) >= measure.MinReplicates {
+		c.Unit = UnitRun
+	}
+	if found := incomparable(earlier, later); len(found) > 0 {
+		if !force {
+			return c, fmt.Errorf("%w: --force compares them all the same:\n  %s", ErrIncomparable, strings.Join(found, "\n  "))
+		}
+		c.Warnings = append(c.Warnings, found...)
+	}
+	c.match()
+	if len(c.Results) == 0 {
+		return c, fmt.Errorf("%w: they have no result in common", ErrIncomparable)
+	}
+	for i := range c.Results {
+		c.Results[i].compare(limits)
+	}
+	c.adjust()
+	c.check(limits)
+	c.warn()
+	for _, limit := range limits {
+		if !slices.ContainsFunc(c.Checks, func(check Check) bool { return check.Limit == limit }) {
+			return c, fmt.Errorf("limit %q is about no latency that both sides have", limit)
+		}
+	}
+	return c, nil
+}
+
+// match finds the results that both sides have. Ones that are forced together may have other settings, if there is
+// one of each.
+func (c *Comparison) match() {
+	before, after := c.Old.replicates(c.Unit), c.New.replicates(c.Unit)
+	pooledOld, pooledNew := pooled(c.Old), pooled(c.New)
+	keys := slices.SortedFunc(maps.Keys(before), func(a, b resultKey) int {
+		return strings.Compare(a.setting+"\x00"+a.scenario, b.setting+"\x00"+b.scenario)
+	})
+	for _, key := range keys {
+		other := key
+		if after[key] == nil {
+			other = only(before, after, key)
+		}
+		if after[other] == nil {
+			continue
+		}
+		c.Results = append(c.Results, Compared{
+			Name: key.String(), Old: pooledOld[key], New: pooledNew[other], old: before[key], new: after[other],
+		})
+	}
+}
+
+// only is the key of the one result of the same scenario, if each side has one.
+func only(before, after map[resultKey][]measure.Summary, key resultKey) resultKey {
+	var ours, theirs []resultKey
+	for one := range before {
+		if one.scenario == key.scenario {
+			ours = append(ours, one)
+		}
+	}
+	for one := range after {
+		if one.scenario == key.scenario {
+			theirs = append(theirs, one)
+		}
+	}
+	if len(ours) == 1 && len(theirs) == 1 {
+		return theirs[0]
+	}
+	return key
+}
+
+func pooled(side Side) map[resultKey]measure.Summary {
+	all := make(map[resultKey]measure.Summary)
+	for _, summary := range measure.SummarizeAll(side.samples()) {
+		all[keyOf(summary)] = summary
+	}
+	return all
+}
+
+// compare compares the median, the 99th percentile, and the figures of the limits that are about the result.
+func (r *Compared) compare(limits []measure.Limit) {
+	if r.Old.Forbidden {
+		return
+	}
+	figures := []measure.Figure{"median", "p99"}
+	for _, limit := range limits {
+		if limit.About(r.Old.Scenario) && !slices.Contains(figures, limit.Figure()) {
+			figures = append(figures, limit.Figure())
+		}
+	}
+	for _, figure := range figures {
+		r.Figures = append(r.Figures, ComparedFigure{Comparison: measure.Compare(figure, r.old, r.new)})
+	}
+}
+
+// adjust adjusts the probabilities for the number of figures: who compares many would find one that differs by chance.
+func (c *Comparison) adjust() {
+	var all []*ComparedFigure
+	var probabilities []float64
+	for i := range c.Results {
+		for j := range c.Results[i].Figures {
+			figure := &c.Results[i].Figures[j]
+			all, probabilities = append(all, figure), append(probabilities, figure.P)
+		}
+	}
+	for i, p := range measure.Holm(probabilities) {
+		all[i].Adjusted = p
+	}
+}
+
+// check holds every limit against every result that it is about.
+func (c *Comparison) check(limits []measure.Limit) {
+	var probabilities []float64
+	for _, limit := range limits {
+		for _, one := range c.Results {
+			if one.Old.Forbidden || !limit.About(one.Old.Scenario) {
+				continue
+			}
+			p, err := limit.Test(one.old, one.new)
+			c.Checks = append(c.Checks, Check{
+				Limit: limit, Name: one.Name, Comparison: measure.Compare(limit.Figure(), one.old, one.new), Err: err,
+			})
+			probabilities = append(probabilities, p)
+		}
+	}
+	for i, p := range measure.Holm(probabilities) {
+		c.Checks[i].P = p
+		c.Checks[i].Exceeded = c.Checks[i].Err == nil && p <= measure.Significance
+	}
+}
+
+// warn adds what qualifies the comparison.
+func (c *Comparison) warn() {
+	figures := 0
+	for _, one := range c.Results {
+		figures += len(one.Figures)
+	}
+	for _, one := range c.Results {
+		c.Warnings = append(c.Warnings, one.warnings(c.Unit, figures)...)
+	}
+	if c.Unit == UnitRound && max(len(c.Old.Sources), len(c.New.Sources)) > 1 {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("rounds are compared, and those of one run may be alike for reasons of that "+
+			"run: with at least %d runs on each side, runs are compared", measure.MinReplicates))
+	}
+	if old, now := c.Old.Sources[0].Run.Version, c.New.Sources[0].Run.Version; old != now {
+		c.Warnings = append(c.Warnings, fmt.Sprintf("the runs were made by different versions, %s and %s", known(old), known(now)))
+	}
+}
+
+func (r *Compared) warnings(unit Unit, figures int) []string {
+	var all []string
+	say := func(format string, values ...any) { all = append(all, r.Name+": "+fmt.Sprintf(format, values...)) }
+	for _, status := range []measure.Status{measure.Censored, measure.Invalid, measure.Deleted} {
+		if old, now := r.Old.Account.Count(status), r.New.Account.Count(status); old+now > 0 {
+			say("%d of %d targets %s in the old, %d of %d in the new", old, r.Old.Account.Expected, status, now, r.New.Account.Expected)
+		}
+	}
+	if r.Old.Leaks+r.New.Leaks > 0 {
+		say("%d leaks in the old, %d in the new", r.Old.Leaks, r.New.Leaks)
+	}
+	if len(r.Figures) == 0 {
+		return all
+	}
+	first := r.Figures[0]
+	switch {
+	case !first.Enough():
+		say("%s and %s have a latency: at least %d of each are needed for a verdict (--repeat)", many(first.OldCount, unit),
+			many(first.NewCount, unit), measure.MinReplicates)
+	case 2*float64(figures)/choose(first.OldCount+first.NewCount, first.NewCount) > measure.Significance:
+		say("%s and %s are too few to show a difference in any of %d figures: repeat more often", many(first.OldCount, unit),
+			many(first.NewCount, unit), figures)
+	}
+	resolution := max(r.Old.Resolution.Quantile(0.5), r.New.Resolution.Quantile(0.5))
+	for _, figure := range r.Figures {
+		change := math.Abs(figure.Change.Value)
+		if figure.Enough() && figure.Adjusted <= measure.Significance && change < float64(resolution) {
+			say("the change of %s is smaller than the resolution (median %s)", figure.Figure, Duration(resolution))
+		}
+	}
+	return all
+}
+
+// choose is in how many ways k of n can be chosen.
+func choose(n, k int) float64 {
+	ways := 1.0
+	for i := range k {
+		ways = ways * float64(n-i) / float64(i+1)
+	}
+	return ways
+}
+
+// many counts units, for example 10 rounds.
+func many(n int, unit Unit) string {
+	if n == 1 {
+		return fmt.Sprintf("1 %s", unit)
+	}
+	return fmt.Sprintf("%d %ss", n, unit)
+}
+
+// Text says how the limit stands.
+func (c Check) Text() string {
+	of := c.Name
+	text := fmt.Sprintf("limit %s: %s: ", c.Limit, of)
+	change := fmt.Sprintf("%s, %s (p %s)", signed(c.Comparison.Change.Value), percent(c.Comparison.Ratio.Value), probability(c.P))
+	switch {
+	case c.Err != nil:
+		return text + "cannot be decided: " + c.Err.Error()
+	case c.Exceeded:
+		return text + "EXCEEDED, " + change
+	case c.Limit.Beyond(c.Comparison):
+		return text + "perhaps exceeded, " + change + ": more rounds would tell"
+	}
+	return text + "not exceeded, " + change
+}
+
+// signed is a difference of latencies, in nanoseconds.
+func signed(nanoseconds float64) string {
+	switch {
+	case math.IsNaN(nanoseconds):
+		return "unknown"
+	case math.IsInf(nanoseconds, 0):
+		return "open"
+	case nanoseconds < 0:
+		return Duration(time.Duration(nanoseconds))
+	}
+	return "+" + Duration(time.Duration(nanoseconds))
+}
+
+// percent is a share, as percent.
+func percent(share float64) string {
+	switch {
+	case math.IsNaN(share):
+		return "unknown"
+	case math.IsInf(share, 0):
+		return "open"
+	}
+	return fmt.Sprintf("%+.1f %%", 100*share)
+}
+
+func probability(p float64) string {
+	if p < 0.0001 {
+		return "<0.0001"
+	}
+	return fmt.Sprintf("%.4f", p)
+}

@@ -1,0 +1,217 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/result"
+)
+
+func side(t *testing.T, name string) Side {
+	t.Helper()
+	found, err := OpenSide(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func limits(t *testing.T, texts ...string) []measure.Limit {
+	t.Helper()
+	var all []measure.Limit
+	for _, text := range texts {
+		limit, err := measure.ParseLimit(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, limit)
+	}
+	return all
+}
+
+// TestComparisonGolden compares runs of a lab whose engine took 100 and 130 ms.
+func TestComparisonGolden(t *testing.T) {
+	c, err := Compare(side(t, "delay100"), side(t, "delay130"), limits(t, "p99 > +10%", "policy-deny.mean > +40ms"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range ComparisonFormats() {
+		t.Run(format.Name, func(t *testing.T) {
+			var page bytes.Buffer
+			if err := format.Write(&page, c); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, "compare-"+format.Name+".txt", page.Bytes())
+			for line := range strings.Lines(page.String()) {
+				if format.Name == "text" && len([]rune(line)) > 101 {
+					t.Errorf("a line is longer than 100 columns: %s", line)
+				}
+			}
+		})
+	}
+	var exceeded []bool
+	for _, check := range c.Checks {
+		exceeded = append(exceeded, check.Exceeded)
+	}
+	if !slices.Equal(exceeded, []bool{true, true, false}) {
+		t.Errorf("the limits are exceeded: %v", exceeded)
+	}
+}
+
+// TestComparisonOfItself finds nothing.
+func TestComparisonOfItself(t *testing.T) {
+	c, err := Compare(side(t, "delay100"), side(t, "delay100"), limits(t, "max > 0%"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range c.Results {
+		for _, figure := range one.Figures {
+			if figure.Change.Value != 0 || figure.Adjusted != 1 || figure.Verdict() != "not shown" {
+				t.Errorf("%s of a run against itself: %+v", figure.Figure, figure)
+			}
+		}
+	}
+	if c.Checks[0].Exceeded {
+		t.Error("a run is slower than itself")
+	}
+}
+
+// TestComparisonPageIsWhole parses the page as XML would be, and finds nothing that is fetched or run.
+func TestComparisonPageIsWhole(t *testing.T) {
+	c, err := Compare(side(t, "delay100"), side(t, "delay130"), nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Results[0].Name = `<script>alert("x")</script>`
+	var page bytes.Buffer
+	if err := ComparisonHTML(&page, c); err != nil {
+		t.Fatal(err)
+	}
+	for _, banned := range []string{"<script", "http://", "https://", "src=", "ZgotmplZ", "NaN"} {
+		if strings.Contains(page.String(), banned) {
+			t.Errorf("the page has %q", banned)
+		}
+	}
+	decoder := xml.NewDecoder(&page)
+	decoder.Strict, decoder.AutoClose, decoder.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
+	paths := 0
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if element, ok := token.(xml.StartElement); ok && element.Name.Local == "path" {
+			paths++
+		}
+	}
+	if paths != 4 {
+		t.Errorf("the page has %d curves; want 4", paths)
+	}
+}
+
+// TestIncomparable refuses what differs, and says what.
+func TestIncomparable(t *testing.T) {
+	change := func(how func(*result.Run)) Side {
+		found := side(t, "delay100")
+		found.Sources[0].Run.Scenarios = slices.Clone(found.Sources[0].Run.Scenarios)
+		how(&found.Sources[0].Run)
+		return found
+	}
+	tests := []struct {
+		name  string
+		other Side
+		want  string
+	}{
+		{"schema", change(func(r *result.Run) { r.Schema = 2 }), "the schema is 1 in the one, 2 in the other"},
+		{"scenario", change(func(r *result.Run) { r.Scenarios[0].Scenario = "pod-label" }), "pod-label is in the other only"},
+		{"missing", change(func(r *result.Run) { r.Scenarios = r.Scenarios[:1] }), "is in the one only"},
+		{"targets", change(func(r *result.Run) { r.Scenarios[0].Settings.Targets = 7 }), "is 3 in the one, 7 in the other"},
+		{"ways", change(func(r *result.Run) { r.Scenarios = append(r.Scenarios, r.Scenarios[0]) }), "1 ways in the one, 2 in the other"},
+		{"family", change(func(r *result.Run) { r.Scenarios[0].Settings.Family = "IPv6" }), "is IPv4 in the one, IPv6 in the other"},
+		{"probe mode", change(func(r *result.Run) { r.Scenarios[0].Settings.Probe = "syn" }), "the probe mode of"},
+		{"timeout", change(func(r *result.Run) { r.Scenarios[0].Settings.Timeout = time.Second }), "the timeout of"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := Compare(side(t, "delay100"), test.other, nil, false)
+			if !errors.Is(err, ErrIncomparable) || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Compare() = %v; want %q", err, test.want)
+			}
+			c, err := Compare(side(t, "delay100"), test.other, nil, true)
+			if err != nil || len(c.Warnings) == 0 {
+				t.Errorf("forced: %v, with warnings %q", err, c.Warnings)
+			}
+		})
+	}
+	unknown := change(func(r *result.Run) { r.Scenarios[0].Settings.Probe, r.Scenarios[0].Settings.Timeout = "", 0 })
+	if _, err := Compare(side(t, "delay100"), unknown, nil, false); err != nil {
+		t.Errorf("a run that did not note its probe mode: %v", err)
+	}
+}
+
+// TestOpenSide reads a run, or a directory with several, of which each is a replicate if there are enough.
+func TestOpenSide(t *testing.T) {
+	parent := filepath.Join(t.TempDir(), "[runs]")
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		if err := os.CopyFS(filepath.Join(parent, name), os.DirFS("testdata/delay100")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	several, err := OpenSide(parent)
+	if err != nil || len(several.Sources) != 5 {
+		t.Fatalf("%d runs: %v", len(several.Sources), err)
+	}
+	c, err := Compare(several, several, nil, false)
+	if err != nil || c.Unit != UnitRun || c.Results[0].Figures[0].OldCount != 5 {
+		t.Errorf("five runs each: %v, %s, %+v", err, c.Unit, c.Results[0].Figures[0])
+	}
+	c, err = Compare(several, side(t, "delay130"), nil, false)
+	if err != nil || c.Unit != UnitRound || c.Results[0].Figures[0].OldCount != 50 || !strings.Contains(c.Warnings[0], "rounds are compared") {
+		t.Errorf("five runs against one: %v, %s, %+v, %q", err, c.Unit, c.Results[0].Figures[0], c.Warnings)
+	}
+	if _, err := OpenSide(t.TempDir()); err == nil || !strings.Contains(err.Error(), "expected the directory of a run") {
+		t.Errorf("an empty directory: %v", err)
+	}
+}
+
+// TestFewRounds has no verdict of three rounds, and an undecided limit.
+func TestFewRounds(t *testing.T) {
+	c, err := Compare(side(t, "schema1"), side(t, "schema1"), limits(t, "policy-deny.p99 > +5%"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.Checks) != 1 || c.Checks[0].Err == nil || !strings.Contains(c.Checks[0].Text(), "cannot be decided") {
+		t.Errorf("the checks are %+v", c.Checks)
+	}
+	if !strings.Contains(strings.Join(c.Warnings, "\n"), "at least 5 of each are needed") {
+		t.Errorf("the warnings are %q", c.Warnings)
+	}
+	if _, err := Compare(side(t, "schema1"), side(t, "schema1"), limits(t, "x.p99 > +5%"), false); err == nil {
+		t.Error("a limit about nothing is taken")
+	}
+}
+
+// TestManyFigures warns if so few rounds cannot show anything among so many figures.
+func TestManyFigures(t *testing.T) {
+	few := side(t, "delay100")
+	few.Sources[0].Samples = slices.DeleteFunc(few.Sources[0].Samples, func(s measure.Sample) bool { return s.Round > 5 })
+	c, err := Compare(few, few, limits(t, "p10 > 1%", "p20 > 1%", "p30 > 1%"), false)
+	if err != nil || !strings.Contains(strings.Join(c.Warnings, "\n"), "too few to show a difference in any of 10 figures") {
+		t.Errorf("%v: the warnings are %q", err, c.Warnings)
+	}
+}

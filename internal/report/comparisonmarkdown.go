@@ -1,0 +1,53 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// center is the median of the replicates, as a table has it.
+func center(c measure.Center) string {
+	if c.Longer {
+		return ">" + Duration(c.Value)
+	}
+	return Duration(c.Value)
+}
+
+// ComparisonMarkdown writes a table, as a comment on a change shows it.
+func ComparisonMarkdown(w io.Writer, c Comparison) error {
+	var page bytes.Buffer
+	fmt.Fprintf(&page, "### Network policy latency, old against new\n\n- old: %s\n- new: %s\n\n", escape(c.Old.describe()),
+		escape(c.New.describe()))
+	fmt.Fprint(&page, "| scenario | figure | old | new | change | 95 % from | to | in % | from | to | p | |\n"+
+		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	for _, one := range c.Results {
+		for _, figure := range one.Figures {
+			fmt.Fprintf(&page, "| %s | %s | %s |\n", escape(one.Name), figure.Figure, strings.Join(figure.cells(), " | "))
+		}
+		if len(one.Figures) == 0 {
+			fmt.Fprintf(&page, "| %s | leaks | %d | %d | | | | | | | | |\n", escape(one.Name), one.Old.Leaks, one.New.Leaks)
+		}
+	}
+	var lines []string
+	for _, check := range c.Checks {
+		lines = append(lines, escape(check.Text()))
+	}
+	for _, warning := range c.Warnings {
+		lines = append(lines, "**warning:** "+escape(warning))
+	}
+	if len(lines) > 0 {
+		fmt.Fprintln(&page)
+	}
+	list(&page, lines)
+	if _, err := page.WriteTo(w); err != nil {
+		return fmt.Errorf("write the comparison: %w", err)
+	}
+	return nil
+}

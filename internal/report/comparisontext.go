@@ -1,0 +1,98 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// ComparisonFormat is a way to write a comparison.
+type ComparisonFormat struct {
+	Name    string
+	Summary string
+	Write   func(io.Writer, Comparison) error
+}
+
+// ComparisonFormats are all formats of comparisons, the default first.
+func ComparisonFormats() []ComparisonFormat {
+	return []ComparisonFormat{
+		{"text", "tables for a terminal", ComparisonText},
+		{"markdown", "for a comment on a change", ComparisonMarkdown},
+		{"html", "a page with the distributions drawn", ComparisonHTML},
+	}
+}
+
+// ComparisonText writes what a person reads in a terminal.
+func ComparisonText(w io.Writer, c Comparison) error {
+	var page bytes.Buffer
+	wrapped(&page, "old  ", c.Old.describe())
+	wrapped(&page, "new  ", c.New.describe())
+	for _, one := range c.Results {
+		fmt.Fprintf(&page, "\n%s, %s\n", one.Name, one.counts(c.Unit))
+		if len(one.Figures) == 0 {
+			continue
+		}
+		if err := one.table(&page); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(&page)
+	for _, warning := range c.Warnings {
+		wrapped(&page, "warning: ", warning)
+	}
+	for _, check := range c.Checks {
+		wrapped(&page, "", check.Text())
+	}
+	if _, err := page.WriteTo(w); err != nil {
+		return fmt.Errorf("write the comparison: %w", err)
+	}
+	return nil
+}
+
+func (r Compared) table(page *bytes.Buffer) error {
+	table := tabwriter.NewWriter(page, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(table, "%-10s\told\tnew\tchange\t95 %% from\tto\tin %%\tfrom\tto\tp\t\t\n", "")
+	for _, figure := range r.Figures {
+		fmt.Fprintf(table, "%-10s\t%s\t\n", "  "+string(figure.Figure), strings.Join(figure.cells(), "\t"))
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("write the comparison: %w", err)
+	}
+	return nil
+}
+
+// cells are a figure in the columns of a table.
+func (f ComparedFigure) cells() []string {
+	return []string{
+		center(f.Old), center(f.New), signed(f.Change.Value), signed(f.Change.Lower), signed(f.Change.Upper),
+		percent(f.Ratio.Value), percent(f.Ratio.Lower), percent(f.Ratio.Upper), probability(f.Adjusted), f.Verdict(),
+	}
+}
+
+// counts says how many replicates there are, and what became of pairs that must stay blocked.
+func (r Compared) counts(unit Unit) string {
+	if r.Old.Forbidden {
+		return fmt.Sprintf("%d and %d leaks", r.Old.Leaks, r.New.Leaks)
+	}
+	return fmt.Sprintf("%s and %s", many(r.Figures[0].OldCount, unit), many(r.Figures[0].NewCount, unit))
+}
+
+// describe says in a line what a side is.
+func (s Side) describe() string {
+	first := s.Sources[0].Run
+	var plugins []string
+	for _, plugin := range first.Plugins {
+		plugins = append(plugins, strings.TrimSpace(plugin.Name+" "+plugin.Version))
+	}
+	text := fmt.Sprintf("%s: %s of %s, Kubernetes %s", s.Path, many(len(s.Sources), UnitRun),
+		first.Began.UTC().Format("2006-01-02 15:04 UTC"), known(first.Kubernetes))
+	if len(plugins) > 0 {
+		text += ", " + strings.Join(plugins, ", ")
+	}
+	return text
+}

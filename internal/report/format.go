@@ -1,0 +1,49 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"io"
+	"strings"
+)
+
+// Format is a way to write about runs.
+type Format struct {
+	Name string
+	// Summary says in a few words what it is for.
+	Summary string
+	// Write writes everything as one document.
+	Write func(w io.Writer, sources []Source) error
+	// Files are the documents of a format whose readers expect several, by the names that they expect; else nil.
+	Files func(sources []Source) ([]File, error)
+}
+
+// File is a document with the name that its readers expect.
+type File struct {
+	Name    string
+	Content []byte
+}
+
+// Formats are all formats of this package, the default first.
+func Formats() []Format {
+	return []Format{
+		{Name: "text", Summary: "tables for a terminal", Write: Text},
+		{Name: "markdown", Summary: "for a comment on a change", Write: Markdown},
+		{Name: "json", Summary: "everything, for programs", Write: JSON},
+		{Name: "csv", Summary: "one line for each sample", Write: CSV},
+		{Name: "junit", Summary: "a test case for each scenario and threshold", Write: JUnit},
+		{Name: "perfdata", Summary: "ClusterLoader2's, for perfdash", Write: PerfData, Files: perfDataFiles},
+		{Name: "kube-burner", Summary: "quantile documents like kube-burner's", Write: KubeBurner},
+		{Name: "benchfmt", Summary: "Go benchmark lines, for benchstat", Write: Bench},
+	}
+}
+
+// Names are the names of formats, for messages.
+func Names(formats []Format) string {
+	var all []string
+	for _, one := range formats {
+		all = append(all, one.Name)
+	}
+	return strings.Join(all, ", ")
+}

@@ -1,0 +1,269 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"encoding/csv"
+	"encoding/json"
+	"flag"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/result"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+// golden holds a text against that in testdata/golden, or writes it there.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", "golden", name)
+	if *update {
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v: write it with go test ./internal/report -update", err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got); -update writes it anew:\n%s", name, diff)
+	}
+}
+
+// opened is a run in testdata.
+func opened(t *testing.T, name string) Source {
+	t.Helper()
+	source, err := Open(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source
+}
+
+// troubled is a run in which much went wrong, on other nodes.
+func troubled(t *testing.T) Source {
+	t.Helper()
+	began := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
+	sample := func(scenario string, round int, status measure.Status) measure.Sample {
+		return measure.Sample{
+			Scenario: scenario, Setting: "other-node", Round: round, Status: status, Ended: at(5000), Want: measure.StateBlocked,
+			Target: measure.Target{Pod: measure.Object{Namespace: "targets", Name: "a,\"b\""}, Address: netip.MustParseAddrPort("[fd00::1]:80")},
+			Start:  measure.Start{Source: measure.StartWrite, At: began},
+		}
+	}
+	measured := sample("policy-deny", 1, measure.Measured)
+	measured.Bracket = measure.Bracket{Lower: at(200), Upper: at(400)}
+	measured.Warnings = []string{"the filter | resets"}
+	invalid := sample("policy-deny", 1, measure.Invalid)
+	invalid.Reason = "precondition: never seen allowed\nin time"
+	leaked := sample("pod-startup/forbidden", 1, measure.Measured)
+	leaked.Forbidden, leaked.Leaks = true, 3
+	threshold, err := measure.ParseThreshold("policy-deny.p99<500ms")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Source{
+		Run: result.Run{
+			Schema: 1, ID: "troubled", Version: "v1.0.0", Began: began, Ended: at(9000), Command: []string{"run", "it's"},
+			Plugins: []result.Plugin{{Name: "cilium", Version: "v1.18"}}, Warnings: []string{"the log of <agent> broke off"},
+			Scenarios: []result.Scenario{{
+				Scenario: "policy-deny", Setting: "other-node", AgentNodes: []string{"a"}, TargetNodes: []string{"b", "c"},
+			}},
+		},
+		Samples: []measure.Sample{
+			measured, sample("policy-deny", 1, measure.Censored), invalid, sample("policy-deny", 2, measure.Deleted), leaked,
+		},
+		Thresholds: []measure.Threshold{threshold},
+	}
+}
+
+// TestGolden writes a real run and a troubled one in every format.
+func TestGolden(t *testing.T) {
+	for _, format := range Formats() {
+		t.Run(format.Name, func(t *testing.T) {
+			var page bytes.Buffer
+			if err := format.Write(&page, []Source{opened(t, "schema1"), troubled(t)}); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, format.Name+".txt", page.Bytes())
+		})
+	}
+}
+
+// TestTextFits keeps the text within 100 columns.
+func TestTextFits(t *testing.T) {
+	var page bytes.Buffer
+	if err := Text(&page, []Source{opened(t, "schema1"), troubled(t)}); err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(page.String()) {
+		if len([]rune(line)) > 101 {
+			t.Errorf("a line is longer than 100 columns: %s", line)
+		}
+	}
+}
+
+// TestOldDirectories reads a directory of each schema that there was.
+func TestOldDirectories(t *testing.T) {
+	for schema := 1; schema <= result.Schema; schema++ {
+		source := opened(t, "schema"+string(rune('0'+schema)))
+		if source.Run.Schema != schema || len(source.Samples) != 90 || len(source.Thresholds) != 1 {
+			t.Errorf("schema %d: %d samples, %d thresholds of run %+v", schema, len(source.Samples), len(source.Thresholds), source.Run)
+		}
+	}
+}
+
+// TestJUnitSchema holds the XML against the schema of what CI systems read.
+func TestJUnitSchema(t *testing.T) {
+	xmllint, err := exec.LookPath("xmllint")
+	if err != nil {
+		t.Fatal("xmllint is missing: make packages installs it (Debian's libxml2-utils)")
+	}
+	check := func(content string) error {
+		path := filepath.Join(t.TempDir(), "junit.xml")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		output, err := exec.CommandContext(t.Context(), xmllint, "--nonet", "--noout", "--schema", "testdata/junit.xsd", path).CombinedOutput()
+		if err != nil {
+			t.Logf("xmllint: %s", output)
+		}
+		return err
+	}
+	var page bytes.Buffer
+	if err := JUnit(&page, []Source{opened(t, "schema1"), troubled(t)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := check(page.String()); err != nil {
+		t.Errorf("the report does not have the schema: %v", err)
+	}
+	if err := check(strings.ReplaceAll(page.String(), "classname=", "class=")); err == nil {
+		t.Error("the schema lets a test case pass that has no class name")
+	}
+}
+
+// TestJUnitVerdicts has the cases that fail.
+func TestJUnitVerdicts(t *testing.T) {
+	var page bytes.Buffer
+	source := troubled(t)
+	if err := JUnit(&page, []Source{source}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`failures="2"`, `type="leaks" message="3 leaks"`, `type="threshold"`} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the report lacks %s:\n%s", want, page.String())
+		}
+	}
+	source.Thresholds = nil
+	page.Reset()
+	if err := JUnit(&page, []Source{source}); err != nil || !strings.Contains(page.String(), `type="account"`) {
+		t.Errorf("a result that is not measured passes: %v, %s", err, page.String())
+	}
+}
+
+// TestPerfData decodes the files with the shape that perfdash has, and refuses unknown fields.
+func TestPerfData(t *testing.T) {
+	type dataItem struct {
+		Data   map[string]float64 `json:"data"`
+		Unit   string             `json:"unit"`
+		Labels map[string]string  `json:"labels,omitempty"`
+	}
+	type perfData struct {
+		Version   string            `json:"version"`
+		DataItems []dataItem        `json:"dataItems"`
+		Labels    map[string]string `json:"labels,omitempty"`
+	}
+	files, err := perfDataFiles([]Source{opened(t, "schema1"), troubled(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) != 5 {
+		t.Errorf("%d files; want 5", len(files))
+	}
+	name := regexp.MustCompile(`^GenericPrometheusQuery [^_/]+_[^_/]+_\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\.json$`)
+	for _, file := range files {
+		if !name.MatchString(file.Name) {
+			t.Errorf("the name is %q", file.Name)
+		}
+		decoder := json.NewDecoder(bytes.NewReader(file.Content))
+		decoder.DisallowUnknownFields()
+		var found perfData
+		if err := decoder.Decode(&found); err != nil {
+			t.Errorf("%s: %v", file.Name, err)
+			continue
+		}
+		want := 4
+		if strings.Contains(file.Name, "troubled") {
+			want = 1 // of one measured and one censored pair no more than the median is known
+		}
+		if found.Version != "v1" || len(found.DataItems) != 1 || found.DataItems[0].Unit != "s" || len(found.DataItems[0].Data) != want {
+			t.Errorf("%s has %+v", file.Name, found)
+		}
+	}
+}
+
+// TestCSV reads what was written with another reader's rules: every line has as many fields, and ends with CR and LF.
+func TestCSV(t *testing.T) {
+	var page bytes.Buffer
+	source := troubled(t)
+	if err := CSV(&page, []Source{source}); err != nil {
+		t.Fatal(err)
+	}
+	lines, err := csv.NewReader(&page).ReadAll()
+	if err != nil || len(lines) != 1+len(source.Samples) || lines[1][6] != `targets/a,"b"` {
+		t.Errorf("%d lines, %v: %q", len(lines), err, lines)
+	}
+}
+
+// TestBenchstat has benchstat compare two runs: it finds every round, and the change.
+func TestBenchstat(t *testing.T) {
+	benchstat, err := exec.LookPath("benchstat")
+	if err != nil {
+		t.Fatal("benchstat is missing: make benchstat builds it; make test-unit finds it in bin/")
+	}
+	write := func(name string) string {
+		var page bytes.Buffer
+		if err := Bench(&page, []Source{opened(t, name)}); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, page.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	output, err := exec.CommandContext(t.Context(), benchstat, "old="+write("delay100"), "new="+write("delay130")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("benchstat: %v: %s", err, output)
+	}
+	found := regexp.MustCompile(`Latency/scenario=policy-deny/setting=3_targets\s+10\d\.\dm ±\s+\d+%\s+13\d\.\dm ±\s+\d+%\s+\+\d\d\.\d+% \(p=0\.000 n=10\)`)
+	if !found.Match(output) {
+		t.Errorf("benchstat does not find ten rounds each, and the change:\n%s", output)
+	}
+}
+
+// TestPlacements holds the same node against other nodes.
+func TestPlacements(t *testing.T) {
+	got := placements([]Source{opened(t, "schema1"), troubled(t)})
+	want := []string{"same node against other nodes: policy-deny: p50 303ms and 300ms, p99 304ms and >5000ms"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("placements() (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,146 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+type junitSuites struct {
+	XMLName  xml.Name     `xml:"testsuites"`
+	Name     string       `xml:"name,attr"`
+	Tests    int          `xml:"tests,attr"`
+	Failures int          `xml:"failures,attr"`
+	Errors   int          `xml:"errors,attr"`
+	Suites   []junitSuite `xml:"testsuite"`
+}
+
+type junitSuite struct {
+	Name       string          `xml:"name,attr"`
+	Tests      int             `xml:"tests,attr"`
+	Failures   int             `xml:"failures,attr"`
+	Errors     int             `xml:"errors,attr"`
+	Skipped    int             `xml:"skipped,attr"`
+	Time       string          `xml:"time,attr"`
+	Timestamp  string          `xml:"timestamp,attr"`
+	Properties []junitProperty `xml:"properties>property"`
+	Cases      []junitCase     `xml:"testcase"`
+}
+
+type junitProperty struct {
+	Name  string `xml:"name,attr"`
+	Value string `xml:"value,attr"`
+}
+
+type junitCase struct {
+	Class   string        `xml:"classname,attr"`
+	Name    string        `xml:"name,attr"`
+	Time    string        `xml:"time,attr"`
+	Failure *junitFailure `xml:"failure"`
+	Output  string        `xml:"system-out,omitempty"`
+}
+
+type junitFailure struct {
+	Type    string `xml:"type,attr"`
+	Message string `xml:"message,attr"`
+	Text    string `xml:",chardata"`
+}
+
+// JUnit writes a test suite for each run: a test case for each result and threshold that is about it, and for a result
+// without a threshold one that fails if a pair is not measured, or leaked.
+func JUnit(w io.Writer, sources []Source) error {
+	all := junitSuites{Name: "netpol-latency"}
+	for _, source := range sources {
+		suite := junitOf(source)
+		all.Tests, all.Failures = all.Tests+suite.Tests, all.Failures+suite.Failures
+		all.Suites = append(all.Suites, suite)
+	}
+	content, err := xml.MarshalIndent(all, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the report: %w", err)
+	}
+	if _, err := fmt.Fprintf(w, "%s%s\n", xml.Header, content); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+func junitOf(source Source) junitSuite {
+	run := source.Run
+	suite := junitSuite{
+		Name: "run " + run.ID, Time: seconds(run.Ended.Sub(run.Began)), Timestamp: run.Began.UTC().Format("2006-01-02T15:04:05"),
+	}
+	for _, fact := range environment(run) {
+		suite.Properties = append(suite.Properties, junitProperty{fact[0], fact[1]})
+	}
+	judged := source.Judgements()
+	for _, summary := range source.Summaries() {
+		if !anyAbout(source.Thresholds, summary) {
+			suite.Cases = append(suite.Cases, junitDefault(summary))
+		}
+	}
+	for _, one := range judged {
+		suite.Cases = append(suite.Cases, junitThreshold(one))
+	}
+	for _, one := range suite.Cases {
+		suite.Tests++
+		if one.Failure != nil {
+			suite.Failures++
+		}
+	}
+	return suite
+}
+
+func anyAbout(thresholds []measure.Threshold, summary measure.Summary) bool {
+	for _, one := range thresholds {
+		if one.About(summary) {
+			return true
+		}
+	}
+	return false
+}
+
+func junitThreshold(one measure.Judgement) junitCase {
+	found := junitCaseOf(one.Summary, one.Threshold.String())
+	if !one.Holds {
+		found.Failure = &junitFailure{"threshold", one.Text, found.Output}
+	}
+	return found
+}
+
+// junitDefault is what is expected of any result: that every pair was measured, and that nothing leaked.
+func junitDefault(summary measure.Summary) junitCase {
+	found := junitCaseOf(summary, "all measured, no leaks")
+	switch account := summary.Account; {
+	case !account.AllMeasured():
+		found.Failure = &junitFailure{"account", account.String(), found.Output}
+	case summary.Leaks > 0:
+		found.Failure = &junitFailure{"leaks", fmt.Sprintf("%d leaks", summary.Leaks), found.Output}
+	}
+	return found
+}
+
+func junitCaseOf(summary measure.Summary, name string) junitCase {
+	class := summary.Scenario
+	if summary.Setting != "" {
+		class += " (" + summary.Setting + ")"
+	}
+	output := summary.Account.String()
+	if summary.Forbidden {
+		output += fmt.Sprintf("; %d leaks", summary.Leaks)
+	} else {
+		output += fmt.Sprintf("; p50 %s, p99 %s", value(summary, summary.Quantile(0.5)), value(summary, summary.Quantile(0.99)))
+	}
+	for _, warning := range summary.Warnings {
+		output += "\nwarning: " + warning
+	}
+	return junitCase{Class: class, Name: name, Time: seconds(max(0, summary.Quantile(1).Value)), Output: output}
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.6f", d.Seconds()) }

@@ -1,0 +1,93 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// Markdown writes a table for each setting of each run, as a comment on a change shows it.
+func Markdown(w io.Writer, sources []Source) error {
+	var page bytes.Buffer
+	for i, source := range sources {
+		if i > 0 {
+			fmt.Fprintln(&page)
+		}
+		markdownOf(&page, source)
+	}
+	if lines := placements(sources); len(lines) > 0 {
+		fmt.Fprintln(&page)
+		list(&page, lines)
+	}
+	if _, err := page.WriteTo(w); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	return nil
+}
+
+func markdownOf(page *bytes.Buffer, source Source) {
+	run := source.Run
+	fmt.Fprintf(page, "### Network policy latency, run %s, %s\n", escape(run.ID), run.Began.UTC().Format("2006-01-02 15:04 UTC"))
+	summaries := source.Summaries()
+	for _, group := range bySetting(summaries) {
+		fmt.Fprintln(page)
+		if group[0].Setting != "" {
+			fmt.Fprintf(page, "%s:\n\n", escape(group[0].Setting))
+		}
+		fmt.Fprint(page, "| scenario | measured | p50 (95 %) | p90 | p95 | p99 (95 %) | max | resolution p50 |\n"+
+			"| --- | --- | --- | --- | --- | --- | --- | --- |\n")
+		for _, summary := range group {
+			fmt.Fprintln(page, markdownRow(summary))
+		}
+	}
+	lines := []string{account(summaries)}
+	for _, one := range source.Judgements() {
+		lines = append(lines, "threshold "+escape(one.Text))
+	}
+	for _, warning := range append(warnings(summaries), run.Warnings...) {
+		lines = append(lines, "**warning:** "+escape(warning))
+	}
+	fmt.Fprintln(page)
+	list(page, lines)
+	fmt.Fprint(page, "\n<details><summary>environment</summary>\n\n")
+	for _, fact := range environment(run) {
+		fmt.Fprintf(page, "- %s: %s\n", fact[0], escape(fact[1]))
+	}
+	fmt.Fprint(page, "\n</details>\n")
+}
+
+func markdownRow(s measure.Summary) string {
+	of := fmt.Sprintf("%d of %d", s.Account.Count(measure.Measured), s.Account.Expected)
+	if s.Forbidden {
+		return fmt.Sprintf("| %s | %s | %d leaks | | | | | |", escape(s.Scenario), of, s.Leaks)
+	}
+	cells := []string{escape(s.Scenario), of}
+	for _, q := range shares()[1:] {
+		cell := value(s, s.Quantile(q))
+		if q == 0.5 || q == 0.99 {
+			found := s.Quantile(q)
+			cell += fmt.Sprintf(" (%s to %s)", end(found.Lower, found.OpenBelow), end(found.Upper, found.Open))
+		}
+		cells = append(cells, cell)
+	}
+	cells = append(cells, end(s.Resolution.Quantile(0.5), len(s.Resolution) == 0))
+	return "| " + strings.Join(cells, " | ") + " |"
+}
+
+func list(page *bytes.Buffer, lines []string) {
+	for _, line := range lines {
+		fmt.Fprintln(page, "- "+line)
+	}
+}
+
+// escape keeps a text from being taken for markup.
+func escape(text string) string {
+	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "<", "&lt;", "*", "\\*", "_", "\\_", "`", "\\`", "$", "\\$",
+		"\n", " ", "&", "&amp;", "#", "\\#", "@", "&#64;").Replace(text)
+}
