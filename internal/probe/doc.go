@@ -10,5 +10,6 @@
 // never blinds the measurement for as long as the kernel waits to send it again. There is no goroutine
 // and no allocation per probe.
 //
-// Each way of probing, a mode, has a file of its own.
+// Each way of probing, a mode, has a file of its own. All of this is Linux; on another system the package says
+// what can be asked for, and [New] that it cannot be done there.
 package probe

@@ -1,6 +1,8 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build linux
+
 package probe
 
 import (
@@ -12,52 +14,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
-
-// DefaultTimeout is how long a probe waits for its answer unless told otherwise.
-const DefaultTimeout = 500 * time.Millisecond
-
-// MaxTimeout is the longest time-out of a probe, in exclusion: the kernel repeats a SYN that got no
-// answer after one second (RFC 6298, section 2), and a connection that the repetition opens would
-// count as the first packet's success.
-const MaxTimeout = time.Second
-
-// DefaultResponseTimeout is how long a response may take once the connection is open. The connection alone
-// already shows that the network allows it, so this bound only keeps a server that never answers from
-// holding connections for ever.
-const DefaultResponseTimeout = 10 * time.Second
-
-// DefaultSchedule is the schedule of a mode unless told otherwise. A request costs its target more than a
-// connection does: sent every millisecond, requests make small targets answer late.
-func DefaultSchedule(mode Mode) Schedule {
-	shortest := time.Millisecond
-	if mode == HTTP || mode == Established {
-		shortest = 5 * time.Millisecond
-	}
-	return Schedule{Beat: 5 * time.Millisecond, Min: shortest, Relative: 0.01, MaxRate: mode.DefaultMaxRate()}
-}
-
-// Config says how an engine probes.
-type Config struct {
-	Mode Mode
-	// Schedule is how often; a MaxRate of 0 is the mode's own.
-	Schedule Schedule
-	// Timeout is how long a probe waits for its answer, less than MaxTimeout.
-	Timeout time.Duration
-	// ResponseTimeout is how long a response may take on a connection that is open; 0 is the default.
-	ResponseTimeout time.Duration
-}
-
-// Follower is told about the probes of one pair, by one goroutine at a time, which must not wait.
-type Follower interface {
-	// Ended is called with the outcomes in the order of their sends. It returns true when the pair needs
-	// no more probes.
-	Ended(outcome measure.Outcome) (done bool)
-	// Stopped is called once, after the last outcome: none of the pair's probes is in flight.
-	Stopped()
-}
 
 // Engine probes pairs until it is closed. Its methods may be called from any goroutine.
 type Engine struct {
@@ -148,15 +105,6 @@ func raiseDescriptorLimit() (uint64, error) {
 
 // Schedule is the schedule that the engine keeps.
 func (e *Engine) Schedule() Schedule { return e.schedule }
-
-// Stats are an engine's counters since its start.
-type Stats struct {
-	// Sent counts the probes that were launched, Skipped those that were not because too many were
-	// in flight.
-	Sent, Skipped uint64
-	// Late is the sum of the delays of all launches against their plan, and Latest the longest.
-	Late, Latest time.Duration
-}
 
 // Stats are the counters so far.
 func (e *Engine) Stats() Stats { return e.worker.stats.load() }
