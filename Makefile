@@ -6,6 +6,7 @@ SHELL := /bin/bash
 
 BIN := $(CURDIR)/bin
 LAB := $(BIN)/netpol-latency-lab
+RELEASER := $(BIN)/netpol-latency-release
 TRIAL := $(BIN)/netpol-latency-trial
 GO ?= go
 LDFLAGS := -s -w
@@ -30,7 +31,7 @@ SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
 .PHONY: help
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  make %-20s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
 build: ## Build the clients and the command line into bin/
@@ -50,7 +51,7 @@ demo: lab ## Measure in a lab whose engine takes 300 ms: four scenarios, then th
 	  pod-startup --targets 20 --output $(BIN)/demo-$$(date +%Y%m%d-%H%M%S); $(TRIAL)'
 
 .PHONY: test
-test: test-unit test-tools test-lab ## Run every test: unit tests, and the real thing in the lab
+test: test-unit test-tools test-release test-lab ## Run every test: unit tests, and the real thing in the lab
 	@echo "== all tests passed"
 
 .PHONY: test-unit
@@ -65,8 +66,13 @@ test-tools: check-packages ## Run the tests of what checks the project and prepa
 	@echo "== manual pages, plugin manifest, release notes, and that the checks find what they look for"
 	@cd tools && $(GO) vet ./... && $(GO) test -timeout 10m ./...
 
+.PHONY: test-release
+test-release: release-packages ## Run the tests of images and archives: pushed to a registry, pulled, unpacked, made twice
+	@echo "== tests of images and archives"
+	@cd release && $(GO) vet ./... && $(GO) test -timeout 20m ./...
+
 .PHONY: test-lab
-test-lab: lab prometheus helm ## Run the lab's tests and the end-to-end tests (needs root)
+test-lab: lab releaser prometheus helm ## Run the lab's tests and the end-to-end tests (needs root)
 	@echo "== lab and end-to-end tests: real namespaces, real control plane, real Prometheus"
 	@cd lab && PATH=$(BIN):$$PATH NETPOL_LATENCY_LAB_BIN=$(LAB) $(GO) test -count=1 -timeout 60m -p 1 ./...
 
@@ -98,6 +104,14 @@ check-packages: ## Install what the tests of commands, manual pages and workflow
 	  $(SUDO) apt-get update -qq && \
 	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
 
+.PHONY: release-packages
+release-packages: ## Install what a base with a shell is downloaded and unpacked with
+	@{ command -v dpkg-deb && test -e /usr/share/keyrings/debian-archive-keyring.gpg; } >/dev/null || { \
+	  echo "== installing Debian's keys"; \
+	  $(SUDO) apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends \
+	    dpkg debian-archive-keyring >/dev/null; }
+
 # Debian builds Prometheus without its Kubernetes discovery, which the test is about.
 .PHONY: prometheus
 prometheus: ## Build the Prometheus of the end-to-end tests into bin/ (two minutes the first time)
@@ -109,6 +123,38 @@ prometheus: ## Build the Prometheus of the end-to-end tests into bin/ (two minut
 helm: ## Build the Helm of the end-to-end tests into bin/ (two minutes the first time)
 	@echo "== building Helm"
 	@GOBIN=$(BIN) $(GO) install -ldflags '$(LDFLAGS)' helm.sh/helm/v4/cmd/helm@$(HELM)
+.PHONY: releaser
+releaser:
+	@cd release && $(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
+
+# What the targets below have in common. VERSION is what Git says unless it is given; BASE, an image with a shell, takes
+# the place of Debian's busybox in the images that need one.
+RELEASE_FLAGS = $(if $(VERSION),--version '$(VERSION)') $(if $(BASE),--base '$(BASE)')
+
+.PHONY: images
+images: releaser release-packages ## Make all images as OCI layouts in bin/images
+	@$(RELEASER) images $(RELEASE_FLAGS) --output $(BIN)/images
+
+.PHONY: push
+push: registry releaser release-packages ## Push all images to REGISTRY, tagged VERSION
+	@$(RELEASER) images $(RELEASE_FLAGS) --push '$(REGISTRY)'
+
+.PHONY: push_pod_creation
+push_pod_creation: registry releaser release-packages ## Push the image of the client for pod creation alone
+	@$(RELEASER) images $(RELEASE_FLAGS) --push '$(REGISTRY)' pod-creation-reachability-latency
+
+.PHONY: push_policy_creation
+push_policy_creation: registry releaser release-packages ## Push the image of the client for policy creation alone
+	@$(RELEASER) images $(RELEASE_FLAGS) --push '$(REGISTRY)' policy-creation-enforcement-latency
+
+.PHONY: registry
+registry:
+	@[ -n '$(REGISTRY)' ] || { echo "REGISTRY is missing: expected where to push to, for example" \
+	  "make push REGISTRY=registry.example/team VERSION=v1.2.3" >&2; exit 1; }
+
+.PHONY: release
+release: releaser ## Make archives, checksums, bills of materials and notes of VERSION in bin/release
+	@$(RELEASER) archives $(if $(VERSION),--version '$(VERSION)') --output $(BIN)/release
 
 .PHONY: accuracy
 accuracy: accuracy-engine accuracy-clients ## Make the accuracy tables of docs/method.md (25 minutes)
@@ -223,6 +269,7 @@ lint: ## Run golangci-lint with .golangci.yml in all modules
 	@$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run ./...
 	@cd lab && $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run --config ../.golangci.yml ./...
 	@cd tools && $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run --config ../.golangci.yml ./...
+	@cd release && $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run --config ../.golangci.yml ./...
 
 .PHONY: clean
 clean: ## Remove what was built

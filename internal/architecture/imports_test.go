@@ -74,7 +74,7 @@ func TestImports(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && slices.Contains([]string{"lab", "tools", "bin", ".git", "testdata"}, path.Base(relative)) {
+		if entry.IsDir() && slices.Contains([]string{"lab", "release", "tools", "bin", ".git", "testdata"}, path.Base(relative)) {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(relative, ".go") {
