@@ -14,6 +14,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/engine"
 	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
+	"github.com/netpol-latency/netpol-latency/lab/internal/oci"
 	"github.com/netpol-latency/netpol-latency/lab/internal/supervisor"
 )
 
@@ -31,7 +32,7 @@ func (f *labFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.engine, "engine", supervisor.EngineReference,
 		"policy engine: reference, or none for another one")
 	flags.StringArrayVar(&f.images, "image", nil,
-		"NAME=PATH: images of that name are the local program PATH (repeatable)")
+		"NAME=PATH or NAME=oci:DIR[:TAG]: images of that name are the\nlocal program PATH, or that of an OCI layout (repeatable)")
 	flags.IntVar(&f.nodes, "nodes", 1, "number of nodes")
 	addSettings(flags, &f.settings)
 }
@@ -76,7 +77,16 @@ func parseImages(pairs []string) (map[string]string, error) {
 	for _, pair := range pairs {
 		name, path, ok := strings.Cut(pair, "=")
 		if !ok || name == "" || path == "" {
-			return nil, fmt.Errorf("--image %q: expected NAME=PATH, for example prometheus=/usr/bin/prometheus", pair)
+			return nil, fmt.Errorf("--image %q: expected NAME=PATH, for example prometheus=/usr/bin/prometheus, "+
+				"or NAME=oci:DIR, for example client=oci:./layout", pair)
+		}
+		reference, isLayout, err := oci.Parse(path)
+		if err != nil {
+			return nil, fmt.Errorf("--image %q: %w", pair, err)
+		}
+		if isLayout {
+			images[name] = reference.String()
+			continue
 		}
 		absolute, err := filepath.Abs(path)
 		if err != nil {

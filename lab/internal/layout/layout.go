@@ -49,5 +49,8 @@ func (d Dir) Cache() string { return d.at("cache") }
 // Volatile is where a file system in memory is mounted that only the lab sees.
 func (d Dir) Volatile() string { return d.at("volatile") }
 
+// Images holds the files of images, which all nodes share.
+func (d Dir) Images() string { return d.at("images") }
+
 // Node is the state directory of a node agent.
 func (d Dir) Node(name string) string { return d.at("nodes", name) }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/oci"
 )
 
 // DefaultMaxPods is the pod capacity of a node that does not set Config.MaxPods. It fits the /20
@@ -35,6 +37,8 @@ type Config struct {
 	StateDir string `json:"stateDir"`
 	// Images maps an image name to the program on this machine that stands for the image.
 	Images map[string]string `json:"images"`
+	// Unpacked maps an image name to a real image. Its files are read-only to the agent.
+	Unpacked map[string]oci.Unpacked `json:"unpacked,omitempty"`
 	// ServiceIPs are the addresses of the `kubernetes` Service, at most one a family.
 	ServiceIPs []netip.Addr `json:"serviceIPs"`
 	// APIServers are the addresses behind the ServiceIPs, at most one a family.

@@ -167,7 +167,7 @@ func newStartFailure(err error) startFailure {
 // start brings the container up. While something is missing (its image, its configuration) it says so in
 // the status and waits. It reports false when the pod was stopped meanwhile.
 func (c *container) start(ctx lifetime) (workload, *logWriter, bool) {
-	img, err := resolveImage(c.pod.agent.cfg.Images, c.spec.Image)
+	img, err := c.pod.agent.cfg.resolveImage(c.spec.Image)
 	if err != nil {
 		c.setWaiting("ErrImagePull", err.Error())
 		if ctx.sleep(pullRetryNotice) {
@@ -178,7 +178,7 @@ func (c *container) start(ctx lifetime) (workload, *logWriter, bool) {
 	}
 	c.setImage(img)
 	for {
-		allowed, err := containerSecurity(c.pod.object(), c.spec)
+		allowed, err := containerSecurity(c.pod.object(), c.spec, img)
 		if err == nil && img.servedBuiltin(c.spec.Command) {
 			server, err := startBuiltin(c.pod.sandbox, c.pod.name, portsOf(img.short, c.spec))
 			if err != nil {
@@ -209,13 +209,18 @@ type configError struct{ error }
 
 // startProcess starts the container's process with its logs.
 func (c *container) startProcess(ctx lifetime, img image, allowed security) (workload, *logWriter, error) {
-	env, values, err := c.pod.downward().environment(ctx.soft, c.spec, c.pod.baseEnvironment())
+	base := append(c.pod.baseEnvironment(), img.environment(allowed.home)...)
+	env, values, err := c.pod.downward().environment(ctx.soft, c.spec, base)
 	if err != nil {
 		return nil, nil, configError{err}
 	}
 	root, err := c.rootFS(img, allowed)
 	if err != nil {
 		return nil, nil, err
+	}
+	argv := c.argv(img, values)
+	if len(argv) == 0 {
+		return nil, nil, fmt.Errorf("image %s names no program to start: set the container's command", c.spec.Image)
 	}
 	logs, err := newLogWriter(c.logPath(c.attempt()))
 	if err != nil {
@@ -229,7 +234,7 @@ func (c *container) startProcess(ctx lifetime, img image, allowed security) (wor
 	defer c.pod.agent.starts.Release(1)
 	p, err := startProcess(processSpec{
 		network: c.pod.sandbox, hostname: c.pod.hostname(), root: root,
-		argv: c.argv(img, values), env: env, dir: nameOr(c.spec.WorkingDir, "/"),
+		argv: argv, env: env, dir: root.dir,
 		security: allowed, stdout: logs.stdout, stderr: logs.stderr,
 	})
 	logs.closeContainerEnds()
@@ -247,30 +252,37 @@ func (c *container) rootFS(img image, allowed security) (rootFS, error) {
 			return rootFS{}, configError{fmt.Errorf("volume mount %s: the lab does not support subPathExpr; use subPath", m.Name)}
 		}
 	}
-	return rootFS{
+	root := rootFS{
 		stage:    c.pod.agent.stage(),
+		dir:      nameOr(c.spec.WorkingDir, img.workingDir()),
 		program:  img.program,
 		etc:      c.pod.etcFiles(),
 		mounts:   c.pod.volumes().mountsOf(c.spec),
 		readOnly: allowed.readOnlyRoot,
-	}, nil
+	}
+	if img.unpacked != nil {
+		root.image = img.unpacked.Root
+	}
+	return root, nil
 }
 
-// argv is what the container executes. Command replaces the image's entrypoint, args its arguments,
-// and $(NAME) is replaced in both.
+// argv is what the container executes. Command replaces the image's entrypoint and its arguments, args the
+// latter alone, and $(NAME) is replaced in both.
 func (c *container) argv(img image, values map[string]string) []string {
-	mapping := expansion.MappingFuncFor(values)
-	command := img.entrypoint()
-	if len(c.spec.Command) > 0 || (img.userland() && len(c.spec.Args) > 0) {
-		command = nil
-		for _, word := range c.spec.Command {
-			command = append(command, expansion.Expand(word, mapping))
+	expand := func(words []string) []string {
+		var expanded []string
+		for _, word := range words {
+			expanded = append(expanded, expansion.Expand(word, expansion.MappingFuncFor(values)))
 		}
+		return expanded
 	}
-	for _, word := range c.spec.Args {
-		command = append(command, expansion.Expand(word, mapping))
+	switch {
+	case len(c.spec.Command) > 0:
+		return expand(slices.Concat(c.spec.Command, c.spec.Args))
+	case len(c.spec.Args) > 0:
+		return slices.Concat(img.entrypoint(), expand(c.spec.Args))
 	}
-	return command
+	return slices.Concat(img.entrypoint(), img.arguments())
 }
 
 // logPath is where attempt number n of the container logs, as below a kubelet's /var/log/pods.

@@ -9,19 +9,26 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	v1 "k8s.io/api/core/v1"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/oci"
 )
 
-// image is what stands for a container image in the lab: a program of this machine, the built-in
-// server, which needs no process, or only this machine's shell and tools.
+// image is what stands for a container image in the lab: a real image, unpacked, a program of this machine, the
+// built-in server, which needs no process, or only this machine's shell and tools.
 type image struct {
-	short   string // the last element of its name
-	program string // the path of the program, if it is one
-	builtin bool   // the built-in server
+	short    string        // the last element of its name
+	unpacked *oci.Unpacked // the real image, if it is one
+	program  string        // the path of the program, if it is one
+	builtin  bool          // the built-in server
 }
 
 // id is the imageID of a container status.
 func (i image) id() string {
 	switch {
+	case i.unpacked != nil:
+		return i.short + "@" + i.unpacked.Digest
 	case i.program != "":
 		return "program:" + i.program
 	case i.builtin:
@@ -32,15 +39,49 @@ func (i image) id() string {
 
 // entrypoint is what runs when the container names no command.
 func (i image) entrypoint() []string {
-	if i.program != "" {
+	switch {
+	case i.unpacked != nil:
+		return i.unpacked.Entrypoint
+	case i.program != "":
 		return []string{"/" + path.Base(i.program)}
+	case i.builtin:
+		return []string{"sh"}
+	}
+	return nil
+}
+
+// arguments follow the entrypoint when the container names neither a command nor arguments. The shell of
+// this machine is of this kind, so that other arguments take its place.
+func (i image) arguments() []string {
+	switch {
+	case i.unpacked != nil:
+		return i.unpacked.Cmd
+	case i.program != "" || i.builtin:
+		return nil
 	}
 	return []string{"sh"}
 }
 
-// userland reports whether the image's shell is its default arguments (CMD) rather than its entrypoint,
-// so that other arguments take its place.
-func (i image) userland() bool { return i.program == "" && !i.builtin }
+// workingDir is where the container starts unless it names a directory.
+func (i image) workingDir() string {
+	if i.unpacked == nil || i.unpacked.WorkingDir == "" {
+		return "/"
+	}
+	return i.unpacked.WorkingDir
+}
+
+// environment is what the image sets, for a user whose home directory is known. The pod's own is added to it.
+func (i image) environment(home string) []v1.EnvVar {
+	if i.unpacked == nil {
+		return nil
+	}
+	env := []v1.EnvVar{{Name: "HOME", Value: home}}
+	for _, one := range i.unpacked.Env {
+		name, value, _ := strings.Cut(one, "=")
+		env = append(env, v1.EnvVar{Name: name, Value: value})
+	}
+	return env
+}
 
 // servedBuiltin reports whether the container needs no process: the image is a built-in one, and the
 // command, if there is one, is the image's own.
@@ -57,18 +98,20 @@ func builtinImages() []string {
 func userlandImages() []string { return []string{"alpine", "busybox", "debian", "ubuntu"} }
 
 // resolveImage finds the image by its full name, by its name without tag and digest, and by the last
-// element of that name. Programs win over the built-in server.
-func resolveImage(programs map[string]string, reference string) (image, error) {
+// element of that name. Images and programs win over the built-in server.
+func (c Config) resolveImage(reference string) (image, error) {
 	name := trimTag(reference)
 	short := path.Base(name)
 	for _, candidate := range []string{reference, name, short} {
-		if program, ok := programs[candidate]; ok {
-			return image{short: short, program: program}, nil
+		if found, ok := c.image(candidate, short); ok {
+			return found, nil
 		}
 	}
-	for key, program := range programs {
+	names := slices.Concat(slices.Sorted(maps.Keys(c.Unpacked)), slices.Sorted(maps.Keys(c.Images)))
+	for _, key := range names {
 		if path.Base(trimTag(key)) == short {
-			return image{short: short, program: program}, nil
+			found, _ := c.image(key, short)
+			return found, nil
 		}
 	}
 	switch {
@@ -77,9 +120,18 @@ func resolveImage(programs map[string]string, reference string) (image, error) {
 	case slices.Contains(userlandImages(), short):
 		return image{short: short}, nil
 	}
-	known := slices.Concat(slices.Sorted(maps.Keys(programs)), builtinImages(), userlandImages())
-	return image{}, fmt.Errorf("the lab has no image %q; it knows %s; map a program with --image %s=PATH",
-		reference, strings.Join(known, ", "), short)
+	known := slices.Concat(names, builtinImages(), userlandImages())
+	return image{}, fmt.Errorf("the lab has no image %q; it knows %s; give it a program with --image %s=PATH, "+
+		"or an image with --image %s=oci:DIR", reference, strings.Join(known, ", "), short, short)
+}
+
+// image is what was given under the name.
+func (c Config) image(name, short string) (image, bool) {
+	if unpacked, ok := c.Unpacked[name]; ok {
+		return image{short: short, unpacked: &unpacked}, true
+	}
+	program, ok := c.Images[name]
+	return image{short: short, program: program}, ok
 }
 
 // trimTag cuts a digest and a tag off an image reference. A colon before the last slash belongs to

@@ -210,7 +210,7 @@ func (p *pod) awaitStarted(c *container) bool {
 // each would cost two requests to the API server.
 func (p *pod) needsVolumes() bool {
 	for _, c := range append(append([]*container{}, p.init...), p.main...) {
-		img, err := resolveImage(p.agent.cfg.Images, c.spec.Image)
+		img, err := p.agent.cfg.resolveImage(c.spec.Image)
 		if err == nil && !img.servedBuiltin(c.spec.Command) {
 			return true
 		}

@@ -165,19 +165,25 @@ func (p *process) letGo() error {
 	return nil
 }
 
-// mountProc mounts the /proc of the container's process namespace. The kernel takes the namespace of
-// the process that mounts, not that of its future children, so a process must be started for it. What could
-// change the machine is read-only, since root in a container is root outside.
+// mountProc mounts the /proc of the container's process namespace. What could change the machine is read-only, since
+// root in a container is root outside.
 func (p *process) mountProc() error {
-	return p.inside(func() error {
-		path, err := lookPath("mount", "/", []string{systemPath})
+	return netns.OnThread(func() error {
+		pidfd, err := unix.PidfdOpen(p.cmd.Process.Pid, 0)
+		if err != nil {
+			return fmt.Errorf("find the container's process: %w", err)
+		}
+		defer func() { _ = unix.Close(pidfd) }() // nothing was written
+		proc, err := newProc(pidfd, p.spec.root.stage)
 		if err != nil {
 			return err
 		}
-		cmd := exec.Command(path, "-n", "-t", "proc", "-o", "nosuid,nodev,noexec", "proc", "/proc")
-		cmd.Env = []string{systemPath}
-		if output, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("mount /proc: %w: %s", err, output)
+		defer func() { _ = unix.Close(proc) }() // the same
+		if err := unix.Setns(pidfd, unix.CLONE_NEWNS); err != nil {
+			return fmt.Errorf("enter the container's mounts: %w", err)
+		}
+		if err := unix.MoveMount(proc, "", unix.AT_FDCWD, "/proc", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+			return fmt.Errorf("mount /proc: %w", err)
 		}
 		for _, name := range []string{"sys", "sysrq-trigger", "irq", "bus", "fs"} {
 			path := "/proc/" + name
@@ -187,6 +193,36 @@ func (p *process) mountProc() error {
 		}
 		return nil
 	})
+}
+
+// newProc is a descriptor of a /proc of the process's namespace that is mounted nowhere. The kernel takes the
+// namespace of the process that mounts, not that of its future children, so a process must be started for it: this
+// machine's mount, since an image may have none. It sees this machine's files, in a mount namespace that the calling
+// thread has to itself, and mounts on the stage there.
+func newProc(pidfd int, stage string) (int, error) {
+	if err := unix.Setns(pidfd, unix.CLONE_NEWPID); err != nil {
+		return 0, fmt.Errorf("enter the container's processes: %w", err)
+	}
+	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
+		return 0, fmt.Errorf("create a mount namespace: %w", err)
+	}
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return 0, fmt.Errorf("make the mounts private: %w", err)
+	}
+	path, err := lookPath("mount", "/", []string{systemPath})
+	if err != nil {
+		return 0, err
+	}
+	cmd := exec.Command(path, "-n", "-t", "proc", "-o", "nosuid,nodev,noexec", "proc", stage)
+	cmd.Env = []string{systemPath}
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return 0, fmt.Errorf("mount a new /proc: %w: %s", err, output)
+	}
+	proc, err := unix.OpenTree(unix.AT_FDCWD, stage, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	if err != nil {
+		return 0, fmt.Errorf("take the new /proc: %w", err)
+	}
+	return proc, nil
 }
 
 // inside runs f on a thread that is in the process's namespaces, except for the process namespace,

@@ -12,14 +12,21 @@ import (
 	"slices"
 	"strings"
 
+	securejoin "github.com/cyphar/filepath-securejoin"
+	"github.com/moby/sys/userns"
 	"golang.org/x/sys/unix"
 )
 
-// rootFS describes the file system that a container's process sees: this machine's programs and
+// rootFS describes the file system that a container's process sees: an image's, or this machine's programs and
 // libraries, read-only, and everything else fresh.
 type rootFS struct {
 	// stage is an empty directory to build on. The mounts are private to the thread that builds.
 	stage string
+	// image is a directory with the files of an image, which stay as they are: the container writes to a layer of
+	// its own. Empty stands for this machine's programs.
+	image string
+	// dir is the container's working directory, which is made in an image that does not have it.
+	dir string
 	// program is bind-mounted at /<its name>.
 	program string
 	// etc are files of /etc with their content; they hide this machine's.
@@ -47,8 +54,15 @@ func (r rootFS) enter() error {
 	if err := unix.Mount("tmpfs", r.stage, "tmpfs", 0, "mode=0755"); err != nil {
 		return fmt.Errorf("mount the container's root: %w", err)
 	}
-	steps := []func() error{r.addSystem, r.addEtc, r.addScratch, r.addDevices, r.addKernelFiles, r.addProgram, r.addMounts, r.pivot}
-	for _, step := range steps {
+	steps := []func() error{r.addSystem, r.addEtc, r.addScratch}
+	if r.image != "" {
+		if err := r.overlay(); err != nil {
+			return err
+		}
+		r.stage = r.path("root")
+		steps = []func() error{r.writeEtc, r.addDir}
+	}
+	for _, step := range append(steps, r.addDevices, r.addKernelFiles, r.addProgram, r.addMounts, r.pivot) {
 		if err := step(); err != nil {
 			return err
 		}
@@ -58,6 +72,69 @@ func (r rootFS) enter() error {
 
 func (r rootFS) path(elements ...string) string {
 	return filepath.Join(append([]string{r.stage}, elements...)...)
+}
+
+// overlay mounts the image's files at the directory root of the stage, below a layer for what the container writes.
+// The paths are relative to the stage, because options cannot name all paths.
+func (r rootFS) overlay() error {
+	for _, name := range []string{"image", "upper", "work", "root"} {
+		if err := os.Mkdir(r.path(name), 0o755); err != nil {
+			return fmt.Errorf("make room for the image: %w", err)
+		}
+	}
+	if err := bindOver(r.image, r.path("image"), true); err != nil {
+		return fmt.Errorf("mount the image: %w", err)
+	}
+	if err := unix.Chdir(r.stage); err != nil {
+		return fmt.Errorf("enter the stage: %w", err)
+	}
+	options := "lowerdir=image,upperdir=upper,workdir=work"
+	if userns.RunningInUserNS() {
+		options += ",userxattr"
+	}
+	if err := unix.Mount("overlay", "root", "overlay", 0, options); err != nil {
+		return fmt.Errorf("mount the image (the kernel must have overlayfs, and from 5.11 in a user namespace): %w", err)
+	}
+	return nil
+}
+
+// within is the path of a target in the container. Symbolic links of an image lead to where they lead in the
+// container, never to a file of this machine.
+func (r rootFS) within(target string) (string, error) {
+	at, err := securejoin.SecureJoin(r.stage, target)
+	if err != nil {
+		return "", fmt.Errorf("find %s in the container: %w", target, err)
+	}
+	return at, nil
+}
+
+// writeEtc writes the pod's own files of /etc over those of the image.
+func (r rootFS) writeEtc() error {
+	for name, content := range r.etc {
+		at, err := r.within("/etc/" + name)
+		if err != nil {
+			return err
+		}
+		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+			return fmt.Errorf("make room for /etc/%s: %w", name, err)
+		}
+		if err := os.WriteFile(at, []byte(content), 0o644); err != nil {
+			return fmt.Errorf("write /etc/%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// addDir makes the working directory.
+func (r rootFS) addDir() error {
+	at, err := r.within(r.dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return fmt.Errorf("make the working directory %s: %w", r.dir, err)
+	}
+	return nil
 }
 
 // addSystem shows this machine's programs and libraries. /nix is where some systems keep them.
@@ -186,7 +263,10 @@ func (r rootFS) bind(source, target string, readOnly bool) error {
 	if err != nil {
 		return fmt.Errorf("find what to mount at %s: %w", target, err)
 	}
-	at := r.path(target)
+	at, err := r.within(target)
+	if err != nil {
+		return err
+	}
 	parent := filepath.Dir(at)
 	if info.IsDir() {
 		parent = at
@@ -225,10 +305,14 @@ func bindOver(source, at string, readOnly bool) error {
 
 // mountNew mounts a new file system at a directory that it creates.
 func (r rootFS) mountNew(kind, target string, flags uintptr, options string) error {
-	if err := os.MkdirAll(r.path(target), 0o755); err != nil {
+	at, err := r.within(target)
+	if err != nil {
 		return err
 	}
-	if err := unix.Mount(kind, r.path(target), kind, flags, options); err != nil {
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		return err
+	}
+	if err := unix.Mount(kind, at, kind, flags, options); err != nil {
 		return fmt.Errorf("mount /%s: %w", target, err)
 	}
 	return nil

@@ -4,6 +4,7 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -17,8 +18,7 @@ import (
 
 // security is what a container's process may do.
 type security struct {
-	uid, gid     uint32
-	groups       []uint32
+	identity
 	capabilities []int // of the bounding set, which is all of what root gets
 	noNewPrivs   bool
 	readOnlyRoot bool
@@ -28,8 +28,9 @@ type security struct {
 // errRunsAsRoot is reported with the kubelet's reason CreateContainerConfigError.
 var errRunsAsRoot = errors.New("container has runAsNonRoot and would run as root; set runAsUser to a user that is not 0")
 
-// containerSecurity merges the security contexts of pod and container; the container's wins.
-func containerSecurity(pod *v1.Pod, c *v1.Container) (security, error) {
+// containerSecurity merges the security contexts of pod and container; the container's wins. Where neither says
+// who the container runs as, its image does.
+func containerSecurity(pod *v1.Pod, c *v1.Container, img image) (security, error) {
 	podCtx, ctx := pod.Spec.SecurityContext, c.SecurityContext
 	if podCtx == nil {
 		podCtx = &v1.PodSecurityContext{}
@@ -38,21 +39,25 @@ func containerSecurity(pod *v1.Pod, c *v1.Container) (security, error) {
 		ctx = &v1.SecurityContext{}
 	}
 	s := security{
-		uid:          uint32(first(ctx.RunAsUser, podCtx.RunAsUser)),
-		gid:          uint32(first(ctx.RunAsGroup, podCtx.RunAsGroup)),
 		noNewPrivs:   ctx.AllowPrivilegeEscalation != nil && !*ctx.AllowPrivilegeEscalation,
 		readOnlyRoot: first(ctx.ReadOnlyRootFilesystem),
 		privileged:   first(ctx.Privileged),
 	}
-	if first(ctx.RunAsNonRoot, podCtx.RunAsNonRoot) && s.uid == 0 {
-		return security{}, errRunsAsRoot
+	var err error
+	user := cmp.Or(ctx.RunAsUser, podCtx.RunAsUser)
+	if s.identity, err = img.identify(user, cmp.Or(ctx.RunAsGroup, podCtx.RunAsGroup)); err != nil {
+		return security{}, err
+	}
+	if first(ctx.RunAsNonRoot, podCtx.RunAsNonRoot) {
+		if err := img.verifyNonRoot(s.identity, user); err != nil {
+			return security{}, err
+		}
 	}
 	for _, g := range append(slices.Clone(podCtx.SupplementalGroups), first(podCtx.FSGroup)) {
 		if g != 0 {
 			s.groups = append(s.groups, uint32(g))
 		}
 	}
-	var err error
 	s.capabilities, err = boundingSet(ctx.Capabilities, s.privileged)
 	return s, err
 }

@@ -75,7 +75,7 @@ func (d *directory) clear(more ...string) error {
 		return fmt.Errorf("clear the state directory: %w", err)
 	}
 	old := append(append(more, sockets...),
-		d.Kubeconfig(), d.State(), d.Config(""), d.Credentials(""), d.Bin(), d.Cache(), d.Volatile())
+		d.Kubeconfig(), d.State(), d.Config(""), d.Credentials(""), d.Bin(), d.Cache(), d.Volatile(), d.Images())
 	for _, path := range old {
 		if err := os.RemoveAll(path); err != nil {
 			return fmt.Errorf("clear the state directory: %w", err)

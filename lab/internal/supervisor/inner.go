@@ -49,6 +49,7 @@ type inner struct {
 	components []*component
 	family     family
 	namespaces map[string]*netns.Namespace
+	images     images
 	died       chan error
 	tell       *json.Encoder
 	progress   io.Writer
@@ -138,7 +139,7 @@ func (l *inner) up(ctx context.Context, group *errgroup.Group) error {
 	}{
 		{"file systems and network", l.prepare},
 		{"credentials", l.writeCredentials},
-		{"kube-apiserver", l.startAPIServer},
+		{"kube-apiserver", l.prepareNodes},
 		{"controllers, scheduler, nodes and policy engine", l.startTheRest},
 		{"all parts ready", l.awaitReady},
 	}
@@ -217,6 +218,14 @@ func (l *inner) launch(name string, namespace *netns.Namespace, arguments ...str
 	return c.start()
 }
 
+// prepareNodes starts what nodes need before they can start: the API server, and meanwhile the files of images.
+func (l *inner) prepareNodes(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return l.startAPIServer(ctx) })
+	group.Go(l.unpackImages)
+	return group.Wait()
+}
+
 func (l *inner) startAPIServer(ctx context.Context) error {
 	dir := l.options.Dir
 	if err := l.launch("etcd", nil, "etcd", "--data", filepath.Join(dir.Volatile(), "etcd")); err != nil {
@@ -292,7 +301,8 @@ func (l *inner) nodeConfig(n topology.Node) node.Config {
 		KubeletKeyFile:  dir.Credentials("kubelet-" + n.Name + ".key"),
 		ClientCAFile:    dir.Credentials("ca.crt"),
 		StateDir:        dir.Node(n.Name),
-		Images:          l.options.Images,
+		Images:          l.images.programs,
+		Unpacked:        l.images.unpacked,
 		ServiceIPs:      topology.KubernetesService(),
 	}
 	config.APIServers = []netip.AddrPort{

@@ -22,6 +22,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/engine"
 	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
+	"github.com/netpol-latency/netpol-latency/lab/internal/oci"
 	"github.com/netpol-latency/netpol-latency/lab/internal/topology"
 )
 
@@ -42,7 +43,7 @@ type Options struct {
 	// Engine is the policy engine of every node, and Settings those of the reference engine.
 	Engine   string          `json:"engine"`
 	Settings engine.Settings `json:"settings"`
-	// Images maps image names to programs on this machine.
+	// Images maps image names to programs on this machine, or to images in OCI layouts: oci:DIR or oci:DIR:TAG.
 	Images map[string]string `json:"images"`
 }
 
@@ -57,9 +58,16 @@ func (o Options) Validate() error {
 	if err := o.Settings.Validate(); err != nil {
 		return err
 	}
-	for name, program := range o.Images {
-		if info, err := os.Stat(program); err != nil || info.IsDir() || info.Mode()&0o111 == 0 {
-			return fmt.Errorf("image %q is mapped to %q: expected an executable file on this machine", name, program)
+	for name, source := range o.Images {
+		reference, isLayout, err := oci.Parse(source)
+		if err == nil && isLayout {
+			_, err = oci.Open(reference)
+		}
+		if err != nil {
+			return fmt.Errorf("use image %q: %w", name, err)
+		}
+		if info, err := os.Stat(source); !isLayout && (err != nil || info.IsDir() || info.Mode()&0o111 == 0) {
+			return fmt.Errorf("image %q is mapped to %q: expected an executable file on this machine", name, source)
 		}
 	}
 	return nil

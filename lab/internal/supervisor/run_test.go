@@ -95,7 +95,7 @@ func TestRunMistakes(t *testing.T) {
 		{"unknown engine", []string{"run", "--engine", "iptables", "--", "true"},
 			`unknown engine "iptables": expected reference or none`},
 		{"image without a path", []string{"run", "--image", "prometheus", "--", "true"},
-			`--image "prometheus": expected NAME=PATH, for example prometheus=/usr/bin/prometheus`},
+			`--image "prometheus": expected NAME=PATH, for example prometheus=/usr/bin/prometheus, or NAME=oci:DIR, for example client=oci:./layout`},
 		{"image that is no program", []string{"run", "--image", "p=/etc/passwd", "--", "true"},
 			`image "p" is mapped to "/etc/passwd": expected an executable file on this machine`},
 		{"no directory", []string{"up"}, "--dir is missing: expected a directory for the kubeconfig, logs and truth log"},
