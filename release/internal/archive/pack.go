@@ -24,10 +24,7 @@ type file struct {
 // particular.
 func pack(files []file, at time.Time) ([]byte, error) {
 	var packed bytes.Buffer
-	zipped, err := gzip.NewWriterLevel(&packed, gzip.BestCompression)
-	if err != nil {
-		return nil, fmt.Errorf("pack an archive: %w", err)
-	}
+	zipped := gzip.NewWriter(&packed)
 	writer := tar.NewWriter(zipped)
 	sorted := slices.SortedFunc(slices.Values(files), func(a, b file) int { return cmp.Compare(a.name, b.name) })
 	for _, f := range sorted {

@@ -20,7 +20,7 @@ type Base struct {
 	Env []string
 	// Origin says in a few words where it comes from.
 	Origin string
-	// Name and Digest are those of an image in a registry, and empty otherwise.
+	// Name and Digest are those of an image in a registry, the same for all of its platforms, and empty otherwise.
 	Name, Digest string
 	// Components are what a bill of materials lists.
 	Components []cdx.Component

@@ -60,7 +60,6 @@ func (r Recipe) Make(ctx context.Context, kind Kind) (Image, error) {
 		made.Bills = append(made.Bills, bill)
 		last = base
 	}
-	last.Digest = "" // that is each platform's own
 	made.Index = mutate.Annotations(index, kind.annotations(r.Source, last)).(v1.ImageIndex)
 	return made, nil
 }
