@@ -58,7 +58,8 @@ func build() (string, error) {
 		return "", fmt.Errorf("find the module: %w", err)
 	}
 	module := filepath.Dir(strings.TrimSpace(string(file)))
-	for _, source := range []string{module, filepath.Dir(module)} {
+	project := filepath.Dir(module)
+	for _, source := range []string{module, project, filepath.Join(project, "release")} {
 		cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/...")
 		cmd.Dir = source
 		if output, err := cmd.CombinedOutput(); err != nil {

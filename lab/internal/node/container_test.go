@@ -12,6 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/oci"
 )
 
 func TestRestartDelay(t *testing.T) {
@@ -58,6 +60,36 @@ func TestPhase(t *testing.T) {
 			}
 			if got := phaseOf(spec, test.init, test.main); got != test.want {
 				t.Errorf("the phase is %s, want %s", got, test.want)
+			}
+		})
+	}
+}
+
+// TestArgv follows the table of Kubernetes: what a container's command and args leave of its image's entrypoint and
+// arguments.
+func TestArgv(t *testing.T) {
+	unpacked := image{unpacked: &oci.Unpacked{Entrypoint: []string{"/entry"}, Cmd: []string{"cmd"}}}
+	program, userland := image{program: "/somewhere/program"}, image{short: "busybox"}
+	tests := []struct {
+		name          string
+		image         image
+		command, args []string
+		want          []string
+	}{
+		{name: "neither", image: unpacked, want: []string{"/entry", "cmd"}},
+		{name: "args", image: unpacked, args: []string{"a", "$(NAME)"}, want: []string{"/entry", "a", "value"}},
+		{name: "command", image: unpacked, command: []string{"sh", "-c", "$(NAME)"}, want: []string{"sh", "-c", "value"}},
+		{name: "both", image: unpacked, command: []string{"c"}, args: []string{"a"}, want: []string{"c", "a"}},
+		{name: "an image that names nothing", image: image{unpacked: &oci.Unpacked{}}},
+		{name: "a program with args", image: program, args: []string{"a"}, want: []string{"/program", "a"}},
+		{name: "this machine's shell", image: userland, want: []string{"sh"}},
+		{name: "this machine's shell gives way to args", image: userland, args: []string{"ls"}, want: []string{"ls"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := &container{spec: &v1.Container{Command: test.command, Args: test.args}}
+			if diff := cmp.Diff(test.want, c.argv(test.image, map[string]string{"NAME": "value"})); diff != "" {
+				t.Errorf("the command differs (-want +got):\n%s", diff)
 			}
 		})
 	}

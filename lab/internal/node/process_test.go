@@ -168,6 +168,81 @@ func TestProcessSeesAContainer(t *testing.T) {
 	}
 }
 
+// imageRoot is the root of an image that has the links of this machine's programs, for volumes to fill, and links that
+// lead astray.
+func imageRoot(t *testing.T) string {
+	t.Helper()
+	root := t.TempDir()
+	for name, content := range map[string]string{"hello": "hello", "data/file": "file", "etc/hosts": "the image's"} {
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, target := range map[string]string{
+		"bin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib64", "var": "/variable", "etc/resolv.conf": "/variable/resolv.conf",
+	} {
+		if err := os.Symlink(target, filepath.Join(root, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root
+}
+
+func TestProcessSeesAnImage(t *testing.T) {
+	shared := t.TempDir()
+	tests := []struct {
+		name   string
+		script string
+		change func(*processSpec)
+		want   string
+	}{
+		{name: "the image's files and not the machine's", script: "cat /hello; test -e /etc/passwd || echo no passwd", want: "hello\nno passwd\n"},
+		{name: "the pod's own /etc/hosts", script: "cat /etc/hosts", want: "127.0.0.1 localhost\n"},
+		{name: "the pod's own files behind a link", script: "cat /etc/resolv.conf /variable/resolv.conf", want: "nameserver 10.0.0.1\nnameserver 10.0.0.1\n"},
+		{name: "it is writable", script: "echo other > /hello; rm -r /data; mkdir /data; cat /hello; ls -A /data", want: "other\n"},
+		{name: "the next container sees the image", script: "cat /hello /data/file", want: "hello\nfile\n"},
+		{name: "a read-only root", script: "touch /x 2>/dev/null || echo refused; echo x > /dev/shm/x && echo shm; echo y > /volume/y && echo volume",
+			want: "refused\nshm\nvolume\n",
+			change: func(s *processSpec) {
+				s.root.readOnly = true
+				s.root.mounts = append(s.root.mounts, mount{source: shared, target: "/volume"})
+			}},
+		{name: "a volume behind a link stays in the container", script: "cat /variable/run/volume/y; ls /variable", want: "y\nresolv.conf\nrun\n",
+			change: func(s *processSpec) {
+				s.root.mounts = append(s.root.mounts, mount{source: shared, target: "/var/run/volume", readOnly: true})
+			}},
+		{name: "a working directory that is made", script: "pwd", want: "/some/where\n",
+			change: func(s *processSpec) { s.root.dir, s.dir = "/some/where", "/some/where" }},
+		{name: "/proc is of its own process namespace", script: "read pid rest < /proc/self/stat; cd /proc; echo $pid [0-9]*", want: "1 1\n"},
+		{name: "kernel settings are read-only", script: "echo 1 2>/dev/null > /proc/sys/vm/drop_caches || echo refused", want: "refused\n"},
+		{name: "devices", script: "echo x > /dev/null && head -c 4 /dev/zero | wc -c", want: "4\n"},
+		{name: "network of the pod", script: "ls /sys/class/net | tr '\\n' ' '", want: "eth0 lo \n"},
+	}
+	root := imageRoot(t)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, end := runShell(t, test.script, func(s *processSpec) {
+				s.root.image, s.root.dir = root, "/"
+				s.root.etc["resolv.conf"] = "nameserver 10.0.0.1\n"
+				s.root.mounts = []mount{{source: "/usr", target: "/usr", readOnly: true}}
+				if test.change != nil {
+					test.change(s)
+				}
+			})
+			if strings.TrimSpace(got) != strings.TrimSpace(test.want) || end.reason != "Completed" {
+				t.Errorf("it said %q and ended with %+v, want %q", got, end, test.want)
+			}
+		})
+	}
+	if _, err := os.Stat("/variable"); err == nil {
+		t.Error("a link of the image led to this machine's files")
+	}
+}
+
 func TestProcessRunsAsUser(t *testing.T) {
 	if !idMapped("/proc/self/uid_map", 65532) {
 		t.Skip("this user namespace has only one user")

@@ -13,6 +13,7 @@ import (
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
 // nameAnnotation has an image's name in a layout (OCI image layout specification, "index.json file").
@@ -76,7 +77,7 @@ func open(reference Reference) (v1.Image, error) {
 }
 
 // choose finds the one entry of the layout with a tag, or the only one that is an image: what refers to images, such
-// as a bill of materials, has an artifact type and no name.
+// as a bill of materials, has no name and an artifact type. (Some tools give images one too: that of a configuration.)
 func choose(index v1.ImageIndex, tag string) (v1.Descriptor, error) {
 	manifest, err := index.IndexManifest()
 	if err != nil {
@@ -86,7 +87,7 @@ func choose(index v1.ImageIndex, tag string) (v1.Descriptor, error) {
 	var names []string
 	for _, one := range manifest.Manifests {
 		name := one.Annotations[nameAnnotation]
-		if name == "" && one.ArtifactType != "" {
+		if kind := types.MediaType(one.ArtifactType); name == "" && kind != "" && !kind.IsConfig() {
 			continue
 		}
 		names = append(names, fmt.Sprintf("%q", name))

@@ -4,13 +4,22 @@
 package supervisor_test
 
 import (
+	"archive/tar"
+	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 )
@@ -38,11 +47,14 @@ try before
  "spec": {"podSelector": {"matchLabels": {"run": "server"}}, "policyTypes": ["Ingress"]}}
 END
 try after
+"$lab" kubectl run shipped --image=shipped --restart=Never -- version >&2
+"$lab" kubectl wait --for=jsonpath='{.status.phase}'=Succeeded pod/shipped --timeout=60s >&2
+"$lab" kubectl logs shipped | head -n 1 | cut -d ' ' -f 1
 read -r line
 exit 3`
 
-// TestRootless runs a lab as a user without privileges: pods run, policy is enforced, the node can be
-// entered, and nothing is left.
+// TestRootless runs a lab as a user without privileges: pods run, from an image too, policy is enforced, the node
+// can be entered, and nothing is left.
 func TestRootless(t *testing.T) {
 	before := readHost(t)
 	temp := shortDir(t)
@@ -53,9 +65,9 @@ func TestRootless(t *testing.T) {
 		who = &syscall.Credential{Uid: nobody, Gid: nobody}
 		check(t, os.Chown(temp, nobody, nobody))
 	}
-	lab := launchAs(t, binary, temp, who, "run", "--", "sh", "-c", rootlessScript)
+	lab := launchAs(t, binary, temp, who, "run", "--image", "shipped=oci:"+layoutWith(t, "netpol-latency"), "--", "sh", "-c", rootlessScript)
 	dir := lab.line()
-	for _, want := range []string{"172.18.0.2/16", "before: open", "after: closed"} {
+	for _, want := range []string{"172.18.0.2/16", "before: open", "after: closed", "netpol-latency"} {
 		if got := lab.line(); got != want {
 			t.Fatalf("got %q, want %q:\n%s", got, want, lab.said())
 		}
@@ -78,6 +90,39 @@ func TestRootless(t *testing.T) {
 	if diff := cmp.Diff(before, readHost(t)); diff != "" {
 		t.Errorf("the host has changed (-before +after):\n%s", diff)
 	}
+}
+
+// layoutWith is an OCI layout of an image with one of the project's programs, of a user that a rootless lab does not
+// have.
+func layoutWith(t *testing.T, program string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(filepath.Dir(labtest.Binary(t)), program))
+	check(t, err)
+	var layer bytes.Buffer
+	writer := tar.NewWriter(&layer)
+	check(t, writer.WriteHeader(&tar.Header{Name: program, Mode: 0o755, Size: int64(len(content)), Uid: 65532, Gid: 65532}))
+	_, err = writer.Write(content)
+	check(t, err)
+	check(t, writer.Close())
+	opened, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
+	check(t, err)
+	image, err := mutate.AppendLayers(empty.Image, opened)
+	check(t, err)
+	config, err := image.ConfigFile()
+	check(t, err)
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", runtime.GOARCH
+	config.Config = v1.Config{Entrypoint: []string{"/" + program}, User: "65532:65532"}
+	image, err = mutate.ConfigFile(image, config)
+	check(t, err)
+	dir := shortDir(t)
+	made, err := layout.Write(dir, empty.Index)
+	check(t, err)
+	check(t, made.AppendImage(image))
+	check(t, filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		return errors.Join(err, os.Chmod(path, 0o755)) // the library makes files its user's alone
+	}))
+	return dir
 }
 
 // install copies a program to where everybody can run it.

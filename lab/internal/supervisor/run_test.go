@@ -98,6 +98,11 @@ func TestRunMistakes(t *testing.T) {
 			`--image "prometheus": expected NAME=PATH, for example prometheus=/usr/bin/prometheus, or NAME=oci:DIR, for example client=oci:./layout`},
 		{"image that is no program", []string{"run", "--image", "p=/etc/passwd", "--", "true"},
 			`image "p" is mapped to "/etc/passwd": expected an executable file on this machine`},
+		{"image that is no layout", []string{"run", "--image", "p=oci:/etc", "--", "true"},
+			`use image "p": open oci:/etc: it is no OCI image layout: expected a directory with the files oci-layout and ` +
+				`index.json: stat /etc/oci-layout: no such file or directory`},
+		{"image without a directory", []string{"run", "--image", "p=oci:", "--", "true"},
+			`--image "p=oci:": image "oci:": expected oci:DIR or oci:DIR:TAG`},
 		{"no directory", []string{"up"}, "--dir is missing: expected a directory for the kubeconfig, logs and truth log"},
 		{"no lab", []string{"set", "--dir", "/nowhere"},
 			`no lab runs in /nowhere: start one with "netpol-latency-lab up --dir DIR"`},

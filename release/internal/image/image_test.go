@@ -291,6 +291,9 @@ func readAll(t *testing.T, directory string) map[string]string {
 		if err != nil || entry.IsDir() {
 			return err
 		}
+		if info, err := entry.Info(); err != nil || info.Mode() != 0o644 {
+			t.Errorf("%s has mode %v, %v; want one that everyone can read", path, info.Mode(), err)
+		}
 		content, err := os.ReadFile(path)
 		relative, _ := filepath.Rel(directory, path)
 		hash, _, _ := v1.SHA256(bytes.NewReader(content))

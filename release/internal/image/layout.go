@@ -6,6 +6,7 @@ package image
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -58,5 +59,15 @@ func (i Image) fill(path string) error {
 			return err
 		}
 	}
-	return nil
+	return readable(path)
+}
+
+// readable lets everyone read the files, who may copy them, or run a lab: the library makes them its user's alone.
+func readable(directory string) error {
+	return filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		return os.Chmod(path, 0o644)
+	})
 }
