@@ -7,8 +7,8 @@
 //
 // A pod is real where a network test looks: a network namespace with a routed veth, and processes in
 // it. Where it differs from a pod under a kubelet:
-//   - An image is a program of this machine, the built-in server or the machine's shell; the root file
-//     system shows the machine's /usr and /etc, read-only.
+//   - Nothing is pulled. An image is one that was unpacked before, a program of this machine, the built-in server or
+//     the machine's shell; without a real image the root file system shows the machine's /usr and /etc, read-only.
 //   - Nothing limits memory or CPU; the node's capacity is nominal.
 //   - preStop and postStart hooks are not run. There is no exec, attach or port-forward.
 //   - There is no DNS and no service proxy, except for the API server's Service.
@@ -17,8 +17,8 @@
 //   - The logs of deleted pods stay until the lab's directory is removed.
 //
 // The files, in the order in which a pod meets them: run.go (the watch), pod.go (its life), pool.go,
-// sandbox.go and address.go (its network), volume.go and env.go, container.go, image.go, security.go,
-// then builtin.go or process.go with rootfs.go and logwriter.go, prober.go, status.go and
+// sandbox.go and address.go (its network), volume.go and env.go, container.go, image.go, user.go,
+// security.go, then builtin.go or process.go with rootfs.go and logwriter.go, prober.go, status.go and
 // statuswriter.go, and kubelet.go (its logs). nodeobject.go and router.go are the node itself.
 package node
 
