@@ -25,6 +25,7 @@ var (
 // those in it to the prober, until the pair has come back through the roster's mailbox.
 type pair struct {
 	pod      measure.Object
+	node     string    // the pod's, as far as it was known with its address
 	created  time.Time // the pod's creationTimestamp
 	seen     time.Time // when the news of the pod's creation arrived, zero if it existed before
 	assigned time.Time // when the pod's address arrived
@@ -94,7 +95,7 @@ func (p *pair) sample(port int) measure.Sample {
 		Target: measure.Target{
 			Pod: p.pod, Address: netip.AddrPortFrom(p.address, uint16(port)),
 		},
-		Ended:    time.Now(),
+		TargetNode: p.node, Ended: time.Now(),
 		Assigned: p.assigned,
 		Bracket:  change.Bracket,
 		Answered: change.Answered,

@@ -277,7 +277,7 @@ func (r *remote) address(target measure.Event) (netip.Addr, bool) {
 
 func (r *remote) newPair(target measure.Event, address netip.Addr, expect result.Expect) *pair {
 	p := &pair{
-		pod: target.Object, created: target.Created, assigned: target.Arrived, address: address, expect: expect,
+		pod: target.Object, node: target.Node, created: target.Created, assigned: target.Arrived, address: address, expect: expect,
 		round: r.plan.Round, scenario: expect.Name(r.plan.Scenario),
 		afterTrigger: r.plan.Step == result.StepTrigger && !r.plan.NewPods,
 	}

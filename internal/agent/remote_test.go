@@ -44,7 +44,7 @@ func newStand(t *testing.T, agents, index int) *stand {
 func (s *stand) pod(uid, group, address string) {
 	s.pods <- measure.Event{
 		Type: measure.EventAdded, Object: measure.Object{Namespace: "targets", Name: uid, UID: uid}, Arrived: time.Now(),
-		Addresses: []netip.Addr{netip.MustParseAddr(address)}, Labels: map[string]string{result.GroupLabel: group},
+		Addresses: []netip.Addr{netip.MustParseAddr(address)}, Labels: map[string]string{result.GroupLabel: group}, Node: "node-1",
 	}
 	synctest.Wait()
 }
@@ -122,6 +122,9 @@ func TestRemoteProvesTheOldState(t *testing.T) {
 		}
 		if !samples[0].Bracket.Contains(opened) {
 			t.Errorf("the bracket %v does not contain %v", samples[0].Bracket, opened)
+		}
+		if samples[0].TargetNode != "node-1" {
+			t.Errorf("the target's node is %q; want node-1", samples[0].TargetNode)
 		}
 	})
 }

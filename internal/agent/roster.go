@@ -69,7 +69,7 @@ func (r *roster) observe(event measure.Event, eligible bool) (assigned *pair) {
 	if p.address.IsValid() || len(event.Addresses) == 0 {
 		return nil
 	}
-	p.address, p.assigned = event.Addresses[0], event.Arrived
+	p.address, p.assigned, p.node = event.Addresses[0], event.Arrived, event.Node
 	return p
 }
 

@@ -40,6 +40,7 @@ func podEvent(object runtime.Object) measure.Event {
 	return measure.Event{
 		Addresses: addresses(pod.Status),
 		Labels:    pod.Labels,
+		Node:      pod.Spec.NodeName,
 		Finished:  pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 	}
 }

@@ -47,6 +47,8 @@ type Event struct {
 	Initial bool
 	// Addresses are a pod's addresses, none until they are assigned.
 	Addresses []netip.Addr
+	// Node is where a pod runs, empty until it is scheduled.
+	Node string
 	// Labels are a pod's labels, and Data what a config map holds: only where somebody watches for them.
 	Labels map[string]string
 	Data   map[string]string

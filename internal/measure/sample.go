@@ -126,6 +126,8 @@ type Sample struct {
 	Client       Object
 	Want         State
 	Round, Agent int
+	// ClientNode and TargetNode are where the two pods ran, empty if that is not known.
+	ClientNode, TargetNode string
 	// Forbidden pairs were to stay blocked: they have no latency, but Leaks, the number of replies that
 	// policy forbade. Their bracket, if they have one, is that of the first leak.
 	Forbidden bool

@@ -29,8 +29,9 @@ func TestDirectory(t *testing.T) {
 	samples := []measure.Sample{
 		{
 			Scenario: "policy-deny", Status: measure.Measured, Want: measure.StateBlocked, Round: 2, Agent: 1,
-			Client: measure.Object{Namespace: "agents", Name: "agent-1", UID: "u"},
-			Start:  measure.Start{Source: measure.StartWrite, At: at, Uncertainty: time.Millisecond},
+			Client:     measure.Object{Namespace: "agents", Name: "agent-1", UID: "u"},
+			ClientNode: "node-1", TargetNode: "node-2",
+			Start: measure.Start{Source: measure.StartWrite, At: at, Uncertainty: time.Millisecond},
 			Bracket: measure.Bracket{
 				Lower: at.Add(10 * time.Millisecond), Upper: at.Add(12 * time.Millisecond),
 			},

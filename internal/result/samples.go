@@ -50,6 +50,8 @@ type record struct {
 	ClientSpace string              `json:"clientNamespace,omitempty"`
 	ClientPod   string              `json:"clientPod,omitempty"`
 	ClientUID   string              `json:"clientUid,omitempty"`
+	ClientNode  string              `json:"clientNode,omitempty"`
+	TargetNode  string              `json:"node,omitempty"`
 	Round       int                 `json:"round,omitempty"`
 	Agent       int                 `json:"agent,omitempty"`
 	Forbidden   bool                `json:"forbidden,omitempty"`
@@ -110,6 +112,7 @@ func recordOf(s measure.Sample) record {
 		Warnings: s.Warnings, Probes: make(map[string]uint64),
 		Round: s.Round, Agent: s.Agent, Forbidden: s.Forbidden, Leaks: s.Leaks,
 		Setting: s.Setting, ClientSpace: s.Client.Namespace, ClientPod: s.Client.Name, ClientUID: s.Client.UID,
+		ClientNode: s.ClientNode, TargetNode: s.TargetNode,
 	}
 	if s.Want != measure.StateUnknown {
 		one.Want = s.Want.String()
@@ -159,6 +162,7 @@ func (r record) sample() (measure.Sample, error) {
 		Round: r.Round, Agent: r.Agent, Forbidden: r.Forbidden, Leaks: r.Leaks,
 		Client: measure.Object{Namespace: r.ClientSpace, Name: r.ClientPod, UID: r.ClientUID},
 		Want:   state(r.Want), Setting: r.Setting,
+		ClientNode: r.ClientNode, TargetNode: r.TargetNode,
 	}
 	for _, one := range r.Flaps {
 		bracket := measure.Bracket{Lower: one.Lower, Upper: one.Upper}

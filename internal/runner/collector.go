@@ -31,6 +31,7 @@ type pairKey struct {
 // agentLog is what one incarnation of an agent has written.
 type agentLog struct {
 	pod    measure.Object
+	node   string
 	hello  *result.Hello
 	seen   int // the newest line's number
 	clock  clock
@@ -82,7 +83,7 @@ func (c *collector) observe(ctx context.Context, event measure.Event) {
 	if c.agents[uid] != nil || len(event.Addresses) == 0 || event.Finished {
 		return
 	}
-	agent := &agentLog{pod: event.Object}
+	agent := &agentLog{pod: event.Object, node: event.Node}
 	c.agents[uid] = agent
 	c.reading.Go(func() {
 		err := kube.FollowLog(ctx, c.client, c.namespace, event.Object.Name, agentName, func(line []byte) error {
@@ -177,7 +178,7 @@ func (c *collector) enter(agent *agentLog, line result.Line, came time.Time) err
 		if err != nil {
 			return err
 		}
-		sample.Client = agent.pod
+		sample.Client, sample.ClientNode = agent.pod, agent.node
 		key := pairKey{sample.Round, sample.Target.Pod.UID, sample.Target.Address.Port(), sample.Scenario}
 		if _, again := c.samples[key]; !again {
 			c.samples[key] = sample

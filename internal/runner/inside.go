@@ -92,7 +92,8 @@ func (r *round) linesOf(container string) []string {
 
 // readStarters reads the logs of all pods until each has ended or the context does, and accounts for them.
 func (r *round) readStarters(ctx context.Context, pods int) []measure.Sample {
-	all := &starterLogs{round: r, pods: pods, found: make(map[types.UID][]measure.Sample), names: make(map[types.UID]string)}
+	all := &starterLogs{round: r, pods: pods, found: make(map[types.UID][]measure.Sample), names: make(map[types.UID]string),
+		nodes: make(map[types.UID]string)}
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
@@ -111,6 +112,7 @@ type starterLogs struct {
 	pods  int
 	found map[types.UID][]measure.Sample
 	names map[types.UID]string
+	nodes map[types.UID]string // none yet of a pod that is not scheduled
 	done  int
 	begun sync.WaitGroup
 }
@@ -125,6 +127,7 @@ func (l *starterLogs) observe(ctx context.Context, event measure.Event) {
 	c := l.round.collector
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	l.nodes[uid] = event.Node
 	mine := event.Labels[roundLabel] == strconv.Itoa(l.round.number)
 	if _, known := l.names[uid]; known || !mine || event.Type == measure.EventDeleted {
 		return
@@ -151,7 +154,8 @@ func (l *starterLogs) reader(uid types.UID) func([]byte) error {
 	return func(text []byte) error {
 		return l.round.collector.takeSample(log, text, func(sample measure.Sample) {
 			sample.Round, sample.Client = l.round.number, pod
-			sample.Target.Pod = l.round.podAt(sample.Target.Address.Addr())
+			sample.ClientNode = l.nodes[uid]
+			sample.Target.Pod, sample.TargetNode = l.round.podAt(sample.Target.Address.Addr())
 			l.found[uid] = append(l.found[uid], sample)
 		})
 	}
@@ -209,14 +213,14 @@ func (r *round) endpoints(group string) string {
 	return netip.AddrPortFrom(address, scenario.Port).String()
 }
 
-// podAt is the target that has an address.
-func (r *round) podAt(address netip.Addr) measure.Object {
+// podAt is the target that has an address, and its node.
+func (r *round) podAt(address netip.Addr) (pod measure.Object, node string) {
 	for _, pods := range r.pods {
 		for _, pod := range pods {
 			if at, ok := r.address(pod); ok && at == address {
-				return measure.Object{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)}
+				return measure.Object{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)}, pod.Spec.NodeName
 			}
 		}
 	}
-	return measure.Object{}
+	return measure.Object{}, ""
 }
