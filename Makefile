@@ -51,7 +51,7 @@ demo: lab ## Measure in a lab whose engine takes 300 ms: four scenarios, then th
 	  pod-startup --targets 20 --output $(BIN)/demo-$$(date +%Y%m%d-%H%M%S); $(TRIAL)'
 
 .PHONY: test
-test: test-unit test-tools test-release test-lab ## Run every test: unit tests, and the real thing in the lab
+test: test-unit test-tools test-release test-lab test-browser ## Run every test: unit tests, and the real thing in the lab and in a browser
 	@echo "== all tests passed"
 
 .PHONY: test-unit
@@ -80,6 +80,28 @@ test-lab: lab releaser prometheus helm ## Run the lab's tests and the end-to-end
 regression: lab ## Slow the lab's engine down by 30 ms, ten times: compare finds each, and nothing where nothing is (14 minutes)
 	@cd lab && NETPOL_LATENCY_LAB_BIN=$(LAB) NETPOL_LATENCY_REGRESSIONS=10 \
 	  $(GO) test -count=1 -timeout 60m -v -run '^TestRegression$$' ./e2e
+
+.PHONY: test-browser
+test-browser: lab browser ## Look at the HTML report of a lab's runs in a real browser
+	@echo "== the HTML report in a browser: drawing, use, accessibility, ten thousand pairs"
+	@cd browser && $(GO) vet ./... && NETPOL_LATENCY_LAB_BIN=$(LAB) $(GO) test -count=1 -timeout 20m ./...
+
+.PHONY: screenshots
+screenshots: lab browser ## Make the screenshots of docs/html-report.md anew
+	@cd browser && NETPOL_LATENCY_LAB_BIN=$(LAB) $(GO) test -count=1 -run Screenshots . -images $(CURDIR)/docs/images
+
+# The fonts make the screenshots look the same everywhere.
+.PHONY: browser
+browser: ## Install Chromium, and the npm packages that browser/package-lock.json pins
+	@missing=; for pair in chromium:chromium npm:npm fc-list:fontconfig; do \
+	  command -v $${pair%%:*} >/dev/null || missing="$$missing $${pair#*:}"; \
+	done; \
+	fc-list 2>/dev/null | grep -qi /inter || missing="$$missing fonts-inter fonts-dejavu-core"; \
+	[ -z "$$missing" ] || { echo "== installing$$missing"; \
+	  $(SUDO) apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
+	@cd browser && cmp -s package-lock.json node_modules/.installed || { echo "== installing npm packages" && \
+	  npm ci --silent --ignore-scripts && cp package-lock.json node_modules/.installed; }
 
 .PHONY: packages
 packages: ## Install what the unit tests need: a C compiler for the race detector, xmllint
@@ -267,9 +289,9 @@ notes: ## Print the notes of the release VERSION
 .PHONY: lint
 lint: ## Run golangci-lint with .golangci.yml in all modules
 	@$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run ./...
-	@cd lab && $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run --config ../.golangci.yml ./...
-	@cd tools && $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run --config ../.golangci.yml ./...
-	@cd release && $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run --config ../.golangci.yml ./...
+	@for module in lab browser release tools; do \
+	  (cd $$module && $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT) run --config ../.golangci.yml ./...) || exit 1; \
+	done
 
 .PHONY: clean
 clean: ## Remove what was built

@@ -28,15 +28,16 @@ type rule struct {
 func rules() map[string]rule {
 	kubernetes := []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "k8s.io/klog/v2"}
 	return map[string]rule{
-		"internal/measure":   {},
-		"internal/probe":     {own: []string{"internal/measure"}, others: []string{"golang.org/x/net/bpf", "golang.org/x/sys/unix"}},
-		"internal/kube":      {own: []string{"internal/measure"}, others: kubernetes},
-		"internal/result":    {own: []string{"internal/measure"}},
-		"internal/report":    {own: []string{"internal/measure", "internal/result"}},
-		"internal/interrupt": {},
-		"internal/version":   {},
-		"internal/suite":     {own: []string{"internal/measure"}, others: []string{"go.yaml.in/yaml/v3"}},
-		"internal/scenario":  {own: []string{"internal/measure"}, others: kubernetes},
+		"internal/measure":     {},
+		"internal/probe":       {own: []string{"internal/measure"}, others: []string{"golang.org/x/net/bpf", "golang.org/x/sys/unix"}},
+		"internal/kube":        {own: []string{"internal/measure"}, others: kubernetes},
+		"internal/result":      {own: []string{"internal/measure"}},
+		"internal/report":      {own: []string{"internal/measure", "internal/result"}},
+		"internal/report/html": {own: []string{"internal/measure", "internal/report", "internal/result"}},
+		"internal/interrupt":   {},
+		"internal/version":     {},
+		"internal/suite":       {own: []string{"internal/measure"}, others: []string{"go.yaml.in/yaml/v3"}},
+		"internal/scenario":    {own: []string{"internal/measure"}, others: kubernetes},
 		"internal/runner": {
 			own:    []string{"internal/kube", "internal/measure", "internal/result", "internal/scenario"},
 			others: append(kubernetes, "golang.org/x/sync/errgroup", "golang.org/x/time/rate"),
@@ -50,7 +51,8 @@ func rules() map[string]rule {
 		"internal/cli": {
 			own: []string{
 				"internal/agent", "internal/interrupt", "internal/kube", "internal/measure", "internal/probe", "internal/report",
-				"internal/result", "internal/runner", "internal/scenario", "internal/suite", "internal/version", "manifests",
+				"internal/report/html", "internal/result", "internal/runner", "internal/scenario", "internal/suite",
+				"internal/version", "manifests",
 			},
 			others: append(kubernetes, "github.com/spf13/", "golang.org/x/term", "sigs.k8s.io/yaml"),
 		},
@@ -74,7 +76,7 @@ func TestImports(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && slices.Contains([]string{"lab", "release", "tools", "bin", ".git", "testdata"}, path.Base(relative)) {
+		if entry.IsDir() && slices.Contains([]string{"lab", "browser", "release", "tools", "bin", ".git", "testdata"}, path.Base(relative)) {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(relative, ".go") {

@@ -5,15 +5,18 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/report"
+	"github.com/netpol-latency/netpol-latency/internal/report/html"
 )
 
 // reportOptions are the flags of the command.
@@ -21,10 +24,18 @@ type reportOptions struct {
 	format     string
 	output     string
 	thresholds []string
+	open       bool
 }
 
+// htmlFormat is the format that a browser shows.
+const htmlFormat = "html"
+
 // reportFormats are the formats that the command offers, the default first.
-func reportFormats() []report.Format { return report.Formats() }
+func reportFormats() []report.Format {
+	return append(report.Formats(), report.Format{
+		Name: htmlFormat, Summary: "one page with charts, for a browser", Write: html.Write,
+	})
+}
 
 func newReport() *cobra.Command {
 	var o reportOptions
@@ -40,6 +51,7 @@ func newReport() *cobra.Command {
 			describe(formats) + "\nWith --threshold it exits with 4 if one of these limits is missed. The limits of the runs\n" +
 			"themselves are shown, and were judged when they were run.",
 		Example: "  netpol-latency report results\n" +
+			"  netpol-latency report --open results\n" +
 			"  netpol-latency report --format junit -o junit.xml results \\\n" +
 			"    --threshold 'policy-deny.p99<500ms'\n" +
 			"  netpol-latency report --format perfdata -o artifacts results-*",
@@ -56,6 +68,7 @@ func newReport() *cobra.Command {
 	f.StringVar(&o.format, "format", formats[0].Name, "one of the formats above")
 	f.StringVarP(&o.output, "output", "o", "", "file to write, or for perfdata a directory for its files\n(default standard output)")
 	f.StringArrayVar(&o.thresholds, "threshold", nil, "further limit of a result, for example\n'policy-deny.p99<500ms' (repeatable)")
+	f.BoolVar(&o.open, "open", false, "show the report in a browser: implies --format html, and without -o\na file report.html in the first directory")
 	offer(cmd, "format", words...)
 	offerFiles(cmd, "output")
 	offerFunc(cmd, "threshold", func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -83,6 +96,9 @@ func findFormat(formats []report.Format, name string) (report.Format, error) {
 }
 
 func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths []string) error {
+	if err := o.imply(cmd.Flags().Changed("format"), paths); err != nil {
+		return err
+	}
 	format, err := findFormat(formats, o.format)
 	if err != nil {
 		return err
@@ -103,9 +119,26 @@ func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths [
 	if err := o.write(cmd.OutOrStdout(), format, sources); err != nil {
 		return err
 	}
+	if o.open {
+		if err := openInBrowser(cmd.Context(), o.output); err != nil {
+			return err
+		}
+	}
 	if missed > 0 {
 		return fmt.Errorf("%w: %d missed", errThreshold, missed)
 	}
+	return nil
+}
+
+// imply fills in what --open leaves unsaid.
+func (o *reportOptions) imply(formatGiven bool, paths []string) error {
+	if !o.open {
+		return nil
+	}
+	if formatGiven && o.format != htmlFormat {
+		return fmt.Errorf("--open shows %s, and --format is %s: expected one of them", htmlFormat, o.format)
+	}
+	o.format, o.output = htmlFormat, cmp.Or(o.output, filepath.Join(paths[0], "report.html"))
 	return nil
 }
 

@@ -1,0 +1,200 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package html
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/report"
+	"github.com/netpol-latency/netpol-latency/internal/result"
+)
+
+// page is what the template shows.
+type page struct {
+	assets
+	Title   string
+	Library string
+	Runs    []run
+	// Several says that there is more than one run, so that each needs a heading of its own.
+	Several bool
+}
+
+// run is the part of the document about one run.
+type run struct {
+	ID, Name   string
+	Setting    string // of all sections, if they share one
+	Verdict    verdict
+	Thresholds []threshold
+	Warnings   []warning
+	Overview   []overview
+	Sections   []section
+	Facts      []fact
+	Nodes      []result.Node
+	Ways       []way
+	Command    string
+}
+
+// fact is a line about the environment.
+type fact struct{ Label, Value string }
+
+// warning is a warning with the name of what it is about.
+type warning struct{ About, Anchor, Text string }
+
+// way is a scenario as it was run.
+type way struct {
+	result.Scenario
+	Agents, Targets string // the nodes
+}
+
+func newPage(sources []report.Source) (page, error) {
+	loaded, err := loadAssets()
+	if err != nil {
+		return page{}, err
+	}
+	all := page{assets: loaded, Library: libraryVersion, Several: len(sources) > 1}
+	for i, source := range sources {
+		all.Runs = append(all.Runs, newRun(source, i+1))
+	}
+	all.Title = fmt.Sprintf("netpol-latency: %d runs", len(sources))
+	if len(sources) == 1 {
+		all.Title = "netpol-latency: " + all.Runs[0].Name
+	}
+	return all, nil
+}
+
+func newRun(source report.Source, number int) run {
+	summaries := source.Summaries()
+	one := run{
+		ID: fmt.Sprintf("run-%d", number), Name: "run " + source.Run.ID,
+		Thresholds: judge(source.Judgements()),
+		Facts:      facts(source), Nodes: source.Run.Nodes, Command: commandLine(source.Run.Command),
+	}
+	if source.Run.ID == "" {
+		one.Name = "run in " + string(source.Directory)
+	}
+	for _, text := range source.Run.Warnings {
+		one.Warnings = append(one.Warnings, warning{About: "the run", Text: text})
+	}
+	for _, played := range source.Run.Scenarios {
+		agents, targets := strings.Join(played.AgentNodes, ", "), strings.Join(played.TargetNodes, ", ")
+		one.Ways = append(one.Ways, way{played, agents, targets})
+	}
+	places := newPlaces(source)
+	one.Setting = shared(summaries)
+	for i, summary := range summaries {
+		badge := summary.Setting
+		if badge == one.Setting {
+			badge = ""
+		}
+		built := newSection(source, summary, places, fmt.Sprintf("%s-%d", one.ID, i+1), badge)
+		one.Sections = append(one.Sections, built)
+		one.Overview = append(one.Overview, newOverview(built, summary))
+		for _, text := range summary.Warnings {
+			one.Warnings = append(one.Warnings, warning{built.title(), built.Anchor, text})
+		}
+	}
+	one.Verdict = newVerdict(source.Samples, one)
+	return one
+}
+
+// shared is the setting of all summaries, if they have the same.
+func shared(summaries []measure.Summary) string {
+	for _, one := range summaries {
+		if one.Setting != summaries[0].Setting {
+			return ""
+		}
+	}
+	if len(summaries) == 0 {
+		return ""
+	}
+	return summaries[0].Setting
+}
+
+// facts are what is known about the run and the cluster.
+func facts(source report.Source) []fact {
+	run := source.Run
+	all := []fact{
+		{"Run", run.ID}, {"Results in", string(source.Directory)}, {"netpol-latency", run.Version},
+		{"Began", stamp(run.Began)}, {"Took", took(run.Began, run.Ended)},
+		{"Kubernetes", run.Kubernetes}, {"Network plugins", plugins(run.Plugins)},
+	}
+	for i := range all {
+		if all[i].Value == "" {
+			all[i].Value = "not known"
+		}
+	}
+	return all
+}
+
+func stamp(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return at.Format("2 January 2006, 15:04:05 MST")
+}
+
+func took(began, ended time.Time) string {
+	if began.IsZero() || ended.Before(began) {
+		return ""
+	}
+	return ended.Sub(began).Round(100 * time.Millisecond).String()
+}
+
+// plugins names the network plugins.
+func plugins(found []result.Plugin) string {
+	if len(found) == 0 {
+		return "none found among the daemon sets"
+	}
+	var names []string
+	for _, one := range found {
+		names = append(names, strings.TrimSpace(one.Name+" "+one.Version))
+	}
+	return strings.Join(names, ", ")
+}
+
+// commandLine is what a person types into a shell to run the same again.
+func commandLine(arguments []string) string {
+	words := []string{"netpol-latency"}
+	for _, word := range arguments {
+		words = append(words, quote(word))
+	}
+	return strings.Join(words, " ")
+}
+
+// quote writes a word so that a POSIX shell takes it as it is.
+func quote(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=,@%+", r)
+	}
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+}
+
+// overview is the line about one section in the table of all.
+type overview struct {
+	Anchor, Scenario, Badge string
+	Of, Median, P99, Leaks  string
+	Flaps                   int
+	Tone                    tone
+	Status                  string
+}
+
+func newOverview(s section, summary measure.Summary) overview {
+	one := overview{
+		Anchor: s.Anchor, Scenario: s.Scenario, Badge: s.Badge, Flaps: summary.Flaps, Median: "–", P99: "–", Leaks: "–",
+		Of:   fmt.Sprintf("%d of %d", summary.Account.Count(measure.Measured), summary.Account.Expected),
+		Tone: s.Tone, Status: s.Status,
+	}
+	if summary.Forbidden {
+		one.Leaks = fmt.Sprint(summary.Leaks)
+		return one
+	}
+	one.Median, one.P99 = quantile(summary, 0.5).Value, quantile(summary, 0.99).Value
+	return one
+}

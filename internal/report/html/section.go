@@ -1,0 +1,171 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package html
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/report"
+)
+
+// section is the part of the document about one scenario or part of it, in one setting.
+type section struct {
+	Anchor, Scenario, Setting string
+	// Badge is the setting, unless all sections of the run share it.
+	Badge string
+	// Meaning says what was waited for, and from when on.
+	Meaning string
+	Tone    tone
+	Status  string // the account in words
+	// Forbidden pairs were to stay blocked: there are leaks to count, and no latency.
+	Forbidden bool
+	Quantiles []quantileRow
+	// NoLatency says that there are no quantiles although there could be.
+	NoLatency string
+	Places    []placeRow
+	// PlaceNote says why there are no places to compare.
+	PlaceNote string
+	Warnings  []string
+	Data      data
+}
+
+func (s section) title() string { return named(s.Scenario, s.Badge) }
+
+// data is what the scripts draw. Durations are milliseconds since the trigger.
+type data struct {
+	ID        string `json:"id"`
+	Title     string `json:"title"`
+	Forbidden bool   `json:"forbidden"`
+	// Want is the state that the trigger was to bring about: allowed or blocked.
+	Want   string  `json:"want"`
+	Curves []curve `json:"curves,omitempty"`
+	Pairs  pairs   `json:"pairs"`
+}
+
+func newSection(source report.Source, summary measure.Summary, places places, anchor, badge string) section {
+	samples := samplesOf(source.Samples, summary)
+	one := section{
+		Anchor: anchor, Scenario: summary.Scenario, Setting: summary.Setting, Badge: badge, Meaning: meaning(samples),
+		Forbidden: summary.Forbidden, Warnings: summary.Warnings,
+	}
+	one.Tone, one.Status = account(summary)
+	one.Data = data{ID: anchor, Title: one.title(), Forbidden: summary.Forbidden, Want: want(samples).String()}
+	one.Data.Pairs = newPairs(samples, places)
+	switch {
+	case summary.Forbidden:
+		return one
+	case summary.Account.Count(measure.Measured)+summary.Account.Count(measure.Censored) == 0:
+		one.NoLatency = "No pair has a latency: there is neither a distribution nor a percentile to show."
+		return one
+	}
+	for _, q := range shares() {
+		one.Quantiles = append(one.Quantiles, newQuantileRow(summary, q))
+	}
+	one.Data.Curves = []curve{newCurve("all pairs", samples)}
+	one.compare(samples, places)
+	return one
+}
+
+// compare adds the pairs on one node beside those on two, if it is known which they are.
+func (s *section) compare(samples []measure.Sample, places places) {
+	same, other, unknown := places.split(samples)
+	switch {
+	case len(same)+len(other) == 0:
+		s.PlaceNote = "The records do not say on which nodes the pods ran, so that pairs on one node cannot be told " +
+			"from others."
+		return
+	case len(same) == 0 && len(unknown) == 0:
+		s.PlaceNote = "Every pair had its two pods on different nodes."
+	case len(other) == 0 && len(unknown) == 0:
+		s.PlaceNote = "Every pair had both pods on one node."
+	default:
+		s.Data.Curves = append(s.Data.Curves, newCurve("same node", same), newCurve("other node", other))
+	}
+	s.Places = placeRows(same, other, unknown)
+}
+
+func samplesOf(samples []measure.Sample, summary measure.Summary) []measure.Sample {
+	var all []measure.Sample
+	for _, sample := range samples {
+		if sample.Scenario == summary.Scenario && sample.Setting == summary.Setting {
+			all = append(all, sample)
+		}
+	}
+	return all
+}
+
+// want is the state that the pairs were to change to.
+func want(samples []measure.Sample) measure.State {
+	for _, sample := range samples {
+		switch {
+		case sample.Forbidden:
+			return measure.StateBlocked
+		case sample.Want != measure.StateUnknown:
+			return sample.Want
+		}
+	}
+	return measure.StateAllowed // the drop-in clients wait for nothing else
+}
+
+// meaning says in a sentence what was waited for.
+func meaning(samples []measure.Sample) string {
+	if len(samples) == 0 {
+		return ""
+	}
+	from := map[measure.StartSource]string{
+		measure.StartAddress:    "the arrival of the pod's address",
+		measure.StartProcess:    "the start of the pod's process",
+		measure.StartWrite:      "the write of the trigger",
+		measure.StartWatch:      "the arrival of the news of the trigger",
+		measure.StartAnnotation: "the instant that the trigger's writer left in it",
+		measure.StartCreation:   "the trigger's creationTimestamp, a whole second",
+	}[start(samples)]
+	if from == "" {
+		from = "the trigger"
+	}
+	switch {
+	case samples[0].Forbidden:
+		return "These pairs had to stay blocked. Every reply is a leak. Time counts from " + from + "."
+	case isConnection(samples[0]):
+		return "From " + from + " until an open connection was cut."
+	}
+	return fmt.Sprintf("From %s until a new connection was %s.", from, want(samples))
+}
+
+func start(samples []measure.Sample) measure.StartSource {
+	for _, sample := range samples {
+		if sample.Start.Source != "" {
+			return sample.Start.Source
+		}
+	}
+	return ""
+}
+
+// account says how the pairs ended.
+func account(summary measure.Summary) (tone, string) {
+	var parts []string
+	for _, status := range measure.Statuses() {
+		if n := summary.Account.Count(status); n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", n, status))
+		}
+	}
+	if summary.Leaks > 0 {
+		parts = append(parts, counted(summary.Leaks, "leak"))
+	}
+	if summary.Flaps > 0 {
+		parts = append(parts, counted(summary.Flaps, "flap"))
+	}
+	text := strings.Join(parts, ", ")
+	switch {
+	case summary.Leaks > 0, summary.Flaps > 0:
+		return bad, text
+	case summary.Account.Count(measure.Censored) > 0 && summary.Scenario != "established":
+		return bad, text
+	case !summary.Account.AllMeasured():
+		return warn, text
+	}
+	return good, text
+}
