@@ -71,10 +71,10 @@ func (r *reader) read(blocks []docs.Block) {
 	for _, block := range blocks {
 		switch block.Mark.Kind {
 		case docs.File:
-			must(r.t, os.WriteFile(filepath.Join(r.dir, block.Mark.Text), []byte(block.Text), 0o600))
+			must(r.t, os.WriteFile(filepath.Join(r.dir, block.Mark.Text), []byte(block.Text), 0o700))
 		case docs.Output:
 			if !docs.Prints(block.Text, r.printed) {
-				r.t.Errorf("%s: the block before it printed something else:\n%s", block, r.printed)
+				r.t.Errorf("%s: the last block that was run printed something else:\n%s", block, r.printed)
 			}
 		case docs.Run:
 			begun := time.Now()

@@ -9,7 +9,7 @@
 //	<!-- run: lab, --delay 300ms -->     the commands are run in a lab with these flags
 //	<!-- run: no cluster -->             the commands are run
 //	<!-- not run: needs a cloud -->      they are not, and this is why
-//	<!-- output -->                      what the block before it prints
+//	<!-- output -->                      what the last block that was run prints
 //	<!-- file: suite.yaml -->            a file for the blocks that follow
 //
 // After "lab" and "no cluster" may follow, each after a comma: "from the repository", the directory; "exit 2", the
@@ -22,6 +22,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -63,7 +64,7 @@ func Read(path string) ([]Block, error) {
 
 // Parse reads the blocks of a document's text. Every block must have a mark, and every mark a block.
 func Parse(name, text string) ([]Block, error) {
-	p := parser{name: name}
+	p := reader{name: name}
 	for line := range strings.Lines(text) {
 		p.number++
 		p.line(strings.TrimRight(line, "\n"))
@@ -74,8 +75,8 @@ func Parse(name, text string) ([]Block, error) {
 	return p.blocks, errors.Join(p.errs...)
 }
 
-// parser reads a document line by line.
-type parser struct {
+// reader reads a document line by line.
+type reader struct {
 	name   string
 	number int
 	blocks []Block
@@ -90,11 +91,11 @@ type parser struct {
 	list, blank bool
 }
 
-func (p *parser) fail(format string, arguments ...any) {
+func (p *reader) fail(format string, arguments ...any) {
 	p.errs = append(p.errs, fmt.Errorf("%s:%d: %w", p.name, p.number, fmt.Errorf(format, arguments...)))
 }
 
-func (p *parser) line(line string) {
+func (p *reader) line(line string) {
 	fence := regexp.MustCompile("^( *)(````*)(.*)$").FindStringSubmatch(line)
 	switch {
 	case p.block != nil && fence != nil && fence[2] == p.fence && fence[3] == "":
@@ -109,7 +110,7 @@ func (p *parser) line(line string) {
 }
 
 // begin begins a block, whose mark must have come before it.
-func (p *parser) begin(indent, fence, language string) {
+func (p *reader) begin(indent, fence, language string) {
 	p.block = &Block{File: p.name, Line: p.number, Language: language}
 	p.indent, p.fence, p.blank = indent, fence, false
 	if p.mark == nil {
@@ -117,13 +118,13 @@ func (p *parser) begin(indent, fence, language string) {
 		return
 	}
 	p.block.Mark, p.mark = *p.mark, nil
-	if p.block.Mark.Kind == Output && (len(p.blocks) == 0 || p.blocks[len(p.blocks)-1].Mark.Kind != Run) {
+	if p.block.Mark.Kind == Output && !slices.ContainsFunc(p.blocks, func(b Block) bool { return b.Mark.Kind == Run }) {
 		p.fail("the block of output follows no block that is run")
 	}
 }
 
 // prose reads a line outside of blocks: a mark, or text.
-func (p *parser) prose(line string) {
+func (p *reader) prose(line string) {
 	comment := regexp.MustCompile(`^ *<!--(.*)-->$`).FindStringSubmatch(line)
 	switch {
 	case comment != nil:
