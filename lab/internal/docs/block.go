@@ -41,6 +41,9 @@ type Block struct {
 // String is the place of the block, for messages.
 func (b Block) String() string { return fmt.Sprintf("%s:%d", b.File, b.Line) }
 
+// IsShell reports whether the block holds commands.
+func (b Block) IsShell() bool { return slices.Contains([]string{"sh", "bash", "console"}, b.Language) }
+
 // Files are the paths of the README and of all documents of the repository in the directory root.
 func Files(root string) ([]string, error) {
 	files, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
@@ -118,6 +121,9 @@ func (p *reader) begin(indent, fence, language string) {
 		return
 	}
 	p.block.Mark, p.mark = *p.mark, nil
+	if p.block.Mark.Kind == Run && !p.block.IsShell() {
+		p.fail("the block is to be run: expected the language sh, bash or console")
+	}
 	if p.block.Mark.Kind == Output && !slices.ContainsFunc(p.blocks, func(b Block) bool { return b.Mark.Kind == Run }) {
 		p.fail("the block of output follows no block that is run")
 	}

@@ -41,8 +41,9 @@ func TestParseRefuses(t *testing.T) {
 		"directory":         {"<!-- file: ../a -->\n```\nls\n```\n", "expected a name without a directory"},
 		"mark without text": {"<!-- run: lab -->\nText.\n", "a.md:2: the mark before this line belongs to no block"},
 		"output of nothing": {"<!-- output -->\n```\nls\n```\n", "follows no block that is run"},
+		"no language":       {"<!-- run: lab -->\n```\nls\n```\n", "expected the language sh, bash or console"},
 		"indented":          {"Text:\n\n    ls\n", "a.md:3: an indented block"},
-		"open":              {"<!-- run: lab -->\n```\nls\n", "the block of line 2 has no end"},
+		"open":              {"<!-- run: lab -->\n```sh\nls\n", "the block of line 2 has no end"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := Parse("a.md", test.text); err == nil || !strings.Contains(err.Error(), test.want) {

@@ -131,11 +131,7 @@ func Quotes(text string) []string {
 	return quotes
 }
 
-// Quoted reports whether a quote is from a message: each … stands for anything.
+// Quoted reports whether a quote is from a message: a part of it that begins with a whole word.
 func Quoted(quote, message string) bool {
-	parts := strings.Split(quote, "…")
-	for i, part := range parts {
-		parts[i] = regexp.QuoteMeta(strings.TrimSpace(part))
-	}
-	return regexp.MustCompile(`(?s)(^|[^\w])` + strings.Join(parts, `.*`)).MatchString(message)
+	return regexp.MustCompile(`(^|[^\w])` + regexp.QuoteMeta(quote)).MatchString(message)
 }
