@@ -119,7 +119,7 @@ func (o *runOptions) flags(f *pflag.FlagSet) {
 	f.IntVar(&o.BackgroundPolicies, "background-policies", 0, "policies that select the targets besides")
 	f.Float64Var(&o.BackgroundRate, "background-qps", 0, "changes a second of these policies")
 	f.StringVar(&o.AgentImage, "image", o.AgentImage, "image of the agents\n")
-	f.StringVar(&o.TargetImage, "target-image", o.TargetImage, "image of the targets; another than the default serves the\nports 8080 and 8081 by itself\n")
+	f.StringVar(&o.TargetImage, "target-image", o.TargetImage, "image of the targets, which serves the ports 8080 and 8081\nby itself (default the image of the agents)")
 	f.StringVar(&o.Clock, "clock", o.Clock, "auto, or exchange to measure the agents' clocks\neven on one kernel")
 	f.StringVarP(&o.suite, "config", "c", "", "run the suite in this file: scenarios with their settings,\nand thresholds")
 	f.StringArrayVar(&o.set, "set", nil, "change a setting of the suite, for example targets=50 or\npolicy-deny.repeat=3 (repeatable)")

@@ -4,6 +4,7 @@
 package runner
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -142,7 +143,7 @@ func (s *stage) targetPod(number int) *corev1.Pod {
 
 func (s *stage) targetSpec() corev1.PodSpec {
 	container := corev1.Container{
-		Name: "server", Image: s.TargetImage, ImagePullPolicy: corev1.PullIfNotPresent,
+		Name: "server", Image: cmp.Or(s.TargetImage, s.AgentImage), ImagePullPolicy: corev1.PullIfNotPresent,
 		Resources:       requests("1m", "16Mi"),
 		SecurityContext: restricted(),
 	}
@@ -153,7 +154,7 @@ func (s *stage) targetSpec() corev1.PodSpec {
 			})
 		}
 	}
-	if s.TargetImage == s.AgentImage {
+	if container.Image == s.AgentImage {
 		ports := fmt.Sprintf("%d,%d", scenario.Port, scenario.OtherPort)
 		container.Args = []string{"serve", "--tcp=" + ports, "--udp=" + ports}
 	}

@@ -40,8 +40,8 @@ type Options struct {
 	Timeout, Patience time.Duration
 	// Placement is where targets are, relative to the agents.
 	Placement string
-	// AgentImage and TargetImage are container images. A target image other than the project's own serves
-	// the ports by itself.
+	// AgentImage and TargetImage are container images. Without a target image, targets are of the agents' image,
+	// which is told to serve; any other serves the ports by itself.
 	AgentImage, TargetImage string
 	// AgentArgs are further arguments of the agents: how to probe.
 	AgentArgs []string
@@ -69,7 +69,7 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{
 		Settings: scenario.DefaultSettings(), Targets: 20, Agents: 1, Repeat: 1, Timeout: time.Minute,
-		Patience: 2 * time.Minute, Placement: PlaceAny, AgentImage: DefaultImage, TargetImage: DefaultImage,
+		Patience: 2 * time.Minute, Placement: PlaceAny, AgentImage: DefaultImage,
 		Watch: time.Second, CreateRate: 100, Clock: clockAuto,
 	}
 }

