@@ -106,7 +106,8 @@ func (r *reader) run(block docs.Block) {
 	if block.Mark.FromRepository {
 		cmd.Dir = repository
 	}
-	cmd.Env = append(os.Environ(), "PATH="+strings.Join(
+	// No cluster of the person who runs the tests: an empty list of files is none.
+	cmd.Env = append(os.Environ(), "KUBECONFIG=", "NETPOL_LATENCY_LAB_DIR=", "PATH="+strings.Join(
 		[]string{filepath.Dir(labtest.Binary(r.t)), os.Getenv("PATH"), r.tools}, string(os.PathListSeparator)))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -131,8 +132,6 @@ func (r *reader) script(block docs.Block, steps []docs.Step) string {
 	if block.Mark.Lab {
 		lab := r.lab(key, block.Mark.LabFlags)
 		fmt.Fprintf(&script, "export KUBECONFIG='%s' NETPOL_LATENCY_LAB_DIR='%s'\n", lab.Kubeconfig, lab.Dir)
-	} else if r.printed == "" {
-		script.WriteString("unset KUBECONFIG NETPOL_LATENCY_LAB_DIR\n")
 	}
 	for name, value := range block.Mark.Env {
 		fmt.Fprintf(&script, "export %s='%s'\n", name, value)
