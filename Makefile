@@ -72,7 +72,7 @@ test-release: release-packages ## Run the tests of images and archives: pushed t
 	@cd release && $(GO) vet ./... && $(GO) test -timeout 20m ./...
 
 .PHONY: test-lab
-test-lab: lab releaser prometheus helm ## Run the lab's tests and the end-to-end tests (needs root)
+test-lab: lab releaser prometheus helm check-packages ## Run the lab's tests and the end-to-end tests (needs root)
 	@echo "== lab and end-to-end tests: real namespaces, real control plane, real Prometheus"
 	@cd lab && PATH=$(BIN):$$PATH NETPOL_LATENCY_LAB_BIN=$(LAB) $(GO) test -count=1 -timeout 60m -p 1 ./...
 
@@ -117,8 +117,8 @@ benchstat: ## Build the benchstat of the unit tests into bin/
 	@GOBIN=$(BIN) $(GO) install golang.org/x/perf/cmd/benchstat@$(BENCHSTAT)
 
 .PHONY: check-packages
-check-packages: ## Install what the tests of commands, manual pages and workflows need
-	@for need in man:man-db mandoc:mandoc shellcheck:shellcheck; do \
+check-packages: ## Install what the tests of commands, documents, manual pages and workflows need
+	@for need in man:man-db mandoc:mandoc nft:nftables shellcheck:shellcheck; do \
 	  command -v $${need%:*} >/dev/null || missing="$$missing $${need#*:}"; \
 	done; \
 	[ -e /usr/share/bash-completion/bash_completion ] || missing="$$missing bash-completion"; \
