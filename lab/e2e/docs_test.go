@@ -27,7 +27,7 @@ const (
 )
 
 // Every block of commands in the README and in the documents does what it says, as a reader would paste it: see package docs
-// for the marks.
+// for the marks. One document after the other: a lab that shares the machine with another measures worse.
 func TestDocuments(t *testing.T) {
 	files, err := docs.Files(repository)
 	must(t, err)
@@ -38,7 +38,6 @@ func TestDocuments(t *testing.T) {
 			continue
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			t.Parallel()
 			newReader(t).read(blocks)
 		})
 	}
