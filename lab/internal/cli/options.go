@@ -32,7 +32,8 @@ func (f *labFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.engine, "engine", supervisor.EngineReference,
 		"policy engine: reference, or none for another one")
 	flags.StringArrayVar(&f.images, "image", nil,
-		"NAME=PATH or NAME=oci:DIR[:TAG]: images of that name are the\nlocal program PATH, or that of an OCI layout (repeatable)")
+		"NAME=PATH or NAME=oci:DIR[:TAG]: images of that name are the\n"+
+			"local program PATH, or that of an OCI layout (repeatable)")
 	flags.IntVar(&f.nodes, "nodes", 1, "number of nodes")
 	addSettings(flags, &f.settings)
 }

@@ -55,7 +55,8 @@ func platform() v1.Platform { return v1.Platform{OS: "linux", Architecture: runt
 func open(reference Reference) (v1.Image, error) {
 	for _, file := range []string{"oci-layout", "index.json"} {
 		if _, err := os.Stat(filepath.Join(reference.Dir, file)); err != nil {
-			return nil, fmt.Errorf("it is no OCI image layout: expected a directory with the files oci-layout and index.json: %w", err)
+			return nil, fmt.Errorf("it is no OCI image layout: expected a directory with the files oci-layout and "+
+				"index.json: %w", err)
 		}
 	}
 	index, err := layout.ImageIndexFromPath(reference.Dir)
@@ -96,7 +97,8 @@ func choose(index v1.ImageIndex, tag string) (v1.Descriptor, error) {
 		}
 	}
 	if len(found) != 1 {
-		return v1.Descriptor{}, fmt.Errorf("%d images fit: expected one; the tags there are %s", len(found), strings.Join(names, ", "))
+		return v1.Descriptor{}, fmt.Errorf("%d images fit: expected one; the tags there are %s",
+			len(found), strings.Join(names, ", "))
 	}
 	return found[0], nil
 }

@@ -29,7 +29,9 @@ const (
 
 // Write makes the archives of all platforms and what belongs to them in a directory, and returns their names. Files
 // of an earlier release there are removed. Nothing is written unless everything could be made.
-func Write(ctx context.Context, source build.Source, platforms []build.Platform, work, directory string) ([]string, error) {
+func Write(
+	ctx context.Context, source build.Source, platforms []build.Platform, work, directory string,
+) ([]string, error) {
 	changes, err := notes(source)
 	if err != nil {
 		return nil, err
@@ -79,8 +81,8 @@ func replace(directory string, files map[string][]byte) error {
 		return fmt.Errorf("write the release: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(directory, ChecksumsFile)); err != nil && len(old) > 0 {
-		return fmt.Errorf("write the release: %s holds files and no %s: expected an empty directory, or that of an earlier release",
-			directory, ChecksumsFile)
+		return fmt.Errorf("write the release: %s holds files and no %s: expected an empty directory, or that of an "+
+			"earlier release", directory, ChecksumsFile)
 	}
 	parent := filepath.Dir(filepath.Clean(directory))
 	if err := os.MkdirAll(parent, 0o755); err != nil {

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 
 	"github.com/google/go-containerregistry/pkg/authn"
-	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/spf13/cobra"
 
@@ -50,8 +49,10 @@ func newImages() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&flags.output, "output", "", "directory: each image becomes an OCI layout in it")
 	f.StringVar(&flags.push, "push", "", "registry and path: each image becomes PUSH/NAME:VERSION")
-	f.StringVar(&flags.base, "base", "", "image that those with a shell stand on\n(default: one made of Debian's busybox-static)")
-	f.StringVar(&flags.cache, "cache", "", "directory for downloaded packages\n(default: netpol-latency-release in the user's cache)")
+	f.StringVar(&flags.base, "base", "", "image that those with a shell stand on\n"+
+		"(default: one made of Debian's busybox-static)")
+	f.StringVar(&flags.cache, "cache", "", "directory for downloaded packages\n"+
+		"(default: netpol-latency-release in the user's cache)")
 	return cmd
 }
 
@@ -96,8 +97,10 @@ func (f *imagesFlags) run(ctx context.Context, names []string, stdout io.Writer)
 	})
 }
 
-// delivery is where images go. It returns the name and the digest of each.
-func (f *imagesFlags) delivery(ctx context.Context, source build.Source, kinds []image.Kind) (func(image.Image) (string, error), error) {
+// delivery takes an image to where it goes, and returns its name there with its digest.
+type delivery func(image.Image) (string, error)
+
+func (f *imagesFlags) delivery(ctx context.Context, source build.Source, kinds []image.Kind) (delivery, error) {
 	if f.output != "" {
 		return func(made image.Image) (string, error) {
 			path, err := made.WriteLayout(f.output)
@@ -113,7 +116,6 @@ func (f *imagesFlags) delivery(ctx context.Context, source build.Source, kinds [
 		return nil, err
 	}
 	return func(made image.Image) (string, error) {
-		var digest name.Digest
 		tag := tags[made.Kind.Name]
 		digest, err := made.Push(ctx, tag, remote.WithAuthFromKeychain(authn.DefaultKeychain))
 		return tag.String() + "@" + digest.DigestStr(), err

@@ -34,8 +34,9 @@ type Kind struct {
 func Kinds() []Kind {
 	return []Kind{
 		{
-			Name:        "netpol-latency",
-			Description: "Agent and target of netpol-latency, which measures how long network policies take to be true on the wire",
+			Name: "netpol-latency",
+			Description: "Agent and target of netpol-latency, which measures how long network policies take to be true " +
+				"on the wire",
 		},
 		{
 			Name:        "pod-creation-reachability-latency",

@@ -41,7 +41,8 @@ func Debian(source build.Source, cache string) Bases {
 	return func(ctx context.Context, platform build.Platform) (Base, error) {
 		file, err := findPackage(ctx, platform, filepath.Join(cache, debianSuite, platform.Arch))
 		if err != nil {
-			return Base{}, fmt.Errorf("make a base with a shell for %s (--base names one in a registry instead): %w", platform, err)
+			return Base{}, fmt.Errorf("make a base with a shell for %s (--base names one in a registry instead): %w",
+				platform, err)
 		}
 		entries, err := shellEntries(ctx, file)
 		if err != nil {
@@ -95,14 +96,8 @@ func download(ctx context.Context, architecture, to string) (err error) {
 	if err := os.WriteFile(filepath.Join(work, "sources.list"), []byte(sources), 0o600); err != nil {
 		return fmt.Errorf("tell apt its sources: %w", err)
 	}
-	options := []string{
-		"-qq", "-o", "Dir::State=" + work + "/state", "-o", "Dir::State::status=/dev/null", "-o", "Dir::Cache=" + work + "/cache",
-		"-o", "Dir::Etc::sourcelist=" + work + "/sources.list", "-o", "Dir::Etc::sourceparts=-",
-		"-o", "APT::Architecture=" + architecture, "-o", "APT::Architectures=" + architecture,
-		"-o", "APT::Sandbox::User=", "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3",
-	}
 	for _, action := range [][]string{{"update"}, {"download", shellPackage}} {
-		command := exec.CommandContext(ctx, "apt-get", append(options, action...)...)
+		command := exec.CommandContext(ctx, "apt-get", append(aptOptions(work, architecture), action...)...)
 		command.Dir = filepath.Join(work, "packages")
 		if said, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("download %s with apt-get: %w: %s", shellPackage, err, strings.TrimSpace(string(said)))
@@ -112,6 +107,17 @@ func download(ctx context.Context, architecture, to string) (err error) {
 		return fmt.Errorf("make room for packages: %w", err)
 	}
 	return keep(filepath.Join(work, "packages"), to)
+}
+
+// aptOptions make apt look at nothing but its directory, as if the machine were of the architecture.
+func aptOptions(work, architecture string) []string {
+	return []string{
+		"-qq", "-o", "Dir::State=" + work + "/state", "-o", "Dir::State::status=/dev/null",
+		"-o", "Dir::Cache=" + work + "/cache",
+		"-o", "Dir::Etc::sourcelist=" + work + "/sources.list", "-o", "Dir::Etc::sourceparts=-",
+		"-o", "APT::Architecture=" + architecture, "-o", "APT::Architectures=" + architecture,
+		"-o", "APT::Sandbox::User=", "-o", "Acquire::Languages=none", "-o", "Acquire::Retries=3",
+	}
 }
 
 // keep copies the downloaded files to a directory that has either all or none of them.
@@ -199,8 +205,8 @@ func packageComponent(file string, platform build.Platform) (cdx.Component, erro
 	escaped, _, _ := strings.Cut(rest, "_")
 	// Apt escapes the colon of an epoch in file names; so do package URLs.
 	version := strings.ReplaceAll(cmp.Or(escaped, "unknown"), "%3a", ":")
-	reference := fmt.Sprintf("pkg:deb/debian/%s@%s?arch=%s&distro=%s", shellPackage, strings.ReplaceAll(version, ":", "%3A"),
-		platform.Arch, debianSuite)
+	reference := fmt.Sprintf("pkg:deb/debian/%s@%s?arch=%s&distro=%s",
+		shellPackage, strings.ReplaceAll(version, ":", "%3A"), platform.Arch, debianSuite)
 	return cdx.Component{
 		BOMRef: reference, Type: cdx.ComponentTypeApplication, Name: shellPackage, Version: version, PackageURL: reference,
 		Hashes:   &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}},

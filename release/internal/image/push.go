@@ -19,7 +19,8 @@ func Repositories(prefix, version string, kinds []Kind) (map[string]name.Tag, er
 	for _, kind := range kinds {
 		tag, err := name.NewTag(strings.TrimSuffix(prefix, "/")+"/"+kind.Name+":"+version, name.StrictValidation)
 		if err != nil {
-			return nil, fmt.Errorf("push to %q: expected a registry and a repository, for example registry.example/team: %w", prefix, err)
+			return nil, fmt.Errorf("push to %q: expected a registry and a repository, for example "+
+				"registry.example/team: %w", prefix, err)
 		}
 		tags[kind.Name] = tag
 	}

@@ -31,7 +31,9 @@ func Registry(reference string, options ...remote.Option) (Bases, error) {
 	}, nil
 }
 
-func pullBase(ctx context.Context, reference name.Reference, platform build.Platform, options []remote.Option) (Base, error) {
+func pullBase(
+	ctx context.Context, reference name.Reference, platform build.Platform, options []remote.Option,
+) (Base, error) {
 	wanted := v1.Platform{OS: platform.OS, Architecture: platform.Arch}
 	found, err := remote.Get(reference, append(options, remote.WithContext(ctx), remote.WithPlatform(wanted))...)
 	if err != nil {
