@@ -62,9 +62,9 @@ test-unit: check packages check-packages benchstat ## Run the root module's test
 	@$(GO) test -count=1 -run NoAllocation ./internal/probe
 
 .PHONY: test-tools
-test-tools: check-packages ## Run the tests of what checks the project and prepares its release
-	@echo "== manual pages, plugin manifest, release notes, and that the checks find what they look for"
-	@cd tools && $(GO) vet ./... && $(GO) test -timeout 10m ./...
+test-tools: check-packages prometheus ## Run the tests of what checks the project and prepares its release
+	@echo "== manual pages, plugin manifest, release notes, dashboard, rules, and that the checks find what they look for"
+	@cd tools && $(GO) vet ./... && PATH=$(BIN):$$PATH $(GO) test -timeout 10m ./...
 
 .PHONY: test-release
 test-release: release-packages ## Run the tests of images and archives: pushed to a registry, pulled, unpacked, made twice
@@ -134,12 +134,17 @@ release-packages: ## Install what a base with a shell is downloaded and unpacked
 	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends \
 	    dpkg debian-archive-keyring >/dev/null; }
 
-# Debian builds Prometheus without its Kubernetes discovery, which the test is about.
+# Debian builds Prometheus without its Kubernetes discovery, which the test is about. promtool shares its packages.
 .PHONY: prometheus
-prometheus: ## Build the Prometheus of the end-to-end tests into bin/ (two minutes the first time)
-	@echo "== building Prometheus with its Kubernetes discovery"
+prometheus: ## Build the Prometheus and promtool of the tests into bin/ (two minutes the first time)
+	@echo "== building Prometheus with its Kubernetes discovery, and promtool"
 	@GOBIN=$(BIN) $(GO) install -ldflags '$(LDFLAGS)' -tags remove_all_sd,enable_kubernetes_sd \
-	  github.com/prometheus/prometheus/cmd/prometheus@$(PROMETHEUS)
+	  github.com/prometheus/prometheus/cmd/prometheus@$(PROMETHEUS) \
+	  github.com/prometheus/prometheus/cmd/promtool@$(PROMETHEUS)
+
+.PHONY: monitoring
+monitoring: ## Write the dashboard, and the rules as an object of the Prometheus operator, into deploy/
+	@cd tools && $(GO) run ./monitoring ../deploy
 
 .PHONY: helm
 helm: ## Build the Helm of the end-to-end tests into bin/ (two minutes the first time)
