@@ -97,14 +97,11 @@ func (l *loadTest) expect(metric, buckets string) {
 
 // TestClusterLoader2 deploys the clients as ClusterLoader2 does, and asks what it asks.
 func TestClusterLoader2(t *testing.T) {
-	program, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Fatalf("prometheus is missing: \"make prometheus\" builds it into bin/: put that on the PATH: %v", err)
-	}
-	lab := labtest.Start(t, "--image", "prometheus="+program, "--delay", "50ms")
+	lab := labtest.Start(t, "--image", "prometheus="+prometheusProgram(t), "--delay", "50ms")
 	l := &loadTest{t: t, lab: lab, Targets: 10, Namespaces: []string{lab.Namespace("test-l-1"), lab.Namespace("test-l-2")}}
 	l.setup()
-	l.prometheus = startPrometheus(t, lab, scrapeConfig(t, []podMonitor{clientMonitor()}))
+	config := scrapeConfig(t, []podMonitor{clientMonitor()}, nil)
+	l.prometheus = startPrometheus(t, lab, "monitoring", map[string]string{"prometheus.yml": config})
 	l.podCreation()
 	l.policyCreation()
 }

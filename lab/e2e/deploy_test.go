@@ -130,8 +130,7 @@ func TestKustomize(t *testing.T) {
 	}
 	lab.Kubectl("create", "namespace", "test-policy")
 	do(t, lab, "kubectl apply --dry-run=server -k "+kustomize+"overlays/example")
-	lab.Kubectl("create", "-f", podMonitorCRD(t))
-	lab.Kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/podmonitors.monitoring.coreos.com")
+	defineOperatorKind(t, lab, "podmonitors")
 	do(t, lab, "kubectl apply --dry-run=server -k "+kustomize+"components/monitoring")
 }
 

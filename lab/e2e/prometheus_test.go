@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"os/exec"
 	"path/filepath"
@@ -25,14 +26,9 @@ import (
 // TestPrometheus lets a real Prometheus find both clients by the PodMonitors that the manifests create,
 // scrape them and answer the queries that ClusterLoader2 asks.
 func TestPrometheus(t *testing.T) {
-	program, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Fatalf("prometheus is missing: \"make prometheus\" builds it into bin/: put that on the PATH: %v", err)
-	}
 	const targets = 20
-	lab := labtest.Start(t, "--image", "prometheus="+program, "--delay", "50ms")
-	lab.Kubectl("create", "-f", podMonitorCRD(t))
-	lab.Kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/podmonitors.monitoring.coreos.com")
+	lab := labtest.Start(t, "--image", "prometheus="+prometheusProgram(t), "--delay", "50ms")
+	defineOperatorKind(t, lab, "podmonitors")
 	histograms := map[string][]string{
 		"policy-creation": {"policy_enforcement_latency_policy_creation_seconds"},
 		"pod-creation":    {"pod_creation_reachability_latency_seconds", "pod_ip_address_assigned_latency_seconds"},
@@ -45,7 +41,8 @@ func TestPrometheus(t *testing.T) {
 		must(t, run.Setup(t.Context()))
 		runs[scenario] = run
 	}
-	server := startPrometheus(t, lab, scrapeConfig(t, podMonitors(t, lab)))
+	config := scrapeConfig(t, podMonitors(t, lab, 2), nil)
+	server := startPrometheus(t, lab, "monitoring", map[string]string{"prometheus.yml": config})
 	for scenario, names := range histograms {
 		must(t, runs[scenario].Trigger(t.Context()))
 		found, err := runs[scenario].Collect(t.Context())
@@ -62,9 +59,19 @@ func TestPrometheus(t *testing.T) {
 	}
 }
 
-// podMonitorCRD is the file of the definition that the Prometheus operator installs in clusters, so that a
-// real API server judges the manifests' PodMonitors by it.
-func podMonitorCRD(t *testing.T) string {
+// prometheusProgram is the path of the program.
+func prometheusProgram(t *testing.T) string {
+	t.Helper()
+	program, err := exec.LookPath("prometheus")
+	if err != nil {
+		t.Fatalf("prometheus is missing: \"make prometheus\" builds it into bin/: put that on the PATH: %v", err)
+	}
+	return program
+}
+
+// defineOperatorKind makes a kind known that the Prometheus operator defines in clusters, so that a real API server
+// judges our objects by it.
+func defineOperatorKind(t *testing.T, lab *labtest.Lab, plural string) {
 	t.Helper()
 	const module = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
 	output, err := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module).Output()
@@ -73,7 +80,9 @@ func podMonitorCRD(t *testing.T) string {
 	}
 	var downloaded struct{ Dir string }
 	must(t, json.Unmarshal(output, &downloaded))
-	return filepath.Join(downloaded.Dir, "example", "prometheus-operator-crd", "monitoring.coreos.com_podmonitors.yaml")
+	definitions := filepath.Join(downloaded.Dir, "example", "prometheus-operator-crd")
+	lab.Kubectl("create", "-f", filepath.Join(definitions, "monitoring.coreos.com_"+plural+".yaml"))
+	lab.Kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/"+plural+".monitoring.coreos.com")
 }
 
 // podMonitor is what the test reads of the object.
@@ -86,19 +95,20 @@ type podMonitor struct {
 }
 
 // podMonitors are those that the API server has accepted.
-func podMonitors(t *testing.T, lab *labtest.Lab) []podMonitor {
+func podMonitors(t *testing.T, lab *labtest.Lab, want int) []podMonitor {
 	t.Helper()
 	var list struct{ Items []podMonitor }
 	must(t, json.Unmarshal([]byte(lab.Kubectl("get", "podmonitors", "-A", "-o", "json")), &list))
-	if len(list.Items) != 2 {
-		t.Fatalf("found %d PodMonitors; want one for each client", len(list.Items))
+	if len(list.Items) != want {
+		t.Fatalf("found %d PodMonitors; want one for each of %d clients", len(list.Items), want)
 	}
 	return list.Items
 }
 
 // scrapeConfig does the operator's part: every PodMonitor becomes a discovery of pods in its namespace, of
-// which those are kept whose labels and whose port's name are as it says.
-func scrapeConfig(t *testing.T, monitors []podMonitor) string {
+// which those are kept whose labels and whose port's name are as it says, with labels of their origin. Settings are
+// for all of them.
+func scrapeConfig(t *testing.T, monitors []podMonitor, settings map[string]any) string {
 	t.Helper()
 	var jobs []map[string]any
 	for _, monitor := range monitors {
@@ -110,6 +120,12 @@ func scrapeConfig(t *testing.T, monitors []podMonitor) string {
 			keep("__meta_kubernetes_pod_label_"+key, value)
 		}
 		keep("__meta_kubernetes_pod_container_port_name", monitor.Spec.PodMetricsEndpoints[0].Port)
+		for label, from := range map[string]string{
+			"namespace": "__meta_kubernetes_namespace", "pod": "__meta_kubernetes_pod_name",
+			"container": "__meta_kubernetes_pod_container_name",
+		} {
+			relabel = append(relabel, map[string]any{"source_labels": []string{from}, "target_label": label})
+		}
 		namespaces := map[string]any{"names": []string{monitor.Metadata.Namespace}}
 		jobs = append(jobs, map[string]any{
 			"job_name":              "podMonitor/" + monitor.Metadata.Namespace + "/" + monitor.Metadata.Name,
@@ -117,20 +133,22 @@ func scrapeConfig(t *testing.T, monitors []podMonitor) string {
 			"relabel_configs":       relabel,
 		})
 	}
+	global := map[string]any{"scrape_interval": "1s", "evaluation_interval": "1s"}
+	maps.Copy(global, settings)
 	config, err := json.MarshalIndent(map[string]any{
-		"global": map[string]any{"scrape_interval": "1s"}, "scrape_configs": jobs,
+		"global": global, "scrape_configs": jobs, "rule_files": []string{"/config/rules*.yaml"},
 	}, "", "  ")
 	must(t, err)
 	return string(config) // JSON is YAML too
 }
 
-// startPrometheus runs Prometheus in a pod.
-func startPrometheus(t *testing.T, lab *labtest.Lab, config string) *corev1.Pod {
+// startPrometheus runs Prometheus in a pod in a namespace of its own, with the files in its directory.
+func startPrometheus(t *testing.T, lab *labtest.Lab, name string, files map[string]string) *corev1.Pod {
 	t.Helper()
-	ctx, namespace := t.Context(), lab.Namespace("monitoring")
-	lab.Kubectl("create", "clusterrolebinding", "prometheus", "--clusterrole=view", "--serviceaccount="+namespace+":default")
+	ctx, namespace := t.Context(), lab.Namespace(name)
+	lab.Kubectl("create", "clusterrolebinding", name, "--clusterrole=view", "--serviceaccount="+namespace+":default")
 	_, err := lab.Client.CoreV1().ConfigMaps(namespace).Create(ctx, &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: "prometheus"}, Data: map[string]string{"prometheus.yml": config},
+		ObjectMeta: metav1.ObjectMeta{Name: "prometheus"}, Data: files,
 	}, metav1.CreateOptions{})
 	must(t, err)
 	_, err = lab.Client.CoreV1().Pods(namespace).Create(ctx, prometheusPod(), metav1.CreateOptions{})
@@ -162,13 +180,20 @@ func prometheusPod() *corev1.Pod {
 	}
 }
 
+// ask sends a question to Prometheus's HTTP API.
+func ask(
+	ctx context.Context, lab *labtest.Lab, server *corev1.Pod, path string, parameters map[string]string,
+) ([]byte, error) {
+	return lab.Client.CoreV1().Pods(server.Namespace).
+		ProxyGet("http", server.Name, "9090", "api/v1/"+path, parameters).DoRaw(ctx)
+}
+
 // awaitQuery asks until the one value of the answer is as expected: scrapes come when they come.
 func awaitQuery(t *testing.T, lab *labtest.Lab, server *corev1.Pod, query string, expected func(float64) bool) float64 {
 	t.Helper()
 	var value float64
 	lab.Await("the answer to "+query, time.Minute, func(ctx context.Context) (bool, error) {
-		body, err := lab.Client.CoreV1().Pods(server.Namespace).ProxyGet("http", server.Name, "9090",
-			"api/v1/query", map[string]string{"query": query}).DoRaw(ctx)
+		body, err := ask(ctx, lab, server, "query", map[string]string{"query": query})
 		if err != nil {
 			return false, err
 		}
