@@ -250,8 +250,7 @@ func (w *work) verdict(out io.Writer, thresholds []measure.Threshold) error {
 	case err != nil:
 		return err
 	case w.unenforced() != "":
-		return fmt.Errorf("%w: in %s not one probe was blocked after the trigger: policy is not enforced at all in this cluster",
-			errInvalid, w.unenforced())
+		return w.explainUnenforced(w.unenforced())
 	case invalid > 0:
 		return w.explainInvalid(invalid)
 	case censored > 0:
@@ -270,14 +269,32 @@ func (w *work) unenforced() string {
 			continue
 		}
 		blocked := slices.ContainsFunc(w.samples, func(s measure.Sample) bool {
-			return s.Scenario == summary.Scenario && (s.Probes[measure.Allowed] == 0 || s.Probes[measure.Dropped]+
-				s.Probes[measure.Refused]+s.Probes[measure.Rejected]+s.Probes[measure.Unreachable] > 0)
+			return s.Scenario == summary.Scenario && (s.Probes[measure.Allowed] == 0 || wasBlocked(s))
 		})
 		if !blocked {
 			return summary.Scenario
 		}
 	}
 	return ""
+}
+
+// wasBlocked reports whether a probe of the sample met a filter, or nothing.
+func wasBlocked(s measure.Sample) bool {
+	return s.Probes[measure.Dropped]+s.Probes[measure.Refused]+s.Probes[measure.Rejected]+s.Probes[measure.Unreachable] > 0
+}
+
+// explainUnenforced says in plain words what it means that a scenario met no filter. A pair that a write has moved from
+// one state to the other was blocked in one of them, by policy.
+func (w *work) explainUnenforced(scenario string) error {
+	enforced := slices.ContainsFunc(w.samples, func(s measure.Sample) bool {
+		return s.Status == measure.Measured && s.Start.Source == measure.StartWrite && !s.Forbidden
+	})
+	if enforced {
+		return fmt.Errorf("%w: in %s not one probe was blocked after the trigger: this policy is not enforced, others are",
+			errInvalid, scenario)
+	}
+	return fmt.Errorf("%w: in %s not one probe was blocked after the trigger: policy is not enforced at all in this cluster",
+		errInvalid, scenario)
 }
 
 // explainInvalid says in plain words what an invalid result means.

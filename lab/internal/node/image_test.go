@@ -14,15 +14,15 @@ func TestResolveImage(t *testing.T) {
 	config := Config{Images: map[string]string{
 		"registry.example:5000/team/client:v2": "/bin/v2",
 		"prober":                               "/bin/prober",
-		"gcr.io/k8s-testimages/netpol":         "/bin/netpol",
+		"registry.example/team/netpol":         "/bin/netpol",
 		"shipped":                              "/bin/shipped",
 	}, Unpacked: map[string]oci.Unpacked{"shipped": {Digest: "sha256:11"}}}
 	tests := []struct{ name, reference, want string }{
 		{name: "full name", reference: "registry.example:5000/team/client:v2", want: "program:/bin/v2"},
 		{name: "another tag", reference: "registry.example:5000/team/client:v3", want: "program:/bin/v2"},
-		{name: "without tag", reference: "gcr.io/k8s-testimages/netpol:latest", want: "program:/bin/netpol"},
-		{name: "digest", reference: "gcr.io/k8s-testimages/netpol@sha256:00", want: "program:/bin/netpol"},
-		{name: "last element", reference: "ghcr.io/someone/prober:v1", want: "program:/bin/prober"},
+		{name: "without tag", reference: "registry.example/team/netpol:latest", want: "program:/bin/netpol"},
+		{name: "digest", reference: "registry.example/team/netpol@sha256:00", want: "program:/bin/netpol"},
+		{name: "last element", reference: "registry.example/someone/prober:v1", want: "program:/bin/prober"},
 		{name: "a real image wins", reference: "registry.example/shipped:v1", want: "shipped@sha256:11"},
 		{name: "built-in", reference: "registry.k8s.io/e2e-test-images/agnhost:2.39", want: "builtin:agnhost"},
 		{name: "built-in with a port in the registry", reference: "localhost:5000/nginx", want: "builtin:nginx"},
