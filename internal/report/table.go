@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -66,7 +67,8 @@ func end(at time.Duration, open bool) string {
 
 // Table writes one line for each row, and the warnings beneath. It fits 100 columns.
 func Table(w io.Writer, rows []Row, warnings []string) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	var page bytes.Buffer
+	table := tabwriter.NewWriter(&page, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(table, "%-34s\tof\tmin\tp50\tp90\tp95\tp99\tmax\t\n", "")
 	for _, row := range rows {
 		fmt.Fprintf(table, "%-34s\t%s\t", row.Label, row.Of)
@@ -83,6 +85,9 @@ func Table(w io.Writer, rows []Row, warnings []string) error {
 		return fmt.Errorf("write table: %w", err)
 	}
 	var lines bytes.Buffer
+	for line := range strings.Lines(page.String()) {
+		lines.WriteString(strings.TrimRight(line, " \n") + "\n") // a note is shorter than its columns
+	}
 	for _, warning := range warnings {
 		wrapped(&lines, "warning: ", warning)
 	}
