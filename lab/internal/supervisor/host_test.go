@@ -105,7 +105,11 @@ func readMembers(t *testing.T, root int) members {
 		if ancestor != root {
 			continue
 		}
-		m.processes[pid] = identify(pid)
+		identity := identify(pid)
+		if identity == "" {
+			continue // ended meanwhile
+		}
+		m.processes[pid] = identity
 		for namespace, path := range namespacesOf(pid) {
 			if _, ok := outside[namespace]; !ok && pin(t, path, namespace) {
 				m.namespaces[namespace] = pid
