@@ -5,42 +5,85 @@
 
 package probe
 
-import "container/heap"
+// agenda holds a worker's pairs by when their next probe is due: a heap, the earliest first. Every probe moves its
+// pair, so the instants lie beside each other and a pair has four children: container/heap, with two children and a
+// look into the pairs themselves, takes twice as long for it (BenchmarkAgenda).
+type agenda []entry
 
-// agenda holds a worker's pairs by when their next probe is due; it is a heap.Interface.
-type agenda []*Pair
-
-// Len implements heap.Interface.
-func (a agenda) Len() int { return len(a) }
-
-// Less implements heap.Interface.
-func (a agenda) Less(i, j int) bool { return a[i].due < a[j].due }
-
-// Swap implements heap.Interface.
-func (a agenda) Swap(i, j int) {
-	a[i], a[j] = a[j], a[i]
-	a[i].place, a[j].place = i, j
+// entry is a pair in an agenda, with a copy of the instant at which it is due.
+type entry struct {
+	due  instant
+	pair *Pair
 }
 
-// Push implements heap.Interface.
-func (a *agenda) Push(x any) {
-	p := x.(*Pair)
-	p.place = len(*a)
-	*a = append(*a, p)
+// children is how many entries hang on one.
+const children = 4
+
+// push adds a pair.
+func (a *agenda) push(p *Pair) {
+	*a = append(*a, entry{})
+	a.up(len(*a)-1, entry{p.due, p})
 }
 
-// Pop implements heap.Interface.
-func (a *agenda) Pop() any {
-	last := len(*a) - 1
-	p := (*a)[last]
-	(*a)[last] = nil
+// remove takes a pair out.
+func (a *agenda) remove(p *Pair) {
+	place, last := p.place, len(*a)-1
+	moved := (*a)[last]
+	(*a)[last] = entry{}
 	*a = (*a)[:last]
-	p.place = -1
-	return p
+	if place < last {
+		a.put(place, moved)
+	}
+	p.place = none
 }
 
 // reschedule moves a pair to another instant.
 func (a *agenda) reschedule(p *Pair, due instant) {
 	p.due = due
-	heap.Fix(a, p.place)
+	a.put(p.place, entry{due, p})
+}
+
+// put writes an entry to a place, or to where it belongs above or below.
+func (a *agenda) put(place int, e entry) {
+	if place > 0 && e.due < (*a)[(place-1)/children].due {
+		a.up(place, e)
+		return
+	}
+	a.down(place, e)
+}
+
+func (a *agenda) up(place int, e entry) {
+	all := *a
+	for place > 0 {
+		parent := (place - 1) / children
+		if all[parent].due <= e.due {
+			break
+		}
+		all.set(place, all[parent])
+		place = parent
+	}
+	all.set(place, e)
+}
+
+func (a *agenda) down(place int, e entry) {
+	all := *a
+	for first := place*children + 1; first < len(all); first = place*children + 1 {
+		least := first
+		for child := first + 1; child < min(first+children, len(all)); child++ {
+			if all[child].due < all[least].due {
+				least = child
+			}
+		}
+		if e.due <= all[least].due {
+			break
+		}
+		all.set(place, all[least])
+		place = least
+	}
+	all.set(place, e)
+}
+
+func (a agenda) set(place int, e entry) {
+	a[place] = e
+	e.pair.place = place
 }

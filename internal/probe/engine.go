@@ -147,9 +147,9 @@ type Pair struct {
 	request     []byte     // what the mode http sends
 	source      netip.Addr // what the mode syn sends from, and its number of probes
 	probes      uint16
-	hop         nexthop // and where it leaves to, if that is known
-	hopKnown    bool
-	hops        *nexthops // that say so
+	hops        *nexthops // that say where they leave to
+	hop         nexthop
+	wire        int // by which socket, none if that is not known
 	raw         rawAddress
 	connection  *connection // of the mode established
 }

@@ -6,7 +6,6 @@
 package probe
 
 import (
-	"container/heap"
 	"testing"
 	"time"
 )
@@ -48,13 +47,13 @@ func TestConntrackNeverFills(t *testing.T) {
 			node := &tracking{lifetime: int(trace / time.Second)}
 			all := make(agenda, 0, pairs)
 			for number := range pairs {
-				heap.Push(&all, &Pair{number: number, due: instant(Phase(number, time.Second))})
+				all.push(&Pair{number: number, due: instant(Phase(number, time.Second))})
 			}
 			answers := newFootprint(mode)
 			const trigger = instant(5 * time.Minute)
 			var now instant
 			for now < trigger+instant(24*time.Hour) {
-				p := all[0]
+				p := all[0].pair
 				now = max(now, p.due)
 				node.add(now)
 				answers.answered(now)

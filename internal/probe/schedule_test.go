@@ -6,7 +6,6 @@
 package probe
 
 import (
-	"container/heap"
 	"math"
 	"slices"
 	"testing"
@@ -89,14 +88,13 @@ func FuzzSchedule(f *testing.F) {
 		n := 1 + int(pairs)%500
 		var all agenda
 		for number := range n {
-			heap.Push(&all, &Pair{number: number})
-			all.reschedule(all[len(all)-1], instant(Phase(number, schedule.After(0, n))))
+			all.push(&Pair{number: number, due: instant(Phase(number, schedule.After(0, n)))})
 		}
 		launches := make(map[*Pair]int)
 		total := 20 * n
 		var now instant
 		for range total {
-			p := all[0]
+			p := all[0].pair
 			now = max(now, p.due) + instant(late)*instant(time.Microsecond)/100
 			launches[p]++
 			all.reschedule(p, next(p.due, now, schedule.After(time.Duration(now), n)))
@@ -105,9 +103,9 @@ func FuzzSchedule(f *testing.F) {
 		if most := time.Duration(now).Seconds()*schedule.MaxRate + float64(2*n); float64(total) > most+1 {
 			t.Errorf("%d probes in %s: the budget is %.0f a second", total, time.Duration(now), schedule.MaxRate)
 		}
-		for _, p := range all {
-			if launches[p] < 5 {
-				t.Errorf("pair %d had %d probes where the average had 20", p.number, launches[p])
+		for _, e := range all {
+			if launches[e.pair] < 5 {
+				t.Errorf("pair %d had %d probes where the average had 20", e.pair.number, launches[e.pair])
 			}
 		}
 	})

@@ -47,18 +47,18 @@ type rawAddress struct {
 type raw struct {
 	// Of each family, the socket that sends and receives TCP, and that which receives ICMP.
 	tcp, icmp [2]int
+	pairs     [2]int // and how many there are to listen for
 	out       [batch]message
 	vectors   [batch]unix.Iovec
 	segments  [batch][segmentSize]byte
 	sending   [batch]int32 // the slots of the messages
-	// packets sends whole frames, which costs half: past the kernel's routing, whose tables are read
-	// every now and then instead. It is none where the kernel does not let it.
-	packets int
-	frames  [batch][frameSize]byte
-	leaves  [batch]unix.RawSockaddrLinklayer
-	hops    *nexthops
-	read    instant // when the tables were read
-	missed  bool    // and whether they lacked something
+	// wires send whole frames, which costs half: past the kernel's routing, whose tables are read every now and
+	// then instead.
+	wires  wires
+	frames [batch][frameSize]byte
+	hops   *nexthops
+	read   instant // when the tables were read
+	missed bool    // and whether they lacked something, or what they said is no longer so
 
 	in        [receiveBatch]message
 	inVectors [receiveBatch]unix.Iovec
@@ -70,16 +70,12 @@ type raw struct {
 }
 
 func newRaw() (_ *raw, err error) {
-	m := &raw{tcp: [2]int{none, none}, icmp: [2]int{none, none}, packets: none, ports: uint16(rand.N(1 << 15))}
+	m := &raw{tcp: [2]int{none, none}, icmp: [2]int{none, none}, ports: uint16(rand.N(1 << 15))}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, m.close())
 		}
 	}()
-	// Without it, the other sockets do its work.
-	if packets, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0); err == nil {
-		m.packets = packets
-	}
 	for six, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		protocol := [2]int{unix.IPPROTO_ICMP, unix.IPPROTO_ICMPV6}[six]
 		m.tcp[six], err = openRaw(family, unix.IPPROTO_TCP)
@@ -139,8 +135,8 @@ func (m *raw) link() *raw {
 }
 
 func (m *raw) close() error {
-	var all []error
-	for _, socket := range []int{m.packets, m.tcp[0], m.tcp[1], m.icmp[0], m.icmp[1]} {
+	all := []error{m.wires.close()}
+	for _, socket := range []int{m.tcp[0], m.tcp[1], m.icmp[0], m.icmp[1]} {
 		if socket != none {
 			all = append(all, unix.Close(socket))
 		}
@@ -154,10 +150,19 @@ func (m *raw) every() time.Duration { return time.Millisecond }
 // ready has nothing to do: no slot has a socket.
 func (m *raw) ready(*worker, int32, uint32) {}
 
-func (m *raw) forget(*Pair) {}
+func (m *raw) forget(p *Pair) { m.pairs[family(p)]-- }
+
+// family is 0 for a pair of IPv4, and 1 for one of IPv6.
+func family(p *Pair) int {
+	if p.to.Addr().Is6() {
+		return 1
+	}
+	return 0
+}
 
 // prepare writes the pair's address as the kernel takes it.
 func (m *raw) prepare(p *Pair) {
+	m.pairs[family(p)]++
 	address := p.to.Addr()
 	if address.Is4() {
 		four := address.As4()
@@ -198,19 +203,27 @@ const throughKernel = 64
 // the raw socket of their family.
 func (m *raw) send(w *worker, slots []int32) {
 	m.look(w)
-	n := 0
+	n, wire := 0, none
 	for _, i := range slots {
-		if hop, known := m.hop(&w.flight.slots[i]); known {
-			m.craftFrame(w, i, n, hop)
+		s := &w.flight.slots[i]
+		if s.phase != launched || !m.hop(s) {
+			continue
+		}
+		if s.pair.wire != wire {
+			m.flush(w, wire, n)
+			n, wire = 0, s.pair.wire
+		}
+		if s.phase == launched {
+			m.craftFrame(w, i, n)
 			n++
 		}
 	}
-	m.flush(w, m.packets, n)
+	m.flush(w, wire, n)
 	for six := range m.tcp {
 		n := 0
 		for _, i := range slots {
 			s := &w.flight.slots[i]
-			if s.phase == launched && s.port == 0 && s.pair.to.Addr().Is6() == (six == 1) && m.craft(w, i, n) {
+			if s.phase == launched && s.port == 0 && family(s.pair) == six && m.craft(w, i, n) {
 				n++
 			}
 		}
@@ -225,29 +238,35 @@ func (m *raw) look(w *worker) {
 	if m.missed {
 		last = tablesMissed
 	}
-	if m.packets == none || m.hops != nil && now-m.read < last {
+	if m.hops != nil && now-m.read < last {
 		return
 	}
 	hops, err := readNexthops()
 	if err != nil {
 		hops = &nexthops{} // then the kernel routes every packet
 	}
+	if m.missed {
+		_ = m.wires.close() // one may belong to a device that is no more
+	}
 	m.hops, m.read, m.missed = hops, now, false
 }
 
-// hop is where the slot's probe leaves to, if this is not one for the kernel to route. What goes to this
-// host itself always is.
-func (m *raw) hop(s *slot) (nexthop, bool) {
+// hop finds where the slot's probe leaves to, and reports false if this is one for the kernel to route. What goes to
+// this host itself always is.
+func (m *raw) hop(s *slot) bool {
 	p := s.pair
 	if to := p.to.Addr(); m.hops == nil || !p.source.IsValid() || !to.Is4() || p.source == to || to.IsLoopback() {
-		return nexthop{}, false
+		return false
 	}
 	if p.hops != m.hops {
-		p.hops = m.hops
-		p.hop, p.hopKnown = m.hops.find(p.to.Addr())
-		m.missed = m.missed || !p.hopKnown
+		var known bool
+		p.hops, p.wire = m.hops, none
+		if p.hop, known = m.hops.find(p.to.Addr()); known {
+			p.wire = m.wires.to(p.hop.device)
+		}
+		m.missed = m.missed || !known
 	}
-	return p.hop, p.hopKnown && p.probes%throughKernel != 0
+	return p.wire != none && p.probes%throughKernel != 0
 }
 
 // name gives the slot's probe its port and its sequence number. The slot's number is in the latter,
@@ -260,18 +279,13 @@ func (m *raw) name(s *slot, i int32) {
 }
 
 // craftFrame writes the frame of a slot into a message.
-func (m *raw) craftFrame(w *worker, i int32, n int, hop nexthop) {
+func (m *raw) craftFrame(w *worker, i int32, n int) {
 	s := &w.flight.slots[i]
 	m.name(s, i)
-	putFrame(&m.frames[n], hop, netip.AddrPortFrom(s.pair.source, s.port), s.pair.to, s.sequence)
-	m.leaves[n] = unix.RawSockaddrLinklayer{
-		Family: unix.AF_PACKET, Protocol: ethPIP, Ifindex: int32(hop.device), Halen: 6,
-	}
-	copy(m.leaves[n].Addr[:], hop.to[:])
+	putFrame(&m.frames[n], s.pair.hop, netip.AddrPortFrom(s.pair.source, s.port), s.pair.to, s.sequence)
 	m.vectors[n].Base = &m.frames[n][0]
 	m.vectors[n].SetLen(frameSize)
-	m.out[n].header.Name = (*byte)(unsafe.Pointer(&m.leaves[n]))
-	m.out[n].header.Namelen = unix.SizeofSockaddrLinklayer
+	m.out[n].header.Name, m.out[n].header.Namelen = nil, 0 // the socket is bound to its device
 	m.sending[n] = i
 }
 
@@ -301,8 +315,10 @@ func (m *raw) craft(w *worker, i int32, n int) bool {
 // slotBits are enough for the number of a slot: 100,000 probes a second for a second and more.
 const slotBits = 18
 
-// ethPIP is the Ethernet type of IPv4 (linux/if_ether.h), as the wire has it.
-const ethPIP = unix.ETH_P_IP>>8 | unix.ETH_P_IP&0xff<<8
+// gone reports whether an error says that a device is no longer there or down (packet(7)).
+func gone(err error) bool {
+	return errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENETDOWN)
+}
 
 // flush sends the first n messages. One that the kernel does not take is told apart from the others.
 func (m *raw) flush(w *worker, socket, n int) {
@@ -314,6 +330,7 @@ func (m *raw) flush(w *worker, socket, n int) {
 			w.flight.slots[i].sent, w.flight.slots[i].sentBy = before, after
 		}
 		if err != nil {
+			m.missed = m.missed || gone(err)
 			w.end(m.sending[first], verdictOf(err), after, err)
 			sent = 1
 		}
@@ -324,6 +341,9 @@ func (m *raw) flush(w *worker, socket, n int) {
 // poll reads the answers that have come.
 func (m *raw) poll(w *worker) {
 	for six := range m.tcp {
+		if m.pairs[six] == 0 {
+			continue
+		}
 		m.receive(w, m.tcp[six], six == 1, false)
 		m.receive(w, m.icmp[six], six == 1, true)
 	}

@@ -6,7 +6,6 @@
 package probe
 
 import (
-	"container/heap"
 	"errors"
 	"fmt"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -64,6 +64,8 @@ type worker struct {
 	batch    [batch]int32
 	events   [128]unix.EpollEvent
 	poll     []unix.PollFd // the epoll descriptor
+	shared   bool          // other threads may run Go code beside the worker's
+	polled   instant       // when answers were asked for
 	epoll    int
 	wake     int // an eventfd: there are orders
 
@@ -93,6 +95,7 @@ func newWorker(mode Mode, prober prober, schedule Schedule, timeout, response ti
 		flight: newFlight(launches), opening: newDeadlines(timeout, launches),
 		replying: newDeadlines(response, launches),
 		answers:  newFootprint(mode),
+		shared:   runtime.GOMAXPROCS(0) > 1,
 		gone:     make(chan struct{}),
 	}
 	var err error
@@ -131,15 +134,29 @@ func (w *worker) run() {
 	for !w.quitting {
 		w.obey()
 		w.launchDue()
-		if w.prober.every() > 0 {
-			w.prober.poll(w)
-		}
-		w.expire()
+		w.listen()
 		w.await()
 	}
 	w.closed = errors.Join(w.prober.close(), unix.Close(w.epoll), unix.Close(w.wake))
 	close(w.gone)
 }
+
+// listen reads the answers that must be asked for, if it is time to, and ends the probes that have had theirs: not
+// without a look at what has arrived.
+func (w *worker) listen() {
+	if w.prober.every() > 0 {
+		now := w.clock.now()
+		if now < w.listens() {
+			return
+		}
+		w.polled = now
+		w.prober.poll(w)
+	}
+	w.expire()
+}
+
+// listens is when answers must next be asked for, at the soonest.
+func (w *worker) listens() instant { return w.polled + instant(w.prober.every()/2) }
 
 // obey carries out the orders that have come.
 func (w *worker) obey() {
@@ -156,7 +173,7 @@ func (w *worker) obey() {
 			w.cancel(o.pair)
 		case quit:
 			for len(w.agenda) > 0 {
-				w.cancel(w.agenda[len(w.agenda)-1])
+				w.cancel(w.agenda[len(w.agenda)-1].pair)
 			}
 			w.quitting = true
 		}
@@ -170,7 +187,7 @@ func (w *worker) add(p *Pair) {
 		p.follower.Stopped()
 		return
 	}
-	heap.Push(&w.agenda, p)
+	w.agenda.push(p)
 	interval := w.schedule.Before(len(w.agenda))
 	w.agenda.reschedule(p, w.clock.now()+instant(Phase(p.number, interval)))
 	w.prober.prepare(p)
@@ -194,7 +211,7 @@ func (w *worker) launchDue() {
 		if len(w.agenda) == 0 || w.agenda[0].due > now {
 			break
 		}
-		p := w.agenda[0]
+		p := w.agenda[0].pair
 		i, ok := w.launch(p, now)
 		w.agenda.reschedule(p, w.following(p, now, ok))
 		if ok {
@@ -354,7 +371,7 @@ func (w *worker) retire(p *Pair) {
 		w.release(&w.flight.slots[p.first])
 		w.flight.shift(p)
 	}
-	heap.Remove(&w.agenda, p.place)
+	w.agenda.remove(p)
 	w.prober.forget(p)
 	p.follower.Stopped()
 }
@@ -365,13 +382,8 @@ func (w *worker) await() {
 		return
 	}
 	wait := w.idle()
-	timeout := unix.NsecToTimespec(int64(wait))
-	until := &timeout
-	if wait < 0 {
-		until = nil
-	}
-	if wait != 0 {
-		_, _ = unix.Ppoll(w.poll, until, nil) // EINTR is as good as a time-out
+	if wait != 0 && !w.sleep(wait) {
+		return
 	}
 	n, err := unix.EpollWait(w.epoll, w.events[:], 0)
 	if err != nil {
@@ -389,6 +401,32 @@ func (w *worker) await() {
 	}
 }
 
+// briefly is the longest wait in which the thread keeps its place in Go's runtime.
+const briefly = 2 * time.Millisecond
+
+// sleep waits until something has happened or the time is over, for ever if that is below zero. It reports whether
+// something may have happened.
+//
+// Go's runtime takes the right to run Go code from a thread that waits in the kernel, and as long as it finds one to
+// take it looks for more every 20 µs (runtime.sysmon). A wait every millisecond would keep it at that, at a twentieth
+// of what the probes cost; and a busy process would let the thread queue for the right when it is woken. So a short wait
+// does not tell the runtime, unless this is the only thread that may run: a signal, as for a collection of garbage,
+// ends it early.
+func (w *worker) sleep(wait time.Duration) bool {
+	if wait < 0 {
+		n, err := unix.Ppoll(w.poll, nil, nil)
+		return n > 0 || err != nil
+	}
+	timeout := unix.NsecToTimespec(int64(wait))
+	if wait > briefly || !w.shared {
+		n, err := unix.Ppoll(w.poll, &timeout, nil)
+		return n > 0 || err != nil // EINTR is as good as a time-out
+	}
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&w.poll[0])), 1,
+		uintptr(unsafe.Pointer(&timeout)), 0, 0, 0)
+	return n > 0 || errno != 0
+}
+
 // idle is how long nothing is due; below zero is until an order comes.
 func (w *worker) idle() time.Duration {
 	due := instant(-1)
@@ -400,11 +438,12 @@ func (w *worker) idle() time.Duration {
 	if len(w.agenda) > 0 {
 		sooner(w.agenda[0].due)
 	}
+	listens := w.listens()
 	if t, ok := w.opening.head(); ok {
-		sooner(t.due)
+		sooner(max(t.due, listens))
 	}
 	if t, ok := w.replying.head(); ok {
-		sooner(t.due)
+		sooner(max(t.due, listens))
 	}
 	if due < 0 {
 		return -1
@@ -426,7 +465,7 @@ func (w *worker) quantum() time.Duration {
 	if len(w.agenda) == 0 {
 		return time.Millisecond
 	}
-	return min(max(w.agenda[0].interval/4, 50*time.Microsecond), time.Millisecond)
+	return min(max(w.agenda[0].pair.interval/4, 50*time.Microsecond), time.Millisecond)
 }
 
 // watch has the worker told about events of a slot's socket.

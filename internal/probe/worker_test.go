@@ -121,13 +121,14 @@ func TestBeatSpreads(t *testing.T) {
 		w.add(&Pair{number: number, first: none, last: none, place: none, follower: newRecorder(-1)})
 	}
 	beat := schedule.Before(pairs)
-	for _, p := range w.agenda {
+	for _, e := range w.agenda {
+		p := e.pair
 		p.interval = beat / 2 // as when it was added
 		p.due = w.following(p, 0, true)
 	}
 	counts := make([]int, 10)
-	for _, p := range w.agenda {
-		counts[min(int(10*time.Duration(p.due)/beat), 9)]++
+	for _, e := range w.agenda {
+		counts[min(int(10*time.Duration(e.pair.due)/beat), 9)]++
 	}
 	for part, count := range counts {
 		if count < pairs/20 || count > pairs/5 {
