@@ -106,6 +106,24 @@ func TestNeighbourTableStaysSmall(t *testing.T) {
 	}
 }
 
+// TestDeviceReplaced takes the client's interface away while it is probing from it, and puts one of the same number in its
+// place: the mode syn, whose sockets are bound to a device, goes on at its pace from the new one.
+func TestDeviceReplaced(t *testing.T) {
+	judge := newTestJudge(t)
+	cell := Cell{Mode: probe.SYN, Want: measure.StateAllowed, Denial: flat.Drop, Pairs: 5, Delay: time.Second}
+	result, err := judge.play(t.Context(), cell, judge.network.Rewire)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expectHolding(t, result)
+	for i, one := range result.Judged {
+		// The kernel routes every 64th probe whatever became of the device: these alone are 640 ms apart.
+		if width := one.Bracket.Width(); width > 100*time.Millisecond {
+			t.Errorf("pair %d: the bracket is %s wide; the probes no longer leave every 10 ms", i, width)
+		}
+	}
+}
+
 // TestLoss plays a network that loses one packet in a hundred: with tolerance no bracket misses its
 // commit, and no flap is seen.
 func TestLoss(t *testing.T) {

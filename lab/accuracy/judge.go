@@ -149,6 +149,11 @@ func (j *Judge) Lose(part float64) error { return j.network.Lose(part) }
 
 // Play plays one cell: the old state, its proof, the trigger, the changes, the results.
 func (j *Judge) Play(ctx context.Context, cell Cell) (Result, error) {
+	return j.play(ctx, cell, func() error { return nil })
+}
+
+// play plays a cell, and does something between the proof and the trigger.
+func (j *Judge) play(ctx context.Context, cell Cell, between func() error) (Result, error) {
 	targets := cell.Targets()
 	if cell.Want == measure.StateAllowed {
 		if _, err := j.network.Block(cell.Denial, targets); err != nil {
@@ -165,6 +170,9 @@ func (j *Judge) Play(ctx context.Context, cell Cell) (Result, error) {
 		return r.Proved == int64(cell.Pairs)
 	}); err != nil {
 		return Result{}, fmt.Errorf("prove the old state of %d of %d pairs: %w", proved, cell.Pairs, err)
+	}
+	if err := between(); err != nil {
+		return Result{}, err
 	}
 	// The pace of the time after the trigger begins before it, once for every pair and a bit.
 	lead := 2*schedule.After(0, cell.Pairs) + 20*time.Millisecond

@@ -82,7 +82,8 @@ func (f *Filter) addSet(k key) error {
 		name, kind, offset, length = string(k.denial)+"6", nftables.TypeIP6Addr, 24, 16
 		family = unix.NFPROTO_IPV6
 	}
-	set := &nftables.Set{Table: f.table, Name: name, KeyType: kind}
+	// Of a known size it is a table that need not grow, which is faster.
+	set := &nftables.Set{Table: f.table, Name: name, KeyType: kind, Size: 1 << 16}
 	if err := f.connection.AddSet(set, nil); err != nil {
 		return fmt.Errorf("add set %s: %w", name, err)
 	}

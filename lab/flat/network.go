@@ -96,6 +96,32 @@ func New() (n *Network, err error) {
 	return n, err
 }
 
+// Rewire replaces the client's wire by a new one whose devices have the same names and, in the client, the same number:
+// what a plugin does that makes a pod's interface anew.
+func (n *Network) Rewire() error {
+	client, _ := links()
+	err := n.Client.Do(func() error {
+		old, err := netlink.LinkByName("eth0")
+		if err == nil {
+			err = netlink.LinkDel(old)
+		}
+		if err == nil {
+			err = netlink.LinkAdd(&netlink.Veth{
+				LinkAttrs: netlink.LinkAttrs{Name: "eth0", Index: old.Attrs().Index},
+				PeerName:  client.name, PeerNamespace: netlink.NsFd(n.Router.Fd()),
+			})
+		}
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("replace the client's wire: %w", err)
+	}
+	return errors.Join(
+		n.Router.Do(func() error { return errors.Join(address(client.name, client.router), up(client.name)) }),
+		n.Client.Do(func() error { return host(client) }),
+	)
+}
+
 // Close takes the network down.
 func (n *Network) Close() error {
 	var all []error
@@ -109,8 +135,13 @@ func (n *Network) Close() error {
 
 // forward makes the namespace a router.
 func forward() error {
-	for _, name := range []string{"ipv4/ip_forward", "ipv6/conf/all/forwarding"} {
-		if err := os.WriteFile("/proc/sys/net/"+name, []byte("1"), 0); err != nil {
+	for name, value := range map[string]string{
+		"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1",
+		// A router whose packets are all for others need not look for sockets of its own that wait for them
+		// (Documentation/networking/ip-sysctl.rst).
+		"ipv4/ip_early_demux": "0",
+	} {
+		if err := os.WriteFile("/proc/sys/net/"+name, []byte(value), 0); err != nil {
 			return fmt.Errorf("forward packets: %w", err)
 		}
 	}
