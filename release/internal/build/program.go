@@ -23,11 +23,11 @@ type Program struct {
 	Info *buildinfo.BuildInfo
 }
 
-// Build builds a program into a directory, as a static binary that knows neither where nor from which checkout it
-// was built. The main package's variable version becomes the source's.
+// Build builds a program into a directory, as a static binary that knows its commit, if the source has one, and not
+// where it was built. The main package's variable version becomes the source's.
 func (s Source) Build(ctx context.Context, name string, platform Platform, directory string) (Program, error) {
 	path := filepath.Join(directory, platform.FileName(), name)
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath", fmt.Sprintf("-buildvcs=%t", s.Revision != ""),
 		"-ldflags", "-s -w -X main.version="+s.Version, "-o", path, "./cmd/"+name)
 	command.Dir = s.Dir
 	command.Env = append(os.Environ(), environment(platform)...)
