@@ -25,28 +25,38 @@ type verdict struct {
 
 // axe-core finds no fault of any weight in the report of real runs, in light and dark colours, wide and narrow.
 func TestAccessibility(t *testing.T) {
-	axe, err := os.ReadFile(filepath.Join("node_modules", "axe-core", "axe.min.js"))
-	if err != nil {
-		t.Fatalf("%v: \"make browser\" installs it", err)
-	}
 	file, _ := reportOfLab(t)
-	looks := map[string]look{"light": desk(), "dark": night(), "narrow": phone()}
-	for name, how := range looks {
+	for name, how := range looks() {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, file, how)
 			p.scrollThrough()
-			eval[bool](p, string(axe)+`; for (const details of document.querySelectorAll("details")) details.open = true; true`)
-			found := eval[verdict](p, `axe.run(document, { resultTypes: ["violations"] }).then(({ violations, passes }) => ({
-				passed: passes.length, violations: violations.map(({ id, impact, help, nodes }) => (
-					{ id, impact, help, nodes: nodes.slice(0, 3).map((node) => node.html.slice(0, 200) + " " + node.failureSummary) }))}))`)
-			for _, one := range found.Violations {
-				t.Errorf("%s (%s): %s: %q", one.ID, one.Impact, one.Help, one.Nodes)
-			}
-			t.Logf("%d rules of axe-core hold, %d do not", found.Passed, len(found.Violations))
-			if found.Passed < 15 {
-				t.Errorf("%d rules of axe-core hold: it has looked at next to nothing", found.Passed)
-			}
+			p.expectAccessible(15)
 		})
+	}
+}
+
+// looks are the ways in which every document is looked at.
+func looks() map[string]look {
+	return map[string]look{"light": desk(), "dark": night(), "narrow": phone()}
+}
+
+// expectAccessible checks that axe-core finds no fault, and that so many of its rules had something to look at.
+func (p *page) expectAccessible(least int) {
+	p.t.Helper()
+	axe, err := os.ReadFile(filepath.Join("node_modules", "axe-core", "axe.min.js"))
+	if err != nil {
+		p.t.Fatalf("%v: \"make browser\" installs it", err)
+	}
+	eval[bool](p, string(axe)+`; for (const details of document.querySelectorAll("details")) details.open = true; true`)
+	found := eval[verdict](p, `axe.run(document, { resultTypes: ["violations"] }).then(({ violations, passes }) => ({
+		passed: passes.length, violations: violations.map(({ id, impact, help, nodes }) => (
+			{ id, impact, help, nodes: nodes.slice(0, 3).map((node) => node.html.slice(0, 200) + " " + node.failureSummary) }))}))`)
+	for _, one := range found.Violations {
+		p.t.Errorf("%s (%s): %s: %q", one.ID, one.Impact, one.Help, one.Nodes)
+	}
+	p.t.Logf("%d rules of axe-core hold, %d do not", found.Passed, len(found.Violations))
+	if found.Passed < least {
+		p.t.Errorf("%d rules of axe-core hold: it has looked at next to nothing", found.Passed)
 	}
 }
 

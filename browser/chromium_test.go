@@ -48,6 +48,12 @@ func phone() look { return look{400, 800, "light"} }
 // open opens a file in a browser of its own, and waits until the document's script says that it is ready.
 func open(t *testing.T, file string, how look) *page {
 	t.Helper()
+	return openUntil(t, file, how, "html[data-ready=true]")
+}
+
+// openUntil opens a file in a browser of its own, and waits until the document has what a selector names.
+func openUntil(t *testing.T, file string, how look, selector string) *page {
+	t.Helper()
 	absolute, err := filepath.Abs(file)
 	if err != nil {
 		t.Fatal(err)
@@ -64,7 +70,7 @@ func open(t *testing.T, file string, how look) *page {
 	address := (&url.URL{Scheme: "file", Path: absolute}).String()
 	p.do(
 		chromedp.EmulateViewport(how.width, how.height), chromedp.Navigate(address),
-		chromedp.WaitReady(chromedp.CSS("html[data-ready=true]")),
+		chromedp.WaitReady(chromedp.CSS(selector)),
 	)
 	return p
 }

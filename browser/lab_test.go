@@ -4,6 +4,7 @@
 package browser
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 
 // script measures in a lab with two nodes: all scenarios with an engine that leaks when a pod starts, then one with an
 // engine that never enforces a group of targets, and whose verdicts flap. The runs say by their exit codes that
-// something is wrong, which is what they are for.
+// something is wrong, which is what they are for. At last one that does nothing wrong, and becomes slower.
 const script = `
 cd "$1"
 netpol-latency run pod-creation policy-creation policy-deny policy-deletion policy-update pod-label namespace-label \
@@ -43,13 +44,26 @@ netpol-latency run pod-creation policy-creation policy-deny policy-deletion poli
 netpol-latency-lab set --fault 'never=netpol-latency/group=b,flap=60ms@80ms'
 netpol-latency run policy-deny policy-update --targets 4 --agents 2 --timeout 2s --target-image nginx --direction ingress \
   -o partial || true
+netpol-latency-lab set --fault none --jitter 0s
+netpol-latency run policy-deny --targets 4 --repeat 5 --direction ingress -o earlier
+netpol-latency-lab set --delay 100ms
+netpol-latency run policy-deny --targets 4 --repeat 5 --direction ingress -o later
 `
 
-func measureInLab() ([]string, error) {
+// labBinary is the lab's program, beside which is that of the command line.
+func labBinary() (string, error) {
 	lab := os.Getenv("NETPOL_LATENCY_LAB_BIN")
 	if lab == "" {
-		return nil, fmt.Errorf("$NETPOL_LATENCY_LAB_BIN names no lab: expected the one that \"make lab\" builds; " +
+		return "", errors.New("$NETPOL_LATENCY_LAB_BIN names no lab: expected the one that \"make lab\" builds; " +
 			"\"make test-browser\" does both")
+	}
+	return lab, nil
+}
+
+func measureInLab() ([]string, error) {
+	lab, err := labBinary()
+	if err != nil {
+		return nil, err
 	}
 	cmd := exec.Command(lab, "run", "--nodes", "2", "--delay", "60ms", "--jitter", "40ms", "--fault", "leak=200ms", "--",
 		"sh", "-ec", script, "sh", scratch)

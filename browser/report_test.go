@@ -34,7 +34,7 @@ func (p *page) scrollThrough() {
 // is said.
 func TestReportOfALab(t *testing.T) {
 	file, sources := reportOfLab(t)
-	for name, how := range map[string]look{"desk": desk(), "night": night(), "phone": phone()} {
+	for name, how := range looks() {
 		t.Run(name, func(t *testing.T) {
 			p := open(t, file, how)
 			p.scrollThrough()
