@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -37,13 +39,17 @@ func FollowLog(
 		case ctx.Err() != nil:
 			return ctx.Err()
 		}
-		over, podErr := containerEnded(ctx, client, namespace, pod, container)
+		found, podErr := client.CoreV1().Pods(namespace).Get(ctx, pod, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(podErr):
 			return fmt.Errorf("read the log of %s/%s: the pod is gone: %w", namespace, pod, podErr)
-		case over && err == nil:
+		case podErr != nil || !ended(found, container):
+		case err == nil:
 			// It may have written between the end of that reading and its own end.
 			return readLog(ctx, client, namespace, pod, container, take)
+		case apierrors.IsBadRequest(err):
+			// There is no log of a container that has not run, and that will not change.
+			return fmt.Errorf("read the log of %s/%s: container %s never ran%s", namespace, pod, container, failure(found))
 		}
 		select {
 		case <-time.After(retryLog):
@@ -78,20 +84,34 @@ func readLog(
 	return nil
 }
 
-// containerEnded reports whether a container has ended for good.
-func containerEnded(ctx context.Context, client kubernetes.Interface, namespace, name, container string) (bool, error) {
-	pod, err := client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
-	if err != nil {
-		return false, err
-	}
+// ended reports whether a container of the pod has ended for good.
+func ended(pod *corev1.Pod, container string) bool {
 	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
-		return true, nil
+		return true
 	}
-	statuses := append(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses...)
-	for _, status := range statuses {
+	for _, status := range statuses(pod) {
 		if status.Name == container {
-			return status.State.Terminated != nil, nil
+			return status.State.Terminated != nil
 		}
 	}
-	return false, nil
+	return false
+}
+
+// failure says which containers of the pod have failed, and how; nothing if none has.
+func failure(pod *corev1.Pod) string {
+	var text strings.Builder
+	for _, status := range statuses(pod) {
+		if end := status.State.Terminated; end != nil && end.ExitCode != 0 {
+			fmt.Fprintf(&text, "; container %s ended with exit code %d, %s", status.Name, end.ExitCode, end.Reason)
+			if end.Message != "" {
+				fmt.Fprintf(&text, ": %s", end.Message)
+			}
+		}
+	}
+	return text.String()
+}
+
+// statuses are those of all containers of the pod, in the order in which they are started.
+func statuses(pod *corev1.Pod) []corev1.ContainerStatus {
+	return slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 }
