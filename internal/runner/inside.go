@@ -92,13 +92,13 @@ func (r *round) linesOf(container string) []string {
 
 // readStarters reads the logs of all pods until each has ended or the context does, and accounts for them.
 func (r *round) readStarters(ctx context.Context, pods int) []measure.Sample {
-	all := &starterLogs{round: r, pods: pods, found: make(map[types.UID][]measure.Sample), names: make(map[types.UID]string),
+	all := &starterLogs{round: r, pods: pods, found: make(map[types.UID][]measure.Sample), known: make(map[types.UID]bool),
 		nodes: make(map[types.UID]string)}
 	watch, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
 		// It ends with the context, and the pods that it did not deliver are missing then.
-		_ = kube.WatchPods(watch, r.cluster, r.world.AgentNamespace, scenario.RoleLabel+"="+scenario.RoleStarter,
+		_ = kube.WatchPods(watch, r.cluster.Interface, r.world.AgentNamespace, scenario.RoleLabel+"="+scenario.RoleStarter,
 			func(event measure.Event) { all.observe(ctx, event) }, func() {})
 	}()
 	_ = r.collector.await(ctx, func() bool { return all.complete() }) // or the time is over
@@ -111,7 +111,7 @@ type starterLogs struct {
 	round *round
 	pods  int
 	found map[types.UID][]measure.Sample
-	names map[types.UID]string
+	known map[types.UID]bool
 	nodes map[types.UID]string // none yet of a pod that is not scheduled
 	done  int
 	begun sync.WaitGroup
@@ -129,13 +129,13 @@ func (l *starterLogs) observe(ctx context.Context, event measure.Event) {
 	defer c.mu.Unlock()
 	l.nodes[uid] = event.Node
 	mine := event.Labels[roundLabel] == strconv.Itoa(l.round.number)
-	if _, known := l.names[uid]; known || !mine || event.Type == measure.EventDeleted {
+	if l.known[uid] || !mine || event.Type == measure.EventDeleted {
 		return
 	}
-	l.names[uid] = event.Object.Name
+	l.known[uid] = true
 	l.begun.Go(func() {
 		for _, container := range []string{initContainer, mainContainer} {
-			err := kube.FollowLog(ctx, l.round.cluster, event.Object.Namespace, event.Object.Name, container, l.reader(uid))
+			err := kube.FollowLog(ctx, l.round.cluster, event.Object.Namespace, event.Object.Name, container, l.reader(event.Object))
 			if err != nil && ctx.Err() == nil {
 				c.warn(fmt.Sprintf("the log of pod %s ended: %v", event.Object.Name, err))
 			}
@@ -148,9 +148,8 @@ func (l *starterLogs) observe(ctx context.Context, event measure.Event) {
 }
 
 // reader takes the samples in the log of one container of a pod.
-func (l *starterLogs) reader(uid types.UID) func([]byte) error {
-	pod := measure.Object{Namespace: l.round.world.AgentNamespace, Name: l.names[uid], UID: string(uid)}
-	log := &agentLog{pod: pod}
+func (l *starterLogs) reader(pod measure.Object) func([]byte) error {
+	log, uid := &agentLog{pod: pod}, types.UID(pod.UID)
 	return func(text []byte) error {
 		return l.round.collector.takeSample(log, text, func(sample measure.Sample) {
 			sample.Round, sample.Client = l.round.number, pod
@@ -203,8 +202,13 @@ func (r *round) starters(pods int) *batchv1.Job {
 	spec.InitContainers = []corev1.Container{first}
 	spec.RestartPolicy = corev1.RestartPolicyNever
 	spec.Affinity = r.place()
+	r.grantRaw(&spec)
 	labels := map[string]string{scenario.RoleLabel: scenario.RoleStarter, roundLabel: strconv.Itoa(r.number)}
-	return r.job(starterName+"-"+strconv.Itoa(r.number), pods, labels, spec, 0)
+	job := r.job(starterName+"-"+strconv.Itoa(r.number), pods, labels, spec, 0)
+	// A pod that fails is not started anew, and it takes its own samples with it: not those of the others, which a limit
+	// for all of them would end (https://kubernetes.io/docs/concepts/workloads/controllers/job/#backoff-limit-per-index).
+	job.Spec.BackoffLimit, job.Spec.BackoffLimitPerIndex = nil, ptr(int32(0))
+	return job
 }
 
 // endpoints is the first target of a group, as an argument.

@@ -225,11 +225,7 @@ func (s *stage) agents() runtime.Object {
 	spec := podSpec(container)
 	spec.ServiceAccountName, spec.AutomountServiceAccountToken = agentName, ptr(true)
 	spec.RestartPolicy = corev1.RestartPolicyNever
-	if s.needsRaw() {
-		// A process that is not root has no capabilities: Kubernetes cannot give it ambient ones.
-		spec.SecurityContext.RunAsNonRoot, spec.SecurityContext.RunAsUser = nil, ptr(int64(0))
-		spec.Containers[0].SecurityContext.Capabilities.Add = []corev1.Capability{"NET_RAW"}
-	}
+	s.grantRaw(&spec)
 	if s.Placement != PlaceAny {
 		spec.Affinity = nodeAffinity(corev1.NodeSelectorOpIn, s.node)
 	}
@@ -240,6 +236,18 @@ func (s *stage) agents() runtime.Object {
 		}
 	}
 	return s.job(agentName, s.Agents, labels, spec, agentRestarts)
+}
+
+// grantRaw lets the containers of a pod open raw sockets, if the probe mode is one that does.
+func (s *stage) grantRaw(spec *corev1.PodSpec) {
+	if !s.needsRaw() {
+		return
+	}
+	// A process that is not root has no capabilities: Kubernetes cannot give it ambient ones.
+	spec.SecurityContext.RunAsNonRoot, spec.SecurityContext.RunAsUser = nil, ptr(int64(0))
+	for _, container := range slices.Concat(spec.InitContainers, spec.Containers) {
+		container.SecurityContext.Capabilities.Add = []corev1.Capability{"NET_RAW"}
+	}
 }
 
 // agentRestarts is how many agents may be started anew.

@@ -7,11 +7,13 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -137,6 +139,70 @@ func TestRunDisturbed(t *testing.T) {
 			expectNothingLeft(t, lab)
 		})
 	}
+}
+
+// A starting pod whose first container is killed has no results, and never runs its second one. That costs the other
+// pods nothing, and the run does not wait for it: it says how the container ended.
+func TestRunStarterKilled(t *testing.T) {
+	lab := labtest.Start(t)
+	const targets, each = 4, 3 // samples of a starting pod
+	// No time-out but the test's own can end a run that waits for what never comes.
+	run := begin(t, lab, "pod-startup", fmt.Sprint("--targets=", targets), "--watch=2s", "--patience=1h", "--target-image=nginx")
+	run.await(t, "measuring")
+	lab.Await("a second starting pod", patience, func(context.Context) (bool, error) {
+		pid, err := findStarter(lab, 1)
+		if err != nil || pid == 0 {
+			return false, err
+		}
+		return true, syscall.Kill(pid, syscall.SIGKILL)
+	})
+	code, samples := run.end(t)
+	censored := 0
+	for _, sample := range samples {
+		if sample.Status != measure.Measured {
+			censored++
+		}
+	}
+	const says = "container first ended with exit code 137"
+	if code != exitCensored || len(samples) != targets*each || censored != each || !strings.Contains(run.printed.String(), says) {
+		t.Errorf("exit code %d, %d samples, %d of them not measured; want %d, %d and %d, and %q in the output:\n%s",
+			code, len(samples), censored, exitCensored, targets*each, each, says, run.printed.String())
+	}
+	expectNothingLeft(t, lab)
+}
+
+// findStarter finds the process of the first container of the starting pod with a number; 0 if there is none.
+func findStarter(lab *labtest.Lab, number int) (int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, err
+	}
+	for _, entry := range entries {
+		pid, err := strconv.Atoi(entry.Name())
+		if err != nil || !strings.Contains(processFile(pid, "cmdline"), "--scenario=pod-startup\x00") {
+			continue
+		}
+		// Other labs may be on the machine: the parent is the node agent of this one, which lets go of a process once it
+		// has completed its file system.
+		var parent int
+		_, after, _ := strings.Cut(processFile(pid, "status"), "\nPPid:")
+		if !strings.Contains(after, "\nTracerPid:\t0\n") {
+			continue
+		}
+		if _, err := fmt.Sscan(after, &parent); err != nil || !strings.Contains(processFile(parent, "cmdline"), lab.Dir+"/") {
+			continue
+		}
+		if strings.Contains(processFile(pid, "environ"), fmt.Sprintf("JOB_COMPLETION_INDEX=%d\x00", number)) {
+			return pid, nil
+		}
+	}
+	return 0, nil
+}
+
+// processFile is a file that the kernel has about a process; empty if it has ended.
+func processFile(pid int, name string) string {
+	text, _ := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), name))
+	return string(text)
 }
 
 // What no namespace takes along is removed too, also after SIGKILL.

@@ -1,0 +1,60 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/scenario"
+)
+
+// TestStartersAreReadSideBySide reads the logs of many pods at once, while their watch still delivers: for the race
+// detector, which cannot come along to a real cluster. These logs say nothing of ours, so every sample is missing, and
+// there is one of each all the same.
+func TestStartersAreReadSideBySide(t *testing.T) {
+	const pods = 50
+	world := scenario.World{AgentNamespace: "agents"}
+	var objects []runtime.Object
+	for i := range pods {
+		objects = append(objects, &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: world.AgentNamespace, Name: fmt.Sprint("starter-", i), UID: types.UID(fmt.Sprint(i)),
+				Labels: map[string]string{scenario.RoleLabel: scenario.RoleStarter, roundLabel: "1"},
+			},
+			Status: corev1.PodStatus{Phase: corev1.PodSucceeded},
+		})
+	}
+	client := fake.NewClientset(objects...)
+	r := &round{number: 1, name: "pod-startup", stage: &stage{
+		world: world, cluster: &kube.Cluster{Interface: client},
+		collector: newCollector(client, world.AgentNamespace, clockAuto), progress: func(Progress) {},
+	}}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	samples := r.readStarters(ctx, pods)
+	check(t, ctx.Err())
+	counts := make(map[string]int)
+	for _, sample := range samples {
+		if sample.Status != measure.Censored {
+			t.Errorf("a sample of %s is %v; want censored", sample.Scenario, sample.Status)
+		}
+		counts[sample.Scenario]++
+	}
+	for _, name := range []string{"pod-startup", "pod-startup/forbidden", "pod-startup/main/forbidden"} {
+		if counts[name] != pods {
+			t.Errorf("%d samples of %s; want %d", counts[name], name, pods)
+		}
+	}
+}
