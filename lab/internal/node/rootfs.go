@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	securejoin "github.com/cyphar/filepath-securejoin"
 	"github.com/moby/sys/userns"
@@ -118,11 +119,20 @@ func (r rootFS) writeEtc() error {
 		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
 			return fmt.Errorf("make room for /etc/%s: %w", name, err)
 		}
-		if err := os.WriteFile(at, []byte(content), 0o644); err != nil {
+		if err := writeFile(at, content); err != nil {
 			return fmt.Errorf("write /etc/%s: %w", name, err)
 		}
 	}
 	return nil
+}
+
+// writeFile makes a file of a root that may become read-only. No process may be forked meanwhile: it would have the
+// file open for writing until it executes its program, and as long as that takes the kernel refuses to make the file
+// system read-only (EBUSY).
+func writeFile(path, content string) error {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	return os.WriteFile(path, []byte(content), 0o644)
 }
 
 // addDir makes the working directory.
@@ -178,7 +188,7 @@ func (r rootFS) addEtc() error {
 		return err
 	}
 	for name, content := range r.etc {
-		if err := os.WriteFile(r.path("etc", name), []byte(content), 0o644); err != nil {
+		if err := writeFile(r.path("etc", name), content); err != nil {
 			return err
 		}
 	}
