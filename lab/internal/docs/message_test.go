@@ -28,6 +28,7 @@ func neverShown() []string {
 		"send the datagram: …", "send the request: …", "read the response: the answer is not HTTP",
 		"read the response: the server closed the connection", "wait for the answer: none came in time",
 		"wait for the answer: an ICMP message came", "wait for the answer: the pair was stopped",
+		"open a packet socket: …", "send to device …: …", // the sockets that the kernel routes for do the work then
 		"ask on the established connection: it was cut", "ask on the established connection: there is none yet",
 	}
 }
