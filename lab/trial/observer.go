@@ -21,8 +21,10 @@ import (
 // mostObserved is how much slower the enforcement may be for being observed.
 const mostObserved = 1.10
 
-// nobody is a selector that no target has: the client that is given it runs, and probes nothing.
-const nobody = "-TargetLabelSelector=netpol-latency/nobody=here"
+// idle are the arguments of a client that runs and probes nothing: no target has the label that it looks for.
+func idle() []string {
+	return []string{"-TargetLabelSelector=netpol-latency/nobody=here", "--expected-targets=0"}
+}
 
 // observe runs the policy's creation in turns with a client that probes and with one that does not, and
 // compares how long the engine took.
@@ -65,7 +67,7 @@ func (t Trial) enforcement(ctx context.Context, probing bool) (took []time.Durat
 		}
 	}()
 	if !probing {
-		t.ClientArgs = append(t.ClientArgs, nobody)
+		t.ClientArgs = append(t.ClientArgs, idle()...)
 	}
 	if err := t.Setup(ctx); err != nil {
 		return nil, err
