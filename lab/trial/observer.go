@@ -34,7 +34,7 @@ func (o options) observe(ctx context.Context, out io.Writer, t Trial) error {
 	for run := range o.runs {
 		for _, probing := range []bool{run%2 == 0, run%2 != 0} {
 			t.Name = fmt.Sprintf("%s-%d-%t", name, run, probing)
-			took, err := t.enforcement(ctx, probing)
+			took, err := t.Enforcement(ctx, probing)
 			if err != nil {
 				return fmt.Errorf("run %d: %w", run+1, err)
 			}
@@ -58,8 +58,9 @@ func (o options) observe(ctx context.Context, out io.Writer, t Trial) error {
 	return nil
 }
 
-// enforcement is how long the engine took for every target, by its own log.
-func (t Trial) enforcement(ctx context.Context, probing bool) (took []time.Duration, err error) {
+// Enforcement carries the trial out with a client that probes, or with one that does not, and returns how long the
+// engine took for every target, by its own log.
+func (t Trial) Enforcement(ctx context.Context, probing bool) (took []time.Duration, err error) {
 	defer func() {
 		gone := t.Remove(context.WithoutCancel(ctx))
 		if err == nil {
