@@ -82,9 +82,10 @@ func (e *Engine) fit(timeout time.Duration) error {
 	return nil
 }
 
-// reservedDescriptors are left to the rest of the process, and slack to probes that end late.
+// reservedDescriptors are left to the rest of the process, and to sockets of one family that wait while all probes go to
+// the other. Slack is for probes that end late.
 const (
-	reservedDescriptors = 128
+	reservedDescriptors = 128 + spare
 	slack               = 50 * time.Millisecond
 )
 

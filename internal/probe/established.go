@@ -61,6 +61,9 @@ func (m *established) poll(*worker)         {}
 func (m *established) every() time.Duration { return 0 }
 func (m *established) close() error         { return nil }
 
+// release closes a socket that did not become a connection's.
+func (m *established) release(_ *worker, s *slot) { s.drop() }
+
 // prepare gives the pair a connection, which its first probe will open.
 func (m *established) prepare(p *Pair) {
 	p.request = []byte("HEAD / HTTP/1.1\r\nHost: " + p.to.String() + "\r\nUser-Agent: netpol-latency\r\n\r\n")
@@ -118,7 +121,7 @@ func (m *established) send(w *worker, slots []int32) {
 // open begins to connect, on a socket like those of the other modes.
 func (m *established) open(w *worker, c *connection, s *slot) error {
 	if err := m.sockets.newSocket(s); err != nil {
-		w.release(s)
+		s.drop()
 		return err
 	}
 	// From now on the socket is the connection's, not the probe's.

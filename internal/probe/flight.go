@@ -34,6 +34,7 @@ type slot struct {
 	port     uint16
 	response uint16
 	matched  uint8 // how much of the response's beginning has arrived
+	watched  bool  // the worker is told about events of the socket
 	phase    phase
 	verdict  measure.Verdict
 	planned  instant

@@ -19,6 +19,8 @@ type prober interface {
 	// ready deals with the event of a slot's socket, or of a socket of the mode's own, whose numbers are
 	// below none.
 	ready(w *worker, slot int32, events uint32)
+	// release gives up the slot's own socket.
+	release(w *worker, s *slot)
 	// poll reads answers that need no event; the worker calls it that often while probes are in
 	// flight, never if that is 0.
 	poll(w *worker)

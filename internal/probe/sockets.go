@@ -36,22 +36,46 @@ type sockets struct {
 	linger   unix.Linger
 	look     [1]unix.PollFd
 	errors   *errorQueue
+	pool     *pool // nil where a socket cannot be used again
 }
 
 func newSockets(d dialogue) *sockets {
-	kind, _ := d.socket()
-	return &sockets{
+	kind, protocol := d.socket()
+	m := &sockets{
 		dialogue: d, datagram: kind == unix.SOCK_DGRAM, errors: newErrorQueue(),
 		// Closing resets the connection and leaves no TIME_WAIT behind (socket(7), SO_LINGER).
 		linger: unix.Linger{Onoff: 1},
 	}
+	// Of TCP only: a datagram socket would keep what has arrived.
+	if kind == unix.SOCK_STREAM && protocol == 0 {
+		m.pool = newPool(m.errors)
+	}
+	return m
 }
 
 func (m *sockets) prepare(p *Pair)      { p.request = m.dialogue.request(p) }
 func (m *sockets) forget(*Pair)         {}
 func (m *sockets) poll(*worker)         {}
 func (m *sockets) every() time.Duration { return 0 }
-func (m *sockets) close() error         { return nil }
+
+func (m *sockets) close() error {
+	if m.pool == nil {
+		return nil
+	}
+	return m.pool.close()
+}
+
+// release keeps the slot's socket for another probe, if it can, and else closes it.
+func (m *sockets) release(w *worker, s *slot) {
+	if s.fd == none {
+		return
+	}
+	if m.pool != nil && w.unwatch(s) == nil && m.pool.put(family(s.pair), s.fd) {
+		s.fd = none
+		return
+	}
+	s.drop()
+}
 
 // send begins the connections of the slots. Each is watched only once it is under way: before, epoll
 // would report a hang-up.
@@ -91,8 +115,13 @@ func (m *sockets) connected(s *slot) bool {
 	return err == nil && n == 1 && m.look[0].Revents == unix.POLLOUT
 }
 
-// newSocket opens the slot's socket.
+// newSocket gives the slot a socket: one that has been used, or a new one.
 func (m *sockets) newSocket(s *slot) error {
+	if m.pool != nil {
+		if s.fd = m.pool.take(family(s.pair)); s.fd != none {
+			return nil
+		}
+	}
 	family, level, option := unix.AF_INET, unix.IPPROTO_IP, unix.IP_RECVERR
 	if s.pair.to.Addr().Is6() {
 		family, level, option = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_RECVERR

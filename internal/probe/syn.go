@@ -147,6 +147,9 @@ func (m *raw) close() error {
 // every is how often answers are read: they carry the kernel's time, so a moment's wait costs nothing.
 func (m *raw) every() time.Duration { return time.Millisecond }
 
+// release has nothing to do: no slot has a socket.
+func (m *raw) release(*worker, *slot) {}
+
 // ready has nothing to do: no slot has a socket.
 func (m *raw) ready(*worker, int32, uint32) {}
 

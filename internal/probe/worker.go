@@ -306,7 +306,7 @@ func (w *worker) end(i int32, verdict measure.Verdict, done instant, err error) 
 	if s.phase == idle || s.phase == ended {
 		return
 	}
-	w.release(s)
+	w.prober.release(w, s)
 	if verdict == measure.Allowed || verdict == measure.Unanswered {
 		w.answers.answered(w.clock.now())
 	}
@@ -314,8 +314,8 @@ func (w *worker) end(i int32, verdict measure.Verdict, done instant, err error) 
 	w.report(s.pair)
 }
 
-// release closes the probe's own socket.
-func (w *worker) release(s *slot) {
+// drop closes the slot's own socket, if it has one.
+func (s *slot) drop() {
 	if s.fd != none {
 		_ = unix.Close(int(s.fd)) // the reset that closes a connection has no reader
 		s.fd = none
@@ -353,7 +353,7 @@ func (w *worker) cancel(p *Pair) {
 	for i := p.first; i != none; i = w.flight.slots[i].next {
 		s := &w.flight.slots[i]
 		if s.phase != ended {
-			w.release(s)
+			w.prober.release(w, s)
 			s.phase, s.verdict, s.done, s.err = ended, measure.Ambiguous, now, errCancelled
 		}
 	}
@@ -368,7 +368,7 @@ func (w *worker) retire(p *Pair) {
 	}
 	p.stopped, p.done = true, true
 	for p.first != none {
-		w.release(&w.flight.slots[p.first])
+		w.prober.release(w, &w.flight.slots[p.first])
 		w.flight.shift(p)
 	}
 	w.agenda.remove(p)
@@ -472,5 +472,16 @@ func (w *worker) quantum() time.Duration {
 func (w *worker) watch(i int32, events uint32) error {
 	s := &w.flight.slots[i]
 	event := unix.EpollEvent{Events: events, Fd: i, Pad: int32(s.use)}
-	return unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, int(s.fd), &event)
+	err := unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, int(s.fd), &event)
+	s.watched = err == nil
+	return err
+}
+
+// unwatch takes that back, for a socket that lives on.
+func (w *worker) unwatch(s *slot) error {
+	if !s.watched {
+		return nil
+	}
+	s.watched = false
+	return unix.EpollCtl(w.epoll, unix.EPOLL_CTL_DEL, int(s.fd), nil)
 }

@@ -26,6 +26,7 @@ type shuffled struct {
 func (m *shuffled) prepare(*Pair)                {}
 func (m *shuffled) forget(*Pair)                 {}
 func (m *shuffled) ready(*worker, int32, uint32) {}
+func (m *shuffled) release(*worker, *slot)       {}
 func (m *shuffled) every() time.Duration         { return time.Millisecond }
 func (m *shuffled) close() error                 { return nil }
 

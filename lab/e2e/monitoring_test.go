@@ -449,10 +449,12 @@ func TestAlerts(t *testing.T) {
 	must(t, censored.Trigger(t.Context()))
 	must(t, slow.Trigger(t.Context()))
 	expectAlerts(t, lab, servers, "NetpolLatencyTargetsInvalid", "NetpolLatencyTargetsCensored")
-	// A process that stands still does not send in time, and one without descriptors cannot send.
+	// A process that stands still does not send in time. One without descriptors cannot send what the time after a
+	// trigger asks for: sockets that it has it uses again.
 	client := clientPods(t, hindered)[0]
 	halt(t, process(t, hindered), func() bool { return alerted(t, lab, servers, "NetpolLatencyProbesLate") })
 	limitDescriptors(t, process(t, hindered))
+	must(t, hindered.Trigger(t.Context()))
 	expectAlerts(t, lab, servers, "NetpolLatencyProbesAmbiguous")
 	must(t, syscall.Kill(process(t, hindered), syscall.SIGKILL))
 	lab.AwaitReady(client.Namespace, client.Name, patience)
