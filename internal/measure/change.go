@@ -74,10 +74,7 @@ type detector struct {
 	run   int
 	bound time.Time
 	lead  Verdict // how the failure at bound ended
-	// slowest is the longest time that a reply took, of the newest windows of replies: the one that is
-	// filling and the one before it.
-	slowest [2]time.Duration
-	replies int // in the window that is filling
+	trips RoundTrips
 	// lost counts failures between replies, too few in a row for a change.
 	lost uint64
 }
@@ -102,7 +99,7 @@ func (d *detector) reply(o Outcome) (Change, bool) {
 	if o.Done.After(d.proved) {
 		d.proved = o.Done
 	}
-	d.timed(o.Done.Sub(o.Sent))
+	d.trips.Add(o.Done.Sub(o.Sent))
 	if old == StateAllowed {
 		return Change{}, false
 	}
@@ -114,19 +111,6 @@ func (d *detector) reply(o Outcome) (Change, bool) {
 		To: StateAllowed, Evidence: Allowed, Before: d.failure, Response: o.Response, Answered: o.Done,
 		Bracket: Bracket{Lower: d.failures[d.rules.Losses], Upper: upper},
 	}, true
-}
-
-// window is how many replies share a window: few enough that one hiccup long ago does not widen every
-// bracket that follows, and many enough to have met the delays of the moment.
-const window = 32
-
-// timed enters how long a reply took.
-func (d *detector) timed(took time.Duration) {
-	if d.replies == window {
-		d.slowest[1], d.slowest[0], d.replies = d.slowest[0], 0, 0
-	}
-	d.slowest[0] = max(d.slowest[0], took)
-	d.replies++
 }
 
 func (d *detector) fail(o Outcome) (Change, bool) {
@@ -160,5 +144,5 @@ func (d *detector) passed(o Outcome) time.Time {
 	if o.Verdict != Dropped || d.lastReply.IsZero() {
 		return o.Done
 	}
-	return o.SentBy.Add(max(d.slowest[0], d.slowest[1]))
+	return o.SentBy.Add(d.trips.Slowest())
 }

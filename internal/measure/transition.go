@@ -27,6 +27,7 @@ type Transition struct {
 	confirmed, settled bool
 	flaps              []Change
 	flapCount          int
+	presumed           time.Time // when the pair was presumed blocked, zero if it is not
 }
 
 // NewTransition waits for the change into the state, which is StateAllowed or StateBlocked.
@@ -56,6 +57,22 @@ func (t *Transition) Observe(o Outcome) {
 	t.conclude(o.Sent)
 }
 
+// Presume takes in that so many probes in a row have no reply by the given instant, though theirs is overdue (see
+// [RoundTrips]); 0 is that a reply has come after all. A presumption only tells sooner what the outcomes are likely to
+// show: the transition is theirs.
+func (t *Transition) Presume(overdue int, at time.Time) {
+	switch {
+	case t.want != StateBlocked || t.detector.state == StateBlocked:
+	case overdue == 0:
+		t.presumed = time.Time{}
+	case t.presumed.IsZero() && overdue >= t.detector.rules.confirm():
+		t.presumed = at
+	}
+}
+
+// Presumed is when the pair was presumed to be blocked, before outcomes showed it: zero if it was not, or a reply came.
+func (t *Transition) Presumed() time.Time { return t.presumed }
+
 // conclude decides whether enough was seen by the time of a send.
 func (t *Transition) conclude(sent time.Time) {
 	rules := t.detector.rules
@@ -78,6 +95,8 @@ func (t *Transition) enter(change Change) {
 	t.agreed = 1
 	if change.To == StateBlocked {
 		t.agreed = t.detector.run
+	} else {
+		t.presumed = time.Time{}
 	}
 	switch {
 	case t.want == StateBlocked && !change.Bracket.Bounded():

@@ -154,6 +154,45 @@ func TestTransition(t *testing.T) {
 	}
 }
 
+// TestPresume presumes a block once as many replies are overdue as confirm one, takes that back when one comes, and leaves
+// the transition to the outcomes.
+func TestPresume(t *testing.T) {
+	blocked := NewTransition(StateBlocked, Rules{Confirm: 3})
+	expect := func(when string, presumed time.Time) {
+		t.Helper()
+		if got := blocked.Presumed(); !got.Equal(presumed) {
+			t.Errorf("%s: presumed blocked at %v; want %v", when, got, presumed)
+		}
+	}
+	blocked.Observe(sent(0, Allowed, 1))
+	blocked.Presume(2, at(20))
+	expect("two of three", time.Time{})
+	blocked.Presume(3, at(30))
+	blocked.Presume(4, at(40))
+	expect("three of three, and more", at(30))
+	blocked.Presume(0, at(45))
+	expect("a reply came", time.Time{})
+	blocked.Presume(3, at(60))
+	if blocked.Changed() {
+		t.Error("what is presumed is taken for a change")
+	}
+	for _, ms := range []int{50, 51, 52} {
+		blocked.Observe(sent(ms, Dropped, ms+500))
+	}
+	blocked.Presume(0, at(600))
+	expect("the outcomes have shown it", at(60))
+	if want := (Bracket{at(0), at(51)}); !blocked.Confirmed() || blocked.Change().Bracket != want {
+		t.Errorf("confirmed %t, bracket %v; want %v", blocked.Confirmed(), blocked.Change().Bracket, want)
+	}
+	blocked.Observe(sent(700, Allowed, 701))
+	expect("it is allowed again", time.Time{})
+	allowed := NewTransition(StateAllowed, Rules{})
+	allowed.Observe(sent(0, Allowed, 1))
+	if allowed.Presume(5, at(20)); !allowed.Presumed().IsZero() {
+		t.Error("a pair that is to be allowed is presumed blocked")
+	}
+}
+
 // TestBracketContainsTransition draws schedules, delays, rules, losses and transition instants, and
 // demands that the bracket contains the instant and is as narrow as the schedule permits.
 func TestBracketContainsTransition(t *testing.T) {
@@ -262,10 +301,16 @@ func FuzzTransition(f *testing.F) {
 		transition := NewTransition(State(1+want%2), Rules{
 			Confirm: int(rules & 7), Losses: int(rules>>3) % (MaxLosses + 1), Hold: time.Duration(rules>>6) * time.Millisecond,
 		})
+		unpresumed := transition
 		var seen int
 		for ; len(script) >= 2; script = script[2:] {
 			verdict, when := Verdict(script[0]%VerdictCount), int(script[1])
+			transition.Presume(int(script[0]>>3), at(when))
 			transition.Observe(sent(when, verdict, when+int(script[0])))
+			unpresumed.Observe(sent(when, verdict, when+int(script[0])))
+			if transition.Change() != unpresumed.Change() || transition.Settled() != unpresumed.Settled() {
+				t.Fatalf("a presumption has made %+v of %+v", transition.Change(), unpresumed.Change())
+			}
 			if _, flaps := transition.Flaps(); flaps < seen {
 				t.Fatalf("%d flaps have become %d", seen, flaps)
 			} else {
