@@ -60,6 +60,8 @@ type walk struct {
 	stop     chan struct{}
 	once     sync.Once
 	pending  []measure.Outcome
+	answered bool
+	overdue  int
 }
 
 // Trigger implements following.
@@ -90,16 +92,32 @@ func (w *walk) run() {
 		case <-time.After(time.Until(due)):
 		}
 		if !time.Now().Before(planned) {
+			w.hint()
 			w.pending = append(w.pending, w.send())
 			planned = planned.Add(5 * time.Millisecond)
 		}
 		for len(w.pending) > 0 && !w.pending[0].Done.After(time.Now()) {
 			first := w.pending[0]
 			w.pending = w.pending[1:]
+			w.answered = w.answered || first.Verdict == measure.Allowed
 			if w.follower.Ended(first) {
 				return
 			}
 		}
+	}
+}
+
+// hint tells the follower how many replies are overdue, as if they took less than the time between two probes.
+func (w *walk) hint() {
+	overdue := 0
+	for _, o := range w.pending {
+		if o.Verdict == measure.Dropped {
+			overdue++
+		}
+	}
+	if w.answered && overdue != w.overdue {
+		w.overdue = overdue
+		w.follower.Overdue(overdue, time.Now())
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -48,6 +49,8 @@ type pair struct {
 		finished   *mailbox[*pair]
 		proved     *mailbox[*pair]           // takes the pair once, when its old state has been seen; nil after that
 		renew      func() measure.Transition // nil if what was seen before the old state counts
+		presumed   *atomic.Int64             // how many pairs are presumed to be blocked; nil if nobody asks
+		isPresumed bool                      // and whether this is one of them
 	}
 }
 
@@ -76,8 +79,30 @@ func (p *pair) prove() {
 	}
 }
 
+// Overdue implements [probe.Follower].
+func (p *pair) Overdue(probes int, at time.Time) {
+	p.follow.transition.Presume(probes, at)
+	p.presume(!p.follow.transition.Presumed().IsZero())
+}
+
+// presume counts the pair among those that are presumed to be blocked, or not any more.
+func (p *pair) presume(presumed bool) {
+	if p.follow.presumed == nil || p.follow.isPresumed == presumed {
+		return
+	}
+	p.follow.isPresumed = presumed
+	if presumed {
+		p.follow.presumed.Add(1)
+	} else {
+		p.follow.presumed.Add(-1)
+	}
+}
+
 // Stopped implements [probe.Follower].
-func (p *pair) Stopped() { p.follow.finished.put(p) }
+func (p *pair) Stopped() {
+	p.presume(false)
+	p.follow.finished.put(p)
+}
 
 // end stops the probing for a cause; the first cause counts.
 func (p *pair) end(cause error) {

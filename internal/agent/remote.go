@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -77,7 +78,10 @@ type remote struct {
 	holders map[netip.Addr]string // the UID of the pod that an address belongs to
 	proved  int
 	told    int // how many proved pairs the runner knows of
-	samples int // written in this round
+	// presumed are pairs of this round that are presumed to be blocked; presumedTold are those that the runner knows of.
+	presumed     *atomic.Int64
+	presumedTold int64
+	samples      int // written in this round
 
 	provedMail, finished *mailbox[*pair]
 }
@@ -91,7 +95,7 @@ type pairKey struct {
 func newRemote(config RemoteConfig, prober prober, out io.Writer) *remote {
 	return &remote{
 		config: config, prober: prober, lines: result.NewLines(out),
-		targets: make(map[string]measure.Event), old: make(map[string]bool),
+		presumed: new(atomic.Int64), targets: make(map[string]measure.Event), old: make(map[string]bool),
 		provedMail: newMailbox[*pair](), finished: newMailbox[*pair](),
 	}
 }
@@ -197,13 +201,14 @@ func (r *remote) begin() error {
 	r.pairs, r.done, r.holders = make(map[*pair]bool), make(map[pairKey]bool), make(map[netip.Addr]string)
 	r.old = make(map[string]bool)
 	r.proved, r.told, r.samples = 0, 0, 0
+	r.presumed, r.presumedTold = new(atomic.Int64), 0
 	for uid, target := range r.targets {
 		r.old[uid] = true
 		if !r.plan.NewPods {
 			r.follow(target)
 		}
 	}
-	return r.lines.Write(result.Line{Proved: &result.Proved{Round: r.plan.Round}})
+	return r.lines.Write(result.Line{Proved: &result.Pairs{Round: r.plan.Round}})
 }
 
 // observe takes in a target pod's event.
@@ -281,6 +286,9 @@ func (r *remote) newPair(target measure.Event, address netip.Addr, expect result
 		round: r.plan.Round, scenario: expect.Name(r.plan.Scenario),
 		afterTrigger: r.plan.Step == result.StepTrigger && !r.plan.NewPods,
 	}
+	if !expect.Forbidden {
+		p.follow.presumed = r.presumed
+	}
 	want := measure.StateAllowed
 	if expect.Want == measure.StateBlocked.String() {
 		want = measure.StateBlocked
@@ -303,13 +311,20 @@ func (r *remote) count() {
 	}
 }
 
-// tell tells the runner how many pairs are proved, if that is news.
+// tell tells the runner how many pairs are proved, and how many presumed to be blocked, if that is news.
 func (r *remote) tell() error {
-	if r.proved == r.told {
+	if r.proved != r.told {
+		r.told = r.proved
+		if err := r.lines.Write(result.Line{Proved: &result.Pairs{Round: r.plan.Round, Pairs: r.proved}}); err != nil {
+			return err
+		}
+	}
+	presumed := r.presumed.Load()
+	if presumed == r.presumedTold {
 		return nil
 	}
-	r.told = r.proved
-	return r.lines.Write(result.Line{Proved: &result.Proved{Round: r.plan.Round, Pairs: r.proved}})
+	r.presumedTold = presumed
+	return r.lines.Write(result.Line{Presumed: &result.Pairs{Round: r.plan.Round, Pairs: int(presumed)}})
 }
 
 // trigger lets the pairs be probed as often as the time after a trigger asks for.

@@ -7,7 +7,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +28,7 @@ type stand struct {
 	cancel  context.CancelFunc
 	ended   chan error
 	plan    result.Plan
+	lines   []result.Line // what it wrote, once it has ended
 }
 
 func newStand(t *testing.T, agents, index int) *stand {
@@ -81,6 +84,7 @@ func (s *stand) exit() (samples []measure.Sample, said int) {
 		if err := decoder.Decode(&line); err != nil {
 			s.t.Fatal(err)
 		}
+		s.lines = append(s.lines, line)
 		if line.Seq != number {
 			s.t.Errorf("line %d has the number %d", number, line.Seq)
 		}
@@ -96,6 +100,36 @@ func (s *stand) exit() (samples []measure.Sample, said int) {
 		}
 	}
 	return samples, said
+}
+
+// The runner hears that a pair's replies are overdue before there is a sample, which comes once that is proved.
+func TestRemotePresumes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStand(t, 1, 0)
+		s.network.open("10.0.0.1")
+		s.pod("a", "a", "10.0.0.1")
+		s.step(result.StepProve, result.Expect{Group: "a", Port: 80, Want: "blocked"})
+		s.sleep(time.Second)
+		s.step(result.StepTrigger)
+		s.network.shut("10.0.0.1")
+		s.sleep(time.Second)
+		s.step(result.StepFinish)
+		if samples, _ := s.exit(); len(samples) != 1 || samples[0].Status != measure.Measured {
+			t.Errorf("samples %v; want one that is measured", samples)
+		}
+		var told []string
+		for _, line := range s.lines {
+			switch {
+			case line.Presumed != nil:
+				told = append(told, fmt.Sprint("presumed ", line.Presumed.Pairs))
+			case line.Sample != nil:
+				told = append(told, "sample")
+			}
+		}
+		if want := []string{"presumed 1", "sample", "presumed 0"}; !slices.Equal(told, want) {
+			t.Errorf("the agent told %q; want %q", told, want)
+		}
+	})
 }
 
 func allowedA() result.Expect { return result.Expect{Group: "a", Port: 80, Want: "allowed"} }

@@ -35,6 +35,9 @@ func (c *counter) Ended(measure.Outcome) bool {
 	return false
 }
 
+// Overdue implements [Follower].
+func (c *counter) Overdue(int, time.Time) {}
+
 // Stopped implements [Follower].
 func (c *counter) Stopped() { close(c.reached) }
 

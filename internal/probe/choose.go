@@ -81,6 +81,8 @@ func (s single) Ended(outcome measure.Outcome) bool {
 	return true
 }
 
+func (s single) Overdue(int, time.Time) {}
+
 func (s single) Stopped() {}
 
 // once sends one probe and waits for its outcome.

@@ -9,6 +9,9 @@ import "time"
 // worker. It is a third of a time.Time, of which a worker would hold many.
 type instant int64
 
+// since is the time from an earlier instant to this one.
+func (i instant) since(earlier instant) time.Duration { return time.Duration(i - earlier) }
+
 // clock counts from its epoch.
 type clock struct{ epoch time.Time }
 

@@ -22,7 +22,7 @@ const MaxTimeout = time.Second
 // holding connections for ever.
 const DefaultResponseTimeout = 10 * time.Second
 
-// DefaultSchedule is the schedule of a mode unless told otherwise. A request costs its target more than a
+// DefaultSchedule is the schedule of a mode on this machine unless told otherwise. A request costs its target more than a
 // connection does: sent every millisecond, requests make small targets answer late.
 func DefaultSchedule(mode Mode) Schedule {
 	shortest := time.Millisecond
@@ -35,7 +35,7 @@ func DefaultSchedule(mode Mode) Schedule {
 // Config says how an engine probes.
 type Config struct {
 	Mode Mode
-	// Schedule is how often; a MaxRate of 0 is the mode's own.
+	// Schedule is how often; a MaxRate of 0 is the mode's own on this machine.
 	Schedule Schedule
 	// Timeout is how long a probe waits for its answer, less than MaxTimeout.
 	Timeout time.Duration
@@ -48,6 +48,11 @@ type Follower interface {
 	// Ended is called with the outcomes in the order of their sends. It returns true when the pair needs
 	// no more probes.
 	Ended(outcome measure.Outcome) (done bool)
+	// Overdue is called when that many probes in a row, all sent after the newest reply had arrived, have no reply
+	// although it is overdue by the pair's own round trips ([measure.RoundTrips]), or have failed already; and with 0
+	// when a reply has come after all. It is a hint that comes long before the outcomes, which alone are proof, and at
+	// the latest one interval of the pair after the reply is overdue. A pair that was never answered has no hints.
+	Overdue(probes int, at time.Time)
 	// Stopped is called once, after the last outcome: none of the pair's probes is in flight.
 	Stopped()
 }

@@ -113,10 +113,7 @@ func (e *Engine) Stats() Stats { return e.worker.stats.load() }
 // Add begins to probe an address for the follower, at the beat of the time before a trigger.
 func (e *Engine) Add(to netip.AddrPort, follower Follower) *Pair {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	p := &Pair{
-		to: to, destination: sockaddr(to), follower: follower, worker: e.worker,
-		number: int(e.number.Add(1)), first: none, last: none, place: none,
-	}
+	p := newPair(to, follower, e.worker, int(e.number.Add(1)))
 	e.worker.command(order{pair: p, do: add})
 	return p
 }
@@ -130,14 +127,14 @@ func (e *Engine) Close() error {
 
 // Pair is one address that an engine probes.
 type Pair struct {
-	to          netip.AddrPort
-	destination unix.Sockaddr
-	follower    Follower
-	worker      *worker
-	number      int
+	to       netip.AddrPort
+	follower Follower
+	worker   *worker
+	number   int
 
 	// What follows belongs to the worker.
 	first, last int32 // the pair's probes in flight, oldest and newest
+	overdue     overdue
 	due         instant
 	place       int           // in the agenda
 	interval    time.Duration // to the newest probe from the one before
@@ -153,6 +150,13 @@ type Pair struct {
 	wire        int // by which socket, none if that is not known
 	raw         rawAddress
 	connection  *connection // of the mode established
+}
+
+func newPair(to netip.AddrPort, follower Follower, w *worker, number int) *Pair {
+	return &Pair{
+		to: to, follower: follower, worker: w, number: number,
+		first: none, last: none, place: none, overdue: overdue{next: none},
+	}
 }
 
 // Trigger says that the change whose effect is awaited was made at the instant: from now on the pair is

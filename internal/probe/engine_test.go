@@ -25,6 +25,7 @@ import (
 type recorder struct {
 	want     int
 	outcomes []measure.Outcome
+	overdue  []int
 	stopped  chan struct{}
 }
 
@@ -35,6 +36,9 @@ func (r *recorder) Ended(o measure.Outcome) bool {
 	r.outcomes = append(r.outcomes, o)
 	return len(r.outcomes) == r.want
 }
+
+// Overdue implements [Follower].
+func (r *recorder) Overdue(probes int, _ time.Time) { r.overdue = append(r.overdue, probes) }
 
 // Stopped implements [Follower].
 func (r *recorder) Stopped() { close(r.stopped) }

@@ -8,7 +8,6 @@ package probe
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -67,6 +66,7 @@ func (m *established) release(_ *worker, s *slot) { s.drop() }
 // prepare gives the pair a connection, which its first probe will open.
 func (m *established) prepare(p *Pair) {
 	p.request = []byte("HEAD / HTTP/1.1\r\nHost: " + p.to.String() + "\r\nUser-Agent: netpol-latency\r\n\r\n")
+	p.raw = newRawAddress(p.to.Addr(), p.to.Port())
 	c := &connection{pair: p, fd: none}
 	if n := len(m.unused); n > 0 {
 		c.number, m.unused = m.unused[n-1], m.unused[:n-1]
@@ -120,17 +120,16 @@ func (m *established) send(w *worker, slots []int32) {
 
 // open begins to connect, on a socket like those of the other modes.
 func (m *established) open(w *worker, c *connection, s *slot) error {
-	if err := m.sockets.newSocket(s); err != nil {
+	if err := m.sockets.open(s); err != nil {
 		s.drop()
 		return err
 	}
 	// From now on the socket is the connection's, not the probe's.
 	c.fd, s.fd = int(s.fd), none
 	c.state, c.asked, c.answered, c.end = connecting, 0, 0, 0
-	err := unix.Connect(c.fd, c.pair.destination)
+	err := connectTo(int32(c.fd), &c.pair.raw)
 	if err == nil || errors.Is(err, unix.EINPROGRESS) {
-		event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLET, Fd: none - 1 - c.number}
-		err = os.NewSyscallError("epoll_ctl", unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, c.fd, &event))
+		err = w.watch(int32(c.fd), c.number)
 	}
 	if err != nil {
 		c.hangUp()
@@ -155,9 +154,9 @@ func (m *established) ask(w *worker, c *connection, i int32) {
 	}
 }
 
-// ready deals with an event of a connection, which is numbered below the slots.
+// ready deals with an event of a connection.
 func (m *established) ready(w *worker, number int32, events uint32) {
-	c := m.connections[none-1-number]
+	c := m.connections[number]
 	if c == nil || c.fd == none {
 		return
 	}

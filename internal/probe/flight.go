@@ -34,7 +34,7 @@ type slot struct {
 	port     uint16
 	response uint16
 	matched  uint8 // how much of the response's beginning has arrived
-	watched  bool  // the worker is told about events of the socket
+	missed   bool  // its reply was found to be overdue, or it failed
 	phase    phase
 	verdict  measure.Verdict
 	planned  instant
@@ -74,6 +74,7 @@ func (f *flight) take(p *Pair) int32 {
 		f.slots[p.last].next = i
 	}
 	p.last = i
+	p.overdue.sent(i)
 	return i
 }
 
@@ -82,6 +83,7 @@ func (f *flight) shift(p *Pair) slot {
 	i := p.first
 	one := f.slots[i]
 	p.first = one.next
+	p.overdue.freed(i, one.next)
 	if p.first == none {
 		p.last = none
 	}

@@ -16,19 +16,16 @@ import (
 // again in the next, and more would only hold the kernel's memory.
 const spare = 2 * perTurn
 
-// pool holds TCP sockets whose connections are dissolved, by family. Making a socket, and freeing it, costs the kernel
-// a third of what a connection costs that nobody answers.
+// pool holds TCP sockets whose connections are dissolved, by family. Making a socket, watching it and freeing it costs the
+// kernel as much as a connection that nobody answers.
 //
 // To dissolve a connection (connect(2), AF_UNSPEC) is on the wire what it is to close its socket with SO_LINGER 0: one
 // that is open is reset, one that is not yet is forgotten. The kernel then takes a new port for the next connection, as it does
 // for a new socket.
-type pool struct {
-	sockets [2][]int32
-	errors  *errorQueue
-}
+type pool struct{ sockets [2][]int32 }
 
-func newPool(errors *errorQueue) *pool {
-	return &pool{sockets: [2][]int32{make([]int32, 0, spare), make([]int32, 0, spare)}, errors: errors}
+func newPool() *pool {
+	return &pool{sockets: [2][]int32{make([]int32, 0, spare), make([]int32, 0, spare)}}
 }
 
 // take returns a socket of a family, none if none waits.
@@ -47,8 +44,6 @@ func (p *pool) put(family int, socket int32) bool {
 	if len(p.sockets[family]) == spare || disconnect(socket) != nil {
 		return false
 	}
-	// An ICMP message that came last must not be taken for one to the next probe. No further one finds the socket.
-	p.errors.newest(int(socket))
 	p.sockets[family] = append(p.sockets[family], socket)
 	return true
 }

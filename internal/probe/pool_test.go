@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -26,14 +27,14 @@ func TestPool(t *testing.T) {
 		_, err := connection.Read(make([]byte, 1))
 		ends <- end{connection.RemoteAddr().String(), err}
 	})
-	m := newSockets(connect{})
-	defer func() { check(t, m.close()) }()
-	s := slot{fd: none, pair: &Pair{to: to, destination: sockaddr(to)}}
-	check(t, m.newSocket(&s))
+	w, m := idleWorker(t)
+	s := &w.flight.slots[w.flight.take(newPair(to, nil, w, 0))]
+	m.prepare(s.pair)
+	check(t, m.newSocket(w, 0))
 	first, ports := s.fd, make(map[string]bool)
 	for range 3 {
-		_ = unix.Connect(int(s.fd), s.pair.destination)
-		m.release(nil, &s)
+		_ = connectTo(s.fd, &s.pair.raw)
+		m.release(w, s)
 		if s.fd != none {
 			t.Fatal("the slot has its socket still")
 		}
@@ -42,7 +43,7 @@ func TestPool(t *testing.T) {
 			t.Errorf("the server read %v; want a reset", one.err)
 		}
 		ports[one.from] = true
-		check(t, m.newSocket(&s))
+		check(t, m.newSocket(w, 0))
 		if s.fd != first {
 			t.Fatalf("the next socket is %d; want %d again", s.fd, first)
 		}
@@ -53,9 +54,25 @@ func TestPool(t *testing.T) {
 	s.drop()
 }
 
+// idleWorker is a worker that does not run, with the sockets that it connects.
+func idleWorker(t *testing.T) (*worker, *sockets) {
+	t.Helper()
+	m := newSockets(connect{})
+	w, err := newWorker(Connect, m, fast(), 100*time.Millisecond, time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		w.quitting = true
+		w.run()
+		check(t, w.closed)
+	})
+	return w, m
+}
+
 // TestPoolForgets dissolves a connection that nobody answers, which cannot open any more then.
 func TestPoolForgets(t *testing.T) {
-	p := newPool(newErrorQueue())
+	p := newPool()
 	defer func() { check(t, p.close()) }()
 	for _, to := range []netip.AddrPort{silent(t), serve(t, func(net.Conn) {})} {
 		socket := p.take(0)
@@ -64,7 +81,8 @@ func TestPoolForgets(t *testing.T) {
 			check(t, err)
 			socket = int32(fd)
 		}
-		_ = unix.Connect(int(socket), sockaddr(to))
+		raw := newRawAddress(to.Addr(), to.Port())
+		_ = connectTo(socket, &raw)
 		if !p.put(0, socket) {
 			t.Fatal("the pool does not take the socket")
 		}
@@ -76,16 +94,16 @@ func TestPoolForgets(t *testing.T) {
 
 // TestPoolFull closes what has no room.
 func TestPoolFull(t *testing.T) {
+	w, m := idleWorker(t)
 	before := descriptors(t)
-	m := newSockets(connect{})
-	pair := &Pair{to: netip.MustParseAddrPort("127.0.0.1:1")}
-	slots := make([]slot, spare+10)
-	for i := range slots {
-		slots[i] = slot{fd: none, pair: pair}
-		check(t, m.newSocket(&slots[i]))
+	pair := newPair(netip.MustParseAddrPort("127.0.0.1:1"), nil, w, 0)
+	var slots []int32
+	for range spare + 10 {
+		slots = append(slots, w.flight.take(pair))
+		check(t, m.newSocket(w, slots[len(slots)-1]))
 	}
-	for i := range slots {
-		m.release(nil, &slots[i])
+	for _, i := range slots {
+		m.release(w, &w.flight.slots[i])
 	}
 	if after := descriptors(t); after != before+spare {
 		t.Errorf("%d descriptors are open; there were %d and %d may wait", after, before, spare)

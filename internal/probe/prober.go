@@ -16,9 +16,8 @@ type prober interface {
 	// send sends the probes of the slots; those that cannot be sent it ends. The end of one can end its
 	// pair, and with that others of the slots.
 	send(w *worker, slots []int32)
-	// ready deals with the event of a slot's socket, or of a socket of the mode's own, whose numbers are
-	// below none.
-	ready(w *worker, slot int32, events uint32)
+	// ready deals with the event of a socket that the worker watches, by the number that the mode gave it.
+	ready(w *worker, number int32, events uint32)
 	// release gives up the slot's own socket.
 	release(w *worker, s *slot)
 	// poll reads answers that need no event; the worker calls it that often while probes are in

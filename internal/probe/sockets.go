@@ -7,9 +7,9 @@ package probe
 
 import (
 	"errors"
-	"net/netip"
 	"os"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -36,7 +36,8 @@ type sockets struct {
 	linger   unix.Linger
 	look     [1]unix.PollFd
 	errors   *errorQueue
-	pool     *pool // nil where a socket cannot be used again
+	pool     *pool   // nil where a socket cannot be used again
+	holders  []int32 // the slot of each socket's probe, by descriptor, none for one that waits in the pool
 }
 
 func newSockets(d dialogue) *sockets {
@@ -48,12 +49,16 @@ func newSockets(d dialogue) *sockets {
 	}
 	// Of TCP only: a datagram socket would keep what has arrived.
 	if kind == unix.SOCK_STREAM && protocol == 0 {
-		m.pool = newPool(m.errors)
+		m.pool = newPool()
 	}
 	return m
 }
 
-func (m *sockets) prepare(p *Pair)      { p.request = m.dialogue.request(p) }
+func (m *sockets) prepare(p *Pair) {
+	p.request = m.dialogue.request(p)
+	p.raw = newRawAddress(p.to.Addr(), p.to.Port())
+}
+
 func (m *sockets) forget(*Pair)         {}
 func (m *sockets) poll(*worker)         {}
 func (m *sockets) every() time.Duration { return 0 }
@@ -66,62 +71,86 @@ func (m *sockets) close() error {
 }
 
 // release keeps the slot's socket for another probe, if it can, and else closes it.
-func (m *sockets) release(w *worker, s *slot) {
+func (m *sockets) release(_ *worker, s *slot) {
 	if s.fd == none {
 		return
 	}
-	if m.pool != nil && w.unwatch(s) == nil && m.pool.put(family(s.pair), s.fd) {
+	if int(s.fd) < len(m.holders) {
+		m.holders[s.fd] = none
+	}
+	if m.pool != nil && m.pool.put(family(s.pair), s.fd) {
 		s.fd = none
 		return
 	}
 	s.drop()
 }
 
-// send begins the connections of the slots. Each is watched only once it is under way: before, epoll
-// would report a hang-up.
+// send begins the connections of the slots.
 func (m *sockets) send(w *worker, slots []int32) {
 	for _, i := range slots {
 		s := &w.flight.slots[i]
 		if s.phase != launched {
 			continue // what an earlier one of the batch brought was enough for the pair
 		}
-		err := m.newSocket(s)
+		err := m.newSocket(w, i)
 		s.sent = w.clock.now()
 		if err == nil {
-			err = unix.Connect(int(s.fd), s.pair.destination)
+			err = connectTo(s.fd, &s.pair.raw)
 		}
 		s.sentBy = w.clock.now()
-		// A datagram socket is connected at once, others where the target is near: those need no watch.
-		if use := s.use; err == nil || errors.Is(err, unix.EINPROGRESS) && m.connected(s) {
+		switch {
+		case err == nil, errors.Is(err, unix.EINPROGRESS) && m.connected(s):
 			m.dialogue.open(w, i, s.sentBy)
-			if !w.flight.holds(ticket{slot: i, use: use}) {
-				continue
-			}
-			err = nil
-		}
-		if err == nil || errors.Is(err, unix.EINPROGRESS) {
-			err = w.watch(i, unix.EPOLLIN|unix.EPOLLOUT|unix.EPOLLET)
-		}
-		if err != nil {
+		case !errors.Is(err, unix.EINPROGRESS):
 			w.end(i, m.classify(s, err), w.clock.now(), err)
 		}
 	}
 }
 
-// connected reports whether a connection under way is open by now, and nothing else.
+// connectTo begins to connect a socket that does not wait (connect(2)): the runtime need not be told (see worker.sleep).
+func connectTo(socket int32, to *rawAddress) error {
+	if _, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(socket), uintptr(unsafe.Pointer(&to.bytes[0])),
+		uintptr(to.length)); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// connected reports whether a connection under way is open by now, and nothing else: an answer from nearby has come when
+// connect(2) returns, and is told sooner and more cheaply than by an event. Where none is expected it is not looked for.
 func (m *sockets) connected(s *slot) bool {
+	if !s.pair.overdue.expected() {
+		return false
+	}
 	m.look[0] = unix.PollFd{Fd: s.fd, Events: unix.POLLOUT}
 	n, err := unix.Poll(m.look[:], 0)
 	return err == nil && n == 1 && m.look[0].Revents == unix.POLLOUT
 }
 
-// newSocket gives the slot a socket: one that has been used, or a new one.
-func (m *sockets) newSocket(s *slot) error {
+// newSocket gives the slot a socket: one that has been used, or a new one. Sockets are watched for as long as they live. What
+// is reported is always how they are when the worker asks: that they were not connected is no news once they are.
+func (m *sockets) newSocket(w *worker, i int32) error {
+	s := &w.flight.slots[i]
 	if m.pool != nil {
-		if s.fd = m.pool.take(family(s.pair)); s.fd != none {
-			return nil
+		s.fd = m.pool.take(family(s.pair))
+	}
+	if s.fd == none {
+		if err := m.open(s); err != nil {
+			return err
+		}
+		if err := w.watch(s.fd, s.fd); err != nil {
+			return noProbe{err}
+		}
+		for int(s.fd) >= len(m.holders) {
+			m.holders = append(m.holders, none)
 		}
 	}
+	m.holders[s.fd] = i
+	return nil
+}
+
+// open gives the slot a new socket.
+func (m *sockets) open(s *slot) error {
 	family, level, option := unix.AF_INET, unix.IPPROTO_IP, unix.IP_RECVERR
 	if s.pair.to.Addr().Is6() {
 		family, level, option = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_RECVERR
@@ -144,11 +173,18 @@ func (m *sockets) newSocket(s *slot) error {
 // noProbe is the error of a probe that never left: it says nothing about the network.
 type noProbe struct{ error }
 
-// ready deals with an event of a slot's socket.
-func (m *sockets) ready(w *worker, i int32, events uint32) {
+// ready deals with an event of a socket.
+func (m *sockets) ready(w *worker, socket int32, events uint32) {
+	i := m.holders[socket]
+	if i == none {
+		return // that its connection was dissolved
+	}
 	s := &w.flight.slots[i]
 	now := w.clock.now()
 	err := socketError(int(s.fd))
+	if err == nil && events&unix.EPOLLERR != 0 {
+		m.errors.newest(int(s.fd)) // an ICMP message to an earlier probe of this socket, which came too late for that
+	}
 	switch {
 	case err != nil && s.phase == answering && !errors.Is(err, unix.ECONNREFUSED):
 		w.end(i, measure.Unanswered, now, err) // it was open: a server that hangs up denies nothing
@@ -203,12 +239,4 @@ func verdictOf(err error) measure.Verdict {
 	default:
 		return measure.Ambiguous
 	}
-}
-
-func sockaddr(to netip.AddrPort) unix.Sockaddr {
-	address := to.Addr()
-	if address.Is4() {
-		return &unix.SockaddrInet4{Port: int(to.Port()), Addr: address.As4()}
-	}
-	return &unix.SockaddrInet6{Port: int(to.Port()), Addr: address.As16()}
 }

@@ -35,12 +35,6 @@ const (
 	originICMP6 = unix.SO_EE_ORIGIN_ICMP6
 )
 
-// rawAddress is a destination as the kernel takes it.
-type rawAddress struct {
-	bytes  [unix.SizeofSockaddrInet6]byte
-	length uint32
-}
-
 // raw is the prober of the mode syn. It sends crafted SYNs and reads the answers from raw sockets, which
 // get what the pod's own stack lets in. The stack itself answers a SYN-ACK that it did not ask for with
 // a reset, so that nothing half-open is left in the target.
@@ -144,40 +138,22 @@ func (m *raw) close() error {
 	return errors.Join(all...)
 }
 
-// every is how often answers are read: they carry the kernel's time, so a moment's wait costs nothing.
-func (m *raw) every() time.Duration { return time.Millisecond }
+// every is how often answers are read: they carry the kernel's time, so a moment's wait costs nothing, as long as the
+// smallest buffer that a kernel may give (212,992 bytes) holds what arrives meanwhile.
+func (m *raw) every() time.Duration { return 2 * time.Millisecond }
 
 // release has nothing to do: no slot has a socket.
 func (m *raw) release(*worker, *slot) {}
 
-// ready has nothing to do: no slot has a socket.
+// ready has nothing to do: no socket is watched.
 func (m *raw) ready(*worker, int32, uint32) {}
 
 func (m *raw) forget(p *Pair) { m.pairs[family(p)]-- }
 
-// family is 0 for a pair of IPv4, and 1 for one of IPv6.
-func family(p *Pair) int {
-	if p.to.Addr().Is6() {
-		return 1
-	}
-	return 0
-}
-
-// prepare writes the pair's address as the kernel takes it.
+// prepare writes the pair's address. The port is in the segment: a raw socket takes none (ipv6(7)).
 func (m *raw) prepare(p *Pair) {
 	m.pairs[family(p)]++
-	address := p.to.Addr()
-	if address.Is4() {
-		four := address.As4()
-		binary.NativeEndian.PutUint16(p.raw.bytes[0:], unix.AF_INET)
-		copy(p.raw.bytes[4:], four[:])
-		p.raw.length = unix.SizeofSockaddrInet4
-		return
-	}
-	sixteen := address.As16()
-	binary.NativeEndian.PutUint16(p.raw.bytes[0:], unix.AF_INET6)
-	copy(p.raw.bytes[8:], sixteen[:])
-	p.raw.length = unix.SizeofSockaddrInet6
+	p.raw = newRawAddress(p.to.Addr(), 0)
 }
 
 // sourceFor is the address that the kernel uses towards another: what a connected datagram socket is

@@ -133,8 +133,8 @@ func (w *worker) run() {
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // it costs precision only
 	for !w.quitting {
 		w.obey()
+		w.listen() // first, so that the sockets of probes that end are used again at once
 		w.launchDue()
-		w.listen()
 		w.await()
 	}
 	w.closed = errors.Join(w.prober.close(), unix.Close(w.epoll), unix.Close(w.wake))
@@ -212,6 +212,7 @@ func (w *worker) launchDue() {
 			break
 		}
 		p := w.agenda[0].pair
+		w.look(p, now)
 		i, ok := w.launch(p, now)
 		w.agenda.reschedule(p, w.following(p, now, ok))
 		if ok {
@@ -284,6 +285,8 @@ func (w *worker) respond(i int32, now instant) {
 		return
 	}
 	s.phase, s.opened = answering, now
+	s.pair.overdue.reply(s, now)
+	w.tell(s.pair, now)
 	w.replying.add(i, s.use, now)
 }
 
@@ -310,8 +313,25 @@ func (w *worker) end(i int32, verdict measure.Verdict, done instant, err error) 
 	if verdict == measure.Allowed || verdict == measure.Unanswered {
 		w.answers.answered(w.clock.now())
 	}
+	answered := s.phase == answering
 	s.phase, s.verdict, s.done, s.err = ended, verdict, max(done, s.sent), err
+	w.hint(s, answered)
 	w.report(s.pair)
+}
+
+// hint takes in what a probe that has ended says about those whose replies are overdue. One whose connection was open
+// has said it before.
+func (w *worker) hint(s *slot, answered bool) {
+	o := &s.pair.overdue
+	switch {
+	case answered || s.verdict == measure.Ambiguous:
+		return
+	case s.verdict == measure.Allowed:
+		o.reply(s, s.done)
+	default:
+		o.miss(s)
+	}
+	w.tell(s.pair, s.done)
 }
 
 // drop closes the slot's own socket, if it has one.
@@ -395,9 +415,7 @@ func (w *worker) await() {
 			_, _ = unix.Read(w.wake, count[:]) // the orders themselves are taken next
 			continue
 		}
-		if event.Fd < none || w.flight.holds(ticket{slot: event.Fd, use: uint32(event.Pad)}) {
-			w.prober.ready(w, event.Fd, event.Events)
-		}
+		w.prober.ready(w, event.Fd, event.Events)
 	}
 }
 
@@ -462,26 +480,15 @@ func (w *worker) idle() time.Duration {
 // quantum is the shortest wait. Waking for every probe costs more than the probe, waking rarely makes it
 // late: a part of the interval between the probes of a pair does not matter to the pair.
 func (w *worker) quantum() time.Duration {
+	longest := max(w.prober.every(), time.Millisecond)
 	if len(w.agenda) == 0 {
-		return time.Millisecond
+		return longest
 	}
-	return min(max(w.agenda[0].pair.interval/4, 50*time.Microsecond), time.Millisecond)
+	return min(max(w.agenda[0].pair.interval/4, 50*time.Microsecond), longest)
 }
 
-// watch has the worker told about events of a slot's socket.
-func (w *worker) watch(i int32, events uint32) error {
-	s := &w.flight.slots[i]
-	event := unix.EpollEvent{Events: events, Fd: i, Pad: int32(s.use)}
-	err := unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, int(s.fd), &event)
-	s.watched = err == nil
-	return err
-}
-
-// unwatch takes that back, for a socket that lives on.
-func (w *worker) unwatch(s *slot) error {
-	if !s.watched {
-		return nil
-	}
-	s.watched = false
-	return unix.EpollCtl(w.epoll, unix.EPOLL_CTL_DEL, int(s.fd), nil)
+// watch has the prober told what happens on a socket, by a number that it gives, 0 or more.
+func (w *worker) watch(socket, number int32) error {
+	event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLET, Fd: number}
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(w.epoll, unix.EPOLL_CTL_ADD, int(socket), &event))
 }

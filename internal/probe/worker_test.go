@@ -119,7 +119,7 @@ func TestBeatSpreads(t *testing.T) {
 		t.Fatal(err)
 	}
 	for number := range pairs {
-		w.add(&Pair{number: number, first: none, last: none, place: none, follower: newRecorder(-1)})
+		w.add(newPair(netip.MustParseAddrPort("10.0.0.1:80"), newRecorder(-1), w, number))
 	}
 	beat := schedule.Before(pairs)
 	for _, e := range w.agenda {
@@ -159,7 +159,7 @@ func TestSendAfterEnd(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := newRecorder(1)
-			p := &Pair{to: to, destination: sockaddr(to), follower: r, worker: w, first: none, last: none, place: none}
+			p := newPair(to, r, w, 0)
 			w.add(p)
 			first, _ := w.launch(p, w.clock.now())
 			second, _ := w.launch(p, w.clock.now())

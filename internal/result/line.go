@@ -14,13 +14,15 @@ import (
 // Line is one line of an agent's log. Exactly one of the pointers is set. The lines are numbered from 1,
 // so that a reader who has to open the log again knows what it has read, and notices what is missing.
 type Line struct {
-	Seq    int      `json:"seq"`
-	Hello  *Hello   `json:"hello,omitempty"`
-	Clock  *Clock   `json:"clock,omitempty"`
-	Proved *Proved  `json:"proved,omitempty"`
-	Sample *record  `json:"sample,omitempty"`
-	Round  *Round   `json:"round,omitempty"`
-	Warn   *Warning `json:"warning,omitempty"`
+	Seq    int    `json:"seq"`
+	Hello  *Hello `json:"hello,omitempty"`
+	Clock  *Clock `json:"clock,omitempty"`
+	Proved *Pairs `json:"proved,omitempty"`
+	// Presumed is about pairs that are presumed to be blocked as they are wanted to be, and not yet known to be.
+	Presumed *Pairs   `json:"presumed,omitempty"`
+	Sample   *record  `json:"sample,omitempty"`
+	Round    *Round   `json:"round,omitempty"`
+	Warn     *Warning `json:"warning,omitempty"`
 }
 
 // Hello is an agent's first line.
@@ -33,8 +35,8 @@ type Hello struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Proved counts the pairs of a round whose old state has been seen.
-type Proved struct {
+// Pairs counts the pairs of a round of which something is so, for example that their old state has been seen.
+type Pairs struct {
 	Round int `json:"round"`
 	Pairs int `json:"pairs"`
 }

@@ -35,8 +35,10 @@ type agentLog struct {
 	hello  *result.Hello
 	seen   int // the newest line's number
 	clock  clock
-	proved result.Proved
-	ended  int // the newest round that it has concluded
+	proved result.Pairs
+	// presumed are pairs that wait for the proof that they are blocked.
+	presumed result.Pairs
+	ended    int // the newest round that it has concluded
 }
 
 // collector gathers what the agents write. Its methods may be called from any goroutine.
@@ -169,6 +171,8 @@ func (c *collector) enter(agent *agentLog, line result.Line, came time.Time) err
 		}
 	case line.Proved != nil:
 		agent.proved = *line.Proved
+	case line.Presumed != nil:
+		agent.presumed = *line.Presumed
 	case line.Round != nil:
 		agent.ended = line.Round.Round
 	case line.Warn != nil:
@@ -225,6 +229,17 @@ func (c *collector) proved(round int) (pairs, agents int) {
 		}
 	}
 	return pairs, agents
+}
+
+// presumed counts the pairs of a round that are presumed to be blocked. The caller holds the lock.
+func (c *collector) presumed(round int) int {
+	pairs := 0
+	for _, agent := range c.agents {
+		if agent.presumed.Round == round {
+			pairs += agent.presumed.Pairs
+		}
+	}
+	return pairs
 }
 
 // concluded reports whether every living agent has ended a round. The caller holds the lock.

@@ -88,3 +88,18 @@ func TestAwait(t *testing.T) {
 		t.Errorf("the error is %v; want the cause", err)
 	}
 }
+
+// TestPresumed counts the pairs of a round that all agents presume to be blocked.
+func TestPresumed(t *testing.T) {
+	c := newCollector(nil, "agents", clockAuto)
+	for number, name := range []string{"x", "y"} {
+		agent := &agentLog{}
+		c.agents[name] = agent
+		var output bytes.Buffer
+		check(t, result.NewLines(&output).Write(result.Line{Presumed: &result.Pairs{Round: 2, Pairs: 3 + number}}))
+		check(t, c.take(agent, output.Bytes()))
+	}
+	if now, before := c.presumed(2), c.presumed(1); now != 7 || before != 0 {
+		t.Errorf("%d pairs are presumed to be blocked in round 2, %d in round 1; want 7 and 0", now, before)
+	}
+}

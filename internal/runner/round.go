@@ -136,8 +136,11 @@ func (r *round) collect(ctx context.Context) ([]measure.Sample, error) {
 	defer cancel()
 	// When the time is over the round ends all the same: what has no result is censored.
 	_ = r.collector.await(bounded, func() bool {
-		have := r.have()
-		r.tell("measuring", have, len(r.awaited))
+		have, doing := r.have(), "measuring"
+		if presumed := r.collector.presumed(r.number); presumed > 0 && have+presumed >= len(r.awaited) {
+			doing = "confirming" // what is seen blocked is proved only once no reply can come any more
+		}
+		r.tell(doing, have, len(r.awaited))
 		return have == len(r.awaited)
 	})
 	if ctx.Err() != nil {

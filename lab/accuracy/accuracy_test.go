@@ -65,7 +65,24 @@ func TestBracketsHold(t *testing.T) {
 				t.Fatal(err)
 			}
 			expectHolding(t, result)
+			expectPresumed(t, result)
 		})
+	}
+}
+
+// expectPresumed makes sure that what was dropped was told of long before the probes' time was over, and nothing before
+// the change.
+func expectPresumed(t *testing.T, result Result) {
+	t.Helper()
+	for i, one := range result.Judged {
+		after := one.Presumed.Sub(one.Commit.Before)
+		switch {
+		case one.Presumed.IsZero() && (result.Cell.Want == measure.StateAllowed || result.Cell.Denial != flat.Drop):
+		case one.Presumed.IsZero():
+			t.Errorf("pair %d was blocked and never presumed to be", i)
+		case after < 0 || after >= probe.DefaultTimeout:
+			t.Errorf("pair %d was presumed to be blocked %s after the commit; want at most %s", i, after, probe.DefaultTimeout)
+		}
 	}
 }
 

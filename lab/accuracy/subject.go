@@ -54,6 +54,10 @@ type Found struct {
 	Confirmed bool
 	Flaps     []measure.Change
 	Lost      uint64
+	// Presumed is when the pair was presumed to be blocked, before it was proved, zero if it was not; Recanted is how
+	// often that was taken back.
+	Presumed time.Time `json:",omitzero"`
+	Recanted int
 }
 
 // subject is the engine under test.
@@ -72,6 +76,7 @@ type watched struct {
 	subject    *subject
 	transition measure.Transition
 	proved     bool
+	recanted   int
 }
 
 // Ended implements [probe.Follower].
@@ -82,6 +87,15 @@ func (w *watched) Ended(o measure.Outcome) bool {
 		w.subject.count(&w.subject.proved)
 	}
 	return w.transition.Settled()
+}
+
+// Overdue implements [probe.Follower].
+func (w *watched) Overdue(probes int, at time.Time) {
+	before := w.transition.Presumed()
+	w.transition.Presume(probes, at)
+	if !before.IsZero() && w.transition.Presumed().IsZero() {
+		w.recanted++
+	}
 }
 
 // Stopped implements [probe.Follower].
@@ -189,6 +203,7 @@ func (s *subject) stop() error {
 		result.Found = append(result.Found, Found{
 			Bracket: change.Bracket, Evidence: change.Evidence,
 			Confirmed: one.transition.Confirmed(), Flaps: flaps, Lost: one.transition.Lost(),
+			Presumed: one.transition.Presumed(), Recanted: one.recanted,
 		})
 	}
 	s.engine = nil

@@ -64,6 +64,9 @@ func (t *tally) Ended(measure.Outcome) bool {
 	return false
 }
 
+// Overdue implements [probe.Follower].
+func (t *tally) Overdue(int, time.Time) {}
+
 // Stopped implements [probe.Follower].
 func (t *tally) Stopped() {}
 
