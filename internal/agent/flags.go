@@ -214,7 +214,7 @@ func help(w io.Writer, scenario Scenario) error {
 	shown := map[string]any{
 		"MaxTargets": defaults.MaxTargets, "MetricsPort": defaults.MetricsPort,
 		"target-timeout": defaults.TargetTimeout, "expected-targets": defaults.ExpectedTargets, "probe-interval": defaults.ProbeInterval,
-		"probe-timeout": defaults.ProbeTimeout, "max-probe-rate": "http 5000, connect and udp 20000,\nsyn 100000",
+		"probe-timeout": defaults.ProbeTimeout, "max-probe-rate": "http 5000, connect and udp 20000,\nsyn 100000; these two less on fewer than 4 processors",
 		"probe": defaults.Probe, "probe-interval-min": defaults.ProbeIntervalMin,
 		"relative-resolution": defaults.RelativeResolution, "confirm": defaults.Confirm, "hold": defaults.Hold,
 		"tolerate-losses": defaults.TolerateLosses,

@@ -4,6 +4,7 @@
 package probe
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -29,8 +30,11 @@ func DefaultSchedule(mode Mode) Schedule {
 	if mode == HTTP || mode == Established {
 		shortest = 5 * time.Millisecond
 	}
-	return Schedule{Beat: 5 * time.Millisecond, Min: shortest, Relative: 0.01, MaxRate: mode.DefaultMaxRate()}
+	return Schedule{Beat: 5 * time.Millisecond, Min: shortest, Relative: 0.01, MaxRate: defaultMaxRate(mode)}
 }
+
+// defaultMaxRate is that of as many processors as this process may use.
+func defaultMaxRate(mode Mode) float64 { return mode.DefaultMaxRate(runtime.GOMAXPROCS(0)) }
 
 // Config says how an engine probes.
 type Config struct {

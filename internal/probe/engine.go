@@ -40,7 +40,7 @@ func New(config Config) (*Engine, error) {
 		return nil, err
 	}
 	if config.Schedule.MaxRate == 0 {
-		config.Schedule.MaxRate = mode.DefaultMaxRate()
+		config.Schedule.MaxRate = defaultMaxRate(mode)
 	}
 	if err := config.Schedule.Validate(); err != nil {
 		return nil, err

@@ -40,6 +40,7 @@ func TestConntrackNeverFills(t *testing.T) {
 	for _, mode := range []Mode{Connect, UDP, SYN} {
 		t.Run(string(mode), func(t *testing.T) {
 			schedule := DefaultSchedule(mode)
+			schedule.MaxRate = mode.DefaultMaxRate(Ample)
 			trace := tcpTrace
 			if mode == UDP {
 				trace = udpTrace

@@ -47,15 +47,20 @@ func ParseMode(name string) (Mode, error) {
 	return "", fmt.Errorf("use probe mode %q: expected one of %s", name, strings.Join(names, ", "))
 }
 
-// DefaultMaxRate is the most probes a second that a mode sends unless told otherwise.
+// Ample is how many processors a machine has for which a mode sends at its full rate unless told otherwise.
+const Ample = 4
+
+// DefaultMaxRate is the most probes a second that a mode sends on a machine of so many processors unless told otherwise. At
+// its full rate the engine takes about half a processor, which on fewer than [Ample] would slow down what it measures.
 // A request costs its target more than a connection does, and a target that is busy answers late.
-func (m Mode) DefaultMaxRate() float64 {
+func (m Mode) DefaultMaxRate(processors int) float64 {
+	share := min(1, float64(processors)/Ample)
 	switch m {
 	case SYN:
-		return 100_000
+		return share * 100_000
 	case HTTP, Established:
 		return 5000
 	default:
-		return 20_000
+		return share * 20_000
 	}
 }

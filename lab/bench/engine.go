@@ -27,7 +27,7 @@ const window = 500 * time.Millisecond
 func engine(mode probe.Mode) func(context.Context, Turn) (Reading, error) {
 	return func(ctx context.Context, turn Turn) (r Reading, err error) {
 		schedule := probe.DefaultSchedule(mode)
-		schedule.Relative = 0
+		schedule.Relative, schedule.MaxRate = 0, mode.DefaultMaxRate(probe.Ample)
 		if turn.State == Answered {
 			schedule.MaxRate = min(schedule.MaxRate, answeredRate)
 		}

@@ -39,7 +39,7 @@ func yardsticks() []yardstick {
 	}
 	all = append(all,
 		yardstick{name: floorName, run: floor(0), floor: true, ingress: true},
-		yardstick{name: pacedFloorName, run: floor(float64(probe.SYN.DefaultMaxRate())), floor: true, ingress: true},
+		yardstick{name: pacedFloorName, run: floor(probe.SYN.DefaultMaxRate(probe.Ample)), floor: true, ingress: true},
 		yardstick{name: routedFloorName, run: floor(0), floor: true},
 		yardstick{name: "Go net/http", run: netHTTP},
 		yardstick{name: "Go net.Dialer", run: dialer},
