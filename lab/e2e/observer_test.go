@@ -5,26 +5,38 @@ package e2e
 
 import (
 	"context"
-	"fmt"
 	"testing"
+	"time"
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
+	"github.com/netpol-latency/netpol-latency/lab/trial"
 )
 
-// The client that probes nothing, which "make observer" compares with one that does, is there when the policy comes and
-// lets it be enforced. How much slower it is for being observed is a benchmark's question.
+// TestObserved finds every change of every turn in the engine's log, and a client that probes and has processor time only
+// while it is not halted. How much slower the enforcement is for being observed is a benchmark's question.
 func TestObserved(t *testing.T) {
-	const targets = 5
 	lab := labtest.Start(t)
-	for _, probing := range []bool{false, true} {
-		t.Run(fmt.Sprint("probing ", probing), func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			took, err := newTrial(t, lab, "policy-creation", targets).Enforcement(ctx, probing)
-			must(t, err)
-			if len(took) != targets {
-				t.Errorf("enforced for %d targets; want %d", len(took), targets)
-			}
-		})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	turns := trial.Turns{Count: 2, Changes: 6, Pause: 100 * time.Millisecond}
+	told := 0
+	found, err := newTrial(t, lab, "policy-creation", 5).Observe(ctx, turns, func(int) { told++ })
+	must(t, err)
+	if told != turns.Count || len(found.Blocks) != 2*turns.Count {
+		t.Fatalf("told of %d turns, of %d blocks; want %d and %d", told, len(found.Blocks), turns.Count, 2*turns.Count)
+	}
+	probing := 0.
+	for i, b := range found.Blocks {
+		if allowed, blocked := len(b.Allowed), len(b.Blocked); allowed != turns.Changes/2 || blocked != turns.Changes/2 {
+			t.Errorf("block %d: %d changes to allowed and %d to blocked; want %d of each", i, allowed, blocked, turns.Changes/2)
+		}
+		if b.Probing {
+			probing += b.Processor
+		} else if b.Processor > 0.03 { // of the moment until it is halted, in ticks of a hundredth of a second
+			t.Errorf("block %d: the halted client had %.2f s of a processor", i, b.Processor)
+		}
+	}
+	if probing == 0 || found.Rate < 1000 {
+		t.Errorf("the client made %.0f probes/s with %.2f s of a processor; want five pairs probed every millisecond", found.Rate, probing)
 	}
 }

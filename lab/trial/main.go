@@ -30,7 +30,12 @@ type options struct {
 	lab       string
 	limit     time.Duration
 	observer  bool
+	// clientArgs are further arguments of the test client, and manifestArgs of "netpol-latency manifests".
+	clientArgs, manifestArgs []string
 }
+
+// policyCreation is the scenario whose client an observation is made with.
+const policyCreation = "policy-creation"
 
 // Main is the whole program: it returns the exit code.
 func Main(args []string, stdout, stderr io.Writer) int {
@@ -48,13 +53,15 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.scenarios, "scenario", []string{"policy-creation", "pod-creation"}, "what to measure")
+	f.StringSliceVar(&o.scenarios, "scenario", []string{policyCreation, "pod-creation"}, "what to measure")
 	f.DurationSliceVar(&o.delays, "delay", []time.Duration{300 * time.Millisecond}, "delays of the engine")
 	f.IntVar(&o.targets, "targets", 20, "number of targets")
 	f.IntVar(&o.runs, "runs", 1, "runs of every scenario with every delay")
 	f.StringVar(&o.lab, "lab", os.Getenv("NETPOL_LATENCY_LAB_DIR"), "state directory of the lab")
 	f.DurationVar(&o.limit, "limit", 0, "highest 99th percentile of the error (0: none)")
-	f.BoolVar(&o.observer, "observer", false, "compare the enforcement with and without a client that probes, instead")
+	f.BoolVar(&o.observer, "observer", false, "compare the enforcement beside a client that probes and beside the same one halted, instead")
+	f.StringSliceVar(&o.clientArgs, "client-arg", nil, "further arguments of the test client")
+	f.StringSliceVar(&o.manifestArgs, "manifest-arg", nil, "further arguments of \"netpol-latency manifests\", for example --net-raw")
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
@@ -75,7 +82,7 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 		return fmt.Errorf("find this program: %w", err)
 	}
 	dir := layout.Dir(o.lab)
-	client, err := kube.ConnectUser(dir.Kubeconfig(), "netpol-latency-trial")
+	client, err := kube.ConnectCluster(dir.Kubeconfig(), "netpol-latency-trial")
 	if err != nil {
 		return err
 	}
@@ -89,13 +96,13 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 			t := Trial{
 				Scenario: scenario, Targets: o.targets, Name: o.name(scenario, i),
 				Programs: filepath.Dir(self), Kubeconfig: dir.Kubeconfig(), Truth: dir.Truth(),
-				Client: client, Commands: out,
+				Client: client.Interface, ClientArgs: o.clientArgs, ManifestArgs: o.manifestArgs, Commands: out,
 			}
-			do := o.series
 			if o.observer {
-				do = o.observe
+				mistakes = append(mistakes, o.observe(ctx, out, t, delay))
+			} else {
+				mistakes = append(mistakes, o.series(ctx, out, t))
 			}
-			mistakes = append(mistakes, do(ctx, out, t))
 		}
 	}
 	return errors.Join(mistakes...)

@@ -5,135 +5,111 @@ package trial
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"net/netip"
+	"slices"
 	"time"
-
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/netpol-latency/netpol-latency/internal/kube"
-	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/report"
-	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// mostObserved is how much slower the enforcement may be for being observed.
-const mostObserved = 1.10
-
-// idle are the arguments of a client that runs and probes nothing: no target has the label that it looks for.
-func idle() []string {
-	return []string{"-TargetLabelSelector=netpol-latency/nobody=here", "--expected-targets=0"}
+// Turns says how an observation goes: in so many turns of two blocks, one while the client probes and one while it is
+// halted, of so many changes each, and with so long a time before each change.
+//
+// Blocks are to be short, so that both kinds see the machine in the same state: over a minute it drifts by more than
+// what is looked for.
+type Turns struct {
+	Count   int
+	Changes int
+	Pause   time.Duration
 }
 
-// observe runs the policy's creation in turns with a client that probes and with one that does not, and
-// compares how long the engine took.
-func (o options) observe(ctx context.Context, out io.Writer, t Trial) error {
-	var alone, observed []time.Duration
-	name := t.Name
-	for run := range o.runs {
-		for _, probing := range []bool{run%2 == 0, run%2 != 0} {
-			t.Name = fmt.Sprintf("%s-%d-%t", name, run, probing)
-			took, err := t.Enforcement(ctx, probing)
-			if err != nil {
-				return fmt.Errorf("run %d: %w", run+1, err)
-			}
-			t.Commands = nil
-			median := measure.NewDistribution(took).Quantile(.5)
-			fmt.Fprintf(out, "  run %2d: probing %-5t enforced in %s\n", run+1, probing, report.Duration(median))
-			if probing {
-				observed = append(observed, median)
-			} else {
-				alone = append(alone, median)
-			}
+// A block of "make observer" has so many changes, and so long a time before each of them beside the engine's delay.
+const (
+	blockChanges = 20
+	blockPause   = 50 * time.Millisecond
+)
+
+// observe has the engine enforce changes beside a client that probes and beside the same one halted, and compares how
+// long it took.
+func (o options) observe(ctx context.Context, out io.Writer, t Trial, delay time.Duration) error {
+	if t.Scenario != policyCreation {
+		return fmt.Errorf("observe %s: expected --scenario %s, whose client goes on probing", t.Scenario, policyCreation)
+	}
+	turns := Turns{Count: o.runs, Changes: blockChanges, Pause: blockPause + delay}
+	found, err := t.Observe(ctx, turns, func(turn int) {
+		if turn%10 == 0 || turn == o.runs {
+			fmt.Fprintf(out, "  turn %d of %d\n", turn, o.runs)
 		}
+	})
+	if err != nil {
+		return err
 	}
-	before, after := measure.NewDistribution(alone).Quantile(.5), measure.NewDistribution(observed).Quantile(.5)
-	ratio := float64(after) / float64(before)
-	fmt.Fprintf(out, "median of %d runs: %s alone, %s while probing: ratio %.3f\n",
-		o.runs, report.Duration(before), report.Duration(after), ratio)
-	if ratio > mostObserved {
-		return fmt.Errorf("leave what is observed undisturbed: enforcement took %.2f times as long", ratio)
-	}
-	return nil
+	return found.compare(out)
 }
 
-// Enforcement carries the trial out with a client that probes, or with one that does not, and returns how long the
-// engine took for every target, by its own log.
-func (t Trial) Enforcement(ctx context.Context, probing bool) (took []time.Duration, err error) {
-	defer func() {
-		gone := t.Remove(context.WithoutCancel(ctx))
-		if err == nil {
-			err = gone
-		}
-	}()
-	if !probing {
-		t.ClientArgs = append(t.ClientArgs, idle()...)
-	}
+// Observe has the engine enforce changes in turns, and tells of each turn that is done. What changes is the traffic of a
+// pod beside the client, to the same targets: so that the client's own pairs stay as they are, and go on being probed.
+func (t Trial) Observe(ctx context.Context, turns Turns, done func(turn int)) (found Observation, err error) {
+	// The full rate is that of the time just after a trigger.
+	t.ClientArgs = append(slices.Clone(t.ClientArgs), "--relative-resolution=0")
+	defer func() { err = errors.Join(err, t.Remove(context.WithoutCancel(ctx))) }()
 	if err := t.Setup(ctx); err != nil {
-		return nil, err
+		return found, err
 	}
-	// A beat that has run for a moment is what a cluster sees before a trigger.
-	select {
-	case <-time.After(2 * time.Second):
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	if err := t.Trigger(ctx); err != nil {
-		return nil, err
-	}
-	pairs, err := t.pairs(ctx)
+	w, err := t.newWitness(ctx)
 	if err != nil {
-		return nil, err
+		return found, err
 	}
-	for {
-		took, err := t.enforced(pairs)
-		if err != nil || len(took) == len(pairs) {
-			return took, err
-		}
-		select {
-		case <-time.After(200 * time.Millisecond): // the log has no event to wait for
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
+	p, err := t.prober(ctx)
+	if err != nil {
+		return found, err
 	}
+	defer func() { err = errors.Join(err, p.run()) }() // what is halted could not end in good order
+	before, err := p.probes(ctx)
+	if err != nil {
+		return found, err
+	}
+	start := time.Now()
+	for turn := range turns.Count {
+		for _, probing := range []bool{turn%2 == 0, turn%2 != 0} {
+			b, err := turns.block(ctx, w, p, probing)
+			if err != nil {
+				return found, fmt.Errorf("turn %d: %w", turn+1, err)
+			}
+			if found.Blocks = append(found.Blocks, b); !probing {
+				start = start.Add(b.end.Sub(b.start)) // as if the time had stood still for the client
+			}
+		}
+		done(turn + 1)
+	}
+	lasted := time.Since(start)
+	after, err := p.probes(ctx)
+	if err != nil {
+		return found, err
+	}
+	found.Rate = (after - before) / lasted.Seconds()
+	return found, w.judge(found.Blocks, turns.Changes)
 }
 
-// pairs are the client with every target.
-func (t Trial) pairs(ctx context.Context) ([]truth.Pair, error) {
-	clients, err := kube.ClientPods(ctx, t.Client, t.ClientNamespace(), "test=np-test-client")
+// block makes changes while the client probes or is halted.
+func (turns Turns) block(ctx context.Context, w witness, p prober, probing bool) (b Block, err error) {
+	do := p.halt
+	if probing {
+		do = p.run
+	}
+	if err := do(); err != nil {
+		return b, err
+	}
+	before, err := p.seconds()
 	if err != nil {
-		return nil, err
+		return b, err
 	}
-	targets, err := t.Client.CoreV1().Pods(t.TargetNamespace()).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list the targets: %w", err)
+	b.Probing, b.start = probing, time.Now()
+	if err := w.changes(ctx, turns.Changes, turns.Pause); err != nil {
+		return b, err
 	}
-	var all []truth.Pair
-	for _, target := range targets.Items {
-		to, err := netip.ParseAddr(target.Status.PodIP)
-		if err != nil {
-			return nil, fmt.Errorf("find the address of pod %s: %w", target.Name, err)
-		}
-		all = append(all, truth.Pair{
-			FromUID: string(clients[0].UID), ToUID: string(target.UID), To: to, Protocol: "TCP",
-			Port: uint16(target.Spec.Containers[0].Ports[0].ContainerPort),
-		})
-	}
-	return all, nil
-}
-
-// enforced is how long the engine took for the pairs that are allowed by now.
-func (t Trial) enforced(pairs []truth.Pair) ([]time.Duration, error) {
-	records, err := truth.Read(t.Truth)
-	if err != nil {
-		return nil, err
-	}
-	var took []time.Duration
-	for _, flips := range truth.Flips(records, pairs...) {
-		if flip, err := lastAllowed(flips, time.Now()); err == nil {
-			took = append(took, flip.After.Sub(notified(flip)))
-		}
-	}
-	return took, nil
+	b.end = time.Now()
+	after, err := p.seconds()
+	b.Processor = after - before
+	return b, errors.Join(err, p.run())
 }

@@ -1,0 +1,164 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package trial
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/netpol-latency/netpol-latency/lab/truth"
+)
+
+// witness is a pod beside the test client, whose traffic to the targets one policy allows.
+type witness struct {
+	trial Trial
+	pairs []truth.Pair
+	allow *networkingv1.NetworkPolicy
+}
+
+// newWitness creates the witness and what blocks its traffic, and gives the test client the policy that it waits for,
+// which allows nothing.
+func (t Trial) newWitness(ctx context.Context) (w witness, err error) {
+	targets, err := t.Client.CoreV1().Pods(t.TargetNamespace()).List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return w, fmt.Errorf("list the targets: %w", err)
+	}
+	w.trial = t
+	w.allow = t.egress("witness-allow", witnessLabels(), map[string]string{"target": t.Scenario})
+	for _, policy := range []*networkingv1.NetworkPolicy{
+		t.egress("witness-deny", witnessLabels(), nil),
+		t.egress(t.Scenario+"-allow-egress-to-target", map[string]string{"test": "np-test-client"},
+			map[string]string{"target": "nobody"}),
+	} {
+		if err := w.create(ctx, policy); err != nil {
+			return w, err
+		}
+	}
+	pod, err := w.start(ctx, targets.Items[0].Spec)
+	if err != nil {
+		return w, err
+	}
+	for _, target := range targets.Items {
+		to, err := netip.ParseAddr(target.Status.PodIP)
+		if err != nil {
+			return w, fmt.Errorf("find the address of pod %s: %w", target.Name, err)
+		}
+		w.pairs = append(w.pairs, truth.Pair{
+			FromUID: string(pod.UID), ToUID: string(target.UID), To: to, Protocol: "TCP",
+			Port: uint16(target.Spec.Containers[0].Ports[0].ContainerPort),
+		})
+	}
+	return w, nil
+}
+
+func witnessLabels() map[string]string { return map[string]string{"test": "witness"} }
+
+// egress is a policy that lets the selected pods send to the targets that have the labels; nil is to none.
+func (t Trial) egress(name string, from, to map[string]string) *networkingv1.NetworkPolicy {
+	policy := &networkingv1.NetworkPolicy{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: t.ClientNamespace()},
+		Spec: networkingv1.NetworkPolicySpec{
+			PodSelector: metav1.LabelSelector{MatchLabels: from},
+			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
+		},
+	}
+	if to != nil {
+		policy.Spec.Egress = []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{{
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: t.TargetNamespace()}},
+			PodSelector:       &metav1.LabelSelector{MatchLabels: to},
+		}}}}
+	}
+	return policy
+}
+
+func (w witness) create(ctx context.Context, policy *networkingv1.NetworkPolicy) error {
+	_, err := w.trial.Client.NetworkingV1().NetworkPolicies(policy.Namespace).Create(ctx, policy, metav1.CreateOptions{})
+	if err != nil {
+		return fmt.Errorf("create policy %s: %w", policy.Name, err)
+	}
+	return nil
+}
+
+func (w witness) delete(ctx context.Context, policy *networkingv1.NetworkPolicy) error {
+	err := w.trial.Client.NetworkingV1().NetworkPolicies(policy.Namespace).Delete(ctx, policy.Name, metav1.DeleteOptions{})
+	if err != nil {
+		return fmt.Errorf("delete policy %s: %w", policy.Name, err)
+	}
+	return nil
+}
+
+// start runs the witness as a target is run, and waits until it is ready.
+func (w witness) start(ctx context.Context, like corev1.PodSpec) (*corev1.Pod, error) {
+	t := w.trial
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: "witness", Namespace: t.ClientNamespace(), Labels: witnessLabels()},
+		Spec: corev1.PodSpec{
+			SecurityContext: like.SecurityContext, Containers: like.Containers,
+			AutomountServiceAccountToken:  like.AutomountServiceAccountToken,
+			TerminationGracePeriodSeconds: like.TerminationGracePeriodSeconds,
+		},
+	}
+	created, err := t.Client.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("create pod witness: %w", err)
+	}
+	return created, t.Shell(ctx, "kubectl -n "+t.ClientNamespace()+" wait --for=condition=Ready --timeout=2m pod/witness")
+}
+
+// changes allows and blocks the witness's traffic in turn, with a pause before each change and after the last. An even
+// count leaves it blocked, as it was.
+func (w witness) changes(ctx context.Context, count int, pause time.Duration) error {
+	ticks := time.NewTicker(pause)
+	defer ticks.Stop()
+	for i := range count + 1 {
+		select {
+		case <-ticks.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if i == count {
+			break
+		}
+		do := w.create
+		if i%2 != 0 {
+			do = w.delete
+		}
+		if err := do(ctx, w.allow); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// judge reads from the truth log how long the engine took for each change of the blocks. A change counts once it holds
+// for all of the witness's pairs.
+func (w witness) judge(blocks []Block, changes int) error {
+	records, err := truth.Read(w.trial.Truth)
+	if err != nil {
+		return err
+	}
+	pairs := make(map[time.Time]int)
+	for _, flips := range truth.Flips(records, w.pairs...) {
+		for _, flip := range flips {
+			if pairs[flip.After]++; pairs[flip.After] < len(w.pairs) {
+				continue
+			}
+			for i := range blocks {
+				blocks[i].add(flip.After, flip.Allowed, flip.After.Sub(notified(flip)))
+			}
+		}
+	}
+	for i, b := range blocks {
+		if n := len(b.Allowed) + len(b.Blocked); n != changes {
+			return fmt.Errorf("find the commits of the %d changes of block %d: the truth log has %d", changes, i+1, n)
+		}
+	}
+	return nil
+}
