@@ -51,7 +51,7 @@ func New(config Config) (*Engine, error) {
 			return nil, err
 		}
 	}
-	prober, err := newProber(mode)
+	prober, err := newProber(mode, inFlight(e.schedule, config.Timeout))
 	if err != nil {
 		return nil, err
 	}
@@ -82,10 +82,9 @@ func (e *Engine) fit(timeout time.Duration) error {
 	return nil
 }
 
-// reservedDescriptors are left to the rest of the process, and to sockets of one family that wait while all probes go to
-// the other. Slack is for probes that end late.
+// reservedDescriptors are left to the rest of the process, and slack to probes that end late.
 const (
-	reservedDescriptors = 128 + spare
+	reservedDescriptors = 128
 	slack               = 50 * time.Millisecond
 )
 

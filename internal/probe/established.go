@@ -54,7 +54,7 @@ var (
 	errCut          = errors.New("ask on the established connection: it was cut")
 )
 
-func newEstablished() *established { return &established{sockets: newSockets(connect{})} }
+func newEstablished() *established { return &established{sockets: newSockets(connect{}, 0)} }
 
 func (m *established) poll(*worker)         {}
 func (m *established) every() time.Duration { return 0 }

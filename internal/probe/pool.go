@@ -12,50 +12,64 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spare is the most sockets of a family that wait for a next use: what ends in one turn of the worker is launched
-// again in the next, and more would only hold the kernel's memory.
-const spare = 2 * perTurn
-
 // pool holds TCP sockets whose connections are dissolved, by family. Making a socket, watching it and freeing it costs the
 // kernel as much as a connection that nobody answers.
 //
 // To dissolve a connection (connect(2), AF_UNSPEC) is on the wire what it is to close its socket with SO_LINGER 0: one
 // that is open is reset, one that is not yet is forgotten. The kernel then takes a new port for the next connection, as it does
 // for a new socket.
-type pool struct{ sockets [2][]int32 }
+type pool struct {
+	waiting [2][]int32
+	alive   int // sockets that wait or are in use
+	most    int // of these: as many as probes that can be in flight
+}
 
-func newPool() *pool {
-	return &pool{sockets: [2][]int32{make([]int32, 0, spare), make([]int32, 0, spare)}}
+func newPool(most int) *pool {
+	return &pool{waiting: [2][]int32{make([]int32, 0, most), make([]int32, 0, most)}, most: most}
 }
 
 // take returns a socket of a family, none if none waits.
 func (p *pool) take(family int) int32 {
-	waiting := p.sockets[family]
+	waiting := p.waiting[family]
 	if len(waiting) == 0 {
 		return none
 	}
 	last := len(waiting) - 1
-	p.sockets[family] = waiting[:last]
+	p.waiting[family] = waiting[:last]
 	return waiting[last]
 }
 
-// put dissolves the connection of a socket and keeps it, or reports false if there is no room, or the kernel cannot.
+// admit counts a new socket of a family that is about to be made. If there are as many as there may be, one of the other
+// family makes room.
+func (p *pool) admit(family int) {
+	if p.alive >= p.most {
+		if other := p.take(1 - family); other != none {
+			_ = unix.Close(int(other)) // it has no connection, so nothing can be lost
+			p.alive--
+		}
+	}
+	p.alive++
+}
+
+// put dissolves the connection of a socket and keeps it, or reports false if the kernel cannot: it is to be closed then,
+// and counts no more.
 func (p *pool) put(family int, socket int32) bool {
-	if len(p.sockets[family]) == spare || disconnect(socket) != nil {
+	if disconnect(socket) != nil {
+		p.alive--
 		return false
 	}
-	p.sockets[family] = append(p.sockets[family], socket)
+	p.waiting[family] = append(p.waiting[family], socket)
 	return true
 }
 
 func (p *pool) close() error {
 	var all []error
-	for _, waiting := range p.sockets {
+	for _, waiting := range p.waiting {
 		for _, socket := range waiting {
 			all = append(all, unix.Close(int(socket)))
 		}
 	}
-	p.sockets = [2][]int32{}
+	p.waiting = [2][]int32{}
 	return errors.Join(all...)
 }
 

@@ -27,7 +27,7 @@ func TestPool(t *testing.T) {
 		_, err := connection.Read(make([]byte, 1))
 		ends <- end{connection.RemoteAddr().String(), err}
 	})
-	w, m := idleWorker(t)
+	w, m := idleWorker(t, 20)
 	s := &w.flight.slots[w.flight.take(newPair(to, nil, w, 0))]
 	m.prepare(s.pair)
 	check(t, m.newSocket(w, 0))
@@ -54,10 +54,10 @@ func TestPool(t *testing.T) {
 	s.drop()
 }
 
-// idleWorker is a worker that does not run, with the sockets that it connects.
-func idleWorker(t *testing.T) (*worker, *sockets) {
+// idleWorker is a worker that does not run, with the sockets that it connects, at most so many.
+func idleWorker(t *testing.T, most int) (*worker, *sockets) {
 	t.Helper()
-	m := newSockets(connect{})
+	m := newSockets(connect{}, most)
 	w, err := newWorker(Connect, m, fast(), 100*time.Millisecond, time.Second)
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +72,7 @@ func idleWorker(t *testing.T) (*worker, *sockets) {
 
 // TestPoolForgets dissolves a connection that nobody answers, which cannot open any more then.
 func TestPoolForgets(t *testing.T) {
-	p := newPool()
+	p := newPool(2)
 	defer func() { check(t, p.close()) }()
 	for _, to := range []netip.AddrPort{silent(t), serve(t, func(net.Conn) {})} {
 		socket := p.take(0)
@@ -92,22 +92,28 @@ func TestPoolForgets(t *testing.T) {
 	}
 }
 
-// TestPoolFull closes what has no room.
+// TestPoolFull has the other family's sockets make room where there are as many as there may be.
 func TestPoolFull(t *testing.T) {
-	w, m := idleWorker(t)
+	const most = 5
+	w, m := idleWorker(t, most)
 	before := descriptors(t)
-	pair := newPair(netip.MustParseAddrPort("127.0.0.1:1"), nil, w, 0)
-	var slots []int32
-	for range spare + 10 {
-		slots = append(slots, w.flight.take(pair))
-		check(t, m.newSocket(w, slots[len(slots)-1]))
+	use := func(to string) {
+		pair := newPair(netip.MustParseAddrPort(to), nil, w, 0)
+		var slots []int32
+		for range most {
+			slots = append(slots, w.flight.take(pair))
+			check(t, m.newSocket(w, slots[len(slots)-1]))
+		}
+		if after := descriptors(t); after != before+most || m.pool.alive != most {
+			t.Errorf("%d descriptors are open beside %d, and %d sockets counted; want %d", after-before, before, m.pool.alive, most)
+		}
+		for _, i := range slots {
+			m.release(w, &w.flight.slots[i])
+		}
 	}
-	for _, i := range slots {
-		m.release(w, &w.flight.slots[i])
-	}
-	if after := descriptors(t); after != before+spare {
-		t.Errorf("%d descriptors are open; there were %d and %d may wait", after, before, spare)
-	}
+	use("127.0.0.1:1")
+	use("[::1]:1")
+	use("127.0.0.1:1")
 	check(t, m.close())
 	if after := descriptors(t); after != before {
 		t.Errorf("%d descriptors are open after the end; there were %d", after, before)

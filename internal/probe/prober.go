@@ -28,17 +28,17 @@ type prober interface {
 	close() error
 }
 
-// newProber opens what a mode needs.
-func newProber(mode Mode) (prober, error) {
+// newProber opens what a mode needs for so many probes in flight.
+func newProber(mode Mode, most int) (prober, error) {
 	switch mode {
 	case Connect:
-		return newSockets(connect{}), nil
+		return newSockets(connect{}, most), nil
 	case HTTP:
-		return newSockets(httpGet{}), nil
+		return newSockets(httpGet{}, most), nil
 	case UDP:
-		return newSockets(udpEcho{}), nil
+		return newSockets(udpEcho{}, most), nil
 	case SCTP:
-		return newSCTP()
+		return newSCTP(most)
 	case SYN:
 		return newRaw()
 	case Established:

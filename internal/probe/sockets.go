@@ -40,7 +40,8 @@ type sockets struct {
 	holders  []int32 // the slot of each socket's probe, by descriptor, none for one that waits in the pool
 }
 
-func newSockets(d dialogue) *sockets {
+// newSockets opens at most so many sockets at once as probes can be in flight.
+func newSockets(d dialogue, most int) *sockets {
 	kind, protocol := d.socket()
 	m := &sockets{
 		dialogue: d, datagram: kind == unix.SOCK_DGRAM, errors: newErrorQueue(),
@@ -49,7 +50,7 @@ func newSockets(d dialogue) *sockets {
 	}
 	// Of TCP only: a datagram socket would keep what has arrived.
 	if kind == unix.SOCK_STREAM && protocol == 0 {
-		m.pool = newPool()
+		m.pool = newPool(most)
 	}
 	return m
 }
@@ -75,9 +76,7 @@ func (m *sockets) release(_ *worker, s *slot) {
 	if s.fd == none {
 		return
 	}
-	if int(s.fd) < len(m.holders) {
-		m.holders[s.fd] = none
-	}
+	m.holders[s.fd] = none
 	if m.pool != nil && m.pool.put(family(s.pair), s.fd) {
 		s.fd = none
 		return
@@ -135,17 +134,33 @@ func (m *sockets) newSocket(w *worker, i int32) error {
 		s.fd = m.pool.take(family(s.pair))
 	}
 	if s.fd == none {
-		if err := m.open(s); err != nil {
-			return err
-		}
-		if err := w.watch(s.fd, s.fd); err != nil {
+		if err := m.add(w, s); err != nil {
 			return noProbe{err}
-		}
-		for int(s.fd) >= len(m.holders) {
-			m.holders = append(m.holders, none)
 		}
 	}
 	m.holders[s.fd] = i
+	return nil
+}
+
+// add gives the slot a new socket that is watched.
+func (m *sockets) add(w *worker, s *slot) error {
+	if m.pool != nil {
+		m.pool.admit(family(s.pair))
+	}
+	err := m.open(s)
+	if err == nil {
+		err = w.watch(s.fd, s.fd)
+	}
+	if err != nil {
+		s.drop() // what is not watched is of no use to a later probe either
+		if m.pool != nil {
+			m.pool.alive--
+		}
+		return err
+	}
+	for int(s.fd) >= len(m.holders) {
+		m.holders = append(m.holders, none)
+	}
 	return nil
 }
 
@@ -158,16 +173,14 @@ func (m *sockets) open(s *slot) error {
 	kind, protocol := m.dialogue.socket()
 	fd, err := unix.Socket(family, kind|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, protocol)
 	if err != nil {
-		return noProbe{os.NewSyscallError("socket", err)}
+		return os.NewSyscallError("socket", err)
 	}
 	s.fd = int32(fd)
-	if err := unix.SetsockoptInt(fd, level, option, 1); err != nil {
-		return noProbe{os.NewSyscallError("setsockopt", err)}
+	err = unix.SetsockoptInt(fd, level, option, 1)
+	if err == nil {
+		err = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &m.linger)
 	}
-	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &m.linger); err != nil {
-		return noProbe{os.NewSyscallError("setsockopt", err)}
-	}
-	return nil
+	return os.NewSyscallError("setsockopt", err)
 }
 
 // noProbe is the error of a probe that never left: it says nothing about the network.

@@ -149,7 +149,7 @@ func TestSendAfterEnd(t *testing.T) {
 	to := serve(t, func(net.Conn) {})
 	for _, mode := range []Mode{Connect, Established, SYN} {
 		t.Run(string(mode), func(t *testing.T) {
-			prober, err := newProber(mode)
+			prober, err := newProber(mode, 10)
 			if err != nil {
 				t.Skip(err)
 			}
