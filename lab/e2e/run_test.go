@@ -128,7 +128,11 @@ func TestRunScenarios(t *testing.T) {
 			for _, family := range []string{"IPv4", "IPv6"} {
 				t.Run(delay+"/"+direction+"/"+family, func(t *testing.T) {
 					settings := []string{"--targets=4", "--direction=" + direction, "--family=" + family, "--target-image=nginx"}
-					samples, _ := measureRun(t, lab, exitOK, append(scenarios(), settings...)...)
+					samples, output := measureRun(t, lab, exitOK, append(scenarios(), settings...)...)
+					// What is seen blocked is told before the probes' time is over, which proves it.
+					if !strings.Contains(output, "policy-deny: confirming") {
+						t.Errorf("the run never said that only the proof of the blocks was missing:\n%s", output)
+					}
 					if want := 4 * (1 + 1 + 1 + 2 + 3*3 + 2 + 2 + 3); len(samples) != want {
 						t.Errorf("%d samples; want %d", len(samples), want)
 					}
