@@ -47,7 +47,9 @@ type pair struct {
 		probes     [measure.VerdictCount]uint64
 		counters   *probeCounters
 		finished   *mailbox[*pair]
-		proved     *mailbox[*pair]           // takes the pair once, when its old state has been seen; nil after that
+		proved     *mailbox[*pair]           // takes the pair when shown changes; nil if that does not matter, or no more
+		shown      atomic.Bool               // the old state has been seen, and nothing else since
+		armed      atomic.Bool               // the trigger is about to come: what the pair does from now on counts
 		renew      func() measure.Transition // nil if what was seen before the old state counts
 		presumed   *atomic.Int64             // how many pairs are presumed to be blocked; nil if nobody asks
 		isPresumed bool                      // and whether this is one of them
@@ -64,18 +66,25 @@ func (p *pair) Ended(outcome measure.Outcome) (done bool) {
 }
 
 // prove waits for the old state, where it is to be seen before a trigger. Until then the network may still be
-// on its way there: what it did before is no part of the result.
+// on its way there: what it did before is no part of the result. It may also seem to be there too early, as where a
+// pod that has just started is reached by nobody until policy lets everybody in and then shuts most out again: so what
+// has been shown can be refuted until the trigger is about to come.
 func (p *pair) prove() {
 	switch {
-	case p.follow.proved == nil:
+	case p.follow.proved == nil || p.follow.armed.Load():
 	case p.follow.transition.Changed() && p.follow.renew != nil:
 		p.follow.transition = p.follow.renew()
-	case p.follow.transition.State() == opposite(p.expect):
-		if p.follow.renew != nil {
-			p.follow.probes = [measure.VerdictCount]uint64{}
+		if p.follow.shown.Swap(false) {
+			p.follow.proved.put(p)
 		}
+	case p.follow.transition.State() == opposite(p.expect) && !p.follow.shown.Load():
+		p.follow.shown.Store(true)
 		p.follow.proved.put(p)
-		p.follow.proved = nil
+		if p.follow.renew == nil {
+			p.follow.proved = nil
+			return
+		}
+		p.follow.probes = [measure.VerdictCount]uint64{}
 	}
 }
 

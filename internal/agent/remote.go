@@ -301,12 +301,18 @@ func (r *remote) newPair(target measure.Event, address netip.Addr, expect result
 	return p
 }
 
-// count takes in the pairs whose old state has been seen.
+// count takes in the pairs whose old state has been seen, or has been refuted. After the trigger was announced nothing is
+// proved any more.
 func (r *remote) count() {
 	for _, p := range r.provedMail.take() {
-		if p.round == r.plan.Round && r.plan.Step == result.StepProve {
-			p.proved = true
+		shown := p.follow.shown.Load()
+		if p.round != r.plan.Round || shown == p.proved || shown && r.plan.Step != result.StepProve {
+			continue
+		}
+		if p.proved = shown; shown {
 			r.proved++
+		} else {
+			r.proved--
 		}
 	}
 }
@@ -329,10 +335,11 @@ func (r *remote) tell() error {
 
 // trigger lets the pairs be probed as often as the time after a trigger asks for.
 func (r *remote) trigger(at time.Time) {
-	r.count()
 	for p := range r.pairs {
+		p.follow.armed.Store(true)
 		p.probing.Trigger(at)
 	}
+	r.count()
 }
 
 // finish ends the pairs that have no result.

@@ -102,6 +102,40 @@ func (s *stand) exit() (samples []measure.Sample, said int) {
 	return samples, said
 }
 
+// A pair that is blocked at first, then allowed for a moment and blocked again, all before the first probe's time is over,
+// is not proved by its beginning: it is once it has been seen blocked with nothing after that.
+func TestRemoteRefutesTheOldState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStand(t, 1, 0)
+		s.pod("a", "a", "10.0.0.1")
+		s.step(result.StepProve, allowedA())
+		s.sleep(53 * time.Millisecond)
+		s.network.open("10.0.0.1")
+		s.sleep(150 * time.Millisecond)
+		s.network.shut("10.0.0.1")
+		s.sleep(time.Second)
+		s.step(result.StepTrigger)
+		triggered := time.Now()
+		s.network.open("10.0.0.1")
+		s.sleep(time.Second)
+		s.step(result.StepFinish)
+		samples, _ := s.exit()
+		if len(samples) != 1 || samples[0].Status != measure.Measured || samples[0].FlapCount != 0 ||
+			samples[0].Bracket.Upper.Before(triggered) {
+			t.Errorf("samples %+v; want one that changed after the trigger and did not flap", samples)
+		}
+		var proved []int
+		for _, line := range s.lines {
+			if line.Proved != nil {
+				proved = append(proved, line.Proved.Pairs)
+			}
+		}
+		if want := []int{0, 1}; !slices.Equal(proved, want) {
+			t.Errorf("the agent told of %v pairs that are proved; want %v", proved, want)
+		}
+	})
+}
+
 // The runner hears that a pair's replies are overdue before there is a sample, which comes once that is proved.
 func TestRemotePresumes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
