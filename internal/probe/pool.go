@@ -7,7 +7,6 @@ package probe
 
 import (
 	"errors"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -73,12 +72,7 @@ func (p *pool) close() error {
 	return errors.Join(all...)
 }
 
-// disconnect dissolves a socket's connection. It never waits, so that the runtime need not be told (see worker.sleep).
+// disconnect dissolves a socket's connection: it connects it to no address, whose family is AF_UNSPEC.
 func disconnect(socket int32) error {
-	address := unix.RawSockaddr{Family: unix.AF_UNSPEC}
-	if _, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(socket), uintptr(unsafe.Pointer(&address)),
-		unsafe.Sizeof(address)); errno != 0 {
-		return errno
-	}
-	return nil
+	return connectTo(socket, &rawAddress{length: unix.SizeofSockaddrInet4})
 }
