@@ -127,34 +127,37 @@ func (e *Engine) Close() error {
 // Pair is one address that an engine probes.
 type Pair struct {
 	to       netip.AddrPort
-	follower Follower
 	worker   *worker
 	number   int
+	follower Follower
 
-	// What follows belongs to the worker.
-	first, last int32 // the pair's probes in flight, oldest and newest
-	overdue     overdue
+	// What follows belongs to the worker. What every probe needs is side by side: there are more pairs than a processor's
+	// cache holds.
 	due         instant
 	place       int           // in the agenda
 	interval    time.Duration // to the newest probe from the one before
 	trigger     instant
+	first, last int32 // the pair's probes in flight, oldest and newest
 	triggered   bool
-	done        bool       // the follower needs no more probes
-	stopped     bool       // and has been told that there will be none
-	request     []byte     // what the mode http sends
-	source      netip.Addr // what the mode syn sends from, and its number of probes
-	probes      uint16
-	hops        *nexthops // that say where they leave to
-	hop         nexthop
-	wire        int // by which socket, none if that is not known
-	raw         rawAddress
-	connection  *connection // of the mode established
+	done        bool // the follower needs no more probes
+	stopped     bool // and has been told that there will be none
+	overdue     overdue
+	// Of the mode syn: the number of its probes, the tables that say where they leave to, by which socket (none if that is
+	// not known), what their frames have in common, and what they are sent from.
+	probes, ports uint16
+	hops          *nexthops
+	wire          int
+	frame         frame
+	source        netip.Addr
+	raw           rawAddress
+	request       []byte      // what the mode http sends
+	connection    *connection // of the mode established
 }
 
 func newPair(to netip.AddrPort, follower Follower, w *worker, number int) *Pair {
 	return &Pair{
 		to: to, follower: follower, worker: w, number: number,
-		first: none, last: none, place: none, overdue: overdue{next: none},
+		first: none, last: none, place: none, wire: none, overdue: overdue{next: none},
 	}
 }
 

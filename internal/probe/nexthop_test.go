@@ -8,6 +8,7 @@ package probe
 import (
 	"encoding/binary"
 	"encoding/hex"
+	"math/rand/v2"
 	"net"
 	"net/netip"
 	"strings"
@@ -83,10 +84,10 @@ func TestReadNexthops(t *testing.T) {
 	}
 }
 
-func TestPutFrame(t *testing.T) {
+func TestFrame(t *testing.T) {
 	source, to := netip.MustParseAddrPort("10.0.0.1:40000"), netip.MustParseAddrPort("10.0.0.2:80")
-	var frame [frameSize]byte
-	putFrame(&frame, nexthop{to: [6]byte{2}, from: [6]byte{4}}, source, to, 7)
+	common := newFrame(nexthop{to: [6]byte{2}, from: [6]byte{4}}, source.Addr(), to)
+	frame := common.named(source.Port(), 7)
 	packet := frame[ethernetSize:]
 	if sum := headerChecksum(packet[:ipv4Size]); sum != 0 {
 		t.Errorf("the header's checksum is off by %#x", sum)
@@ -100,5 +101,28 @@ func TestPutFrame(t *testing.T) {
 	}
 	if sum := checksum(segment, source.Addr(), to.Addr()); sum != 0 {
 		t.Errorf("the segment's checksum is off by %#x", sum)
+	}
+}
+
+// TestFrameNames gives frames all kinds of ports and sequence numbers: their checksums stay right.
+func TestFrameNames(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 10_000 {
+		var address [8]byte
+		binary.BigEndian.PutUint64(address[:], random.Uint64())
+		source := netip.AddrFrom4([4]byte(address[:4]))
+		to := netip.AddrPortFrom(netip.AddrFrom4([4]byte(address[4:])), uint16(random.Uint32()))
+		port, sequence := uint16(random.Uint32()), random.Uint32()
+		frame := newFrame(nexthop{}, source, to).named(port, sequence)
+		segment := frame[framePort:]
+		if sum := checksum(segment, source, to.Addr()); sum != 0 {
+			t.Fatalf("from %s:%d to %s, sequence %d: the checksum is off by %#x", source, port, to, sequence, sum)
+		}
+		if got := binary.BigEndian.Uint16(segment); got != port {
+			t.Fatalf("the source port is %d; want %d", got, port)
+		}
+		if got := binary.BigEndian.Uint32(segment[4:]); got != sequence {
+			t.Fatalf("the sequence number is %d; want %d", got, sequence)
+		}
 	}
 }

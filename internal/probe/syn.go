@@ -49,7 +49,7 @@ type raw struct {
 	// wires send whole frames, which costs half: past the kernel's routing, whose tables are read every now and
 	// then instead.
 	wires  wires
-	frames [batch][frameSize]byte
+	frames [batch]frame
 	hops   *nexthops
 	read   instant // when the tables were read
 	missed bool    // and whether they lacked something, or what they said is no longer so
@@ -153,6 +153,7 @@ func (m *raw) forget(p *Pair) { m.pairs[family(p)]-- }
 // prepare writes the pair's address. The port is in the segment: a raw socket takes none (ipv6(7)).
 func (m *raw) prepare(p *Pair) {
 	m.pairs[family(p)]++
+	p.ports = m.ports + uint16(p.number*97)
 	p.raw = newRawAddress(p.to.Addr(), 0)
 }
 
@@ -176,7 +177,7 @@ const (
 
 // throughKernel is how many probes of a pair lie between two that the kernel routes itself. That keeps
 // its tables right: it asks for neighbours that it sends to, and only for those.
-const throughKernel = 64
+const throughKernel = 256
 
 // send crafts the SYNs of the slots and sends them: as frames where the next hop is known, the others by
 // the raw socket of their family.
@@ -230,22 +231,28 @@ func (m *raw) look(w *worker) {
 	m.hops, m.read, m.missed = hops, now, false
 }
 
-// hop finds where the slot's probe leaves to, and reports false if this is one for the kernel to route. What goes to
-// this host itself always is.
+// hop finds where the slot's probe leaves to, and reports false if this is one for the kernel to route.
 func (m *raw) hop(s *slot) bool {
 	p := s.pair
-	if to := p.to.Addr(); m.hops == nil || !p.source.IsValid() || !to.Is4() || p.source == to || to.IsLoopback() {
-		return false
-	}
-	if p.hops != m.hops {
-		var known bool
-		p.hops, p.wire = m.hops, none
-		if p.hop, known = m.hops.find(p.to.Addr()); known {
-			p.wire = m.wires.to(p.hop.device)
-		}
-		m.missed = m.missed || !known
+	if m.hops != nil && p.hops != m.hops && p.source.IsValid() {
+		m.address(p)
 	}
 	return p.wire != none && p.probes%throughKernel != 0
+}
+
+// address finds where the pair's probes leave to, and writes what they have in common. What goes to this host itself is
+// always for the kernel.
+func (m *raw) address(p *Pair) {
+	p.hops, p.wire = m.hops, none
+	to := p.to.Addr()
+	if !to.Is4() || p.source == to || to.IsLoopback() {
+		return
+	}
+	hop, known := m.hops.find(to)
+	if known {
+		p.frame, p.wire = newFrame(hop, p.source, p.to), m.wires.to(hop.device)
+	}
+	m.missed = m.missed || !known
 }
 
 // name gives the slot's probe its port and its sequence number. The slot's number is in the latter,
@@ -253,7 +260,7 @@ func (m *raw) hop(s *slot) bool {
 func (m *raw) name(s *slot, i int32) {
 	p := s.pair
 	p.probes++
-	s.port = firstPort + (m.ports+uint16(p.number*97)+p.probes)%(1<<15)
+	s.port = firstPort + (p.ports+p.probes)%(1<<15)
 	s.sequence = uint32(i)<<(32-slotBits) | rand.Uint32()>>slotBits
 }
 
@@ -261,7 +268,7 @@ func (m *raw) name(s *slot, i int32) {
 func (m *raw) craftFrame(w *worker, i int32, n int) {
 	s := &w.flight.slots[i]
 	m.name(s, i)
-	putFrame(&m.frames[n], s.pair.hop, netip.AddrPortFrom(s.pair.source, s.port), s.pair.to, s.sequence)
+	m.frames[n] = s.pair.frame.named(s.port, s.sequence)
 	m.vectors[n].Base = &m.frames[n][0]
 	m.vectors[n].SetLen(frameSize)
 	m.out[n].header.Name, m.out[n].header.Namelen = nil, 0 // the socket is bound to its device

@@ -125,7 +125,7 @@ func TestBeatSpreads(t *testing.T) {
 	for _, e := range w.agenda {
 		p := e.pair
 		p.interval = beat / 2 // as when it was added
-		p.due = w.following(p, 0, true)
+		p.due = w.following(p, schedule, 0, true)
 	}
 	counts := make([]int, 10)
 	for _, e := range w.agenda {
