@@ -74,7 +74,7 @@ func (b *bench) run(ctx context.Context, rounds int, all []yardstick) (*Results,
 			if results.isLeftOut(y.name) {
 				continue
 			}
-			fmt.Fprintf(b.progress, "round %d of %d: %-13s ", round+1, rounds, y.name)
+			fmt.Fprintf(b.progress, "round %d of %d: %-14s ", round+1, rounds, y.name)
 			readings, err := b.play(ctx, y)
 			if ctx.Err() != nil {
 				return nil, fmt.Errorf("measure %s: %w", y.name, ctx.Err())

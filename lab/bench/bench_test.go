@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestTurns makes one turn of the engine's cheapest mode and of the floor, and judges no figure.
+// TestTurns makes one turn of the engine's cheapest mode, dropped in both places, and of the floor, and judges no figure.
 func TestTurns(t *testing.T) {
 	b, err := newBench(t.Output())
 	if err != nil {
@@ -30,7 +30,7 @@ func TestTurns(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	chosen, err := choose([]string{floorName, string(probe.SYN)})
+	chosen, err := choose([]string{floorName, ingressSYNName, string(probe.SYN)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,7 +21,8 @@ func TestReport(t *testing.T) {
 	for _, want := range []string{
 		"sh -c curl          10000      10000         1/1         1/1",
 		"connect              50.0       41.7       1/200       1/240          0.00          60.0      0.00",
-		"floor                1.40          -      1/7143           -",
+		"syn at ingress       2.25          -      1/4444           -          0.00             -      0.00",
+		"floor                1.25          -      1/8000           -",
 		"masscan is left out: it is not installed (make bench-packages).\n",
 		"holds         connect, answered, costs at most 1/200 of curl: 1/240\n",
 	} {
