@@ -203,10 +203,10 @@ loss: ## Lose one packet in a hundred: no false transition, no false flap
 	@$(BIN)/netpol-latency-accuracy --pairs 200,1000 --mode connect,syn --loss 0.01 --confirm 5 --tolerate-losses 4
 
 .PHONY: observer
-observer: lab ## Compare the enforcement beside a client that probes and beside one halted (9 min)
-	@failed=0; for pairs in 200 1000; do for mode in http connect; do \
+observer: lab ## Compare the enforcement beside a client that probes and beside one halted (13 min)
+	@failed=0; for pairs in 200 1000; do for mode in http connect syn; do \
 	  $(LAB) run -- $(TRIAL) --observer --scenario policy-creation --delay 0s --targets $$pairs --runs 50 \
-	    --client-arg=-probe=$$mode || failed=1; \
+	    --client-arg=-probe=$$mode $$([ $$mode = syn ] && echo --manifest-arg=--net-raw) || failed=1; \
 	done; done; exit $$failed
 
 .PHONY: bench
