@@ -214,7 +214,7 @@ func help(w io.Writer, scenario Scenario) error {
 	shown := map[string]any{
 		"MaxTargets": defaults.MaxTargets, "MetricsPort": defaults.MetricsPort,
 		"target-timeout": defaults.TargetTimeout, "expected-targets": defaults.ExpectedTargets, "probe-interval": defaults.ProbeInterval,
-		"probe-timeout": defaults.ProbeTimeout, "max-probe-rate": "http 5000, connect and udp 20000,\nsyn 100000; these two less on fewer than 4 processors",
+		"probe-timeout": defaults.ProbeTimeout, "max-probe-rate": "http 5000,\nconnect and udp 20000, syn 100000; on fewer than 4 processors\n5000 for each of them, syn 20000",
 		"probe": defaults.Probe, "probe-interval-min": defaults.ProbeIntervalMin,
 		"relative-resolution": defaults.RelativeResolution, "confirm": defaults.Confirm, "hold": defaults.Hold,
 		"tolerate-losses": defaults.TolerateLosses,

@@ -50,17 +50,26 @@ func ParseMode(name string) (Mode, error) {
 // Ample is how many processors a machine has for which a mode sends at its full rate unless told otherwise.
 const Ample = 4
 
-// DefaultMaxRate is the most probes a second that a mode sends on a machine of so many processors unless told otherwise. At
-// its full rate the engine takes about half a processor, which on fewer than [Ample] would slow down what it measures.
-// A request costs its target more than a connection does, and a target that is busy answers late.
+// The most probes a second that a mode sends unless told otherwise, in all, and for each processor where there are fewer
+// than [Ample]: at its full rate the engine takes about half a processor, which would slow down what it measures.
+const (
+	synRate, synRateEach     = 100_000, 20_000
+	otherRate, otherRateEach = 20_000, 5000
+	// A request costs its target more than a connection does, and a target that is busy answers late.
+	requestRate = 5000
+)
+
+// DefaultMaxRate is the most probes a second that a mode sends on a machine of so many processors unless told otherwise.
 func (m Mode) DefaultMaxRate(processors int) float64 {
-	share := min(1, float64(processors)/Ample)
+	rate, each := otherRate, otherRateEach
 	switch m {
 	case SYN:
-		return share * 100_000
+		rate, each = synRate, synRateEach
 	case HTTP, Established:
-		return 5000
-	default:
-		return share * 20_000
+		return requestRate
 	}
+	if processors < Ample {
+		return float64(processors * each)
+	}
+	return float64(rate)
 }

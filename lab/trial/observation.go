@@ -12,14 +12,20 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/report"
 )
 
-// mostObserved is how much slower the enforcement may be for being observed.
-const mostObserved = 1.10
+// mostObserved is how much slower the enforcement may be for being observed, mostMissing what part of the changes may be
+// missing from the engine's log.
+const (
+	mostObserved = 1.10
+	mostMissing  = 0.02
+)
 
 // Observation is how long the engine took for changes beside a client that probes, and beside the same one halted.
 type Observation struct {
 	Blocks []Block
 	// Rate is how many probes a second the client made while it ran.
 	Rate float64
+	// Missing is how many changes the engine's log does not tell apart from another.
+	Missing int
 }
 
 // Block is a row of changes that the engine enforced while the client probed, or while it was halted.
@@ -76,9 +82,14 @@ func (o Observation) processor(probing bool) float64 {
 func (o Observation) compare(out io.Writer) error {
 	fmt.Fprintf(out, "the client made %.0f probes/s with %.0f %% of a processor, and %.0f %% while it was halted\n",
 		o.Rate, 100*o.processor(true), 100*o.processor(false))
+	if o.Missing > 0 {
+		fmt.Fprintf(out, "%d changes are left out: they came into one commit with another\n", o.Missing)
+	}
 	var worst float64
+	changes := o.Missing
 	for _, allowed := range []bool{true, false} {
 		halted, probing := o.took(allowed, false), o.took(allowed, true)
+		changes += len(halted) + len(probing)
 		to := map[bool]string{true: "allowed", false: "blocked"}[allowed]
 		for _, q := range []float64{.5, .9, .99} {
 			ratio := float64(probing.Quantile(q)) / float64(halted.Quantile(q))
@@ -88,6 +99,10 @@ func (o Observation) compare(out io.Writer) error {
 				worst = max(worst, ratio)
 			}
 		}
+	}
+	if float64(o.Missing) > mostMissing*float64(changes) {
+		return fmt.Errorf("find the commits of %d changes: %d are missing; the engine is too slow for one every %s",
+			changes, o.Missing, blockPause)
 	}
 	if worst > mostObserved {
 		return fmt.Errorf("leave what is observed undisturbed: enforcement took %.2f times as long; the limit is %.2f",

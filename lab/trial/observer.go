@@ -25,8 +25,8 @@ type Turns struct {
 
 // A block of "make observer" has so many changes, and so long a time before each of them beside the engine's delay.
 const (
-	blockChanges = 20
-	blockPause   = 50 * time.Millisecond
+	blockChanges = 32
+	blockPause   = 30 * time.Millisecond
 )
 
 // observe has the engine enforce changes beside a client that probes and beside the same one halted, and compares how
@@ -88,7 +88,8 @@ func (t Trial) Observe(ctx context.Context, turns Turns, done func(turn int)) (f
 		return found, err
 	}
 	found.Rate = (after - before) / lasted.Seconds()
-	return found, w.judge(found.Blocks, turns.Changes)
+	found.Missing, err = w.judge(found.Blocks, turns.Changes)
+	return found, err
 }
 
 // block makes changes while the client probes or is halted.
