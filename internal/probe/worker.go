@@ -500,16 +500,16 @@ func (w *worker) idle() time.Duration {
 	return wait
 }
 
-// rare is the longest wait that is made of several short ones.
-const rare = 2 * time.Millisecond
+// gather is the longest that a probe that is due waits for others to leave with it.
+const gather = 2 * time.Millisecond
 
 // quantum is the shortest wait. Waking for every probe costs more than the probe, waking rarely makes it
 // late: a part of the interval between the probes of a pair does not matter to the pair.
 func (w *worker) quantum() time.Duration {
 	if len(w.agenda) == 0 {
-		return rare
+		return gather
 	}
-	return min(max(w.agenda[0].pair.interval/4, 50*time.Microsecond), rare)
+	return min(max(w.agenda[0].pair.interval/4, 50*time.Microsecond), gather)
 }
 
 // watch has the prober told what happens on a socket, by a number that it gives, 0 or more.
