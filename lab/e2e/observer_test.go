@@ -25,8 +25,8 @@ func TestObserved(t *testing.T) {
 	if told != turns.Count || len(found.Blocks) != 2*turns.Count {
 		t.Fatalf("told of %d turns, of %d blocks; want %d and %d", told, len(found.Blocks), turns.Count, 2*turns.Count)
 	}
-	if found.Missing != 0 {
-		t.Errorf("%d changes are missing; want none", found.Missing)
+	if found.Misplaced != 0 {
+		t.Errorf("%d changes are not in their block; want none", found.Misplaced)
 	}
 	probing := 0.
 	for i, b := range found.Blocks {

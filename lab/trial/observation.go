@@ -12,11 +12,11 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/report"
 )
 
-// mostObserved is how much slower the enforcement may be for being observed, mostMissing what part of the changes may be
-// missing from the engine's log.
+// mostObserved is how much slower the enforcement may be for being observed, mostMisplaced what part of the changes may not be
+// where they should in the engine's log.
 const (
-	mostObserved = 1.10
-	mostMissing  = 0.02
+	mostObserved  = 1.10
+	mostMisplaced = 0.02
 )
 
 // Observation is how long the engine took for changes beside a client that probes, and beside the same one halted.
@@ -24,8 +24,9 @@ type Observation struct {
 	Blocks []Block
 	// Rate is how many probes a second the client made while it ran.
 	Rate float64
-	// Missing is how many changes the engine's log does not tell apart from another.
-	Missing int
+	// Misplaced is how many changes the engine's log does not have in their block, since they came too late for it or
+	// into one commit with another.
+	Misplaced int
 }
 
 // Block is a row of changes that the engine enforced while the client probed, or while it was halted.
@@ -82,11 +83,11 @@ func (o Observation) processor(probing bool) float64 {
 func (o Observation) compare(out io.Writer) error {
 	fmt.Fprintf(out, "the client made %.0f probes/s with %.0f %% of a processor, and %.0f %% while it was halted\n",
 		o.Rate, 100*o.processor(true), 100*o.processor(false))
-	if o.Missing > 0 {
-		fmt.Fprintf(out, "%d changes are left out: they came into one commit with another\n", o.Missing)
+	if o.Misplaced > 0 {
+		fmt.Fprintf(out, "%d changes were too late for their block, or came into one commit with another\n", o.Misplaced)
 	}
 	var worst float64
-	changes := o.Missing
+	changes := o.Misplaced
 	for _, allowed := range []bool{true, false} {
 		halted, probing := o.took(allowed, false), o.took(allowed, true)
 		changes += len(halted) + len(probing)
@@ -100,9 +101,9 @@ func (o Observation) compare(out io.Writer) error {
 			}
 		}
 	}
-	if float64(o.Missing) > mostMissing*float64(changes) {
-		return fmt.Errorf("find the commits of %d changes: %d are missing; the engine is too slow for one every %s",
-			changes, o.Missing, blockPause)
+	if float64(o.Misplaced) > mostMisplaced*float64(changes) {
+		return fmt.Errorf("find the commits of %d changes: %d came too late; the engine is too slow for one every %s", changes,
+			o.Misplaced, blockPause)
 	}
 	if worst > mostObserved {
 		return fmt.Errorf("leave what is observed undisturbed: enforcement took %.2f times as long; the limit is %.2f",

@@ -88,7 +88,7 @@ func (t Trial) Observe(ctx context.Context, turns Turns, done func(turn int)) (f
 		return found, err
 	}
 	found.Rate = (after - before) / lasted.Seconds()
-	found.Missing, err = w.judge(found.Blocks, turns.Changes)
+	found.Misplaced, err = w.judge(found.Blocks, turns.Changes)
 	return found, err
 }
 
