@@ -288,3 +288,45 @@ func TestEstablished(t *testing.T) {
 		t.Errorf("%d probes were allowed; want the 13 that were answered: %v", count[measure.Allowed], count)
 	}
 }
+
+// TestEstablishedReadsBeforeReset leaves an answer unread until the connection was reset: it had arrived, and counts.
+func TestEstablishedReadsBeforeReset(t *testing.T) {
+	reset := make(chan struct{})
+	to := serve(t, func(connection net.Conn) {
+		defer close(reset)
+		for lines := bufio.NewScanner(connection); lines.Scan() && lines.Text() != ""; {
+		}
+		_, _ = connection.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"))
+		check(t, connection.(*net.TCPConn).SetLinger(0))
+		check(t, connection.Close())
+	})
+	prober, err := newProber(Established, 10)
+	check(t, err)
+	schedule := Schedule{Beat: time.Hour, Min: time.Hour, MaxRate: 1000}
+	w, err := newWorker(Established, prober, schedule, 500*time.Millisecond, time.Second)
+	check(t, err)
+	r := newRecorder(2) // the first probe only opens the connection
+	p := newPair(to, r, w, 0)
+	w.add(p)
+	ask := func() {
+		i, ok := w.launch(p, w.clock.now())
+		if !ok {
+			t.Fatal("there is no room for a probe")
+		}
+		prober.send(w, []int32{i})
+	}
+	ask()
+	for p.connection.state != open {
+		w.await()
+	}
+	ask()
+	<-reset
+	w.await()
+	<-r.stopped
+	if got := r.outcomes[1].Verdict; got != measure.Allowed {
+		t.Errorf("the probe that was answered before the reset is %s; want allowed", got)
+	}
+	w.quitting = true
+	w.run()
+	check(t, w.closed)
+}

@@ -150,6 +150,7 @@ func (m *established) ask(w *worker, c *connection, i int32) {
 		// Requests have filled the socket's buffer: the earlier ones have been unanswered for long.
 		w.end(i, measure.Dropped, s.sentBy, fmt.Errorf("send the request: %w", err))
 	default:
+		m.read(w, c) // what had arrived before
 		m.lose(w, c, fmt.Errorf("send the request: %w", errors.Join(err, errCut)))
 	}
 }
@@ -160,16 +161,14 @@ func (m *established) ready(w *worker, number int32, events uint32) {
 	if c == nil || c.fd == none {
 		return
 	}
-	err := socketError(c.fd)
 	switch {
-	case err != nil && c.state == open:
-		m.lose(w, c, err)
-	case err != nil:
+	case c.state == open && events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLRDHUP|unix.EPOLLERR) != 0:
+		m.read(w, c) // an error comes after what had arrived before it
+	case c.state != connecting:
+	case socketError(c.fd) != nil:
 		c.hangUp() // the next probe tries again
-	case c.state == connecting && events&unix.EPOLLOUT != 0:
+	case events&unix.EPOLLOUT != 0:
 		c.state = open
-	case c.state == open && events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLRDHUP) != 0:
-		m.read(w, c)
 	}
 }
 
