@@ -19,6 +19,9 @@ type entry struct {
 // children is how many entries hang on one.
 const children = 4
 
+// due reports whether the earliest pair's probe is due by an instant.
+func (a agenda) due(by instant) bool { return len(a) > 0 && a[0].due <= by }
+
 // push adds a pair.
 func (a *agenda) push(p *Pair) {
 	*a = append(*a, entry{})

@@ -234,7 +234,7 @@ func (m *raw) look(w *worker) {
 // hop finds where the slot's probe leaves to, and reports false if this is one for the kernel to route.
 func (m *raw) hop(s *slot) bool {
 	p := s.pair
-	if m.hops != nil && p.hops != m.hops && p.source.IsValid() {
+	if p.hops != m.hops && p.source.IsValid() {
 		m.address(p)
 	}
 	return p.wire != none && p.probes%throughKernel != 0

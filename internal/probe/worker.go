@@ -223,14 +223,11 @@ func (w *worker) trigger(p *Pair, at instant) {
 // launchDue sends the probes that are due, in batches.
 func (w *worker) launchDue() {
 	n, now := 0, w.clock.now()
-	if len(w.agenda) == 0 || w.agenda[0].due > now {
+	if !w.agenda.due(now) {
 		return
 	}
 	schedule := w.pace(now)
-	for range perTurn {
-		if len(w.agenda) == 0 || w.agenda[0].due > now {
-			break
-		}
+	for room := perTurn; room > 0 && w.agenda.due(now); room-- {
 		p := w.agenda[0].pair
 		w.look(p, now)
 		i, ok := w.launch(p, now)
