@@ -15,13 +15,13 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// The table's frame. A forwarded packet passes through both directions, each in a base chain of its
-// own: accept in the first leads to the second. The chains named after the directions find the guard
-// of a pod by its address.
+// The table's frame. A packet that reaches the node passes through both directions, each in a base chain of its
+// own: accept in the first leads to the second. They come after Services are translated and before the packet is
+// routed: to look up a route costs more than all of policy, and what is refused needs none. The chains named after the
+// directions find the guard of a pod by its address.
 //
-//	forward-egress (forward)      established: accept; goto egress
-//	input-egress (input)          established, neighbour discovery: accept; goto egress
-//	forward-ingress (forward + 1) established: accept; goto ingress
+//	arriving-egress (prerouting)      established, neighbour discovery: accept; goto egress
+//	arriving-ingress (prerouting + 1) established, neighbour discovery: accept; goto ingress
 //	egress                        source vmap @egress-4 / @egress-6; from PodCIDRs: drop
 //	ingress                       destination vmap @ingress-4 / @ingress-6; to PodCIDRs: drop
 //	guard-…                       jump policy-… for each policy; goto refuse
@@ -74,22 +74,19 @@ func (k *kernel) makeTable() {
 			k.addRule(d.String(), "not programmed yet", matchPrefix(d.own(), cidr), verdict(expr.VerdictDrop))
 		}
 	}
-	k.addBase("forward-egress", nftables.ChainHookForward, 0, egress)
-	k.addBase("forward-ingress", nftables.ChainHookForward, 1, ingress)
-	k.addBase("input-egress", nftables.ChainHookInput, 0, egress)
+	k.addBase(egress, 0)
+	k.addBase(ingress, 1)
 }
 
 // addBase hooks one direction into the packets' path.
-func (k *kernel) addBase(name string, hook *nftables.ChainHook, order int, d direction) {
-	chain := k.chain(name)
-	chain.Type, chain.Hooknum = nftables.ChainTypeFilter, hook
+func (k *kernel) addBase(d direction, order int) {
+	chain := k.chain("arriving-" + d.String())
+	chain.Type, chain.Hooknum = nftables.ChainTypeFilter, nftables.ChainHookPrerouting
 	chain.Priority = nftables.ChainPriorityRef(*nftables.ChainPriorityFilter + nftables.ChainPriority(order))
 	k.conn.AddChain(chain)
-	k.addRule(name, "", matchEstablished(), verdict(expr.VerdictAccept))
-	if *hook == *nftables.ChainHookInput {
-		k.addRule(name, "neighbour discovery", matchNeighbourDiscovery(), verdict(expr.VerdictAccept))
-	}
-	k.addRule(name, "", jump(expr.VerdictGoto, d.String()))
+	k.addRule(chain.Name, "", matchEstablished(), verdict(expr.VerdictAccept))
+	k.addRule(chain.Name, "neighbour discovery", matchNeighbourDiscovery(), verdict(expr.VerdictAccept))
+	k.addRule(chain.Name, "", jump(expr.VerdictGoto, d.String()))
 }
 
 // refuse fills the chain that ends every guard.
