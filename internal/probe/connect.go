@@ -14,8 +14,8 @@ import (
 // connect succeeds when the TCP connection opens.
 type connect struct{}
 
-func (connect) socket() (kind, protocol int) { return unix.SOCK_STREAM, 0 }
-func (connect) request(*Pair) []byte         { return nil }
-func (connect) read(*worker, int32, instant) {}
+func (connect) socket() (kind, protocol int)       { return unix.SOCK_STREAM, 0 }
+func (connect) request(*Pair) []byte               { return nil }
+func (connect) read(*worker, int32, instant) error { return nil }
 
 func (connect) open(w *worker, i int32, now instant) { w.end(i, measure.Allowed, now, nil) }

@@ -300,33 +300,94 @@ func TestEstablishedReadsBeforeReset(t *testing.T) {
 		check(t, connection.(*net.TCPConn).SetLinger(0))
 		check(t, connection.Close())
 	})
-	prober, err := newProber(Established, 10)
-	check(t, err)
-	schedule := Schedule{Beat: time.Hour, Min: time.Hour, MaxRate: 1000}
-	w, err := newWorker(Established, prober, schedule, 500*time.Millisecond, time.Second)
-	check(t, err)
-	r := newRecorder(2) // the first probe only opens the connection
-	p := newPair(to, r, w, 0)
-	w.add(p)
-	ask := func() {
-		i, ok := w.launch(p, w.clock.now())
-		if !ok {
-			t.Fatal("there is no room for a probe")
-		}
-		prober.send(w, []int32{i})
-	}
-	ask()
+	w, p, r := lone(t, Established, to, 2) // the first probe only opens the connection
+	launch(t, w, p)
 	for p.connection.state != open {
 		w.await()
 	}
-	ask()
+	launch(t, w, p)
 	<-reset
 	w.await()
 	<-r.stopped
 	if got := r.outcomes[1].Verdict; got != measure.Allowed {
 		t.Errorf("the probe that was answered before the reset is %s; want allowed", got)
 	}
-	w.quitting = true
-	w.run()
-	check(t, w.closed)
+}
+
+// TestReadsBeforeReset leaves what a server did unread until it has reset the connection: the connection had opened, and
+// what was answered had arrived, however late it is looked at.
+func TestReadsBeforeReset(t *testing.T) {
+	answer := func(connection net.Conn) { _, _ = connection.Write([]byte("HTTP/1.1 403 Forbidden\r\n\r\n")) }
+	ask := func(connection net.Conn) {
+		var request [1024]byte
+		_, err := connection.Read(request[:])
+		check(t, err)
+	}
+	tests := []struct {
+		name     string
+		mode     Mode
+		treat    []func(net.Conn)
+		waits    bool // for the request before the connection is reset
+		want     measure.Verdict
+		response int
+	}{
+		{"connect", Connect, nil, false, measure.Allowed, 0},
+		{"http answered", HTTP, []func(net.Conn){ask, answer}, true, measure.Allowed, 403},
+		{"http answered before it asked", HTTP, []func(net.Conn){answer}, false, measure.Allowed, 403},
+		{"http not answered", HTTP, []func(net.Conn){ask}, true, measure.Unanswered, 0},
+		{"http not even asked", HTTP, nil, false, measure.Unanswered, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			reset := make(chan struct{})
+			to := serve(t, func(connection net.Conn) {
+				defer close(reset)
+				for _, step := range test.treat {
+					step(connection)
+				}
+				check(t, connection.(*net.TCPConn).SetLinger(0))
+				check(t, connection.Close())
+			})
+			w, p, r := lone(t, test.mode, to, 1)
+			launch(t, w, p)
+			for test.waits && w.flight.slots[p.first].phase == launched {
+				w.await()
+			}
+			<-reset
+			w.await()
+			<-r.stopped
+			if got := r.outcomes[0]; got.Verdict != test.want || got.Response != test.response {
+				t.Errorf("got %s, response %d, %v; want %s, %d", got.Verdict, got.Response, got.Err, test.want, test.response)
+			}
+		})
+	}
+}
+
+// lone is a worker that the test itself runs, and a pair of its whose schedule has nothing due.
+func lone(t *testing.T, mode Mode, to netip.AddrPort, want int) (*worker, *Pair, *recorder) {
+	t.Helper()
+	prober, err := newProber(mode, 10)
+	check(t, err)
+	schedule := Schedule{Beat: time.Hour, Min: time.Hour, MaxRate: 1000}
+	w, err := newWorker(mode, prober, schedule, 500*time.Millisecond, time.Second)
+	check(t, err)
+	r := newRecorder(want)
+	p := newPair(to, r, w, 0)
+	w.add(p)
+	t.Cleanup(func() {
+		w.quitting = true
+		w.run()
+		check(t, w.closed)
+	})
+	return w, p, r
+}
+
+// launch sends a probe of a pair.
+func launch(t *testing.T, w *worker, p *Pair) {
+	t.Helper()
+	i, ok := w.launch(p, w.clock.now())
+	if !ok {
+		t.Fatal("there is no room for a probe")
+	}
+	w.prober.send(w, []int32{i})
 }

@@ -120,7 +120,7 @@ func (m *established) send(w *worker, slots []int32) {
 
 // open begins to connect, on a socket like those of the other modes.
 func (m *established) open(w *worker, c *connection, s *slot) error {
-	if err := m.sockets.open(s); err != nil {
+	if err := m.sockets.create(s); err != nil {
 		s.drop()
 		return err
 	}
@@ -165,7 +165,7 @@ func (m *established) ready(w *worker, number int32, events uint32) {
 	case c.state == open && events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLRDHUP|unix.EPOLLERR) != 0:
 		m.read(w, c) // an error comes after what had arrived before it
 	case c.state != connecting:
-	case socketError(c.fd) != nil:
+	case socketError(int32(c.fd), events) != nil:
 		c.hangUp() // the next probe tries again
 	case events&unix.EPOLLOUT != 0:
 		c.state = open

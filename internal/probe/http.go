@@ -30,13 +30,14 @@ func (httpGet) request(p *Pair) []byte {
 		"\r\nUser-Agent: netpol-latency\r\nAccept: */*\r\nConnection: close\r\n\r\n")
 }
 
-func (httpGet) open(w *worker, i int32, now instant) {
+func (g httpGet) open(w *worker, i int32, now instant) {
 	s := &w.flight.slots[i]
 	w.respond(i, now)
 	if s.phase != answering {
 		return
 	}
 	if _, err := unix.Write(int(s.fd), s.pair.request); err != nil {
+		_ = g.read(w, i, now) // what had arrived before; nothing more will
 		w.end(i, measure.Unanswered, now, fmt.Errorf("send the request: %w", err))
 	}
 }
@@ -44,16 +45,16 @@ func (httpGet) open(w *worker, i int32, now instant) {
 // statusLine is the shape of the beginning of a response; the digits are those of the status.
 const statusLine = "HTTP/1.1 200"
 
-func (httpGet) read(w *worker, i int32, now instant) {
+func (httpGet) read(w *worker, i int32, now instant) error {
 	s := &w.flight.slots[i]
 	var buffer [len(statusLine)]byte
 	for s.phase == answering {
 		n, err := unix.Read(int(s.fd), buffer[:len(statusLine)-int(s.matched)])
 		switch {
 		case errors.Is(err, unix.EAGAIN):
-			return
+			return nil
 		case err != nil:
-			w.end(i, measure.Unanswered, now, err)
+			return err
 		case n == 0:
 			w.end(i, measure.Unanswered, now, errHungUp)
 		case !s.match(buffer[:n]):
@@ -62,6 +63,7 @@ func (httpGet) read(w *worker, i int32, now instant) {
 			w.end(i, measure.Allowed, now, nil)
 		}
 	}
+	return nil
 }
 
 // match takes more of a response's beginning. It reports whether that can still be HTTP.

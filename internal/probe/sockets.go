@@ -24,8 +24,8 @@ type dialogue interface {
 	request(p *Pair) []byte
 	// open reacts to the connection being open: it ends the probe, or sends something.
 	open(w *worker, i int32, now instant)
-	// read reacts to an answer that can be read.
-	read(w *worker, i int32, now instant)
+	// read reacts to what has arrived, and returns the error of reading, if any.
+	read(w *worker, i int32, now instant) error
 }
 
 // sockets is the prober of every mode in which each probe has a socket of its own, and with it a source
@@ -147,7 +147,7 @@ func (m *sockets) add(w *worker, s *slot) error {
 	if m.pool != nil {
 		m.pool.admit(family(s.pair))
 	}
-	err := m.open(s)
+	err := m.create(s)
 	if err == nil {
 		err = w.watch(s.fd, s.fd)
 	}
@@ -164,8 +164,8 @@ func (m *sockets) add(w *worker, s *slot) error {
 	return nil
 }
 
-// open gives the slot a new socket.
-func (m *sockets) open(s *slot) error {
+// create gives the slot a new socket.
+func (m *sockets) create(s *slot) error {
 	family, level, option := unix.AF_INET, unix.IPPROTO_IP, unix.IP_RECVERR
 	if s.pair.to.Addr().Is6() {
 		family, level, option = unix.AF_INET6, unix.IPPROTO_IPV6, unix.IPV6_RECVERR
@@ -192,31 +192,83 @@ func (m *sockets) ready(w *worker, socket int32, events uint32) {
 	if i == none {
 		return // that its connection was dissolved
 	}
-	s := &w.flight.slots[i]
-	now := w.clock.now()
-	err := socketError(int(s.fd))
-	if err == nil && events&unix.EPOLLERR != 0 {
-		m.errors.newest(int(s.fd)) // an ICMP message to an earlier probe of this socket, which came too late for that
-	}
-	switch {
-	case err != nil && s.phase == answering && !errors.Is(err, unix.ECONNREFUSED):
-		w.end(i, measure.Unanswered, now, err) // it was open: a server that hangs up denies nothing
-	case err != nil:
-		w.end(i, m.classify(s, err), now, err)
-	case s.phase == launched && !m.datagram && events&unix.EPOLLOUT != 0:
-		m.dialogue.open(w, i, now)
-		// What was there to read before there was a request will not be told again.
-		if s.phase == answering && events&unix.EPOLLIN != 0 {
-			m.dialogue.read(w, i, now)
-		}
-	case events&(unix.EPOLLIN|unix.EPOLLHUP) != 0 && (s.phase == answering || m.datagram):
-		m.dialogue.read(w, i, now)
+	switch s := &w.flight.slots[i]; {
+	case s.phase == answering:
+		m.hear(w, i, events)
+	case m.datagram:
+		m.receive(w, i, events)
+	default:
+		m.open(w, i, events)
 	}
 }
 
-// socketError takes the error that waits on a socket (socket(7), SO_ERROR), nil if there is none.
-func socketError(fd int) error {
-	code, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ERROR)
+// hear takes what has arrived on a connection, and after it the error that ended it, if one did: in the order in which they
+// came, however late they are looked at.
+func (m *sockets) hear(w *worker, i int32, events uint32) {
+	if events&^unix.EPOLLOUT == 0 {
+		return // that there is room to send more
+	}
+	now := w.clock.now()
+	message, icmp := m.message(w.flight.slots[i].fd, events)
+	err := m.dialogue.read(w, i, now)
+	switch {
+	case err == nil:
+	case icmp:
+		w.end(i, message.verdict(), now, err)
+	default:
+		w.end(i, measure.Unanswered, now, err) // it was open: a server that hangs up denies nothing
+	}
+}
+
+// receive takes what has arrived on a datagram socket.
+func (m *sockets) receive(w *worker, i int32, events uint32) {
+	now := w.clock.now()
+	s := &w.flight.slots[i]
+	if err := socketError(s.fd, events); err != nil {
+		w.end(i, m.classify(s, err), now, err)
+	} else if events&unix.EPOLLIN != 0 {
+		_ = m.dialogue.read(w, i, now) // an error that came since has an event of its own
+	}
+}
+
+// open looks at a connection that was under way.
+func (m *sockets) open(w *worker, i int32, events uint32) {
+	now := w.clock.now()
+	s := &w.flight.slots[i]
+	err := socketError(s.fd, events)
+	switch {
+	case err != nil && !hadOpened(err):
+		w.end(i, m.classify(s, err), now, err)
+	case err != nil, events&unix.EPOLLOUT != 0:
+		m.message(s.fd, events) // to an earlier probe of this socket, which came too late for that
+		m.dialogue.open(w, i, now)
+		// What was there to read before there was a request will not be told again.
+		if s.phase == answering && events&(unix.EPOLLIN|unix.EPOLLHUP) != 0 {
+			m.hear(w, i, events)
+		}
+	}
+}
+
+// hadOpened reports whether a connection that ended by this error was open before: a reset that answers a SYN is
+// ECONNREFUSED, a later one ECONNRESET, or EPIPE where the target had ended its half (RFC 9293, section 3.10.7; tcp(7)).
+func hadOpened(err error) bool {
+	return errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
+}
+
+// message takes the newest ICMP error that an event tells of.
+func (m *sockets) message(socket int32, events uint32) (message icmpError, icmp bool) {
+	if events&unix.EPOLLERR == 0 {
+		return icmpError{}, false
+	}
+	return m.errors.newest(int(socket))
+}
+
+// socketError takes the error that waits on a socket (socket(7), SO_ERROR), nil if an event tells of none (poll(2)).
+func socketError(fd int32, events uint32) error {
+	if events&unix.EPOLLERR == 0 {
+		return nil
+	}
+	code, err := unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_ERROR)
 	if err == nil && code != 0 {
 		err = unix.Errno(code)
 	}

@@ -30,10 +30,12 @@ func (udpEcho) open(w *worker, i int32, _ instant) {
 	}
 }
 
-func (udpEcho) read(w *worker, i int32, now instant) {
+func (udpEcho) read(w *worker, i int32, now instant) error {
 	s := &w.flight.slots[i]
 	var buffer [1]byte
-	if _, err := unix.Read(int(s.fd), buffer[:]); err == nil {
+	_, err := unix.Read(int(s.fd), buffer[:])
+	if err == nil {
 		w.end(i, measure.Allowed, now, nil)
 	}
+	return err
 }
