@@ -34,7 +34,7 @@ func Denials() []Denial { return []Denial{Drop, Reset, ICMP} }
 type Commit struct{ Before, After time.Time }
 
 // Filter is the router's packet filter: packets to an address in one of its sets are treated as the
-// set says, everything else is forwarded.
+// set says, before they are routed; everything else is forwarded.
 type Filter struct {
 	connection *nftables.Conn
 	table      *nftables.Table
@@ -58,8 +58,8 @@ func newFilter(router *netns.Namespace) (*Filter, error) {
 	f := &Filter{connection: connection, sets: make(map[key]*nftables.Set)}
 	f.table = connection.AddTable(&nftables.Table{Name: "flat", Family: nftables.TableFamilyINet})
 	f.chain = connection.AddChain(&nftables.Chain{
-		Name: "forward", Table: f.table, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookForward, Priority: nftables.ChainPriorityFilter,
+		Name: "arriving", Table: f.table, Type: nftables.ChainTypeFilter,
+		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityFilter,
 	})
 	for _, denial := range Denials() {
 		for _, six := range []bool{false, true} {
@@ -149,7 +149,7 @@ func (f *Filter) change(
 	return commits, nil
 }
 
-// Lose drops a part of all forwarded packets by chance, for example 0.01.
+// Lose drops a part of all packets that reach the router by chance, for example 0.01.
 func (f *Filter) Lose(part float64) error {
 	const modulus = 10_000
 	f.connection.InsertRule(&nftables.Rule{Table: f.table, Chain: f.chain, Exprs: []expr.Any{
