@@ -68,7 +68,7 @@ func elementStrings(elements []nftables.SetElement) []string {
 func wanted(s *truth.State) contents {
 	c := contents{map[string]int{
 		refuseChain: 1, "egress": 2 + len(s.Table.PodCIDRs), "ingress": 2 + len(s.Table.PodCIDRs),
-		"arriving-egress": 3, "arriving-ingress": 3,
+		"arriving-egress": 3, "arriving-ingress": 3, "forwarded": 1,
 	}, map[string][]string{"egress-4": {}, "egress-6": {}, "ingress-4": {}, "ingress-6": {}}}
 	add := func(set string, key []byte) {
 		c.sets[set] = append(c.sets[set], fmt.Sprintf("%x end=false", key))

@@ -22,6 +22,7 @@ import (
 //
 //	arriving-egress (prerouting)      established, neighbour discovery: accept; goto egress
 //	arriving-ingress (prerouting + 1) established, neighbour discovery: accept; goto ingress
+//	forwarded (forward)               neighbour discovery: drop
 //	egress                        source vmap @egress-4 / @egress-6; from PodCIDRs: drop
 //	ingress                       destination vmap @ingress-4 / @ingress-6; to PodCIDRs: drop
 //	guard-…                       jump policy-… for each policy; goto refuse
@@ -74,19 +75,29 @@ func (k *kernel) makeTable() {
 			k.addRule(d.String(), "not programmed yet", matchPrefix(d.own(), cidr), verdict(expr.VerdictDrop))
 		}
 	}
-	k.addBase(egress, 0)
-	k.addBase(ingress, 1)
+	k.addDirection(egress, 0)
+	k.addDirection(ingress, 1)
+	// What looks like neighbour discovery has passed both directions, for the node. It is never valid beyond its own link
+	// (RFC 4861, section 7.1).
+	k.addBase("forwarded", nftables.ChainHookForward, 0)
+	k.addRule("forwarded", "neighbour discovery", matchNeighbourDiscovery(), verdict(expr.VerdictDrop))
 }
 
-// addBase hooks one direction into the packets' path.
-func (k *kernel) addBase(d direction, order int) {
-	chain := k.chain("arriving-" + d.String())
-	chain.Type, chain.Hooknum = nftables.ChainTypeFilter, nftables.ChainHookPrerouting
+// addDirection hooks one direction into the packets' path.
+func (k *kernel) addDirection(d direction, order int) {
+	name := "arriving-" + d.String()
+	k.addBase(name, nftables.ChainHookPrerouting, order)
+	k.addRule(name, "", matchEstablished(), verdict(expr.VerdictAccept))
+	k.addRule(name, "neighbour discovery", matchNeighbourDiscovery(), verdict(expr.VerdictAccept))
+	k.addRule(name, "", jump(expr.VerdictGoto, d.String()))
+}
+
+// addBase adds a chain that packets come to by themselves.
+func (k *kernel) addBase(name string, hook *nftables.ChainHook, order int) {
+	chain := k.chain(name)
+	chain.Type, chain.Hooknum = nftables.ChainTypeFilter, hook
 	chain.Priority = nftables.ChainPriorityRef(*nftables.ChainPriorityFilter + nftables.ChainPriority(order))
 	k.conn.AddChain(chain)
-	k.addRule(chain.Name, "", matchEstablished(), verdict(expr.VerdictAccept))
-	k.addRule(chain.Name, "neighbour discovery", matchNeighbourDiscovery(), verdict(expr.VerdictAccept))
-	k.addRule(chain.Name, "", jump(expr.VerdictGoto, d.String()))
 }
 
 // refuse fills the chain that ends every guard.
