@@ -93,9 +93,10 @@ report.Chart = class {
   draw() {
     if (this.chart === null) return;
     // What is to be drawn comes before the size: a resized chart is drawn at once, and must not draw what is no more.
+    // It waits for the size, so that nothing is drawn twice.
     this.chart.setOption(
       { animation: false, textStyle: { fontFamily: report.font() }, ...this.option(this.chart) },
-      true,
+      { notMerge: true, lazyUpdate: true },
     );
     this.chart.resize();
   }

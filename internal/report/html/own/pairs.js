@@ -95,16 +95,25 @@ report.View = class {
     const all = this.data.pairs.status.map((_, row) => row);
     this.rows = all.filter((row) => this.matches(row, words));
     const column = this.columns.find((one) => one.key === this.order.key);
-    const keys = new Map(this.rows.map((row) => [row, column.value(row)]));
+    const keys = this.keys(column);
     const sign = this.order.down ? -1 : 1;
-    const compare = report.View.collator.compare;
     this.rows.sort((a, b) => {
-      const [x, y] = [keys.get(a), keys.get(b)];
-      if (!column.number) return sign * compare(x, y) || a - b;
+      const [x, y] = [keys[a], keys[b]];
       if (Number.isNaN(x) || Number.isNaN(y)) return Number.isNaN(x) - Number.isNaN(y) || a - b; // last in any order
       return (x === y ? 0 : sign * (x < y ? -1 : 1)) || a - b;
     });
     if (tell) for (const listener of this.listeners) listener();
+  }
+
+  // keys are the numbers by which a column sorts, one for each row. A text's number is its place among the texts of the
+  // column: to compare ten thousand texts takes long, and is done once.
+  keys(column) {
+    if (column.keys) return column.keys;
+    const values = this.data.pairs.status.map((_, row) => column.value(row));
+    if (column.number) return (column.keys = values);
+    const texts = [...new Set(values)].sort(report.View.collator.compare);
+    const place = new Map(texts.map((text, i) => [text, i]));
+    return (column.keys = values.map((text) => place.get(text)));
   }
 
   matches(row, words) {

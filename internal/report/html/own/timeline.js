@@ -233,10 +233,19 @@ report.Timeline = class {
     };
   }
 
+  // abscissa is the axis of time as a function from milliseconds to pixels. Asking the chart for each of the bounds of
+  // ten thousand pairs would take longer than to draw them.
+  abscissa(api, low) {
+    const along = this.logarithmic ? Math.log : (time) => time;
+    const [left, right] = [low, this.high].map((time) => api.coord([time, 0])[0]);
+    const begin = along(low);
+    const scale = (right - left) / (along(this.high) - begin);
+    return (time) => left + (along(Math.min(Math.max(time, low), this.high)) - begin) * scale;
+  }
+
   render(params, api, low) {
     const height = params.coordSys.height / this.view.rows.length;
-    const x = (time) => api.coord([Math.min(Math.max(time, low), this.high), 0])[0];
-    const layers = this.layers(x, (position) => params.coordSys.y + position * height, height);
+    const layers = this.layers(this.abscissa(api, low), (position) => params.coordSys.y + position * height, height);
     const area = (layer, fill) => ({ type: "rectangles", shape: { list: layers[layer] }, style: { fill } });
     const size = Math.max(3, Math.min(5.5, height * 0.5));
     const marks = (layer, colour) => ({
