@@ -363,6 +363,18 @@ func TestReadsBeforeReset(t *testing.T) {
 	}
 }
 
+// TestRefusedWhileRead has a datagram be refused after the event that is being dealt with: reading takes the error from the
+// socket, and it is not told again.
+func TestRefusedWhileRead(t *testing.T) {
+	w, p, r := lone(t, UDP, closed(t), 1)
+	launch(t, w, p)
+	s := &w.flight.slots[p.first]
+	w.prober.(*sockets).ready(w, s.fd, unix.EPOLLIN)
+	if len(r.outcomes) != 1 || r.outcomes[0].Verdict != measure.Refused {
+		t.Errorf("got %v; want one that was refused", r.outcomes)
+	}
+}
+
 // lone is a worker that the test itself runs, and a pair of its whose schedule has nothing due.
 func lone(t *testing.T, mode Mode, to netip.AddrPort, want int) (*worker, *Pair, *recorder) {
 	t.Helper()

@@ -224,10 +224,12 @@ func (m *sockets) hear(w *worker, i int32, events uint32) {
 func (m *sockets) receive(w *worker, i int32, events uint32) {
 	now := w.clock.now()
 	s := &w.flight.slots[i]
-	if err := socketError(s.fd, events); err != nil {
+	err := socketError(s.fd, events)
+	if err == nil && events&unix.EPOLLIN != 0 {
+		err = m.dialogue.read(w, i, now) // which takes an error that has come since the event
+	}
+	if err != nil && !errors.Is(err, unix.EAGAIN) {
 		w.end(i, m.classify(s, err), now, err)
-	} else if events&unix.EPOLLIN != 0 {
-		_ = m.dialogue.read(w, i, now) // an error that came since has an event of its own
 	}
 }
 
