@@ -28,7 +28,7 @@ const DefaultResponseTimeout = 10 * time.Second
 func DefaultSchedule(mode Mode) Schedule {
 	shortest := time.Millisecond
 	if mode == HTTP || mode == Established {
-		shortest = 5 * time.Millisecond
+		shortest = 4 * time.Millisecond
 	}
 	return Schedule{Beat: 5 * time.Millisecond, Min: shortest, Relative: 0.01, MaxRate: defaultMaxRate(mode)}
 }
