@@ -193,6 +193,8 @@ func (m *sockets) ready(w *worker, socket int32, events uint32) {
 		return // that its connection was dissolved
 	}
 	switch s := &w.flight.slots[i]; {
+	case s.pair.stopped:
+		w.end(i, measure.Unanswered, w.clock.now(), errCancelled) // nobody wants to know, but a table has an entry of it
 	case s.phase == answering:
 		m.hear(w, i, events)
 	case m.datagram:

@@ -191,6 +191,9 @@ func (w *worker) obey() {
 			for len(w.agenda) > 0 {
 				w.cancel(w.agenda[len(w.agenda)-1].pair)
 			}
+			for i := range w.flight.slots {
+				w.end(int32(i), measure.Ambiguous, w.clock.now(), errCancelled) // of a pair that was done
+			}
 			w.quitting = true
 		}
 	}
@@ -407,13 +410,22 @@ func (w *worker) retire(p *Pair) {
 		return
 	}
 	p.stopped, p.done = true, true
-	for p.first != none {
-		w.prober.release(w, &w.flight.slots[p.first])
-		w.flight.shift(p)
-	}
+	w.abandon(p)
 	w.agenda.remove(p)
 	w.prober.forget(p)
 	p.follower.Stopped()
+}
+
+// abandon gives up a done pair's probes. One that waits for its first answer keeps its socket until it has come or its time
+// is over: to free hundreds at once would make the probes of other pairs late, just when the network changes.
+func (w *worker) abandon(p *Pair) {
+	for i := p.first; i != none; i = w.flight.slots[i].next {
+		if s := &w.flight.slots[i]; s.phase != launched || s.fd == none {
+			w.prober.release(w, s)
+			s.phase = ended
+		}
+	}
+	w.report(p)
 }
 
 // await waits until something is due or has happened, and deals with what has.

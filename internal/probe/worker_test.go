@@ -175,3 +175,58 @@ func TestSendAfterEnd(t *testing.T) {
 		})
 	}
 }
+
+// TestDone has a pair be done while more of its probes are in flight. Their sockets are not freed at once, which would hold
+// up other pairs, but when their time is over, when they are answered, or with the engine. The follower hears nothing more.
+func TestDone(t *testing.T) {
+	tests := []struct {
+		name string
+		to   func(*testing.T) netip.AddrPort
+		then func(*worker)
+	}{
+		{"time over", func(t *testing.T) netip.AddrPort { return silent(t) }, waitUntilFree},
+		{"answered", func(t *testing.T) netip.AddrPort { return serve(t, expectNoRequest(t)) }, waitUntilFree},
+		{"closed", func(t *testing.T) netip.AddrPort { return silent(t) }, func(w *worker) {
+			w.command(order{do: quit})
+			w.obey()
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w, p, r := lone(t, HTTP, test.to(t), 1)
+			for range 3 {
+				launch(t, w, p)
+			}
+			w.end(p.first, measure.Dropped, w.clock.now(), errTimeout)
+			<-r.stopped
+			if free, want := len(w.flight.free), len(w.flight.slots)-2; free != want {
+				t.Errorf("%d slots are free when the pair is done; want %d", free, want)
+			}
+			test.then(w)
+			if free := len(w.flight.free); free != len(w.flight.slots) {
+				t.Errorf("%d of %d slots are free at the end", free, len(w.flight.slots))
+			}
+			if len(r.outcomes) != 1 {
+				t.Errorf("the follower heard of %d probes; want the one that it needed", len(r.outcomes))
+			}
+		})
+	}
+}
+
+// waitUntilFree lets a worker do what is due until no probe is in flight.
+func waitUntilFree(w *worker) {
+	for len(w.flight.free) < len(w.flight.slots) {
+		w.await()
+		w.listen()
+	}
+}
+
+// expectNoRequest serves connections on which nothing is to be asked.
+func expectNoRequest(t *testing.T) func(net.Conn) {
+	return func(connection net.Conn) {
+		var request [1]byte
+		if n, _ := connection.Read(request[:]); n > 0 {
+			t.Error("a request was sent for a pair that was done")
+		}
+	}
+}
