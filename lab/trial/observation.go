@@ -22,6 +22,8 @@ const (
 // Observation is how long the engine took for changes beside a client that probes, and beside the same one halted.
 type Observation struct {
 	Blocks []Block
+	// Pause was before each change.
+	Pause time.Duration
 	// Rate is how many probes a second the client made while it ran.
 	Rate float64
 	// Misplaced is how many changes the engine's log does not have in their block, since they came too late for it or
@@ -103,7 +105,7 @@ func (o Observation) compare(out io.Writer) error {
 	}
 	if float64(o.Misplaced) > mostMisplaced*float64(changes) {
 		return fmt.Errorf("find the commits of %d changes: %d came too late; the engine is too slow for one every %s", changes,
-			o.Misplaced, blockPause)
+			o.Misplaced, o.Pause)
 	}
 	if worst > mostObserved {
 		return fmt.Errorf("leave what is observed undisturbed: enforcement took %.2f times as long; the limit is %.2f",

@@ -69,6 +69,7 @@ func (t Trial) Observe(ctx context.Context, turns Turns, done func(turn int)) (f
 	if err != nil {
 		return found, err
 	}
+	found.Pause = turns.Pause
 	start := time.Now()
 	for turn := range turns.Count {
 		for _, probing := range []bool{turn%2 == 0, turn%2 != 0} {
