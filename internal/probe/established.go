@@ -226,16 +226,5 @@ func (m *established) answer(w *worker, c *connection, now instant) {
 func (m *established) lose(w *worker, c *connection, why error) {
 	c.hangUp()
 	c.state, c.why = cut, why
-	now := w.clock.now()
-	p := c.pair
-	for !p.stopped {
-		i := p.first
-		for i != none && w.flight.slots[i].phase == ended {
-			i = w.flight.slots[i].next
-		}
-		if i == none {
-			return
-		}
-		w.end(i, verdictOf(why), now, why)
-	}
+	w.endAll(c.pair, verdictOf(why), why)
 }

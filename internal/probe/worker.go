@@ -191,8 +191,9 @@ func (w *worker) obey() {
 			for len(w.agenda) > 0 {
 				w.cancel(w.agenda[len(w.agenda)-1].pair)
 			}
+			now := w.clock.now()
 			for i := range w.flight.slots {
-				w.end(int32(i), measure.Ambiguous, w.clock.now(), errCancelled) // of a pair that was done
+				w.end(int32(i), measure.Ambiguous, now, errCancelled) // of a pair that was done
 			}
 			w.quitting = true
 		}
@@ -392,16 +393,16 @@ func (w *worker) cancel(p *Pair) {
 	if p.stopped {
 		return
 	}
-	now := w.clock.now()
-	for i := p.first; i != none; i = w.flight.slots[i].next {
-		s := &w.flight.slots[i]
-		if s.phase != ended {
-			w.prober.release(w, s)
-			s.phase, s.verdict, s.done, s.err = ended, measure.Ambiguous, now, errCancelled
-		}
-	}
-	w.report(p)
+	w.endAll(p, measure.Ambiguous, errCancelled)
 	w.retire(p)
+}
+
+// endAll ends a pair's probes in flight. The oldest of these never has its verdict already: report would have told it.
+func (w *worker) endAll(p *Pair, verdict measure.Verdict, err error) {
+	now := w.clock.now()
+	for p.first != none {
+		w.end(p.first, verdict, now, err)
+	}
 }
 
 // retire forgets a pair, once.
