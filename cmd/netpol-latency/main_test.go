@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/netpol-latency/netpol-latency/internal/need"
 )
 
 const release = "v1.2.3"
@@ -73,9 +75,7 @@ func testPlugin(t *testing.T) {
 // testBash has a real bash with its bash-completion complete what a user has typed, and press no more keys.
 func testBash(t *testing.T) {
 	const library = "/usr/share/bash-completion/bash_completion"
-	if _, err := os.Stat(library); err != nil {
-		t.Fatalf("bash-completion is not installed: make packages installs it: %v", err)
-	}
+	need.File(t, library, "make check-packages installs bash-completion")
 	tests := []struct {
 		typed string
 		want  []string

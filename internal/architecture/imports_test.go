@@ -35,6 +35,7 @@ func rules() map[string]rule {
 		"internal/report":      {own: []string{"internal/measure", "internal/result"}},
 		"internal/report/html": {own: []string{"internal/measure", "internal/report", "internal/result"}},
 		"internal/interrupt":   {},
+		"internal/need":        {},
 		"internal/version":     {},
 		"internal/suite":       {own: []string{"internal/measure"}, others: []string{"go.yaml.in/yaml/v3"}},
 		"internal/scenario":    {own: []string{"internal/measure"}, others: kubernetes},

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/need"
 )
 
 // recorder keeps the outcomes of a pair until it has as many as wanted.
@@ -48,12 +49,7 @@ func (r *recorder) Stopped() { close(r.stopped) }
 func start(t testing.TB, mode Mode, schedule Schedule, timeout time.Duration) *Engine {
 	t.Helper()
 	engine, err := New(Config{Mode: mode, Schedule: schedule, Timeout: timeout})
-	if err != nil && (strings.Contains(err.Error(), "NET_RAW") || strings.Contains(err.Error(), "no SCTP")) {
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	need.Machine(t, err, "run the tests as root, or use another mode")
 	t.Cleanup(func() { check(t, engine.Close()) })
 	return engine
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/need"
 )
 
 // shuffled is a prober whose probes end in any order, some never, and some are told twice.
@@ -150,9 +151,7 @@ func TestSendAfterEnd(t *testing.T) {
 	for _, mode := range []Mode{Connect, Established, SYN} {
 		t.Run(string(mode), func(t *testing.T) {
 			prober, err := newProber(mode, 10)
-			if err != nil {
-				t.Skip(err)
-			}
+			need.Machine(t, err, "run the tests as root")
 			schedule := Schedule{Beat: time.Second, Min: time.Second, MaxRate: 1000}
 			w, err := newWorker(mode, prober, schedule, 100*time.Millisecond, time.Second)
 			if err != nil {

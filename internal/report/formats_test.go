@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/need"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 )
 
@@ -132,10 +133,7 @@ func TestOldDirectories(t *testing.T) {
 
 // TestJUnitSchema holds the XML against the schema of what CI systems read.
 func TestJUnitSchema(t *testing.T) {
-	xmllint, err := exec.LookPath("xmllint")
-	if err != nil {
-		t.Fatal("xmllint is missing: make packages installs it (Debian's libxml2-utils)")
-	}
+	xmllint := need.Program(t, "xmllint", "make packages installs it (Debian's libxml2-utils)")
 	check := func(content string) error {
 		path := filepath.Join(t.TempDir(), "junit.xml")
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
@@ -234,10 +232,7 @@ func TestCSV(t *testing.T) {
 
 // TestBenchstat has benchstat compare two runs: it finds every round, and the change.
 func TestBenchstat(t *testing.T) {
-	benchstat, err := exec.LookPath("benchstat")
-	if err != nil {
-		t.Fatal("benchstat is missing: make benchstat builds it; make test-unit finds it in bin/")
-	}
+	benchstat := need.Program(t, "benchstat", "make benchstat builds it, and make test-unit finds it in bin/")
 	write := func(name string) string {
 		var page bytes.Buffer
 		if err := Bench(&page, []Source{opened(t, name)}); err != nil {

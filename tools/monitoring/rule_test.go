@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/netpol-latency/netpol-latency/internal/need"
 )
 
 // rule is what the tests read of one.
@@ -23,10 +25,7 @@ type rule struct {
 // promtool runs Prometheus' own checker on a file beside the rules.
 func promtool(t *testing.T, file string, arguments ...string) (string, error) {
 	t.Helper()
-	program, err := exec.LookPath("promtool")
-	if err != nil {
-		t.Fatalf("promtool is missing: \"make prometheus\" builds it into bin/: put that on the PATH: %v", err)
-	}
+	program := need.Program(t, "promtool", "make prometheus builds it into bin/: put that on the PATH")
 	output, err := exec.CommandContext(t.Context(), program, append(arguments, file)...).CombinedOutput()
 	return string(output), err
 }

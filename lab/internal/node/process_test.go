@@ -5,6 +5,8 @@ package node
 
 import (
 	"context"
+	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -14,6 +16,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/netpol-latency/netpol-latency/internal/need"
 )
 
 // testNetwork wires pods in the test's own network namespace.
@@ -245,7 +249,7 @@ func TestProcessSeesAnImage(t *testing.T) {
 
 func TestProcessRunsAsUser(t *testing.T) {
 	if !idMapped("/proc/self/uid_map", 65532) {
-		t.Skip("this user namespace has only one user")
+		need.Machine(t, fmt.Errorf("run as another user: this user namespace has only one: %w", fs.ErrPermission), "run the tests as root")
 	}
 	got, _ := runShell(t, "id -u; id -g; grep CapEff /proc/self/status", func(s *processSpec) {
 		s.security.uid, s.security.gid = 65532, 65532
