@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -65,40 +66,71 @@ type Lab struct {
 // with the test; when the test has failed, the ends of the components' logs are logged.
 func Start(t testing.TB, flags ...string) *Lab {
 	t.Helper()
+	lab, stop, err := start(Binary(t), flags)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return lab.of(t)
+}
+
+// of is the lab as one test has it: with the test that its methods fail.
+func (l *Lab) of(t testing.TB) *Lab {
+	one := *l
+	one.t = t
+	t.Cleanup(func() {
+		if t.Failed() {
+			one.logComponents()
+		}
+	})
+	return &one
+}
+
+// start starts a lab. The caller stops it.
+func start(binary string, flags []string) (lab *Lab, stop func() error, err error) {
 	// Not t.TempDir: the directory holds sockets, whose paths must be short.
 	dir, err := os.MkdirTemp("", "lab-")
 	if err != nil {
-		t.Fatalf("make a state directory: %v", err)
+		return nil, nil, fmt.Errorf("make a state directory: %w", err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	lab := &Lab{Dir: dir, Kubeconfig: layout.Dir(dir).Kubeconfig(), Truth: layout.Dir(dir).Truth(), t: t, binary: Binary(t)}
-	lab.run(flags)
+	end, err := run(binary, dir, flags)
+	stop = func() error { return errors.Join(end(), os.RemoveAll(dir)) }
+	if err != nil {
+		return nil, nil, errors.Join(err, stop())
+	}
+
+	lab = &Lab{Dir: dir, Kubeconfig: layout.Dir(dir).Kubeconfig(), Truth: layout.Dir(dir).Truth(), binary: binary}
 	lab.Config, err = clientcmd.BuildConfigFromFlags("", lab.Kubeconfig)
 	if err != nil {
-		t.Fatalf("read the lab's kubeconfig: %v", err)
+		return nil, nil, errors.Join(fmt.Errorf("read the lab's kubeconfig: %w", err), stop())
 	}
 	lab.Config.QPS = -1
 	compact := rest.CopyConfig(lab.Config)
 	compact.ContentType = "application/vnd.kubernetes.protobuf"
 	lab.Client, err = kubernetes.NewForConfig(compact)
 	if err != nil {
-		t.Fatalf("make a client: %v", err)
+		return nil, nil, errors.Join(fmt.Errorf("make a client: %w", err), stop())
 	}
-	return lab
+	return lab, stop, nil
 }
 
-// run starts the lab's process and waits until it says that it is ready.
-func (l *Lab) run(flags []string) {
-	l.t.Helper()
-	cmd := exec.Command(l.binary, append([]string{"up", "--dir", l.Dir}, flags...)...)
+// run starts the lab's process, waits until it says that it is ready, and returns how it is ended.
+func run(binary, dir string, flags []string) (end func() error, err error) {
+	nothing := func() error { return nil }
+	cmd := exec.Command(binary, append([]string{"up", "--dir", dir}, flags...)...)
 	var said strings.Builder
 	cmd.Stderr = &said
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		l.t.Fatalf("make a pipe: %v", err)
+		return nothing, fmt.Errorf("make a pipe: %w", err)
 	}
 	// A test that is killed takes its lab along.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+
 	started, exited := make(chan error, 1), make(chan struct{})
 	ready := make(chan bool, 1)
 	go func() {
@@ -118,31 +150,32 @@ func (l *Lab) run(flags []string) {
 		_ = cmd.Wait()
 	}()
 	if err := <-started; err != nil {
-		l.t.Fatalf("start the lab: %v", err)
+		return nothing, fmt.Errorf("start the lab: %w", err)
 	}
-	l.t.Cleanup(func() { l.stop(cmd.Process, exited) })
+
+	end = func() error { return terminate(cmd.Process, exited) }
 	select {
 	case ok := <-ready:
 		if !ok {
 			<-exited
-			l.t.Fatalf("the lab did not start:\n%s", said.String())
+			return end, fmt.Errorf("start the lab: it ended:\n%s", said.String())
 		}
 	case <-time.After(startTimeout):
-		l.t.Fatalf("the lab was not ready after %v", startTimeout)
+		return end, fmt.Errorf("start the lab: it was not ready after %v", startTimeout)
 	}
+	return end, nil
 }
 
-func (l *Lab) stop(process *os.Process, exited <-chan struct{}) {
-	if l.t.Failed() {
-		l.logComponents()
-	}
-	_ = process.Signal(syscall.SIGTERM)
+// terminate ends the lab's process.
+func terminate(process *os.Process, exited <-chan struct{}) error {
+	_ = process.Signal(syscall.SIGTERM) // it may have ended
 	select {
 	case <-exited:
+		return nil
 	case <-time.After(stopTimeout):
-		l.t.Errorf("the lab did not stop within %v", stopTimeout)
 		_ = process.Kill()
 		<-exited
+		return fmt.Errorf("stop the lab: it ran on for %v and was killed", stopTimeout)
 	}
 }
 
@@ -268,6 +301,30 @@ func (l *Lab) AwaitAPI() {
 	l.Await("the API server to be ready", time.Minute, func(ctx context.Context) (bool, error) {
 		return l.Client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error() == nil, nil
 	})
+}
+
+// Processes are the lab's processes, by their numbers on the host: its first one and all descendants (proc_pid_task(5),
+// children). Whoever looks through all of /proc again and again, while containers end, can halt some kernels for minutes.
+func (l *Lab) Processes() []int {
+	l.t.Helper()
+	lab, err := supervisor.Load(layout.Dir(l.Dir))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+
+	all := []int{lab.PID}
+	for i := 0; i < len(all); i++ {
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", all[i])) // the pattern is right
+		for _, file := range files {
+			children, _ := os.ReadFile(file) // empty of one that has ended
+			for _, text := range strings.Fields(string(children)) {
+				if pid, err := strconv.Atoi(text); err == nil {
+					all = append(all, pid)
+				}
+			}
+		}
+	}
+	return all
 }
 
 // CutConnections resets every connection between the control plane and an address, as a broken
