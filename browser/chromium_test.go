@@ -27,7 +27,7 @@ const patience = 1 * time.Minute
 
 // page is a document in a real browser, with everything that it complained about or asked the network for.
 type page struct {
-	t   *testing.T
+	t   testing.TB
 	ctx context.Context
 
 	mu         sync.Mutex
@@ -46,13 +46,13 @@ func night() look { return look{1280, 900, "dark"} }
 func phone() look { return look{400, 800, "light"} }
 
 // open opens a file in a browser of its own, and waits until the document's script says that it is ready.
-func open(t *testing.T, file string, how look) *page {
+func open(t testing.TB, file string, how look) *page {
 	t.Helper()
 	return openUntil(t, file, how, "html[data-ready=true]")
 }
 
 // openUntil opens a file in a browser of its own, and waits until the document has what a selector names.
-func openUntil(t *testing.T, file string, how look, selector string) *page {
+func openUntil(t testing.TB, file string, how look, selector string) *page {
 	t.Helper()
 	absolute, err := filepath.Abs(file)
 	if err != nil {
@@ -86,7 +86,7 @@ func call[P, R any](p *page, command cdp.Command[P, R], parameters P) R {
 }
 
 // start starts a browser that ends with the test.
-func start(t *testing.T) context.Context {
+func start(t testing.TB) context.Context {
 	t.Helper()
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.WSURLReadTimeout(patience))
 	if os.Geteuid() == 0 {

@@ -58,7 +58,7 @@ func synthetic(pairs int) []measure.Sample {
 	return samples
 }
 
-func write(t *testing.T, samples ...measure.Sample) (file string) {
+func write(t testing.TB, samples ...measure.Sample) (file string) {
 	t.Helper()
 	var document bytes.Buffer
 	source := report.Source{Directory: "results", Run: result.Run{Schema: 1, ID: "synthetic"}, Samples: samples}

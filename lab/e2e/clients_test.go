@@ -23,7 +23,7 @@ import (
 )
 
 // patience bounds what only a failure makes long.
-const patience = 3 * time.Minute
+const patience = 10 * time.Minute
 
 // newTrial prepares a trial with the lab's programs.
 func newTrial(t *testing.T, lab *labtest.Lab, scenario string, targets int, arguments ...string) trial.Trial {
@@ -57,6 +57,7 @@ func stamp(instant time.Time) string { return instant.Format("15:04:05.000000") 
 
 // Both clients against the truth log: with a fast and a slow policy engine, few and many targets.
 func TestClients(t *testing.T) {
+	t.Parallel()
 	lab := labtest.Start(t)
 	for _, delay := range []time.Duration{0, 300 * time.Millisecond} {
 		lab.Set("--delay", delay.String())
@@ -78,7 +79,8 @@ func TestClients(t *testing.T) {
 
 // Every way of probing that a client offers for HTTP targets, in pods with no more rights than it needs.
 func TestClientsProbeModes(t *testing.T) {
-	lab := labtest.Start(t, "--delay", "50ms")
+	t.Parallel()
+	lab := soon(t)
 	for mode, arguments := range map[string][]string{"connect": nil, "syn": {"--net-raw"}, "auto": {"--net-raw"}} {
 		t.Run(mode, func(t *testing.T) {
 			run := newTrial(t, lab, "policy-creation", 20, "--probe="+mode)
@@ -94,6 +96,7 @@ func TestClientsProbeModes(t *testing.T) {
 // the client tells them apart. The kernel limits the rate of ICMP messages, so most probes of that
 // kind meet silence after all (icmp(7), icmp_ratelimit).
 func TestClientsWhenDenialsAreAnswered(t *testing.T) {
+	t.Parallel()
 	lab := labtest.Start(t, "--delay", "300ms")
 	for reject, want := range map[string]measure.Verdict{
 		"reset": measure.Refused, "icmp": measure.Rejected,
@@ -118,6 +121,7 @@ func TestClientsWhenDenialsAreAnswered(t *testing.T) {
 
 // The client's watches break in the middle of a run, in two ways; what happens meanwhile is not lost.
 func TestClientsWhenTheWatchBreaks(t *testing.T) {
+	t.Parallel()
 	lab := labtest.Start(t)
 	breaks := map[string]func(clients []corev1.Pod){
 		"connections-cut": func(clients []corev1.Pod) { lab.CutConnections(clients[0].Status.PodIP) },
@@ -148,7 +152,8 @@ func TestClientsWhenTheWatchBreaks(t *testing.T) {
 // A client that starts when the policy exists and everything is allowed has nothing to measure, and
 // says so instead of inventing a latency.
 func TestPolicyClientStartedLate(t *testing.T) {
-	lab := labtest.Start(t)
+	t.Parallel()
+	lab := atOnce(t)
 	run := newTrial(t, lab, "policy-creation", 5)
 	complete(t, run)
 	replaceClient(t, run)
@@ -159,7 +164,8 @@ func TestPolicyClientStartedLate(t *testing.T) {
 
 // Pods that exist before the client are not new: only those that come later count.
 func TestPodClientStartedLate(t *testing.T) {
-	lab := labtest.Start(t)
+	t.Parallel()
+	lab := atOnce(t)
 	run := newTrial(t, lab, "pod-creation", 5)
 	complete(t, run)
 	replaceClient(t, run)
@@ -173,7 +179,8 @@ func TestPodClientStartedLate(t *testing.T) {
 // A target that another policy keeps closed ends as censored; the others are measured, and the
 // client's exit code says that not all were.
 func TestTargetThatIsNeverReachable(t *testing.T) {
-	lab := labtest.Start(t)
+	t.Parallel()
+	lab := atOnce(t)
 	run := newTrial(t, lab, "policy-creation", 4, "--target-timeout=3s", "--exit-when-done")
 	must(t, run.Setup(t.Context()))
 	targets := pods(t, lab, run.TargetNamespace(), "target=policy-creation")
@@ -202,7 +209,8 @@ func TestTargetThatIsNeverReachable(t *testing.T) {
 // A target is deleted while it is denied, and its address goes to another pod that is allowed: what
 // answers there is not the target.
 func TestTargetDeletedAndAddressReused(t *testing.T) {
-	lab := labtest.Start(t)
+	t.Parallel()
+	lab := atOnce(t)
 	run := newTrial(t, lab, "policy-creation", 1)
 	must(t, run.Setup(t.Context()))
 	target := pods(t, lab, run.TargetNamespace(), "target=policy-creation")[0]
@@ -230,7 +238,8 @@ func TestTargetDeletedAndAddressReused(t *testing.T) {
 
 // The clients start exactly as ClusterLoader2 starts them: a shell in /, with its spellings.
 func TestStartedAsClusterLoader2Does(t *testing.T) {
-	lab := labtest.Start(t)
+	t.Parallel()
+	lab := atOnce(t)
 	run := newTrial(t, lab, "pod-creation", 2)
 	must(t, run.Setup(t.Context()))
 	deployment, err := lab.Client.AppsV1().Deployments(run.ClientNamespace()).
@@ -324,7 +333,7 @@ func expectStatuses(t *testing.T, found trial.Result, want map[measure.Status]in
 	}
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -60,7 +60,8 @@ func expectAccount(t *testing.T, lab *labtest.Lab, namespace, scenario string, t
 // TestHelmChart lints the chart, shows what its schema refuses, and lets the real API server judge and run what it renders,
 // under the pod security standard that the strictest clusters enforce.
 func TestHelmChart(t *testing.T) {
-	lab := labtest.Start(t, "--delay", "50ms")
+	t.Parallel()
+	lab := soon(t)
 	do(t, lab, "helm lint --strict "+chart)
 	refused := map[string]string{
 		"scenario=other": "scenario", "targets=none": "targets", "targetPort=70000": "targetPort",
@@ -100,7 +101,8 @@ func expectRefusal(t *testing.T, lab *labtest.Lab, namespace, render string) {
 
 // TestHelmInstall installs and upgrades a release, as the notes of the chart say, and leaves nothing of it.
 func TestHelmInstall(t *testing.T) {
-	lab := labtest.Start(t, "--delay", "50ms")
+	t.Parallel()
+	lab := soon(t)
 	clients := lab.Namespace("release")
 	notes := do(t, lab, "helm install np "+chart+" --namespace "+clients+" --set targets=3 --wait --timeout 2m")
 	if !strings.Contains(notes, "rollout status deployment/policy-creation-test-client") {
@@ -117,6 +119,7 @@ func TestHelmInstall(t *testing.T) {
 
 // TestKustomize applies every base for real, measures with it, and has the API server judge the overlays.
 func TestKustomize(t *testing.T) {
+	t.Parallel()
 	lab := labtest.Start(t, "--delay", "50ms")
 	restrict(t, lab, "default")
 	for _, scenario := range []string{"policy-creation", "pod-creation"} {
@@ -136,7 +139,8 @@ func TestKustomize(t *testing.T) {
 
 // TestMetricsPolicy shows that the chart's policy admits those who may scrape, and nobody else.
 func TestMetricsPolicy(t *testing.T) {
-	lab := labtest.Start(t)
+	t.Parallel()
+	lab := atOnce(t)
 	clients, friends, strangers := lab.Namespace("clients"), lab.Namespace("friends"), lab.Namespace("strangers")
 	do(t, lab, fmt.Sprintf("helm template x %s --namespace %s --set scenario=pod-creation,targets=1 --set-json "+
 		`'scrapers=[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":%q}}}],`+

@@ -23,12 +23,13 @@ const (
 	// repository is the root of the repository.
 	repository = "../.."
 	// blockTimeout is the longest that the commands of one block may take.
-	blockTimeout = 3 * time.Minute
+	blockTimeout = 10 * time.Minute
 )
 
 // Every block of commands in the README and in the documents does what it says, as a reader would paste it: see package docs
-// for the marks. One document after the other: a lab that shares the machine with another measures worse.
+// for the marks.
 func TestDocuments(t *testing.T) {
+	t.Parallel()
 	files, err := docs.Files(repository)
 	must(t, err)
 	for _, file := range files {
@@ -38,6 +39,7 @@ func TestDocuments(t *testing.T) {
 			continue
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
+			t.Parallel()
 			newReader(t).read(blocks)
 		})
 	}

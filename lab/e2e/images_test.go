@@ -45,6 +45,7 @@ func buildImages(t *testing.T) []string {
 // What a release ships is what measures here: agents and targets of a run, and both test clients, started as
 // ClusterLoader2 starts them, each from the files of its own image.
 func TestImages(t *testing.T) {
+	t.Parallel()
 	// The engine takes longer than a program takes to start from an image, if nothing else needs the processors.
 	lab := labtest.Start(t, append(buildImages(t), "--delay", "1s")...)
 	t.Run("run", func(t *testing.T) { runFromImages(t, lab) })

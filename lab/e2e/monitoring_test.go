@@ -190,6 +190,7 @@ func fill(expr string, variables map[string]string) string {
 // TestDashboardAndRules asks everything that the dashboard and the rules ask after both clients have measured, of each
 // kind of Prometheus.
 func TestDashboardAndRules(t *testing.T) {
+	t.Parallel()
 	const targets = 20
 	lab := labtest.Start(t, "--image", "prometheus="+prometheusProgram(t), "--delay", "50ms")
 	defineOperatorKind(t, lab, "podmonitors")
@@ -430,6 +431,7 @@ func column(letter string, samples []measure.Sample) (least, most float64) {
 
 // TestAlerts brings about what each alert is for.
 func TestAlerts(t *testing.T) {
+	t.Parallel()
 	lab := labtest.Start(t, "--image", "prometheus="+prometheusProgram(t))
 	defineOperatorKind(t, lab, "podmonitors")
 	invalid := setUpMonitored(t, lab, "invalid", "policy-creation", 2)
@@ -452,7 +454,7 @@ func TestAlerts(t *testing.T) {
 	// A process that stands still does not send in time. One without descriptors cannot send what the time after a
 	// trigger asks for: sockets that it has it uses again.
 	client := clientPods(t, hindered)[0]
-	halt(t, process(t, hindered), func() bool { return alerted(t, lab, servers, "NetpolLatencyProbesLate") })
+	halt(t, process(t, hindered), func() (bool, error) { return alerted(t, lab, servers, "NetpolLatencyProbesLate") })
 	limitDescriptors(t, process(t, hindered))
 	must(t, hindered.Trigger(t.Context()))
 	expectAlerts(t, lab, servers, "NetpolLatencyProbesAmbiguous")
@@ -463,7 +465,7 @@ func TestAlerts(t *testing.T) {
 }
 
 // alerted reports whether the alert's expression finds something on every server.
-func alerted(t *testing.T, lab *labtest.Lab, servers map[string]*corev1.Pod, alert string) bool {
+func alerted(t *testing.T, lab *labtest.Lab, servers map[string]*corev1.Pod, alert string) (bool, error) {
 	t.Helper()
 	rules := readRules(t)
 	at := slices.IndexFunc(rules, func(r rule) bool { return r.Alert == alert })
@@ -472,19 +474,18 @@ func alerted(t *testing.T, lab *labtest.Lab, servers map[string]*corev1.Pod, ale
 	}
 	for _, server := range servers {
 		found, err := asked{lab: lab, server: server}.instant(t.Context(), rules[at].Expr)
-		must(t, err)
-		if len(found.Data.Result) == 0 {
-			return false
+		if err != nil || len(found.Data.Result) == 0 {
+			return false, err
 		}
 	}
-	return true
+	return true, nil
 }
 
 func expectAlerts(t *testing.T, lab *labtest.Lab, servers map[string]*corev1.Pod, alerts ...string) {
 	t.Helper()
 	for _, alert := range alerts {
-		lab.Await("the expression of "+alert+" to find something", time.Minute, func(context.Context) (bool, error) {
-			return alerted(t, lab, servers, alert), nil
+		lab.Await("the expression of "+alert+" to find something", patience, func(context.Context) (bool, error) {
+			return alerted(t, lab, servers, alert)
 		})
 	}
 }
@@ -523,12 +524,15 @@ func limitDescriptors(t *testing.T, pid int) {
 }
 
 // halt keeps a process from running for most of the time, until something is so.
-func halt(t *testing.T, pid int, until func() bool) {
+func halt(t *testing.T, pid int, until func() (bool, error)) {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for !until() {
+	for deadline := time.Now().Add(patience); ; {
+		ok, err := until()
+		if ok {
+			return
+		}
 		if time.Now().After(deadline) {
-			t.Fatal("the process was halted for a minute, and nothing came of it")
+			t.Fatalf("the process was halted for %s, and nothing came of it (last error: %v)", patience, err)
 		}
 		must(t, syscall.Kill(pid, syscall.SIGSTOP))
 		stopped := pause(t, 150*time.Millisecond)

@@ -87,7 +87,7 @@ func hasPhase(phase v1.PodPhase) func(*v1.Pod) bool {
 }
 
 func TestNode(t *testing.T) {
-	lab := labtest.Start(t, "--engine", "none")
+	t.Parallel()
 	cases := map[string]func(nodeTest){
 		"environment and downward API":          environmentOf,
 		"service account reaches the API":       serviceAccountOf,
@@ -108,6 +108,8 @@ func TestNode(t *testing.T) {
 	}
 	for name, run := range cases {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lab := unenforced(t)
 			namespace := strings.ToLower(strings.NewReplacer(" ", "-", ",", "").Replace(name))
 			lab.Namespace(namespace)
 			run(nodeTest{T: t, lab: lab, namespace: namespace})
@@ -435,6 +437,7 @@ func deployment(n nodeTest) {
 // TestNodeAgentKilled kills the node agent with pods on the node, and expects its successor to start
 // them afresh, on clean interfaces.
 func TestNodeAgentKilled(t *testing.T) {
+	t.Parallel()
 	lab := labtest.Start(t, "--engine", "none")
 	n := nodeTest{T: t, lab: lab, namespace: lab.Namespace("killed")}
 	n.create(shell("process", "trap 'exit 0' TERM; while :; do sleep 0.05; done"))

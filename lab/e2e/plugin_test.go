@@ -22,7 +22,8 @@ import (
 // A real kubectl finds the plugin by its file's name, runs it against a real cluster, and completes what a user types,
 // also with what only the cluster knows.
 func TestPlugin(t *testing.T) {
-	lab := labtest.Start(t)
+	t.Parallel()
+	lab := labtest.Start(t) // of its own: everything in it is cleaned up
 	dir := t.TempDir()
 	binary := labtest.Binary(t)
 	for name, target := range map[string]string{
@@ -32,16 +33,15 @@ func TestPlugin(t *testing.T) {
 	} {
 		must(t, os.Symlink(target, filepath.Join(dir, name)))
 	}
-	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
-	t.Setenv("KUBECONFIG", lab.Kubeconfig)
-	listed, help := kubectl(t, "plugin", "list"), kubectl(t, "netpol-latency", "--help")
+	kubectl := func(arguments ...string) string { return kubectlOf(t, dir, lab, arguments) }
+	listed, help := kubectl("plugin", "list"), kubectl("netpol-latency", "--help")
 	if want := filepath.Join(dir, "kubectl-netpol_latency"); !strings.Contains(listed, want) {
 		t.Errorf("kubectl does not list the plugin %s:\n%s", want, listed)
 	}
 	if want := "kubectl netpol-latency [command]"; !strings.Contains(help, want) {
 		t.Errorf("the help lacks %q:\n%s", want, help)
 	}
-	if got, want := kubectl(t, "netpol-latency", "cleanup", "--all"), "0 namespaces removed\n"; got != want {
+	if got, want := kubectl("netpol-latency", "cleanup", "--all"), "0 namespaces removed\n"; got != want {
 		t.Errorf("cleanup says %q; want %q", got, want)
 	}
 	_, err := lab.Client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{
@@ -57,17 +57,18 @@ func TestPlugin(t *testing.T) {
 		"netpol-latency cleanup --run-id ":                "1f2e3d4c",
 		"netpol-latency manifests policy-creation --step": "--step\tobjects to print: setup, trigger or all",
 	} {
-		got := strings.Split(kubectl(t, append([]string{"__complete"}, strings.Split(line, " ")...)...), "\n")
+		got := strings.Split(kubectl(append([]string{"__complete"}, strings.Split(line, " ")...)...), "\n")
 		if !slices.Contains(got, want) {
 			t.Errorf("for %q, %q is not among %q", line, want, got)
 		}
 	}
 }
 
-// kubectl runs the kubectl that is first in the PATH, and returns what it prints.
-func kubectl(t *testing.T, arguments ...string) string {
+// kubectlOf runs the kubectl of a directory, which is the first in its PATH, on a lab, and returns what it prints.
+func kubectlOf(t *testing.T, dir string, lab *labtest.Lab, arguments []string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "kubectl", arguments...)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(dir, "kubectl"), arguments...)
+	cmd.Env = append(os.Environ(), "KUBECONFIG="+lab.Kubeconfig, "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	output, err := cmd.Output()

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"math"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -19,54 +18,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/netpol-latency/netpol-latency/internal/need"
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
-	"github.com/netpol-latency/netpol-latency/lab/trial"
 )
-
-// TestPrometheus lets a real Prometheus find both clients by the PodMonitors that the manifests create,
-// scrape them and answer the queries that ClusterLoader2 asks.
-func TestPrometheus(t *testing.T) {
-	const targets = 20
-	lab := labtest.Start(t, "--image", "prometheus="+prometheusProgram(t), "--delay", "50ms")
-	defineOperatorKind(t, lab, "podmonitors")
-	histograms := map[string][]string{
-		"policy-creation": {"policy_enforcement_latency_policy_creation_seconds"},
-		"pod-creation":    {"pod_creation_reachability_latency_seconds", "pod_ip_address_assigned_latency_seconds"},
-	}
-	runs := make(map[string]trial.Trial)
-	for scenario := range histograms {
-		run := newTrial(t, lab, scenario, targets)
-		run.Name += "-" + scenario
-		run.ManifestArgs = []string{"--pod-monitor"}
-		must(t, run.Setup(t.Context()))
-		runs[scenario] = run
-	}
-	config := scrapeConfig(t, podMonitors(t, lab, 2), nil)
-	server := startPrometheus(t, lab, "monitoring", map[string]string{"prometheus.yml": config})
-	for scenario, names := range histograms {
-		must(t, runs[scenario].Trigger(t.Context()))
-		found, err := runs[scenario].Collect(t.Context())
-		must(t, err)
-		expectMeasured(t, found, targets)
-		for _, name := range names {
-			awaitQuery(t, lab, server, fmt.Sprintf("sum(%s_count)", name), func(v float64) bool { return v == targets })
-			quantile := fmt.Sprintf("histogram_quantile(0.99, sum(%s_bucket) by (le))", name)
-			value := awaitQuery(t, lab, server, quantile, func(v float64) bool { return v > 0 && !math.IsInf(v, 0) })
-			t.Logf("%s = %v", quantile, value)
-		}
-		all := fmt.Sprintf(`sum(netpol_latency_targets_total{scenario=%q,status="measured"})`, scenario)
-		awaitQuery(t, lab, server, all, func(v float64) bool { return v == targets })
-	}
-}
 
 // prometheusProgram is the path of the program.
 func prometheusProgram(t *testing.T) string {
 	t.Helper()
-	program, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Fatalf("prometheus is missing: \"make prometheus\" builds it into bin/: put that on the PATH: %v", err)
-	}
-	return program
+	return need.Program(t, "prometheus", "make prometheus builds it into bin/: put that on the PATH")
 }
 
 // defineOperatorKind makes a kind known that the Prometheus operator defines in clusters, so that a real API server
@@ -82,7 +41,11 @@ func defineOperatorKind(t *testing.T, lab *labtest.Lab, plural string) {
 	must(t, json.Unmarshal(output, &downloaded))
 	definitions := filepath.Join(downloaded.Dir, "example", "prometheus-operator-crd")
 	lab.Kubectl("create", "-f", filepath.Join(definitions, "monitoring.coreos.com_"+plural+".yaml"))
-	lab.Kubectl("wait", "--for=condition=Established", "--timeout=60s", "crd/"+plural+".monitoring.coreos.com")
+	// kubectl wait fails on a definition that has no conditions yet.
+	lab.Await("the kind "+plural, patience, func(context.Context) (bool, error) {
+		established := `{.status.conditions[?(@.type=="Established")].status}`
+		return lab.Kubectl("get", "crd/"+plural+".monitoring.coreos.com", "-o", "jsonpath="+established) == "True", nil
+	})
 }
 
 // podMonitor is what the test reads of the object.

@@ -6,48 +6,42 @@ package e2e
 import (
 	"context"
 	"errors"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 )
 
-// An engine that takes 130 ms instead of 100 ms is found by comparing ten rounds each; one that takes 100 ms again is
-// not. $NETPOL_LATENCY_REGRESSIONS says how often, once without it.
-func TestRegression(t *testing.T) {
-	times := 1
-	if text := os.Getenv("NETPOL_LATENCY_REGRESSIONS"); text != "" {
-		var err error
-		times, err = strconv.Atoi(text)
-		must(t, err)
-	}
-	lab := labtest.Start(t, "--delay", "100ms")
+// BenchmarkRegression slows an engine down: one that takes 130 ms instead of 100 ms is found by comparing ten rounds each, and
+// one that takes 100 ms again is not. It is no test, since the delays are true only on a machine that does nothing else.
+func BenchmarkRegression(b *testing.B) {
+	lab := labtest.Start(b, "--delay", "100ms")
 	found, alarms := 0, 0
-	for i := range times {
-		old, same, slower := tenRounds(t, lab, "100ms"), tenRounds(t, lab, "100ms"), tenRounds(t, lab, "130ms")
-		code, text := compared(t, lab, old, slower)
-		t.Logf("%d: 100 ms against 130 ms: exit code %d\n%s", i+1, code, figures(text))
+	for b.Loop() {
+		old, same, slower := tenRounds(b, lab, "100ms"), tenRounds(b, lab, "100ms"), tenRounds(b, lab, "130ms")
+		code, text := compared(b, lab, old, slower)
+		b.Logf("100 ms against 130 ms: exit code %d\n%s", code, figures(text))
 		if code == exitThreshold {
 			found++
 		}
-		code, text = compared(t, lab, old, same)
-		t.Logf("%d: 100 ms against 100 ms: exit code %d\n%s", i+1, code, figures(text))
+		code, text = compared(b, lab, old, same)
+		b.Logf("100 ms against 100 ms: exit code %d\n%s", code, figures(text))
 		if code != exitOK {
 			alarms++
 		}
 	}
-	t.Logf("of %d times the slower engine was found in %d, and the same engine called slower in %d", times, found, alarms)
-	if found != times || alarms != 0 {
-		t.Errorf("found %d of %d, with %d false alarms", found, times, alarms)
+	b.ReportMetric(float64(found)/float64(b.N), "found/op")
+	b.ReportMetric(float64(alarms)/float64(b.N), "alarms/op")
+	if found != b.N || alarms != 0 {
+		b.Errorf("of %d times the slower engine was found in %d, and the same engine called slower in %d; want %d and none",
+			b.N, found, alarms, b.N)
 	}
 }
 
 // tenRounds measures ten triggers with an engine of a delay, and returns the directory of the run.
-func tenRounds(t *testing.T, lab *labtest.Lab, delay string) string {
+func tenRounds(t testing.TB, lab *labtest.Lab, delay string) string {
 	t.Helper()
 	lab.Set("--delay", delay)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -61,7 +55,7 @@ func tenRounds(t *testing.T, lab *labtest.Lab, delay string) string {
 }
 
 // compared runs the comparison with limits that are exceeded by 30 %.
-func compared(t *testing.T, lab *labtest.Lab, old, later string) (code int, text string) {
+func compared(t testing.TB, lab *labtest.Lab, old, later string) (code int, text string) {
 	t.Helper()
 	output, err := command(t.Context(), t, lab, "compare", old, later, "--fail-if", "p99 > +10%", "--fail-if", "median > +10%").
 		CombinedOutput()

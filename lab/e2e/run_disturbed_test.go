@@ -25,11 +25,13 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/runner"
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 )
 
 // underWay is a run that something happens to.
 type underWay struct {
+	id        string
 	cmd       *exec.Cmd
 	lines     chan string
 	directory string
@@ -41,8 +43,8 @@ func begin(t *testing.T, lab *labtest.Lab, arguments ...string) *underWay {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	u := &underWay{directory: filepath.Join(t.TempDir(), "results"), lines: make(chan string, 1000)}
-	u.cmd = command(ctx, t, lab, append([]string{"run", "-o", u.directory}, arguments...)...)
+	u := &underWay{id: runner.NewRunID(), directory: filepath.Join(t.TempDir(), "results"), lines: make(chan string, 1000)}
+	u.cmd = command(ctx, t, lab, append([]string{"run", "-o", u.directory, "--run-id", u.id}, arguments...)...)
 	read, write, err := os.Pipe()
 	must(t, err)
 	u.cmd.Stdout, u.cmd.Stderr = write, write
@@ -95,6 +97,7 @@ func (u *underWay) end(t *testing.T) (int, []measure.Sample) {
 // Whatever happens in the middle of a run, it ends with a true account: every pair has a result, and what is
 // measured is right.
 func TestRunDisturbed(t *testing.T) {
+	t.Parallel()
 	lab := labtest.Start(t, "--delay", "2s")
 	agent := func() string {
 		list, err := lab.Client.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{LabelSelector: "netpol-latency/role=agent"})
@@ -136,7 +139,7 @@ func TestRunDisturbed(t *testing.T) {
 				t.Errorf("exit code %d with %d of %d measured", code, len(measured), len(samples))
 			}
 			expectTrue(t, lab, measured, "TCP")
-			expectNothingLeft(t, lab)
+			expectNothingLeft(t, lab, run.id)
 		})
 	}
 }
@@ -144,15 +147,16 @@ func TestRunDisturbed(t *testing.T) {
 // A starting pod whose first container is killed has no results, and never runs its second one. That costs the other
 // pods nothing, and the run does not wait for it: it says how the container ended.
 func TestRunStarterKilled(t *testing.T) {
+	t.Parallel()
 	lab := labtest.Start(t)
 	const targets, each = 4, 3 // samples of a starting pod
 	// No time-out but the test's own can end a run that waits for what never comes.
 	run := begin(t, lab, "pod-startup", fmt.Sprint("--targets=", targets), "--watch=2s", "--patience=1h", "--target-image=nginx")
 	run.await(t, "measuring")
 	lab.Await("a second starting pod", patience, func(context.Context) (bool, error) {
-		pid, err := findStarter(lab, 1)
-		if err != nil || pid == 0 {
-			return false, err
+		pid := findStarter(lab, 1)
+		if pid == 0 {
+			return false, nil
 		}
 		return true, syscall.Kill(pid, syscall.SIGKILL)
 	})
@@ -168,35 +172,23 @@ func TestRunStarterKilled(t *testing.T) {
 		t.Errorf("exit code %d, %d samples, %d of them not measured; want %d, %d and %d, and %q in the output:\n%s",
 			code, len(samples), censored, exitCensored, targets*each, each, says, run.printed.String())
 	}
-	expectNothingLeft(t, lab)
+	expectNothingLeft(t, lab, run.id)
 }
 
 // findStarter finds the process of the first container of the starting pod with a number; 0 if there is none.
-func findStarter(lab *labtest.Lab, number int) (int, error) {
-	entries, err := os.ReadDir("/proc")
-	if err != nil {
-		return 0, err
-	}
-	for _, entry := range entries {
-		pid, err := strconv.Atoi(entry.Name())
-		if err != nil || !strings.Contains(processFile(pid, "cmdline"), "--scenario=pod-startup\x00") {
-			continue
-		}
-		// Other labs may be on the machine: the parent is the node agent of this one, which lets go of a process once it
-		// has completed its file system.
-		var parent int
-		_, after, _ := strings.Cut(processFile(pid, "status"), "\nPPid:")
-		if !strings.Contains(after, "\nTracerPid:\t0\n") {
-			continue
-		}
-		if _, err := fmt.Sscan(after, &parent); err != nil || !strings.Contains(processFile(parent, "cmdline"), lab.Dir+"/") {
+func findStarter(lab *labtest.Lab, number int) int {
+	for _, pid := range lab.Processes() {
+		starter := strings.Contains(processFile(pid, "cmdline"), "--scenario=pod-startup\x00")
+		// The node agent lets go of a process once it has completed its file system.
+		_, after, _ := strings.Cut(processFile(pid, "status"), "\nTracerPid:\t")
+		if !starter || !strings.HasPrefix(after, "0\n") {
 			continue
 		}
 		if strings.Contains(processFile(pid, "environ"), fmt.Sprintf("JOB_COMPLETION_INDEX=%d\x00", number)) {
-			return pid, nil
+			return pid
 		}
 	}
-	return 0, nil
+	return 0
 }
 
 // processFile is a file that the kernel has about a process; empty if it has ended.
@@ -207,6 +199,7 @@ func processFile(pid int, name string) string {
 
 // What no namespace takes along is removed too, also after SIGKILL.
 func TestRunKilledWithAnObjectOfTheCluster(t *testing.T) {
+	t.Parallel()
 	lab := labtest.Start(t, "--delay", "5s")
 	file := filepath.Join(t.TempDir(), "policy.yaml")
 	must(t, os.WriteFile(file, []byte(`
@@ -219,7 +212,7 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: of-the-run}
 `), 0o600))
-	run := begin(t, lab, "--policy="+file, "--expect=blocked", "--direction=ingress", "--targets=2", "--run-id=killed")
+	run := begin(t, lab, "--policy="+file, "--expect=blocked", "--direction=ingress", "--targets=2")
 	run.await(t, "measuring")
 	lab.Await("the object to be there", patience, func(ctx context.Context) (bool, error) {
 		_, err := lab.Client.RbacV1().ClusterRoles().Get(ctx, "of-the-run", metav1.GetOptions{})
@@ -227,11 +220,11 @@ metadata: {name: of-the-run}
 	})
 	must(t, run.cmd.Process.Kill())
 	run.end(t)
-	output, err := command(t.Context(), t, lab, "cleanup", "--run-id=killed").CombinedOutput()
+	output, err := command(t.Context(), t, lab, "cleanup", "--run-id", run.id).CombinedOutput()
 	if err != nil {
 		t.Fatalf("clean up: %v: %s", err, output)
 	}
-	expectNothingLeft(t, lab)
+	expectNothingLeft(t, lab, run.id)
 	if _, err := lab.Client.RbacV1().ClusterRoles().Get(t.Context(), "of-the-run", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the cluster role is left: %v", err)
 	}
@@ -240,32 +233,45 @@ metadata: {name: of-the-run}
 // A run that is ended at any moment leaves nothing: by itself after SIGTERM, after SIGKILL by cleanup. What the
 // user has is untouched.
 func TestRunKilled(t *testing.T) {
-	lab := labtest.Start(t, "--delay", "100ms")
+	t.Parallel()
+	lab := soon(t)
 	theirs := lab.Namespace("theirs")
 	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "theirs", Namespace: theirs}}
 	_, err := lab.Client.NetworkingV1().NetworkPolicies(theirs).Create(t.Context(), policy, metav1.CreateOptions{})
 	must(t, err)
+	t.Cleanup(func() { // when all of them have ended
+		_, err := lab.Client.NetworkingV1().NetworkPolicies(theirs).Get(context.Background(), "theirs", metav1.GetOptions{})
+		must(t, err)
+	})
+
 	random := rand.New(rand.NewPCG(9, 10))
 	for number := range 20 {
 		signal, at := syscall.SIGTERM, time.Duration(random.IntN(4000))*time.Millisecond
 		if number%2 == 1 {
 			signal = syscall.SIGKILL
 		}
-		run := begin(t, lab, "policy-creation", "pod-creation", "--targets=3", "--run-id=killed")
-		run.await(t, "run killed")
-		time.AfterFunc(at, func() { _ = run.cmd.Process.Signal(signal) }) // it may have ended by then
-		run.end(t)
-		if signal == syscall.SIGKILL {
-			output, err := command(t.Context(), t, lab, "cleanup", "--run-id=killed").CombinedOutput()
-			if err != nil {
-				t.Fatalf("clean up after %s: %v: %s", at, err, output)
-			}
-		}
-		expectNothingLeft(t, lab)
-		if t.Failed() {
-			t.Fatalf("after %s at %s:\n%s", signal, at, run.printed.String())
+		t.Run(fmt.Sprintf("%s after %s", signal, at), func(t *testing.T) {
+			t.Parallel()
+			endAfter(t, soon(t), signal, at)
+		})
+	}
+}
+
+// endAfter ends a run by a signal some time after it has begun, and expects nothing to be left.
+func endAfter(t *testing.T, lab *labtest.Lab, signal syscall.Signal, at time.Duration) {
+	t.Helper()
+	run := begin(t, lab, "policy-creation", "pod-creation", "--targets=3")
+	run.await(t, "run "+run.id)
+	time.AfterFunc(at, func() { _ = run.cmd.Process.Signal(signal) }) // it may have ended by then
+	run.end(t)
+	if signal == syscall.SIGKILL {
+		output, err := command(t.Context(), t, lab, "cleanup", "--run-id", run.id).CombinedOutput()
+		if err != nil {
+			t.Fatalf("clean up: %v: %s", err, output)
 		}
 	}
-	_, err = lab.Client.NetworkingV1().NetworkPolicies(theirs).Get(t.Context(), "theirs", metav1.GetOptions{})
-	must(t, err)
+	expectNothingLeft(t, lab, run.id)
+	if t.Failed() {
+		t.Logf("the run said:\n%s", run.printed.String())
+	}
 }

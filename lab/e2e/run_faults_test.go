@@ -14,6 +14,7 @@ import (
 // What an engine does wrong must be caught, and named: each fault of the reference engine, by the scenario
 // that it shows in.
 func TestRunFaults(t *testing.T) {
+	t.Parallel()
 	lab := labtest.Start(t, "--delay", "20ms")
 	tests := []struct {
 		fault     string
@@ -63,6 +64,7 @@ func TestRunFaults(t *testing.T) {
 
 // An engine that never enforces one target must cost that one its result, and no other.
 func TestRunTargetNeverEnforced(t *testing.T) {
+	t.Parallel()
 	lab := labtest.Start(t, "--delay", "20ms", "--fault", "never=netpol-latency/group=b")
 	samples, output := measureRun(t, lab, exitInvalid, "policy-update", "--direction=ingress",
 		"--targets=3", "--timeout=3s", "--target-image=nginx")

@@ -16,6 +16,7 @@ import (
 // Each agent watches its plan and the target pods, once each, and lists neither more than once: four more agents make
 // four more watches of each, by the API server's own count.
 func TestRunRequestsOfAgents(t *testing.T) {
+	t.Parallel()
 	lab := labtest.Start(t)
 	cost := func(agents int) map[string]int {
 		before := requests(t, lab)

@@ -18,6 +18,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/runner"
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
@@ -32,7 +33,7 @@ const (
 )
 
 // command is a "netpol-latency run" in a lab.
-func command(ctx context.Context, t *testing.T, lab *labtest.Lab, arguments ...string) *exec.Cmd {
+func command(ctx context.Context, t testing.TB, lab *labtest.Lab, arguments ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(labtest.Binary(t)), "netpol-latency"), arguments...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+lab.Kubeconfig)
@@ -44,8 +45,8 @@ func measureRun(t *testing.T, lab *labtest.Lab, code int, arguments ...string) (
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	directory := t.TempDir()
-	output, err := command(ctx, t, lab, append([]string{"run", "-o", directory}, arguments...)...).CombinedOutput()
+	directory, id := t.TempDir(), runner.NewRunID()
+	output, err := command(ctx, t, lab, append([]string{"run", "-o", directory, "--run-id", id}, arguments...)...).CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) || exit != nil && exit.ExitCode() != code || exit == nil && code != exitOK {
 		t.Fatalf("run %s: %v; want exit code %d:\n%s", strings.Join(arguments, " "), err, code, output)
@@ -55,14 +56,14 @@ func measureRun(t *testing.T, lab *labtest.Lab, code int, arguments ...string) (
 	defer file.Close()
 	samples, err := result.Read(file)
 	must(t, err)
-	expectNothingLeft(t, lab)
+	expectNothingLeft(t, lab, id)
 	return samples, string(output)
 }
 
 // expectNothingLeft checks that a run has removed its namespaces.
-func expectNothingLeft(t *testing.T, lab *labtest.Lab) {
+func expectNothingLeft(t *testing.T, lab *labtest.Lab, id string) {
 	t.Helper()
-	list, err := lab.Client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{LabelSelector: "netpol-latency/run"})
+	list, err := lab.Client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{LabelSelector: runner.RunLabel + "=" + id})
 	must(t, err)
 	for _, namespace := range list.Items {
 		t.Errorf("namespace %s is left", namespace.Name)
@@ -125,11 +126,14 @@ func scenarios() []string {
 
 // Every scenario, on both sides, in both families, with a fast and a slow engine, against the truth log.
 func TestRunScenarios(t *testing.T) {
-	for _, delay := range []string{"0s", "300ms"} {
-		lab := labtest.Start(t, "--delay", delay)
+	t.Parallel()
+	late := func(t *testing.T) *labtest.Lab { return labtest.Shared(t, "--delay", "300ms") }
+	for delay, start := range map[string]func(*testing.T) *labtest.Lab{"0s": atOnce, "300ms": late} {
 		for _, direction := range []string{"egress", "ingress"} {
 			for _, family := range []string{"IPv4", "IPv6"} {
 				t.Run(delay+"/"+direction+"/"+family, func(t *testing.T) {
+					t.Parallel()
+					lab := start(t)
 					settings := []string{"--targets=4", "--direction=" + direction, "--family=" + family, "--target-image=nginx"}
 					samples, output := measureRun(t, lab, exitOK, append(scenarios(), settings...)...)
 					// What is seen blocked is told before the probes' time is over, which proves it.
@@ -148,12 +152,14 @@ func TestRunScenarios(t *testing.T) {
 
 // How a policy names its peers and ports must not matter to the measurement.
 func TestRunPeersAndPorts(t *testing.T) {
-	lab := labtest.Start(t, "--delay", "50ms")
+	t.Parallel()
 	for _, direction := range []string{"egress", "ingress"} {
 		for _, settings := range []string{
 			"--peer=namespaceSelector", "--peer=ipBlock", "--peer=ipBlockExcept", "--port=name", "--port=range", "--protocol=UDP",
 		} {
 			t.Run(direction+"/"+settings, func(t *testing.T) {
+				t.Parallel()
+				lab := soon(t)
 				samples, _ := measureRun(t, lab, exitOK, "policy-creation", "--targets=4", "--direction="+direction, settings)
 				protocol := "TCP"
 				if strings.HasSuffix(settings, "UDP") {
@@ -168,7 +174,8 @@ func TestRunPeersAndPorts(t *testing.T) {
 // Several agents share the pairs, repeats add up, and clocks that are compared by exchange widen the latency
 // but do not make it wrong.
 func TestRunAgentsRepeatsAndClocks(t *testing.T) {
-	lab := labtest.Start(t, "--delay", "50ms")
+	t.Parallel()
+	lab := soon(t)
 	// UIDs lead targets to their agents: with 30, an agent is left without any once in 60,000 runs.
 	samples, _ := measureRun(t, lab, exitOK, "policy-creation", "--targets=30", "--agents=3", "--repeat=2", "--clock=exchange")
 	if len(samples) != 60 {
@@ -193,6 +200,7 @@ func TestRunAgentsRepeatsAndClocks(t *testing.T) {
 
 // Pods on the agents' node, and on others.
 func TestRunPlacement(t *testing.T) {
+	t.Parallel()
 	lab := labtest.Start(t, "--nodes", "2")
 	for _, place := range []string{"--same-node", "--other-node"} {
 		samples, _ := measureRun(t, lab, exitOK, "policy-creation", "--targets=4", place)
@@ -228,16 +236,17 @@ func clientSubnet(t *testing.T, lab *labtest.Lab, sample measure.Sample) byte {
 
 // Thresholds decide about the exit code, and so does an engine that enforces nothing.
 func TestRunExitCodes(t *testing.T) {
-	lab := labtest.Start(t, "--delay", "100ms")
+	t.Parallel()
+	lab := soon(t)
 	_, output := measureRun(t, lab, exitThreshold, "policy-creation", "--targets=2",
-		"--threshold=policy-creation.p99<50ms", "--threshold=policy-creation.censored==0")
-	for _, want := range []string{"policy-creation.p99<50ms: missed", "policy-creation.censored==0: holds"} {
+		"--threshold=policy-creation.p99<20ms", "--threshold=policy-creation.censored==0")
+	for _, want := range []string{"policy-creation.p99<20ms: missed", "policy-creation.censored==0: holds"} {
 		if !strings.Contains(output, want) {
 			t.Errorf("the output lacks %q:\n%s", want, output)
 		}
 	}
 	measureRun(t, lab, exitCensored, "established", "--targets=2", "--timeout=2s")
-	lax := labtest.Start(t, "--engine", "none")
+	lax := unenforced(t)
 	for _, scenario := range []string{"policy-creation", "policy-deny"} {
 		if _, output = measureRun(t, lax, exitInvalid, scenario, "--targets=2", "--timeout=2s"); !strings.Contains(output, "enforced at all") {
 			t.Errorf("%s: the output does not say that policy is not enforced:\n%s", scenario, output)
@@ -247,7 +256,8 @@ func TestRunExitCodes(t *testing.T) {
 
 // Pods that come and go, beside policies that are many and change, are all accounted for.
 func TestRunLoad(t *testing.T) {
-	lab := labtest.Start(t)
+	t.Parallel()
+	lab := atOnce(t)
 	samples, _ := measureRun(t, lab, exitOK, "pod-creation", "--churn=20", "--churn-duration=5s", "--agents=2",
 		"--background-policies=30", "--background-qps=10", "--target-image=nginx")
 	if len(samples) != 100 {
@@ -259,10 +269,11 @@ func TestRunLoad(t *testing.T) {
 // A dry run prints objects that the API accepts and creates none; a run that is to keep everything does, and
 // cleanup removes it.
 func TestRunDryAndKept(t *testing.T) {
-	lab := labtest.Start(t)
-	output, err := command(t.Context(), t, lab, "run", "policy-update", "pod-startup", "--dry-run").Output()
+	t.Parallel()
+	lab := atOnce(t)
+	output, err := command(t.Context(), t, lab, "run", "policy-update", "pod-startup", "--dry-run", "--run-id=dry").Output()
 	must(t, err)
-	expectNothingLeft(t, lab)
+	expectNothingLeft(t, lab, "dry")
 	for _, kind := range []string{"Namespace", "Role", "ConfigMap", "Deployment", "Job", "NetworkPolicy"} {
 		if !strings.Contains(string(output), "kind: "+kind+"\n") {
 			t.Errorf("the dry run prints no %s", kind)
@@ -271,7 +282,7 @@ func TestRunDryAndKept(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "objects.yaml")
 	must(t, os.WriteFile(file, output, 0o600))
 	lab.Kubectl("apply", "-f", file)
-	cleaned, err := command(t.Context(), t, lab, "cleanup", "--all").CombinedOutput()
+	cleaned, err := command(t.Context(), t, lab, "cleanup", "--run-id=dry").CombinedOutput()
 	if err != nil || !strings.Contains(string(cleaned), "4 namespaces removed") {
 		t.Errorf("clean up what a dry run printed: %v: %s", err, cleaned)
 	}
@@ -290,12 +301,13 @@ func TestRunDryAndKept(t *testing.T) {
 	if err != nil {
 		t.Errorf("clean up what was kept: %v: %s", err, cleaned)
 	}
-	expectNothingLeft(t, lab)
+	expectNothingLeft(t, lab, "kept")
 }
 
 // A suite runs scenarios in several ways, tells their results apart and judges each.
 func TestRunSuite(t *testing.T) {
-	lab := labtest.Start(t, "--delay", "50ms")
+	t.Parallel()
+	lab := soon(t)
 	file := filepath.Join(t.TempDir(), "suite.yaml")
 	must(t, os.WriteFile(file, []byte(`
 targets: 2
@@ -321,7 +333,8 @@ thresholds:
 
 // A change of the user's own, with labels that it selects.
 func TestRunPolicyOfTheUser(t *testing.T) {
-	lab := labtest.Start(t, "--delay", "50ms")
+	t.Parallel()
+	lab := soon(t)
 	file := filepath.Join(t.TempDir(), "policy.yaml")
 	must(t, os.WriteFile(file, []byte(`
 apiVersion: networking.k8s.io/v1

@@ -13,6 +13,7 @@ import (
 const widest = 100
 
 func TestHelp(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"up", "run", "set", "component", "enter", "kubectl", "version"} {
 		t.Run(name, func(t *testing.T) {
 			output, err := command(t, "help", name)

@@ -19,6 +19,7 @@ import (
 // TestKilledLabLeavesNothing kills, in the worst way, each of the two processes that could clean up,
 // while another lab runs.
 func TestKilledLabLeavesNothing(t *testing.T) {
+	t.Parallel()
 	labtest.Binary(t)
 	before := readHost(t)
 	other := shortDir(t)
@@ -118,6 +119,7 @@ func list(t *testing.T, dir string) []string {
 
 // TestStaleDirectoriesAreRemoved kills both processes at once: nobody is left to clean up but the next lab.
 func TestStaleDirectoriesAreRemoved(t *testing.T) {
+	t.Parallel()
 	temp := shortDir(t)
 	first := launchAs(t, labtest.Binary(t), temp, nil, "run", "--", "sh", "-c", `echo "$NETPOL_LATENCY_LAB_DIR" && exec sleep 1000`)
 	dir := first.line()

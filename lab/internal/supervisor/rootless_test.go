@@ -56,6 +56,7 @@ exit 3`
 // TestRootless runs a lab as a user without privileges: pods run, from an image too, policy is enforced, the node
 // can be entered, and nothing is left.
 func TestRootless(t *testing.T) {
+	t.Parallel()
 	before := readHost(t)
 	temp := shortDir(t)
 	binary := filepath.Join(temp, "netpol-latency-lab")

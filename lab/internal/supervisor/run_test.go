@@ -17,6 +17,7 @@ import (
 
 // TestRun checks what a command finds in its lab, and that its code gets through.
 func TestRun(t *testing.T) {
+	t.Parallel()
 	script := `
 echo "$KUBECONFIG $NETPOL_LATENCY_LAB_DIR"
 kubectl get nodes --output=name
@@ -60,6 +61,7 @@ func pathWithoutKubectl(t *testing.T) string {
 
 // TestRunPassesSignalsOn sends one signal to a command that answers it and another to one that does not.
 func TestRunPassesSignalsOn(t *testing.T) {
+	t.Parallel()
 	polite := launch(t, "run", "--", "sh", "-c", `trap 'echo got it; exit 0' TERM; echo ready; while :; do sleep 0.1; done`)
 	polite.line()
 	polite.signal(syscall.SIGTERM)
@@ -84,6 +86,7 @@ func TestRunPassesSignalsOn(t *testing.T) {
 
 // TestRunMistakes checks that mistakes cost no lab, leave nothing and say what to do.
 func TestRunMistakes(t *testing.T) {
+	t.Parallel()
 	cases := []struct {
 		name      string
 		arguments []string

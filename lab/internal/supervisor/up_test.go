@@ -17,6 +17,7 @@ import (
 )
 
 func TestStop(t *testing.T) {
+	t.Parallel()
 	labtest.Binary(t)
 	before := readHost(t)
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
@@ -50,6 +51,7 @@ func TestStop(t *testing.T) {
 // TestStopBeforeReady ends a lab that is only just starting: it has nothing to be proud of, but nothing
 // may be left of it.
 func TestStopBeforeReady(t *testing.T) {
+	t.Parallel()
 	lab := launch(t, "run", "--", "true")
 	awaitFile(t, lab.temp+"/netpol-latency-lab-*/logs/kube-apiserver.log")
 	members := readMembers(t, lab.cmd.Process.Pid)
@@ -68,6 +70,7 @@ func TestStopBeforeReady(t *testing.T) {
 
 // TestSecondSignal stops nothing in order: a node agent that hangs does not keep the user waiting.
 func TestSecondSignal(t *testing.T) {
+	t.Parallel()
 	dir := shortDir(t)
 	lab := up(t, dir)
 	members := readMembers(t, lab.cmd.Process.Pid)
@@ -86,6 +89,7 @@ func TestSecondSignal(t *testing.T) {
 }
 
 func TestTwoLabsInOneDirectory(t *testing.T) {
+	t.Parallel()
 	dir := shortDir(t)
 	up(t, dir)
 	second := launch(t, "up", "--dir", dir)
@@ -103,6 +107,7 @@ func TestTwoLabsInOneDirectory(t *testing.T) {
 
 // TestComponents kills and restarts parts of a lab as tests of clients do.
 func TestComponents(t *testing.T) {
+	t.Parallel()
 	dir := shortDir(t)
 	lab := up(t, dir, "--delay", "10ms", "--fault", "no-except")
 	kubectl(t, dir, "create", "configmap", "kept", "--from-literal=answer=42")
@@ -162,6 +167,7 @@ func TestComponents(t *testing.T) {
 // TestComponentDies kills a component behind the supervisor's back: a lab that lacks a part must not
 // go on as if nothing had happened.
 func TestComponentDies(t *testing.T) {
+	t.Parallel()
 	dir := shortDir(t)
 	lab := up(t, dir)
 	scheduler := readMembers(t, lab.cmd.Process.Pid).component(t, "kube-scheduler")
@@ -177,6 +183,7 @@ func TestComponentDies(t *testing.T) {
 
 // TestStateIsComplete checks what other programs rely on.
 func TestStateIsComplete(t *testing.T) {
+	t.Parallel()
 	dir := shortDir(t)
 	up(t, dir, "--nodes", "2", "--engine", "none")
 	lab := describe(t, dir)
