@@ -11,6 +11,7 @@ tool (
 )
 
 require (
+	github.com/google/go-cmp v0.7.0
 	github.com/grafana/grafana-foundation-sdk/go v0.0.12
 	github.com/netpol-latency/netpol-latency v0.0.0
 	github.com/spf13/cobra v1.10.2
