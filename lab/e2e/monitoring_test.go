@@ -354,7 +354,7 @@ func expectRules(t *testing.T, a asked) {
 		if len(numbers) == 0 {
 			t.Errorf("the expression of %s returns no data", rule.Record)
 		}
-		a.lab.Await(rule.Record, time.Minute, func(ctx context.Context) (bool, error) {
+		a.lab.Await(rule.Record, patience, func(ctx context.Context) (bool, error) {
 			found, err := a.instant(ctx, rule.Record)
 			numbers, _ := found.values()
 			return len(numbers) > 0, err

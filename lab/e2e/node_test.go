@@ -50,7 +50,7 @@ func (n nodeTest) create(pod *v1.Pod) {
 func (n nodeTest) await(name, what string, satisfied func(*v1.Pod) bool) *v1.Pod {
 	n.Helper()
 	var pod *v1.Pod
-	n.lab.Await("pod "+name+" to be "+what, 30*time.Second, func(ctx context.Context) (bool, error) {
+	n.lab.Await("pod "+name+" to be "+what, patience, func(ctx context.Context) (bool, error) {
 		var err error
 		pod, err = n.lab.Client.CoreV1().Pods(n.namespace).Get(ctx, name, metav1.GetOptions{})
 		return err == nil && satisfied(pod), err
@@ -67,7 +67,7 @@ func (n nodeTest) delete(name string) {
 
 func (n nodeTest) awaitGone(name string) {
 	n.Helper()
-	n.lab.Await("pod "+name+" to be gone", 30*time.Second, func(ctx context.Context) (bool, error) {
+	n.lab.Await("pod "+name+" to be gone", patience, func(ctx context.Context) (bool, error) {
 		_, err := n.lab.Client.CoreV1().Pods(n.namespace).Get(ctx, name, metav1.GetOptions{})
 		return apierrors.IsNotFound(err), nil
 	})
@@ -195,7 +195,7 @@ func followedLog(n nodeTest) {
 	if lines := strings.Count(got, "\n"); lines != 2002 || !strings.Contains(got, "the end\n") {
 		n.Errorf("following gave %d lines, want 2,002 with the last ones; it ended with %q", lines, got[max(0, len(got)-60):])
 	}
-	if took := time.Since(start); took > 10*time.Second {
+	if took := time.Since(start); took > time.Minute {
 		n.Errorf("following ended %v after it began, although the container ended after half a second", took)
 	}
 	tail := int64(2)
@@ -258,7 +258,7 @@ func endOf(n nodeTest) {
 		n.create(pod)
 		n.await(pod.Name, "ready", labtest.IsReady)
 	}
-	for name, bounds := range map[string][2]time.Duration{"polite": {0, 5 * time.Second}, "stubborn": {2 * time.Second, 10 * time.Second}} {
+	for name, bounds := range map[string][2]time.Duration{"polite": {0, 25 * time.Second}, "stubborn": {2 * time.Second, patience}} {
 		start := time.Now()
 		n.delete(name)
 		n.awaitGone(name)
@@ -409,7 +409,7 @@ func jobs(n nodeTest) {
 		}
 	}
 	for name, condition := range map[string]batchv1.JobConditionType{"good": batchv1.JobComplete, "bad": batchv1.JobFailed} {
-		n.lab.Await("job "+name+" to be "+string(condition), 30*time.Second, func(ctx context.Context) (bool, error) {
+		n.lab.Await("job "+name+" to be "+string(condition), patience, func(ctx context.Context) (bool, error) {
 			job, err := n.lab.Client.BatchV1().Jobs(n.namespace).Get(ctx, name, metav1.GetOptions{})
 			if err != nil {
 				return false, err
@@ -428,7 +428,7 @@ func deployment(n nodeTest) {
 	n.lab.Kubectl("-n", n.namespace, "create", "deployment", "web", "--image=nginx", "--replicas=5", "--port=80")
 	n.lab.Kubectl("-n", n.namespace, "rollout", "status", "deployment/web", "--timeout=30s")
 	n.lab.Kubectl("-n", n.namespace, "delete", "deployment", "web", "--wait")
-	n.lab.Await("the Deployment's pods to be gone", 30*time.Second, func(ctx context.Context) (bool, error) {
+	n.lab.Await("the Deployment's pods to be gone", patience, func(ctx context.Context) (bool, error) {
 		pods, err := n.lab.Client.CoreV1().Pods(n.namespace).List(ctx, metav1.ListOptions{})
 		return err == nil && len(pods.Items) == 0, err
 	})

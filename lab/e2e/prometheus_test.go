@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -116,7 +115,7 @@ func startPrometheus(t *testing.T, lab *labtest.Lab, name string, files map[stri
 	must(t, err)
 	_, err = lab.Client.CoreV1().Pods(namespace).Create(ctx, prometheusPod(), metav1.CreateOptions{})
 	must(t, err)
-	return lab.AwaitReady(namespace, "prometheus", time.Minute)
+	return lab.AwaitReady(namespace, "prometheus", patience)
 }
 
 func prometheusPod() *corev1.Pod {
@@ -155,7 +154,7 @@ func ask(
 func awaitQuery(t *testing.T, lab *labtest.Lab, server *corev1.Pod, query string, expected func(float64) bool) float64 {
 	t.Helper()
 	var value float64
-	lab.Await("the answer to "+query, time.Minute, func(ctx context.Context) (bool, error) {
+	lab.Await("the answer to "+query, patience, func(ctx context.Context) (bool, error) {
 		body, err := ask(ctx, lab, server, "query", map[string]string{"query": query})
 		if err != nil {
 			return false, err

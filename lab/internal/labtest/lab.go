@@ -36,9 +36,9 @@ import (
 
 const (
 	// startTimeout is generous: a machine that is busy with other tests may take long.
-	startTimeout = 2 * time.Minute
+	startTimeout = 5 * time.Minute
 	// stopTimeout is how long a lab may take to end before it is killed.
-	stopTimeout = 30 * time.Second
+	stopTimeout = 2 * time.Minute
 	// pollInterval is how often Await looks where the API offers no event.
 	pollInterval = 20 * time.Millisecond
 	// logTail is how much of each component's log a failed test shows, in bytes: so little that the failure
