@@ -153,7 +153,7 @@ func TestClientsWhenTheWatchBreaks(t *testing.T) {
 // says so instead of inventing a latency.
 func TestPolicyClientStartedLate(t *testing.T) {
 	t.Parallel()
-	lab := atOnce(t)
+	lab := soon(t)
 	run := newTrial(t, lab, "policy-creation", 5)
 	complete(t, run)
 	replaceClient(t, run)
@@ -165,7 +165,7 @@ func TestPolicyClientStartedLate(t *testing.T) {
 // Pods that exist before the client are not new: only those that come later count.
 func TestPodClientStartedLate(t *testing.T) {
 	t.Parallel()
-	lab := atOnce(t)
+	lab := soon(t)
 	run := newTrial(t, lab, "pod-creation", 5)
 	complete(t, run)
 	replaceClient(t, run)
@@ -180,7 +180,7 @@ func TestPodClientStartedLate(t *testing.T) {
 // client's exit code says that not all were.
 func TestTargetThatIsNeverReachable(t *testing.T) {
 	t.Parallel()
-	lab := atOnce(t)
+	lab := soon(t)
 	run := newTrial(t, lab, "policy-creation", 4, "--target-timeout=3s", "--exit-when-done")
 	must(t, run.Setup(t.Context()))
 	targets := pods(t, lab, run.TargetNamespace(), "target=policy-creation")
@@ -210,7 +210,7 @@ func TestTargetThatIsNeverReachable(t *testing.T) {
 // answers there is not the target.
 func TestTargetDeletedAndAddressReused(t *testing.T) {
 	t.Parallel()
-	lab := atOnce(t)
+	lab := soon(t)
 	run := newTrial(t, lab, "policy-creation", 1)
 	must(t, run.Setup(t.Context()))
 	target := pods(t, lab, run.TargetNamespace(), "target=policy-creation")[0]
@@ -239,7 +239,7 @@ func TestTargetDeletedAndAddressReused(t *testing.T) {
 // The clients start exactly as ClusterLoader2 starts them: a shell in /, with its spellings.
 func TestStartedAsClusterLoader2Does(t *testing.T) {
 	t.Parallel()
-	lab := atOnce(t)
+	lab := soon(t)
 	run := newTrial(t, lab, "pod-creation", 2)
 	must(t, run.Setup(t.Context()))
 	deployment, err := lab.Client.AppsV1().Deployments(run.ClientNamespace()).

@@ -140,7 +140,7 @@ func TestKustomize(t *testing.T) {
 // TestMetricsPolicy shows that the chart's policy admits those who may scrape, and nobody else.
 func TestMetricsPolicy(t *testing.T) {
 	t.Parallel()
-	lab := atOnce(t)
+	lab := soon(t)
 	clients, friends, strangers := lab.Namespace("clients"), lab.Namespace("friends"), lab.Namespace("strangers")
 	do(t, lab, fmt.Sprintf("helm template x %s --namespace %s --set scenario=pod-creation,targets=1 --set-json "+
 		`'scrapers=[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":%q}}}],`+

@@ -12,20 +12,9 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(labtest.Main(m)) }
 
-// soon is a lab whose engine takes 50 ms: long beside what the machine takes, and short beside what a test does.
+// soon is the lab that most tests share: its engine takes 50 ms, which is long beside what the machine takes, and short
+// beside what a test does.
 func soon(t *testing.T) *labtest.Lab {
 	t.Helper()
 	return labtest.Shared(t, "--delay", "50ms")
-}
-
-// atOnce is a lab whose engine takes no longer than it must.
-func atOnce(t *testing.T) *labtest.Lab {
-	t.Helper()
-	return labtest.Shared(t)
-}
-
-// unenforced is a lab without an engine.
-func unenforced(t *testing.T) *labtest.Lab {
-	t.Helper()
-	return labtest.Shared(t, "--engine", "none")
 }

@@ -88,6 +88,7 @@ func hasPhase(phase v1.PodPhase) func(*v1.Pod) bool {
 
 func TestNode(t *testing.T) {
 	t.Parallel()
+	lab := labtest.Start(t, "--engine", "none")
 	cases := map[string]func(nodeTest){
 		"environment and downward API":          environmentOf,
 		"service account reaches the API":       serviceAccountOf,
@@ -109,7 +110,7 @@ func TestNode(t *testing.T) {
 	for name, run := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			lab := unenforced(t)
+			lab := lab.Of(t)
 			namespace := strings.ToLower(strings.NewReplacer(" ", "-", ",", "").Replace(name))
 			lab.Namespace(namespace)
 			run(nodeTest{T: t, lab: lab, namespace: namespace})

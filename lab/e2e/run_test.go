@@ -127,27 +127,35 @@ func scenarios() []string {
 // Every scenario, on both sides, in both families, with a fast and a slow engine, against the truth log.
 func TestRunScenarios(t *testing.T) {
 	t.Parallel()
-	late := func(t *testing.T) *labtest.Lab { return labtest.Shared(t, "--delay", "300ms") }
-	for delay, start := range map[string]func(*testing.T) *labtest.Lab{"0s": atOnce, "300ms": late} {
-		for _, direction := range []string{"egress", "ingress"} {
-			for _, family := range []string{"IPv4", "IPv6"} {
-				t.Run(delay+"/"+direction+"/"+family, func(t *testing.T) {
-					t.Parallel()
-					lab := start(t)
-					settings := []string{"--targets=4", "--direction=" + direction, "--family=" + family, "--target-image=nginx"}
-					samples, output := measureRun(t, lab, exitOK, append(scenarios(), settings...)...)
-					// What is seen blocked is told before the probes' time is over, which proves it.
-					if !strings.Contains(output, "policy-deny: confirming") {
-						t.Errorf("the run never said that only the proof of the blocks was missing:\n%s", output)
-					}
-					if want := 4 * (1 + 1 + 1 + 2 + 3*3 + 2 + 2 + 3); len(samples) != want {
-						t.Errorf("%d samples; want %d", len(samples), want)
-					}
-					expectTrue(t, lab, samples, "TCP")
-				})
+	for _, delay := range []string{"0s", "300ms"} {
+		t.Run(delay, func(t *testing.T) {
+			t.Parallel()
+			lab := labtest.Start(t, "--delay", delay)
+			for _, direction := range []string{"egress", "ingress"} {
+				for _, family := range []string{"IPv4", "IPv6"} {
+					t.Run(direction+"/"+family, func(t *testing.T) {
+						t.Parallel()
+						expectScenarios(t, lab.Of(t), "--direction="+direction, "--family="+family)
+					})
+				}
 			}
-		}
+		})
 	}
+}
+
+// expectScenarios runs every scenario with some settings, and expects all brackets to be true.
+func expectScenarios(t *testing.T, lab *labtest.Lab, settings ...string) {
+	t.Helper()
+	settings = append(settings, "--targets=4", "--target-image=nginx")
+	samples, output := measureRun(t, lab, exitOK, append(scenarios(), settings...)...)
+	// What is seen blocked is told before the probes' time is over, which proves it.
+	if !strings.Contains(output, "policy-deny: confirming") {
+		t.Errorf("the run never said that only the proof of the blocks was missing:\n%s", output)
+	}
+	if want := 4 * (1 + 1 + 1 + 2 + 3*3 + 2 + 2 + 3); len(samples) != want {
+		t.Errorf("%d samples; want %d", len(samples), want)
+	}
+	expectTrue(t, lab, samples, "TCP")
 }
 
 // How a policy names its peers and ports must not matter to the measurement.
@@ -246,7 +254,7 @@ func TestRunExitCodes(t *testing.T) {
 		}
 	}
 	measureRun(t, lab, exitCensored, "established", "--targets=2", "--timeout=2s")
-	lax := unenforced(t)
+	lax := labtest.Start(t, "--engine", "none")
 	for _, scenario := range []string{"policy-creation", "policy-deny"} {
 		if _, output = measureRun(t, lax, exitInvalid, scenario, "--targets=2", "--timeout=2s"); !strings.Contains(output, "enforced at all") {
 			t.Errorf("%s: the output does not say that policy is not enforced:\n%s", scenario, output)
@@ -257,7 +265,7 @@ func TestRunExitCodes(t *testing.T) {
 // Pods that come and go, beside policies that are many and change, are all accounted for.
 func TestRunLoad(t *testing.T) {
 	t.Parallel()
-	lab := atOnce(t)
+	lab := soon(t)
 	samples, _ := measureRun(t, lab, exitOK, "pod-creation", "--churn=20", "--churn-duration=5s", "--agents=2",
 		"--background-policies=30", "--background-qps=10", "--target-image=nginx")
 	if len(samples) != 100 {
@@ -270,7 +278,7 @@ func TestRunLoad(t *testing.T) {
 // cleanup removes it.
 func TestRunDryAndKept(t *testing.T) {
 	t.Parallel()
-	lab := atOnce(t)
+	lab := soon(t)
 	output, err := command(t.Context(), t, lab, "run", "policy-update", "pod-startup", "--dry-run", "--run-id=dry").Output()
 	must(t, err)
 	expectNothingLeft(t, lab, "dry")

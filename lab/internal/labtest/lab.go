@@ -75,11 +75,11 @@ func Start(t testing.TB, flags ...string) *Lab {
 			t.Error(err)
 		}
 	})
-	return lab.of(t)
+	return lab.Of(t)
 }
 
-// of is the lab as one test has it: with the test that its methods fail.
-func (l *Lab) of(t testing.TB) *Lab {
+// Of is the lab as another test has it, for example a part of the one that started it: its methods fail that test.
+func (l *Lab) Of(t testing.TB) *Lab {
 	one := *l
 	one.t = t
 	t.Cleanup(func() {

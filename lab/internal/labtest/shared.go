@@ -53,7 +53,7 @@ func Shared(t testing.TB, flags ...string) *Lab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return lab.of(t)
+	return lab.Of(t)
 }
 
 // Main runs a package's tests, stops the labs that they shared, and returns the exit code.
