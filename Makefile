@@ -57,23 +57,25 @@ test: export NETPOL_LATENCY_REQUIRE_ALL := 1
 test: ## Run every test: unit tests, and the real thing in the lab and in a browser
 	@rm -rf $(TIMES)
 	@$(MAKE) --no-print-directory test-programs
-	@$(MAKE) --no-print-directory --jobs 2 test-lab test-others
+	@$(MAKE) --no-print-directory test-lab & lab=$$!; failed=0; \
+	for step in test-unit check test-tools test-release test-browser; do \
+	  $(MAKE) --no-print-directory $$step || failed=1; \
+	done; \
+	wait $$lab && [ $$failed = 0 ]
 	@echo "== all tests passed; \"make test-times\" says where the time went"
-
-# One after the other.
-.PHONY: test-others
-test-others:
-	@for step in test-unit check test-tools test-release test-browser; do $(MAKE) --no-print-directory --jobs 1 $$step || exit 1; done
 
 .PHONY: test-programs
 test-programs: packages check-packages release-packages browser benchstat lab releaser prometheus helm tools ## Build and install everything that the tests need
 
-# A step of the tests leaves in TIMES when it began and ended. gotestsum prints a line for each test, then what failed, and
-# leaves the events there, too.
+# A step of the tests leaves in TIMES when it began and ended. gotestsum says at the end what failed, and leaves the events
+# there, too.
 TIMES := $(BIN)/times
 STEP = $(CURDIR)/tools/step.sh $(TIMES)
 GOTESTSUM := $(TOOLS)/gotestsum
-GOTEST = $(STEP) $@ $(GOTESTSUM) --format standard-quiet --jsonfile $(TIMES)/$@.json --
+# A line for each package, and in the lab, where a package takes minutes, for each test.
+FORMAT := standard-quiet
+test-lab test-browser: FORMAT := testname
+GOTEST = $(STEP) $@ $(GOTESTSUM) --format $(FORMAT) --jsonfile $(TIMES)/$@.json --
 
 $(GOTESTSUM): tools/go.mod
 	@cd tools && GOBIN=$(TOOLS) $(GO) install gotest.tools/gotestsum
