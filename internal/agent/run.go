@@ -152,8 +152,8 @@ func (e *environment) conclude(account measure.Account) {
 	summary := measure.Summarize(e.scenario.Name, e.ledger.Samples())
 	if len(summary.Latency) > 0 {
 		klog.Infof("Latency: p50 %s, p90 %s, p99 %s, max %s; resolution: p50 %s, max %s",
-			summary.Latency.Quantile(.5), summary.Latency.Quantile(.9), summary.Latency.Quantile(.99),
-			summary.Latency.Quantile(1), summary.Resolution.Quantile(.5), summary.Resolution.Quantile(1))
+			summary.Quantile(.5), summary.Quantile(.9), summary.Quantile(.99), summary.Quantile(1),
+			summary.Resolution.Quantile(.5), summary.Resolution.Quantile(1))
 	}
 	for _, warning := range summary.Warnings {
 		klog.Warning(warning)

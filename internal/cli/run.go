@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -234,83 +232,21 @@ var (
 	errThreshold = errors.New("a threshold was missed")
 )
 
-// verdict says how the run ends.
+// verdict says how the run ends, after its findings and how its thresholds stand.
 func (w *work) verdict(out io.Writer, thresholds []measure.Threshold) error {
-	var invalid, censored int
-	for _, sample := range w.samples {
-		switch sample.Status {
-		case measure.Invalid:
-			invalid++
-		case measure.Censored:
-			censored++
-		}
-	}
-	missed, err := judge(out, thresholds, measure.SummarizeAll(w.samples))
-	switch {
-	case err != nil:
+	assessment := measure.Assess(w.samples, thresholds)
+	if err := report.Findings(out, assessment); err != nil {
 		return err
-	case w.unenforced() != "":
-		return w.explainUnenforced(w.unenforced())
-	case invalid > 0:
-		return w.explainInvalid(invalid)
-	case censored > 0:
-		return fmt.Errorf("%w: %d of %d pairs, in %s", errCensored, censored, len(w.samples), w.options.Timeout)
-	case missed > 0:
-		return fmt.Errorf("%w: %d of %d", errThreshold, missed, len(thresholds))
 	}
-	return nil
-}
 
-// unenforced names a scenario that waited for traffic to be blocked, and met no blocked probe of any pair, new
-// connections all of them.
-func (w *work) unenforced() string {
-	for _, summary := range measure.SummarizeAll(w.samples) {
-		if summary.Account.Count(measure.Censored) != summary.Account.Expected || summary.Scenario == "established" {
-			continue
-		}
-		blocked := slices.ContainsFunc(w.samples, func(s measure.Sample) bool {
-			return s.Scenario == summary.Scenario && (s.Probes[measure.Allowed] == 0 || wasBlocked(s))
-		})
-		if !blocked {
-			return summary.Scenario
-		}
+	kind, failed := map[measure.Conclusion]error{
+		measure.NotProved: errInvalid, measure.NotInTime: errCensored,
+		measure.ThresholdFailed: errThreshold,
+	}[assessment.Conclusion]
+	if !failed {
+		return nil
 	}
-	return ""
-}
-
-// wasBlocked reports whether a probe of the sample met a filter, or nothing.
-func wasBlocked(s measure.Sample) bool {
-	return s.Probes[measure.Dropped]+s.Probes[measure.Refused]+s.Probes[measure.Rejected]+s.Probes[measure.Unreachable] > 0
-}
-
-// explainUnenforced says in plain words what it means that a scenario met no filter. A pair that a write has moved from
-// one state to the other was blocked in one of them, by policy.
-func (w *work) explainUnenforced(scenario string) error {
-	enforced := slices.ContainsFunc(w.samples, func(s measure.Sample) bool {
-		return s.Status == measure.Measured && s.Start.Source == measure.StartWrite && !s.Forbidden
-	})
-	if enforced {
-		return fmt.Errorf("%w: in %s not one probe was blocked after the trigger: this policy is not enforced, others are",
-			errInvalid, scenario)
-	}
-	return fmt.Errorf("%w: in %s not one probe was blocked after the trigger: policy is not enforced at all in this cluster",
-		errInvalid, scenario)
-}
-
-// explainInvalid says in plain words what an invalid result means.
-func (w *work) explainInvalid(invalid int) error {
-	reason := ""
-	for _, sample := range w.samples {
-		if sample.Status == measure.Invalid {
-			reason = sample.Reason
-			break
-		}
-	}
-	text := ""
-	if invalid == len(w.samples) && strings.Contains(reason, "never seen") {
-		text = ": is policy enforced at all in this cluster? No pair showed the state that it must have before the trigger"
-	}
-	return fmt.Errorf("%w: %d of %d pairs (%s)%s", errInvalid, invalid, len(w.samples), reason, text)
+	return fmt.Errorf("%w: %s", kind, assessment.Reason)
 }
 
 // write writes the results.

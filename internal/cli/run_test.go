@@ -4,7 +4,6 @@
 package cli
 
 import (
-	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -12,35 +11,54 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// TestVerdictOfWhatIsNotEnforced tells a cluster that enforces nothing from one that fails in one scenario.
-func TestVerdictOfWhatIsNotEnforced(t *testing.T) {
-	never := measure.Sample{Scenario: "policy-deny", Status: measure.Censored, Want: measure.StateBlocked}
-	never.Probes[measure.Allowed] = 100
-	moved := measure.Sample{Scenario: "pod-label", Status: measure.Measured, Start: measure.Start{Source: measure.StartWrite}}
-	started := measure.Sample{Scenario: "pod-creation", Status: measure.Measured, Start: measure.Start{Source: measure.StartAddress}}
-	tests := map[string]struct {
-		samples []measure.Sample
-		want    string
-	}{
-		"nothing else was run":               {[]measure.Sample{never}, "policy is not enforced at all"},
-		"another change was seen":            {[]measure.Sample{never, moved}, "this policy is not enforced, others are"},
-		"new pods could be reached in time":  {[]measure.Sample{never, started}, "policy is not enforced at all"},
-		"a pair of the scenario was blocked": {[]measure.Sample{never, blockedOnce(never)}, "some pairs did not change in time"},
+// TestExitCodes ends runs by what their samples show. The table of all cases is measure's.
+func TestExitCodes(t *testing.T) {
+	never := measure.Sample{
+		Scenario: "policy-deny", Setting: "ingress", Status: measure.Censored,
+		Want: measure.StateBlocked,
 	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			err := (&work{samples: test.samples, options: &runOptions{}}).verdict(io.Discard, nil)
-			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("the verdict is %v; want %q", err, test.want)
-			}
-			if strings.Contains(test.want, "enforced") != errors.Is(err, errInvalid) {
-				t.Errorf("the verdict %v has the wrong kind", err)
+	never.Probes[measure.Allowed] = 100
+	slow := never
+	slow.Probes[measure.Dropped] = 1
+	enforced := measure.Sample{
+		Scenario: "policy-deny", Status: measure.Measured,
+		Start: measure.Start{Source: measure.StartWrite},
+	}
+	enforced.Probes[measure.Dropped] = 100
+	invalid := measure.Sample{Scenario: "policy-deny", Status: measure.Invalid,
+		Reason: "precondition: x"}
+	invalid.Probes[measure.Allowed], invalid.Probes[measure.Dropped] = 1, 1
+	threshold, err := measure.ParseThreshold("policy-deny.measured>=5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name    string
+		samples []measure.Sample
+		code    int
+		says    string
+	}{
+		{"nothing is blocked in one of two settings", []measure.Sample{never, enforced},
+			ExitInvalid,
+			"in policy-deny (ingress) not one probe was blocked: this policy is not enforced"},
+		{"nothing is blocked at all", []measure.Sample{never}, ExitInvalid,
+			"is policy enforced at all in this cluster?"},
+		{"a pair was not proved", []measure.Sample{invalid, slow}, ExitInvalid,
+			"some results are invalid: 1 of 2 pairs (precondition: x)"},
+		{"a pair was too slow", []measure.Sample{slow, enforced}, ExitCensored,
+			"some pairs did not change in time: 1 of 2 pairs"},
+		{"a threshold", []measure.Sample{enforced}, ExitThreshold,
+			"a threshold was missed: 1 of 1"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			err := (&work{samples: test.samples}).verdict(io.Discard,
+				[]measure.Threshold{threshold})
+			if exitCode(err) != test.code || err == nil ||
+				!strings.Contains(err.Error(), test.says) {
+				t.Errorf("exit code %d, %v; want %d and %q", exitCode(err), err, test.code,
+					test.says)
 			}
 		})
 	}
-}
-
-func blockedOnce(sample measure.Sample) measure.Sample {
-	sample.Probes[measure.Dropped] = 1
-	return sample
 }

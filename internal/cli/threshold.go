@@ -6,7 +6,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -29,17 +28,4 @@ func parseThresholds(texts []string, tasks []task) ([]measure.Threshold, error) 
 		all, mistakes = append(all, one), append(mistakes, err)
 	}
 	return all, errors.Join(mistakes...)
-}
-
-// judge prints how each threshold stands, and counts the missed ones.
-func judge(out io.Writer, thresholds []measure.Threshold, summaries []measure.Summary) (missed int, err error) {
-	for _, one := range measure.JudgeAll(thresholds, summaries) {
-		if !one.Holds {
-			missed++
-		}
-		if _, err := fmt.Fprintln(out, "threshold "+one.Text); err != nil {
-			return missed, fmt.Errorf("print a threshold: %w", err)
-		}
-	}
-	return missed, nil
 }

@@ -34,6 +34,18 @@ func JudgeAll(thresholds []Threshold, summaries []Summary) []Judgement {
 	return all
 }
 
+// finding is the judgement as a finding.
+func (j Judgement) finding() Finding {
+	found := Finding{
+		Topic: TopicThreshold, Severity: SeverityCritical, Text: j.Text,
+		Scenario: j.Summary.Scenario, Setting: j.Summary.Setting,
+	}
+	if j.Holds {
+		found.Severity = SeverityOK
+	}
+	return found
+}
+
 // which tells a summary apart from others that the threshold is about.
 func (t Threshold) which(summary Summary) string {
 	name := ""

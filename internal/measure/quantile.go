@@ -43,19 +43,12 @@ func (o observed) String() string {
 	return text
 }
 
-// observe enters the latencies of pairs that were measured, and of those that were censored as longer than the
-// time that they were watched for.
+// observe enters what is known of the latencies of pairs, in ascending order.
 func observe(samples []Sample) []observed {
 	var all []observed
 	for _, sample := range samples {
-		switch {
-		case sample.Forbidden:
-		case sample.Status == Measured:
-			all = append(all, observed{sample.Latency().Estimate(), false})
-		case sample.Status == Censored && !sample.Start.At.IsZero():
-			all = append(all, observed{sample.Ended.Sub(sample.Start.At), true})
-		case sample.Status == Censored:
-			all = append(all, observed{0, true}) // it is not known for how long it was watched
+		if latency, longer, ok := sample.Observed(); ok {
+			all = append(all, observed{latency, longer})
 		}
 	}
 	slices.SortFunc(all, byLatency)

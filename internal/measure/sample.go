@@ -136,6 +136,39 @@ type Sample struct {
 	Warnings []string
 }
 
+// Kind is what the network has to do with a pair.
+type Kind uint8
+
+// The kinds, a closed enumeration.
+const (
+	// KindNew: new connections, which have to become allowed, or blocked.
+	KindNew Kind = iota
+	// KindOpen: a connection that was open when policy began to forbid it.
+	KindOpen
+	// KindBlocked: new connections that must stay blocked.
+	KindBlocked
+)
+
+// Kind is the pair's.
+func (s Sample) Kind() Kind {
+	switch {
+	case s.Forbidden:
+		return KindBlocked
+	case s.Scenario == "established":
+		return KindOpen
+	}
+	return KindNew
+}
+
+// flaps counts the changes of state besides the transition. The beginning and the end of a leak are
+// none.
+func (s Sample) flaps() int {
+	if s.Kind() == KindBlocked {
+		return 0
+	}
+	return s.FlapCount
+}
+
 // Latency is the interval that contains a latency. It may begin below zero: a fast cluster can
 // enforce a trigger before the trigger's own notification arrives.
 type Latency struct {
@@ -153,6 +186,20 @@ func (s Sample) Latency() Latency {
 		lower = s.Bracket.Lower.Sub(s.Start.At) - s.Start.Uncertainty
 	}
 	return Latency{Lower: lower, Upper: upper}
+}
+
+// Observed is the pair's latency, or what it is only known to be longer than: the time for which a
+// censored pair was watched, zero if that is not known. Without either, ok is false.
+func (s Sample) Observed() (latency time.Duration, longer, ok bool) {
+	switch {
+	case s.Kind() == KindBlocked:
+		return 0, false, false
+	case s.Status == Measured:
+		return s.Latency().Estimate(), false, true
+	case s.Status == Censored && !s.Start.At.IsZero():
+		return s.Ended.Sub(s.Start.At), true, true
+	}
+	return 0, s.Status == Censored, s.Status == Censored
 }
 
 // Estimate is the middle of the interval: the error of a schedule's probes is uniform over it, so

@@ -41,7 +41,8 @@ type Summary struct {
 	Latency Distribution
 	// Resolution holds the widths of their intervals.
 	Resolution Distribution
-	// Leaks counts the replies that policy forbade, Flaps the changes of state besides the measured ones.
+	// Leaks counts the replies that policy forbade, Flaps the changes of state besides the measured
+	// ones, of pairs that had to change.
 	Leaks, Flaps int
 	// Forbidden says that the pairs were to stay blocked: there is no latency.
 	Forbidden bool
@@ -64,7 +65,7 @@ func Summarize(scenario string, samples []Sample) Summary {
 		}
 		summary.Leaks += sample.Leaks
 		summary.Forbidden = summary.Forbidden || sample.Forbidden
-		summary.Flaps += sample.FlapCount
+		summary.Flaps += sample.flaps()
 		if sample.Status == Measured && !sample.Forbidden {
 			latency := sample.Latency()
 			estimates = append(estimates, latency.Estimate())
@@ -80,19 +81,28 @@ func Summarize(scenario string, samples []Sample) Summary {
 
 // SummarizeAll condenses the samples of a run: one summary for each setting, scenario and part, by setting and name.
 func SummarizeAll(samples []Sample) []Summary {
-	type key struct{ setting, scenario string }
-	groups := make(map[key][]Sample)
-	for _, sample := range samples {
-		one := key{sample.Setting, sample.Scenario}
-		groups[one] = append(groups[one], sample)
-	}
 	var all []Summary
-	for one, samples := range groups {
-		all = append(all, Summarize(one.scenario, samples))
+	for _, group := range groupByResult(samples) {
+		all = append(all, Summarize(group[0].Scenario, group))
 	}
-	slices.SortFunc(all, func(a, b Summary) int {
+	return all
+}
+
+// groupByResult divides the samples of a run by setting, scenario and part, in the order of their
+// names.
+func groupByResult(samples []Sample) [][]Sample {
+	byResult := func(a, b Sample) int {
 		return cmp.Or(cmp.Compare(a.Setting, b.Setting), cmp.Compare(a.Scenario, b.Scenario))
-	})
+	}
+	sorted := slices.SortedStableFunc(slices.Values(samples), byResult)
+	var all [][]Sample
+	for len(sorted) > 0 {
+		end := slices.IndexFunc(sorted, func(s Sample) bool { return byResult(s, sorted[0]) != 0 })
+		if end < 0 {
+			end = len(sorted)
+		}
+		all, sorted = append(all, sorted[:end:end]), sorted[end:]
+	}
 	return all
 }
 
@@ -111,10 +121,11 @@ func warnings(summary Summary, warned map[string]int) []string {
 			all = append(all, fmt.Sprintf("%d of %d targets %s: %s", n, summary.Account.Expected, status, meaning(status)))
 		}
 	}
-	median := summary.Latency.Quantile(0.5)
-	if width := summary.Resolution.Quantile(0.5); width > median/2 && width > 0 {
+	median := summary.Quantile(0.5)
+	if width := summary.Resolution.Quantile(0.5); width > median.Value/2 && width > 0 &&
+		!median.Longer {
 		all = append(all, fmt.Sprintf("the resolution (median %s) is coarse beside the latency (median %s)",
-			width.Round(time.Microsecond), median.Round(time.Microsecond)))
+			width.Round(time.Microsecond), median))
 	}
 	for _, warning := range slices.Sorted(maps.Keys(warned)) {
 		all = append(all, fmt.Sprintf("%d of %d samples: %s", warned[warning], summary.Account.Expected, warning))

@@ -281,12 +281,7 @@ func choose(n, k int) float64 {
 }
 
 // many counts units, for example 10 rounds.
-func many(n int, unit Unit) string {
-	if n == 1 {
-		return fmt.Sprintf("1 %s", unit)
-	}
-	return fmt.Sprintf("%d %ss", n, unit)
-}
+func many(n int, unit Unit) string { return measure.Plural(n, string(unit)) }
 
 // Text says how the limit stands.
 func (c Check) Text() string {

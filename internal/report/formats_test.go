@@ -164,7 +164,8 @@ func TestJUnitVerdicts(t *testing.T) {
 	if err := JUnit(&page, []Source{source}); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`failures="2"`, `type="leaks" message="3 leaks"`, `type="threshold"`} {
+	for _, want := range []string{`failures="2"`,
+		`type="leaks" message="3 replies that policy forbids, on 1 pair"`, `type="threshold"`} {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("the report lacks %s:\n%s", want, page.String())
 		}

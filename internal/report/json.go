@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 )
 
 // jsonSchema is the version of the JSON report, which docs/report.md describes.
-const jsonSchema = 1
+const jsonSchema = 2
 
 type jsonReport struct {
 	Schema int       `json:"schema"`
@@ -21,14 +22,40 @@ type jsonReport struct {
 
 type jsonRun struct {
 	Run        result.Run      `json:"run"`
+	Outcome    string          `json:"outcome"`
+	Reason     string          `json:"reason,omitempty"`
+	Findings   []jsonFinding   `json:"findings"`
 	Results    []jsonResult    `json:"results"`
 	Thresholds []jsonThreshold `json:"thresholds"`
 }
 
 type jsonResult struct {
 	result.Summary
-	Rounds []result.Summary `json:"rounds"`
-	Place  Place            `json:"place,omitempty"`
+	Findings []jsonFinding    `json:"findings"`
+	Rounds   []result.Summary `json:"rounds"`
+	Place    Place            `json:"place,omitempty"`
+}
+
+type jsonFinding struct {
+	Topic    measure.Topic `json:"topic"`
+	Severity string        `json:"severity"`
+	Scenario string        `json:"scenario,omitempty"`
+	Setting  string        `json:"setting,omitempty"`
+	Count    int           `json:"count"`
+	Of       int           `json:"of,omitempty"`
+	Text     string        `json:"text"`
+}
+
+func jsonFindings(findings []measure.Finding) []jsonFinding {
+	all := []jsonFinding{}
+	for _, one := range findings {
+		all = append(all, jsonFinding{
+			Topic: one.Topic, Severity: one.Severity.String(), Scenario: one.Scenario,
+			Setting: one.Setting,
+			Count:   one.Count, Of: one.Of, Text: one.String(),
+		})
+	}
+	return all
 }
 
 type jsonThreshold struct {
@@ -39,27 +66,41 @@ type jsonThreshold struct {
 	Text      string `json:"text"`
 }
 
-// JSON writes everything but the samples: the runs, their results with those of each round, their thresholds.
+// JSON writes everything but the samples: the runs, what they show, their results with those of
+// each round, their thresholds.
 func JSON(w io.Writer, sources []Source) error {
 	all := jsonReport{Schema: jsonSchema}
 	for _, source := range sources {
-		one := jsonRun{Run: source.Run, Thresholds: []jsonThreshold{}}
-		for i, summary := range source.Summaries() {
-			found := jsonResult{Summary: result.Digest(summary), Place: source.Place(summary)}
-			for _, round := range source.Rounds()[i] {
-				found.Rounds = append(found.Rounds, result.Digest(round))
-			}
-			one.Results = append(one.Results, found)
-		}
-		for _, judged := range source.Judgements() {
-			one.Thresholds = append(one.Thresholds, jsonThreshold{
-				Threshold: judged.Threshold.String(), Scenario: judged.Summary.Scenario, Setting: judged.Summary.Setting,
-				Holds: judged.Holds, Text: judged.Text,
-			})
-		}
-		all.Runs = append(all.Runs, one)
+		all.Runs = append(all.Runs, jsonOf(source))
 	}
 	return writeJSON(w, all)
+}
+
+func jsonOf(source Source) jsonRun {
+	assessment := source.Assess()
+	run := jsonRun{
+		Run: source.Run, Outcome: assessment.Conclusion.String(), Reason: assessment.Reason,
+		Findings: jsonFindings(assessment.Findings), Thresholds: []jsonThreshold{},
+	}
+	rounds := source.Rounds()
+	for i, one := range assessment.Results {
+		found := jsonResult{
+			Summary: result.Digest(one.Summary), Findings: jsonFindings(one.Findings),
+			Place: source.Place(one.Summary),
+		}
+		for _, round := range rounds[i] {
+			found.Rounds = append(found.Rounds, result.Digest(round))
+		}
+		run.Results = append(run.Results, found)
+	}
+	for _, one := range assessment.Thresholds {
+		run.Thresholds = append(run.Thresholds, jsonThreshold{
+			Threshold: one.Threshold.String(), Scenario: one.Summary.Scenario,
+			Setting: one.Summary.Setting,
+			Holds:   one.Holds, Text: one.Text,
+		})
+	}
+	return run
 }
 
 func writeJSON(w io.Writer, value any) error {

@@ -52,8 +52,9 @@ type junitFailure struct {
 	Text    string `xml:",chardata"`
 }
 
-// JUnit writes a test suite for each run: a test case for each result and threshold that is about it, and for a result
-// without a threshold one that fails if a pair is not measured, or leaked.
+// JUnit writes a test suite for each run: a test case for each result and threshold that is about
+// it, and for a result without a threshold one that fails if a pair is not measured, or something
+// was found that wants attention.
 func JUnit(w io.Writer, sources []Source) error {
 	all := junitSuites{Name: "netpol-latency"}
 	for _, source := range sources {
@@ -79,14 +80,14 @@ func junitOf(source Source) junitSuite {
 	for _, fact := range environment(run) {
 		suite.Properties = append(suite.Properties, junitProperty{fact[0], fact[1]})
 	}
-	judged := source.Judgements()
-	for _, summary := range source.Summaries() {
-		if !anyAbout(source.Thresholds, summary) {
-			suite.Cases = append(suite.Cases, junitDefault(summary))
+	assessment := source.Assess()
+	for _, one := range assessment.Results {
+		if !anyAbout(source.Thresholds, one.Summary) {
+			suite.Cases = append(suite.Cases, junitDefault(one))
 		}
 	}
-	for _, one := range judged {
-		suite.Cases = append(suite.Cases, junitThreshold(one))
+	for _, one := range assessment.Thresholds {
+		suite.Cases = append(suite.Cases, junitThreshold(one, assessment))
 	}
 	for _, one := range suite.Cases {
 		suite.Tests++
@@ -106,41 +107,58 @@ func anyAbout(thresholds []measure.Threshold, summary measure.Summary) bool {
 	return false
 }
 
-func junitThreshold(one measure.Judgement) junitCase {
-	found := junitCaseOf(one.Summary, one.Threshold.String())
+func junitThreshold(one measure.Judgement, assessment measure.Assessment) junitCase {
+	about := measure.Result{Summary: one.Summary}
+	for _, result := range assessment.Results {
+		if keyOf(result.Summary) == keyOf(one.Summary) {
+			about = result
+		}
+	}
+	found := junitCaseOf(about, one.Threshold.String())
 	if !one.Holds {
 		found.Failure = &junitFailure{"threshold", one.Text, found.Output}
 	}
 	return found
 }
 
-// junitDefault is what is expected of any result: that every pair was measured, and that nothing leaked.
-func junitDefault(summary measure.Summary) junitCase {
-	found := junitCaseOf(summary, "all measured, no leaks")
-	switch account := summary.Account; {
-	case !account.AllMeasured():
+// junitDefault is what is expected of any result: that every pair was measured, and that nothing
+// wants attention.
+func junitDefault(one measure.Result) junitCase {
+	found := junitCaseOf(one, "all measured, no leaks")
+	if account := one.Summary.Account; !account.AllMeasured() {
 		found.Failure = &junitFailure{"account", account.String(), found.Output}
-	case summary.Leaks > 0:
-		found.Failure = &junitFailure{"leaks", fmt.Sprintf("%d leaks", summary.Leaks), found.Output}
+		return found
+	}
+	for _, finding := range one.Findings {
+		if finding.Severity == one.Severity() && finding.Severity >= measure.SeverityWarning {
+			found.Failure = &junitFailure{string(finding.Topic), finding.String(), found.Output}
+			break
+		}
 	}
 	return found
 }
 
-func junitCaseOf(summary measure.Summary, name string) junitCase {
-	class := summary.Scenario
-	if summary.Setting != "" {
-		class += " (" + summary.Setting + ")"
-	}
+func junitCaseOf(one measure.Result, name string) junitCase {
+	summary := one.Summary
 	output := summary.Account.String()
 	if summary.Forbidden {
 		output += fmt.Sprintf("; %d leaks", summary.Leaks)
 	} else {
-		output += fmt.Sprintf("; p50 %s, p99 %s", value(summary, summary.Quantile(0.5)), value(summary, summary.Quantile(0.99)))
+		p50, p99 := summary.Quantile(0.5), summary.Quantile(0.99)
+		output += fmt.Sprintf("; p50 %s, p99 %s", value(summary, p50), value(summary, p99))
+	}
+	for _, finding := range one.Findings {
+		if finding.Severity != measure.SeverityOK {
+			output += fmt.Sprintf("\nfinding (%s): %s", finding.Severity, finding)
+		}
 	}
 	for _, warning := range summary.Warnings {
 		output += "\nwarning: " + warning
 	}
-	return junitCase{Class: class, Name: name, Time: seconds(max(0, summary.Quantile(1).Value)), Output: output}
+	return junitCase{
+		Class: measure.ResultName(summary.Scenario, summary.Setting), Name: name,
+		Time: seconds(max(0, summary.Quantile(1).Value)), Output: output,
+	}
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.6f", d.Seconds()) }

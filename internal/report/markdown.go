@@ -47,9 +47,15 @@ func markdownOf(page *bytes.Buffer, source Source) {
 		}
 	}
 	lines := []string{account(summaries)}
-	for _, one := range source.Judgements() {
+	assessment := source.Assess()
+	for _, one := range notable(assessment) {
+		lines = append(lines, fmt.Sprintf("**finding (%s):** %s", one.Severity,
+			escape(one.String())))
+	}
+	for _, one := range assessment.Thresholds {
 		lines = append(lines, "threshold "+escape(one.Text))
 	}
+	lines = append(lines, escape(outcome(assessment)))
 	for _, warning := range append(warnings(summaries), run.Warnings...) {
 		lines = append(lines, "**warning:** "+escape(warning))
 	}

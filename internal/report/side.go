@@ -86,9 +86,4 @@ type resultKey struct{ setting, scenario string }
 func keyOf(s measure.Summary) resultKey { return resultKey{s.Setting, s.Scenario} }
 
 // String is the name of the result, for messages.
-func (k resultKey) String() string {
-	if k.setting == "" {
-		return k.scenario
-	}
-	return k.scenario + " (" + k.setting + ")"
-}
+func (k resultKey) String() string { return measure.ResultName(k.scenario, k.setting) }

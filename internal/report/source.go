@@ -43,10 +43,8 @@ func Open(path string) (Source, error) {
 // Summaries condense the samples: one for each setting, scenario and part.
 func (s Source) Summaries() []measure.Summary { return measure.SummarizeAll(s.Samples) }
 
-// Judgements are how the thresholds stand.
-func (s Source) Judgements() []measure.Judgement {
-	return measure.JudgeAll(s.Thresholds, s.Summaries())
-}
+// Assess says what the samples show, and how the thresholds stand.
+func (s Source) Assess() measure.Assessment { return measure.Assess(s.Samples, s.Thresholds) }
 
 // Rounds condense the samples of each round: for each setting, scenario and part the summaries of its triggers.
 func (s Source) Rounds() [][]measure.Summary {

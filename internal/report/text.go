@@ -51,9 +51,11 @@ func textOf(page *bytes.Buffer, source Source) error {
 	for _, warning := range run.Warnings {
 		wrapped(page, "warning: ", warning)
 	}
-	for _, one := range source.Judgements() {
-		fmt.Fprintln(page, "threshold "+one.Text)
+	assessment := source.Assess()
+	if err := Findings(page, assessment); err != nil {
+		return err
 	}
+	wrapped(page, "", outcome(assessment))
 	return nil
 }
 

@@ -35,17 +35,15 @@ func newCurve(name string, samples []measure.Sample) curve {
 	var middles, lowers, uppers []time.Duration
 	known := time.Duration(math.MaxInt64)
 	for _, sample := range samples {
-		switch sample.Status {
-		case measure.Measured:
+		observed, longer, ok := sample.Observed()
+		switch {
+		case !ok:
+		case longer:
+			lowers, known = append(lowers, observed), min(known, observed)
+		default:
 			latency := sample.Latency()
-			middles = append(middles, latency.Estimate())
+			middles = append(middles, observed)
 			lowers, uppers = append(lowers, latency.Lower), append(uppers, latency.Upper)
-		case measure.Censored:
-			watched := time.Duration(0)
-			if !sample.Start.At.IsZero() {
-				watched = sample.Ended.Sub(sample.Start.At)
-			}
-			lowers, known = append(lowers, watched), min(known, watched)
 		}
 	}
 	pairs := len(lowers)

@@ -67,10 +67,11 @@ func newPage(sources []report.Source) (page, error) {
 }
 
 func newRun(source report.Source, number int) run {
-	summaries := source.Summaries()
+	assessment := source.Assess()
+	summaries := assessment.Summaries()
 	one := run{
 		ID: fmt.Sprintf("run-%d", number), Name: "run " + source.Run.ID,
-		Thresholds: judge(source.Judgements()),
+		Thresholds: thresholds(assessment.Thresholds),
 		Facts:      facts(source), Nodes: source.Run.Nodes, Command: commandLine(source.Run.Command),
 	}
 	if source.Run.ID == "" {
@@ -83,21 +84,22 @@ func newRun(source report.Source, number int) run {
 		agents, targets := strings.Join(played.AgentNodes, ", "), strings.Join(played.TargetNodes, ", ")
 		one.Ways = append(one.Ways, way{played, agents, targets})
 	}
+
 	places := newPlaces(source)
 	one.Setting = shared(summaries)
-	for i, summary := range summaries {
-		badge := summary.Setting
+	for i, result := range assessment.Results {
+		badge := result.Summary.Setting
 		if badge == one.Setting {
 			badge = ""
 		}
-		built := newSection(source, summary, places, fmt.Sprintf("%s-%d", one.ID, i+1), badge)
+		built := newSection(result, places, fmt.Sprintf("%s-%d", one.ID, i+1), badge)
 		one.Sections = append(one.Sections, built)
-		one.Overview = append(one.Overview, newOverview(built, summary))
-		for _, text := range summary.Warnings {
+		one.Overview = append(one.Overview, newOverview(built, result.Summary))
+		for _, text := range result.Summary.Warnings {
 			one.Warnings = append(one.Warnings, warning{built.title(), built.Anchor, text})
 		}
 	}
-	one.Verdict = newVerdict(source.Samples, one)
+	one.Verdict = newVerdict(assessment, one)
 	return one
 }
 

@@ -97,7 +97,10 @@ func (p *pairs) times(row int, s measure.Sample) {
 	}
 	p.Lower, p.Upper, p.End = append(p.Lower, lower), append(p.Upper, upper), append(p.End, since(s.Ended))
 	for _, change := range s.Flaps {
-		to := millis(oneIf(change.To == measure.StateAllowed))
+		to := millis(0)
+		if change.To == measure.StateAllowed {
+			to = 1
+		}
 		p.Changes[row] = append(p.Changes[row], [3]millis{to, since(change.Bracket.Lower), since(change.Bracket.Upper)})
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/report"
 )
 
 // section is the part of the document about one scenario or part of it, in one setting.
@@ -32,7 +31,7 @@ type section struct {
 	Data      data
 }
 
-func (s section) title() string { return named(s.Scenario, s.Badge) }
+func (s section) title() string { return measure.ResultName(s.Scenario, s.Badge) }
 
 // data is what the scripts draw. Durations are milliseconds since the trigger.
 type data struct {
@@ -45,13 +44,13 @@ type data struct {
 	Pairs  pairs   `json:"pairs"`
 }
 
-func newSection(source report.Source, summary measure.Summary, places places, anchor, badge string) section {
-	samples := samplesOf(source.Samples, summary)
+func newSection(result measure.Result, places places, anchor, badge string) section {
+	summary, samples := result.Summary, result.Samples
 	one := section{
 		Anchor: anchor, Scenario: summary.Scenario, Setting: summary.Setting, Badge: badge, Meaning: meaning(samples),
 		Forbidden: summary.Forbidden, Warnings: summary.Warnings,
 	}
-	one.Tone, one.Status = account(summary)
+	one.Tone, one.Status = toneOf(result.Severity()), account(summary)
 	one.Data = data{ID: anchor, Title: one.title(), Forbidden: summary.Forbidden, Want: want(samples).String()}
 	one.Data.Pairs = newPairs(samples, places)
 	switch {
@@ -87,16 +86,6 @@ func (s *section) compare(samples []measure.Sample, places places) {
 	s.Places = placeRows(same, other, unknown)
 }
 
-func samplesOf(samples []measure.Sample, summary measure.Summary) []measure.Sample {
-	var all []measure.Sample
-	for _, sample := range samples {
-		if sample.Scenario == summary.Scenario && sample.Setting == summary.Setting {
-			all = append(all, sample)
-		}
-	}
-	return all
-}
-
 // want is the state that the pairs were to change to.
 func want(samples []measure.Sample) measure.State {
 	for _, sample := range samples {
@@ -129,7 +118,7 @@ func meaning(samples []measure.Sample) string {
 	switch {
 	case samples[0].Forbidden:
 		return "These pairs had to stay blocked. Every reply is a leak. Time counts from " + from + "."
-	case isConnection(samples[0]):
+	case samples[0].Kind() == measure.KindOpen:
 		return "From " + from + " until an open connection was cut."
 	}
 	return fmt.Sprintf("From %s until a new connection was %s.", from, want(samples))
@@ -145,7 +134,7 @@ func start(samples []measure.Sample) measure.StartSource {
 }
 
 // account says how the pairs ended.
-func account(summary measure.Summary) (tone, string) {
+func account(summary measure.Summary) string {
 	var parts []string
 	for _, status := range measure.Statuses() {
 		if n := summary.Account.Count(status); n > 0 {
@@ -153,19 +142,10 @@ func account(summary measure.Summary) (tone, string) {
 		}
 	}
 	if summary.Leaks > 0 {
-		parts = append(parts, counted(summary.Leaks, "leak"))
+		parts = append(parts, measure.Plural(summary.Leaks, "leak"))
 	}
 	if summary.Flaps > 0 {
-		parts = append(parts, counted(summary.Flaps, "flap"))
+		parts = append(parts, measure.Plural(summary.Flaps, "flap"))
 	}
-	text := strings.Join(parts, ", ")
-	switch {
-	case summary.Leaks > 0, summary.Flaps > 0:
-		return bad, text
-	case summary.Account.Count(measure.Censored) > 0 && summary.Scenario != "established":
-		return bad, text
-	case !summary.Account.AllMeasured():
-		return warn, text
-	}
-	return good, text
+	return strings.Join(parts, ", ")
 }

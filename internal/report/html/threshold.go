@@ -13,11 +13,12 @@ type threshold struct {
 	About, Text string
 }
 
-// judge tells how each threshold stands for each result that it is about.
-func judge(found []measure.Judgement) []threshold {
+// thresholds tells how each threshold stands for each result that it is about.
+func thresholds(found []measure.Judgement) []threshold {
 	var all []threshold
 	for _, one := range found {
-		shown := threshold{bad, named(one.Summary.Scenario, one.Summary.Setting), one.Text}
+		shown := threshold{bad, measure.ResultName(one.Summary.Scenario, one.Summary.Setting),
+			one.Text}
 		if one.Holds {
 			shown.Tone = good
 		}

@@ -47,7 +47,7 @@ func TestVerdict(t *testing.T) {
 		"invalid":    {[]measure.Sample{invalid, sampleAt(2, 10, 12)}, warn, "Policy was enforced wherever that could be proved."},
 		"open":       {[]measure.Sample{open, sampleAt(2, 10, 12)}, bad, "Policy was not enforced everywhere."},
 		"connection": {[]measure.Sample{connection}, warn, "No new connection was measured."},
-		"nothing":    {nil, good, "Nothing was measured."},
+		"nothing":    {nil, warn, "Nothing was measured."},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -1,0 +1,359 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package measure
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// pairOf is a pair of policy-deny, which the trigger was to block, with the number of probes of
+// each verdict.
+func pairOf(status Status, probes map[Verdict]uint64, change ...func(*Sample)) Sample {
+	s := Sample{
+		Scenario: "policy-deny", Status: status, Want: StateBlocked,
+		Start: Start{Source: StartWrite, At: at(0)}, Ended: at(3000),
+	}
+	if status == Measured {
+		s.Bracket = Bracket{at(10), at(12)}
+	}
+	for verdict, n := range probes {
+		s.Probes[verdict] = n
+	}
+	for _, one := range change {
+		one(&s)
+	}
+	return s
+}
+
+func named(scenario string) func(*Sample) { return func(s *Sample) { s.Scenario = scenario } }
+
+func set(setting string) func(*Sample) { return func(s *Sample) { s.Setting = setting } }
+
+func because(reason string) func(*Sample) { return func(s *Sample) { s.Reason = reason } }
+
+func allowing(s *Sample) { s.Want = StateAllowed }
+
+// staysBlocked makes the pair one that must stay blocked, with some leaks.
+func staysBlocked(leaks int) func(*Sample) {
+	return func(s *Sample) {
+		s.Scenario, s.Want, s.Forbidden, s.Leaks = "pod-startup/forbidden", StateAllowed, true,
+			leaks
+	}
+}
+
+// TestAssess has the cases of the rules that were: of the exit code, of the page's headline, of a
+// section of the page and of a JUnit case; and every case in which they differed. Because says why
+// the answer is the right one.
+func TestAssess(t *testing.T) {
+	answered := map[Verdict]uint64{Allowed: 100}
+	silent := map[Verdict]uint64{Dropped: 100}
+	both := map[Verdict]uint64{Allowed: 10, Dropped: 90}
+	opened := map[Verdict]uint64{Allowed: 90, Unanswered: 10}
+
+	moved := pairOf(Measured, both)
+	slow := pairOf(Censored, both)
+	never := pairOf(Censored, answered)
+	lost := pairOf(Censored, nil, because("its agent did not report"))
+	unproved := pairOf(Invalid, both, because("never seen allowed"))
+	gone := pairOf(Deleted, both)
+	open := pairOf(Invalid, answered, named("policy-creation"), allowing,
+		because("never seen blocked"))
+	dead := pairOf(Invalid, silent, because("never seen allowed"))
+	connection := pairOf(Censored, answered, named("established"))
+	started := pairOf(Measured, both, named("pod-creation"), allowing,
+		func(s *Sample) { s.Start.Source = StartAddress })
+	flapped := pairOf(Measured, both, func(s *Sample) { s.FlapCount = 2 })
+	endOfLeak := pairOf(Measured, both, staysBlocked(3), func(s *Sample) { s.FlapCount = 1 })
+	tight, leaking := pairOf(Measured, silent, staysBlocked(0)),
+		pairOf(Measured, both, staysBlocked(3))
+	leakedAll := pairOf(Measured, answered, staysBlocked(100))
+
+	tests := []struct {
+		name       string
+		because    string
+		samples    []Sample
+		threshold  string
+		conclusion Conclusion
+		reason     string
+		// found are the topics of the findings, in order, each with its severity.
+		found string
+	}{
+		{
+			name: "all changed", samples: []Sample{moved, tight},
+			because:    "this is what a run is for",
+			conclusion: Passed, found: "enforced ok, leaks ok, flaps ok",
+		},
+		{
+			name: "nothing was run", samples: nil,
+			because:    "a page that says nothing must not show that all is well",
+			conclusion: Passed, found: "nothing-measured warning",
+		},
+		{
+			name: "one of two pairs was too slow", samples: []Sample{moved, slow},
+			because:    "the policy has an effect, and not on this pair while it was watched",
+			conclusion: NotInTime, reason: "1 of 2 pairs", found: "enforced critical, flaps ok",
+		},
+		{
+			name: "an agent did not report", samples: []Sample{moved, lost},
+			because:    "how long its pair took is not known, so it may have been too slow",
+			conclusion: NotInTime, reason: "1 of 2 pairs", found: "enforced critical, flaps ok",
+		},
+		{
+			name: "no pair was ever blocked", samples: []Sample{never, never},
+			because:    "that policy is not enforced is another answer than that it is slow",
+			conclusion: NotProved, reason: "is policy enforced at all",
+			found: "not-enforced critical, enforced critical, flaps ok",
+		},
+		{
+			name:       "a connection opened, and its response did not come",
+			samples:    []Sample{pairOf(Censored, opened)},
+			because:    "Unanswered is no block: the network let the connection through",
+			conclusion: NotProved, reason: "is policy enforced at all",
+			found: "not-enforced critical, enforced critical, flaps ok",
+		},
+		{
+			name:       "of pairs that were never blocked one has no probes",
+			samples:    []Sample{never, lost},
+			because:    "a pair that nobody looked at does not show that policy works",
+			conclusion: NotProved, reason: "is policy enforced at all",
+			found: "not-enforced critical, enforced critical, flaps ok",
+		},
+		{
+			name:       "of pairs that were never blocked one was deleted",
+			samples:    []Sample{never, pairOf(Deleted, answered)},
+			because:    "the pair that is left was never blocked, which is worse than slow",
+			conclusion: NotProved, reason: "is policy enforced at all",
+			found: "not-enforced critical, enforced critical, flaps ok, deleted warning",
+		},
+		{
+			name: "nothing is blocked in one of two settings",
+			samples: []Sample{pairOf(Censored, answered, set("ingress")),
+				pairOf(Measured, both, set("egress"))},
+			because:    "settings are never mixed: that egress works says nothing about ingress",
+			conclusion: NotProved,
+			reason:     "in policy-deny (ingress) not one probe was blocked: this policy is not",
+			found:      "policy-not-enforced critical, enforced critical, flaps ok",
+		},
+		{
+			name: "another change worked", samples: []Sample{never,
+				pairOf(Measured, both, named("pod-label"))},
+			because:    "policy works in this cluster, but not this one",
+			conclusion: NotProved, reason: "this policy is not enforced, others are",
+			found: "policy-not-enforced critical, enforced critical, flaps ok",
+		},
+		{
+			name: "a pair stayed blocked elsewhere", samples: []Sample{never, tight},
+			because:    "what kept that pair blocked is policy",
+			conclusion: NotProved, reason: "this policy is not enforced, others are",
+			found: "policy-not-enforced critical, enforced critical, leaks ok, flaps ok",
+		},
+		{
+			name:       "new pods were reached, after probes that failed",
+			samples:    []Sample{never, started},
+			because:    "a pod that has not started yet answers nobody: that is no policy",
+			conclusion: NotProved, reason: "is policy enforced at all",
+			found: "not-enforced critical, enforced critical, flaps ok",
+		},
+		{
+			name: "one of the pairs was blocked for a moment", samples: []Sample{never, slow},
+			because:    "something filters, so it is slow or partial",
+			conclusion: NotInTime, reason: "2 of 2 pairs", found: "enforced critical, flaps ok",
+		},
+		{
+			name: "pairs that had to be blocked first were open", samples: []Sample{open, open},
+			because:    "not one probe was blocked here either, whatever the trigger was to do",
+			conclusion: NotProved,
+			reason:     "in policy-creation not one probe was blocked: is policy enforced at all",
+			found:      "not-enforced critical, invalid critical",
+		},
+		{
+			name: "one pair that had to be blocked first was open",
+			samples: []Sample{
+				open, pairOf(Measured, both, named("policy-creation"), allowing),
+			},
+			because:    "the policy that denies is in force on the other pair",
+			conclusion: NotProved, reason: "1 of 2 pairs (never seen blocked)",
+			found: "enforced ok, flaps ok, invalid critical",
+		},
+		{
+			name:       "targets that had to be allowed first did not answer",
+			samples:    []Sample{dead, dead},
+			because:    "what does not answer without a policy has another fault than policy",
+			conclusion: NotProved, reason: "not one probe was answered before the trigger",
+			found: "unreachable critical, invalid warning",
+		},
+		{
+			name: "one pair was not proved", samples: []Sample{moved, unproved},
+			because:    "a result that says nothing must not pass for one",
+			conclusion: NotProved, reason: "1 of 2 pairs (never seen allowed)",
+			found: "enforced ok, flaps ok, invalid warning",
+		},
+		{
+			name: "one pair was not proved, and one was slow", samples: []Sample{slow, unproved},
+			because:    "a state that nobody has seen comes before a figure",
+			conclusion: NotProved, reason: "1 of 2 pairs (never seen allowed)",
+			found: "enforced critical, flaps ok, invalid warning",
+		},
+		{
+			name: "a target was deleted", samples: []Sample{moved, gone},
+			because:    "who deletes a target has no result of it, and the others count",
+			conclusion: Passed, found: "enforced ok, flaps ok, deleted warning",
+		},
+		{
+			name: "replies came that policy forbids", samples: []Sample{moved, leaking},
+			because:    "a leak is critical; it decides about the exit code if a threshold asks",
+			conclusion: Passed, found: "enforced ok, leaks critical, flaps ok",
+		},
+		{
+			name: "the end of a leak", samples: []Sample{moved, endOfLeak},
+			because:    "the beginning and the end of a leak are a leak, and no flaps besides",
+			conclusion: Passed, found: "enforced ok, leaks critical, flaps ok",
+		},
+		{
+			name: "every probe leaked from the first pods on", samples: []Sample{leakedAll},
+			because:    "without a policy in force the number of leaks says nothing",
+			conclusion: NotProved, reason: "in pod-startup/forbidden not one probe was blocked",
+			found: "not-enforced critical, leaks critical",
+		},
+		{
+			name: "every probe leaked until the pod had started",
+			samples: []Sample{
+				leakedAll, pairOf(Measured, silent, staysBlocked(0),
+					named("pod-startup/main/forbidden")),
+			},
+			because:    "the policy was late, which is a leak, and then it was in force",
+			conclusion: Passed, found: "leaks critical",
+		},
+		{
+			name: "a pair flapped", samples: []Sample{flapped},
+			because:    "a policy that was taken back did not hold; it decides if a threshold asks",
+			conclusion: Passed, found: "enforced ok, flaps critical",
+		},
+		{
+			name: "open connections live on", samples: []Sample{connection},
+			because:    "that is an answer and no fault; its exit code is documented",
+			conclusion: NotInTime, reason: "1 of 1 pairs", found: "flaps ok, connections info",
+		},
+		{
+			name:       "open connections live on beside pairs that changed",
+			samples:    []Sample{connection, moved},
+			because:    "new connections are filtered: policy is enforced",
+			conclusion: NotInTime, reason: "1 of 2 pairs",
+			found: "enforced ok, flaps ok, connections info",
+		},
+		{
+			name: "a threshold failed", samples: []Sample{moved}, threshold: "policy-deny.p99<1ms",
+			because:    "it was asked for",
+			conclusion: ThresholdFailed, reason: "1 of 1",
+			found: "enforced ok, flaps ok, threshold critical",
+		},
+		{
+			name: "a threshold about nothing that was run", samples: []Sample{moved},
+			threshold:  "pod-label.p99<1s",
+			because:    "what was not measured has not passed",
+			conclusion: ThresholdFailed, reason: "1 of 1",
+			found: "enforced ok, flaps ok, threshold critical",
+		},
+		{
+			name: "a threshold failed, and a pair was slow", samples: []Sample{moved, slow},
+			threshold:  "policy-deny.p99<1ms",
+			because:    "that a pair did not change explains the threshold",
+			conclusion: NotInTime, reason: "1 of 2 pairs",
+			found: "enforced critical, flaps ok, threshold critical",
+		},
+		{
+			name: "a threshold passed", samples: []Sample{moved}, threshold: "policy-deny.p99<1s",
+			because:    "it was asked for, and is so",
+			conclusion: Passed, found: "enforced ok, flaps ok, threshold ok",
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var thresholds []Threshold
+			if test.threshold != "" {
+				threshold, err := ParseThreshold(test.threshold)
+				if err != nil {
+					t.Fatal(err)
+				}
+				thresholds = append(thresholds, threshold)
+			}
+			a := Assess(test.samples, thresholds)
+			if a.Conclusion != test.conclusion || !strings.Contains(a.Reason, test.reason) ||
+				(a.Reason == "") != (test.reason == "") {
+				t.Errorf("it ends %s, %q; want %s, %q: %s", a.Conclusion, a.Reason, test.conclusion,
+					test.reason, test.because)
+			}
+			var found []string
+			for _, one := range a.Findings {
+				found = append(found, string(one.Topic)+" "+one.Severity.String())
+			}
+			if diff := cmp.Diff(test.found, strings.Join(found, ", ")); diff != "" {
+				t.Errorf("the findings, %s (-want +got):\n%s", test.because, diff)
+			}
+		})
+	}
+}
+
+// TestAssessResults says of each result how it stands, and keeps what is about one out of the
+// other.
+func TestAssessResults(t *testing.T) {
+	both := map[Verdict]uint64{Allowed: 10, Dropped: 90}
+	a := Assess([]Sample{
+		pairOf(Measured, both, set("ingress")), pairOf(Censored, both),
+		pairOf(Measured, both, staysBlocked(2)),
+	}, nil)
+	var got []string
+	for _, one := range a.Results {
+		got = append(got, ResultName(one.Summary.Scenario,
+			one.Summary.Setting)+": "+one.Severity().String())
+		for _, finding := range one.Findings {
+			if finding.Scenario != one.Summary.Scenario || finding.Setting != one.Summary.Setting {
+				t.Errorf("a finding about %s is among those of %s", finding.Scenario,
+					one.Summary.Scenario)
+			}
+		}
+	}
+	want := []string{"pod-startup/forbidden: critical", "policy-deny: critical",
+		"policy-deny (ingress): ok"}
+	if !slices.Equal(got, want) {
+		t.Errorf("the results are %q; want %q", got, want)
+	}
+	const says = "1 of 2 pairs changed as the trigger asked; 1 did not while they were watched"
+	if text := a.Findings[0].String(); text != says {
+		t.Errorf("the first finding says %q; want %q", text, says)
+	}
+}
+
+// TestObserved has one latency for a pair, however it ended, for percentiles, distributions and the
+// slowest pair.
+func TestObserved(t *testing.T) {
+	lost := pairOf(Censored, nil)
+	lost.Start = Start{}
+	for _, test := range []struct {
+		name    string
+		sample  Sample
+		latency time.Duration
+		longer  bool
+		ok      bool
+	}{
+		{"a measured pair took the middle of its bracket", pairOf(Measured, nil),
+			11 * time.Millisecond, false, true},
+		{"a censored pair took longer than it was watched for", pairOf(Censored, nil),
+			3 * time.Second, true, true},
+		{"a censored pair took some time if nobody knows since when", lost, 0, true, true},
+		{"an invalid pair has no latency", pairOf(Invalid, nil), 0, false, false},
+		{"a pair that must stay blocked has no latency", pairOf(Measured, nil, staysBlocked(1)), 0,
+			false, false},
+	} {
+		latency, longer, ok := test.sample.Observed()
+		if latency != test.latency || longer != test.longer || ok != test.ok {
+			t.Errorf("%s: %s, %t, %t", test.name, latency, longer, ok)
+		}
+	}
+}
