@@ -142,7 +142,7 @@ func (p *pair) sample(port int) measure.Sample {
 	sample.Flaps, sample.FlapCount = p.follow.transition.Flaps()
 	sample.Status, sample.Reason = p.status()
 	if p.expect.Forbidden {
-		sample.Forbidden, sample.Leaks = true, int(p.follow.probes[measure.Allowed])
+		sample.Kind, sample.Leaks = measure.KindBlocked, int(p.follow.probes[measure.Allowed])
 	}
 	sample.Warnings = p.warnings()
 	return sample

@@ -68,8 +68,8 @@ func (r *roster) observePod(ctx context.Context, event measure.Event, fresh bool
 // judgePod turns a pair that has ended into its sample: its latency counts from the arrival of the
 // pod's address.
 func (r *roster) judgePod(p *pair) {
-	sample := p.sample(r.env.config.TargetPort)
-	sample.Start = measure.Start{Source: measure.StartAddress, At: p.assigned}
+	sample := p.sample(r.env.config.TargetPort).
+		WithStart(measure.Start{Source: measure.StartAddress, At: p.assigned}, 0)
 	sample.Created = p.created
 	if sample.Status == measure.Measured {
 		if !p.seen.IsZero() {

@@ -206,15 +206,16 @@ func (run *policyRun) judge(p *pair) {
 func (run *policyRun) sampleOf(p *pair) measure.Sample {
 	sample := p.sample(run.env.config.TargetPort)
 	if run.trigger != nil {
-		sample.Start, sample.Created = measure.StartOf(*run.trigger), run.trigger.Created
+		sample = sample.WithStart(measure.StartOf(*run.trigger), notificationGrace)
+		sample.Created = run.trigger.Created
 	}
-	if sample.Status != measure.Measured {
+	switch {
+	case sample.Status != measure.Measured:
 		return sample
-	}
-	if reason := run.precondition(sample); reason != "" {
-		sample.Status, sample.Reason = measure.Invalid, "precondition: "+reason
-		sample.Bracket = measure.Bracket{}
-		return sample
+	case run.trigger == nil:
+		return sample.Invalidate(measure.ReachedWithoutPolicy)
+	case !sample.Bracket.Bounded():
+		return sample.Invalidate(measure.NeverDenied)
 	}
 	sample.Warnings = append(sample.Warnings, run.warnings(sample)...)
 	reached := sample.Answered.Sub(run.trigger.Created)
@@ -223,19 +224,6 @@ func (run *policyRun) sampleOf(p *pair) measure.Sample {
 		"(%s after %s, resolution %s)", p.pod.Name, p.pod.Namespace, p.address, reached,
 		sample.Latency().Estimate(), sample.Start.Source, sample.Latency().Resolution())
 	return sample
-}
-
-// precondition says why a reached pair shows nothing about the policy, or nothing if it does.
-func (run *policyRun) precondition(sample measure.Sample) string {
-	switch {
-	case run.trigger == nil:
-		return "the target could be reached although the policy that allows it did not exist"
-	case !sample.Bracket.Bounded():
-		return "the target was never seen denied: it could be reached from the first probe on"
-	case sample.Bracket.Upper.Before(sample.Start.At.Add(-notificationGrace)):
-		return "the target could be reached before the policy that allows it was created"
-	}
-	return ""
 }
 
 // warnings qualify a measured latency.

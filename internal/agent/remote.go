@@ -6,7 +6,6 @@ package agent
 import (
 	"context"
 	"errors"
-	"fmt"
 	"hash/fnv"
 	"io"
 	"net/netip"
@@ -379,19 +378,16 @@ func (r *remote) judge(p *pair) measure.Sample {
 	sample := p.sample(p.expect.Port)
 	sample.Round, sample.Agent, sample.Created = p.round, r.config.Index, p.created
 	sample.Want = p.follow.transition.Want()
-	if r.plan.NewPods {
-		sample.Start = measure.Start{Source: measure.StartAddress, At: p.assigned}
+	if r.config.Probe == probe.Established && !p.expect.Forbidden {
+		sample.Kind = measure.KindOpen
 	}
 	switch {
 	case r.plan.NewPods:
+		return sample.WithStart(measure.Start{Source: measure.StartAddress, At: p.assigned}, 0)
 	case p.afterTrigger:
-		sample.Status, sample.Reason = measure.Invalid, "precondition: the agent began to probe after the trigger"
+		return sample.Invalidate(measure.ProbedLate)
 	case !p.proved && sample.Status != measure.Deleted:
-		sample.Status = measure.Invalid
-		sample.Reason = fmt.Sprintf("precondition: it was never seen %s before the trigger", opposite(p.expect))
-	}
-	if sample.Status == measure.Invalid {
-		sample.Bracket = measure.Bracket{}
+		return sample.Invalidate(measure.NeverSeen(opposite(p.expect)))
 	}
 	return sample
 }

@@ -96,7 +96,7 @@ func (s *startup) returned() error {
 		}
 		sample := p.sample(p.expect.Port)
 		sample.Agent, sample.Want = s.config.Index, p.follow.transition.Want()
-		sample.Start = measure.Start{Source: measure.StartProcess, At: s.began}
+		sample = sample.WithStart(measure.Start{Source: measure.StartProcess, At: s.began}, 0)
 		if err := s.lines.WriteSample(sample); err != nil {
 			return err
 		}

@@ -172,14 +172,15 @@ func (r Result) refutations(all []Result, enforced bool) []Finding {
 // Pairs that must stay blocked are taken together with those of the scenario's other parts, since a
 // slow start is a leak of the first part.
 func (r Result) alike(all []Result) []Sample {
-	if !r.Summary.Forbidden {
+	if r.Summary.Kind != KindBlocked {
 		return r.Samples
 	}
 	family, _, _ := strings.Cut(r.Summary.Scenario, "/")
 	var found []Sample
 	for _, other := range all {
 		of, _, _ := strings.Cut(other.Summary.Scenario, "/")
-		if of == family && other.Summary.Setting == r.Summary.Setting && other.Summary.Forbidden {
+		if of == family && other.Summary.Setting == r.Summary.Setting &&
+			other.Summary.Kind == KindBlocked {
 			found = append(found, other.Samples...)
 		}
 	}
@@ -191,7 +192,7 @@ func (r Result) alike(all []Result) []Sample {
 func unenforced(samples []Sample) bool {
 	exposed := false
 	for _, s := range samples {
-		if s.wasBlocked() || s.Status == Measured && s.Kind() != KindBlocked {
+		if s.wasBlocked() || s.Status == Measured && s.Kind != KindBlocked {
 			return false
 		}
 		exposed = exposed || s.exposed()
@@ -204,7 +205,7 @@ func unenforced(samples []Sample) bool {
 func unreachable(samples []Sample) bool {
 	probed := false
 	for _, s := range samples {
-		if s.Status != Invalid || s.Kind() == KindBlocked || s.Want != StateBlocked ||
+		if s.Status != Invalid || s.Kind == KindBlocked || s.Want != StateBlocked ||
 			s.Probes[Allowed] > 0 {
 			return false
 		}
@@ -219,7 +220,7 @@ func (s Sample) exposed() bool {
 	if s.Probes[Allowed] == 0 || s.wasBlocked() {
 		return false
 	}
-	switch s.Kind() {
+	switch s.Kind {
 	case KindOpen:
 		return false
 	case KindBlocked:
@@ -236,7 +237,7 @@ func (s Sample) showsPolicy() bool {
 	if s.Status != Measured {
 		return false
 	}
-	if s.Kind() == KindBlocked {
+	if s.Kind == KindBlocked {
 		return s.Leaks == 0 && s.wasBlocked()
 	}
 	return s.Start.Source == StartWrite
@@ -263,6 +264,7 @@ type counts struct {
 	wanted, changed, censored int // new connections that had to change
 	connections, cut          int // open connections that policy began to forbid
 	watched, leaking, leaks   int // pairs that must stay blocked, those answered, and the replies
+	unwatched                 int // pairs that must stay blocked, and of which nothing is known
 	invalid, exposed, deleted int // not proved; of these, answered while they had to be blocked
 	flapping, flaps           int
 	reason                    string // of the first invalid one
@@ -292,9 +294,10 @@ func (c *counts) add(s Sample) {
 		c.exposed += is(s.exposed())
 	case s.Status == Deleted:
 		c.deleted++
-	case s.Kind() == KindBlocked:
-		c.watched++
-	case s.Kind() == KindOpen:
+	case s.Kind == KindBlocked:
+		c.watched += is(s.Status == Measured)
+		c.unwatched += is(s.Status == Censored)
+	case s.Kind == KindOpen:
 		c.connections++
 		c.cut += is(s.Status == Measured)
 	default:
@@ -335,6 +338,10 @@ func (c counts) findings() []Finding {
 		say(TopicLeaks, SeverityOK, 0, 0,
 			"replies that policy forbids, on %s that must stay blocked",
 			Plural(c.watched, "pair"))
+	}
+	if c.unwatched > 0 {
+		say(TopicUnwatched, SeverityWarning, c.unwatched, c.watched+c.unwatched,
+			"pairs that must stay blocked were not watched to the end")
 	}
 	switch {
 	case c.flaps > 0:

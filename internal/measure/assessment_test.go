@@ -31,7 +31,11 @@ func pairOf(status Status, probes map[Verdict]uint64, change ...func(*Sample)) S
 	return s
 }
 
-func named(scenario string) func(*Sample) { return func(s *Sample) { s.Scenario = scenario } }
+func named(scenario string) func(*Sample) {
+	return func(s *Sample) { s.Scenario = scenario }
+}
+
+func openConnection(s *Sample) { s.Scenario, s.Kind = "established", KindOpen }
 
 func set(setting string) func(*Sample) { return func(s *Sample) { s.Setting = setting } }
 
@@ -42,8 +46,8 @@ func allowing(s *Sample) { s.Want = StateAllowed }
 // staysBlocked makes the pair one that must stay blocked, with some leaks.
 func staysBlocked(leaks int) func(*Sample) {
 	return func(s *Sample) {
-		s.Scenario, s.Want, s.Forbidden, s.Leaks = "pod-startup/forbidden", StateAllowed, true,
-			leaks
+		s.Scenario, s.Want = "pod-startup/forbidden", StateAllowed
+		s.Kind, s.Leaks = KindBlocked, leaks
 	}
 }
 
@@ -65,7 +69,7 @@ func TestAssess(t *testing.T) {
 	open := pairOf(Invalid, answered, named("policy-creation"), allowing,
 		because("never seen blocked"))
 	dead := pairOf(Invalid, silent, because("never seen allowed"))
-	connection := pairOf(Censored, answered, named("established"))
+	connection := pairOf(Censored, answered, openConnection)
 	started := pairOf(Measured, both, named("pod-creation"), allowing,
 		func(s *Sample) { s.Start.Source = StartAddress })
 	flapped := pairOf(Measured, both, func(s *Sample) { s.FlapCount = 2 })
@@ -229,6 +233,14 @@ func TestAssess(t *testing.T) {
 			},
 			because:    "the policy was late, which is a leak, and then it was in force",
 			conclusion: Passed, found: "leaks critical",
+		},
+		{
+			name: "a pair that must stay blocked was not reported",
+			samples: []Sample{
+				tight, pairOf(Censored, nil, staysBlocked(0)),
+			},
+			because:    "of a pair that nobody watched it is not known that nothing leaked",
+			conclusion: NotInTime, reason: "1 of 2 pairs", found: "leaks ok, unwatched warning",
 		},
 		{
 			name: "a pair flapped", samples: []Sample{flapped},

@@ -44,6 +44,8 @@ const (
 	TopicConnections Topic = "connections"
 	// TopicLeaks: replies on pairs that must stay blocked.
 	TopicLeaks Topic = "leaks"
+	// TopicUnwatched: pairs that must stay blocked, and that nobody has reported about.
+	TopicUnwatched Topic = "unwatched"
 	// TopicFlaps: changes back and forth, of pairs that had to change.
 	TopicFlaps Topic = "flaps"
 	// TopicInvalid: pairs whose old state was not seen.

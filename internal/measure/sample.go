@@ -91,8 +91,9 @@ type Sample struct {
 	Scenario string
 	Target   Target
 	Status   Status
-	// Reason explains a status other than Measured, in one sentence.
+	// Reason explains a status other than Measured, in one sentence, and Cause an invalid one.
 	Reason string
+	Cause  Cause
 	// Start is where the latency counts from; zero if the pair never got that far.
 	Start Start
 	// Bracket contains the transition; zero unless Measured.
@@ -128,10 +129,10 @@ type Sample struct {
 	Round, Agent int
 	// ClientNode and TargetNode are where the two pods ran, empty if that is not known.
 	ClientNode, TargetNode string
-	// Forbidden pairs were to stay blocked: they have no latency, but Leaks, the number of replies that
-	// policy forbade. Their bracket, if they have one, is that of the first leak.
-	Forbidden bool
-	Leaks     int
+	// Kind is what the network has to do with the pair. One that must stay blocked has no latency,
+	// but Leaks, the number of replies that policy forbids; its bracket is that of the first leak.
+	Kind  Kind
+	Leaks int
 	// Warnings qualify the latency.
 	Warnings []string
 }
@@ -149,21 +150,36 @@ const (
 	KindBlocked
 )
 
-// Kind is the pair's.
-func (s Sample) Kind() Kind {
-	switch {
-	case s.Forbidden:
-		return KindBlocked
-	case s.Scenario == "established":
-		return KindOpen
+// Kinds lists every kind, in order.
+func Kinds() []Kind { return []Kind{KindNew, KindOpen, KindBlocked} }
+
+// String is the kind's name in records.
+func (k Kind) String() string {
+	return [...]string{"new-connection", "open-connection", "must-stay-blocked"}[min(int(k), 2)]
+}
+
+// WithStart is the sample with the instant that its latency counts from. A pair that changed before
+// that, by more than the grace, shows nothing about the trigger.
+func (s Sample) WithStart(start Start, grace time.Duration) Sample {
+	s.Start = start
+	early := s.Bracket.Upper.Before(start.At.Add(-grace))
+	if s.Status == Measured && s.Kind != KindBlocked && early {
+		return s.Invalidate(ChangedEarly)
 	}
-	return KindNew
+	return s
+}
+
+// Invalidate is the sample of a pair that shows nothing, for the cause. It has no transition.
+func (s Sample) Invalidate(cause Cause) Sample {
+	s.Status, s.Cause, s.Reason = Invalid, cause, cause.Text()
+	s.Bracket, s.Answered = Bracket{}, time.Time{}
+	return s
 }
 
 // flaps counts the changes of state besides the transition. The beginning and the end of a leak are
 // none.
 func (s Sample) flaps() int {
-	if s.Kind() == KindBlocked {
+	if s.Kind == KindBlocked {
 		return 0
 	}
 	return s.FlapCount
@@ -192,7 +208,7 @@ func (s Sample) Latency() Latency {
 // censored pair was watched, zero if that is not known. Without either, ok is false.
 func (s Sample) Observed() (latency time.Duration, longer, ok bool) {
 	switch {
-	case s.Kind() == KindBlocked:
+	case s.Kind == KindBlocked:
 		return 0, false, false
 	case s.Status == Measured:
 		return s.Latency().Estimate(), false, true

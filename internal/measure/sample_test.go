@@ -83,3 +83,57 @@ func TestLatency(t *testing.T) {
 		})
 	}
 }
+
+// TestSampleChanges changes samples in the two ways that keep what belongs together.
+func TestSampleChanges(t *testing.T) {
+	measured := Sample{
+		Status: Measured, Bracket: Bracket{at(10), at(12)}, Answered: at(12), Ended: at(300),
+	}
+	blocked := measured
+	blocked.Kind = KindBlocked
+	tests := []struct {
+		name    string
+		sample  Sample
+		status  Status
+		cause   Cause
+		bracket Bracket
+	}{
+		{"a start before the change", measured.WithStart(Start{At: at(0)}, 0),
+			Measured, CauseUnknown, measured.Bracket},
+		{"a start within the bracket", measured.WithStart(Start{At: at(11)}, 0),
+			Measured, CauseUnknown, measured.Bracket},
+		{"a start after the change", measured.WithStart(Start{At: at(13)}, 0),
+			Invalid, ChangedEarly, Bracket{}},
+		{"news of the start that came after the change",
+			measured.WithStart(Start{At: at(13)}, time.Second),
+			Measured, CauseUnknown, measured.Bracket},
+		{"a leak before the trigger", blocked.WithStart(Start{At: at(13)}, 0),
+			Measured, CauseUnknown, measured.Bracket},
+		{"a pair that was not proved", measured.Invalidate(NeverSeen(StateAllowed)),
+			Invalid, NeverAllowed, Bracket{}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := test.sample
+			if got.Status != test.status || got.Cause != test.cause || got.Bracket != test.bracket {
+				t.Errorf("%s, %q, %v; want %s, %q, %v", got.Status, got.Cause, got.Bracket,
+					test.status, test.cause, test.bracket)
+			}
+			if got.Reason != test.cause.Text() || (got.Status == Invalid) != got.Answered.IsZero() {
+				t.Errorf("the reason is %q, answered %s", got.Reason, got.Answered)
+			}
+		})
+	}
+}
+
+// TestCauses reads every cause back from its name.
+func TestCauses(t *testing.T) {
+	for cause := CauseUnknown + 1; int(cause) < len(causes); cause++ {
+		if ParseCause(cause.String()) != cause || cause.String() == "" || cause.Text() == "" {
+			t.Errorf("cause %d is named %q, and says %q", cause, cause, cause.Text())
+		}
+	}
+	if got := ParseCause("odd"); got != CauseUnknown {
+		t.Errorf("an odd name is %q", got)
+	}
+}

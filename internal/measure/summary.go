@@ -44,8 +44,8 @@ type Summary struct {
 	// Leaks counts the replies that policy forbade, Flaps the changes of state besides the measured
 	// ones, of pairs that had to change.
 	Leaks, Flaps int
-	// Forbidden says that the pairs were to stay blocked: there is no latency.
-	Forbidden bool
+	// Kind is that of the samples. Those that must stay blocked have no latency.
+	Kind Kind
 	// Warnings qualify the figures above.
 	Warnings []string
 
@@ -64,9 +64,9 @@ func Summarize(scenario string, samples []Sample) Summary {
 			warned[warning]++
 		}
 		summary.Leaks += sample.Leaks
-		summary.Forbidden = summary.Forbidden || sample.Forbidden
+		summary.Kind = max(summary.Kind, sample.Kind)
 		summary.Flaps += sample.flaps()
-		if sample.Status == Measured && !sample.Forbidden {
+		if sample.Status == Measured && sample.Kind != KindBlocked {
 			latency := sample.Latency()
 			estimates = append(estimates, latency.Estimate())
 			widths = append(widths, latency.Resolution())

@@ -65,7 +65,7 @@ func (t Threshold) About(s Summary) bool {
 		return true
 	}
 	_, isCount := t.count(Summary{})
-	return t.AboutName(s.Scenario) && (isCount || !s.Forbidden)
+	return t.AboutName(s.Scenario) && (isCount || s.Kind != KindBlocked)
 }
 
 // AboutName reports whether the threshold is about results of a name.
@@ -138,7 +138,7 @@ func (t Threshold) undecided(s Summary) string {
 		return "nothing was run"
 	case s.Account.Count(Measured) == 0 && needsPairs:
 		return "nothing was measured"
-	case s.Forbidden && !isCount:
+	case s.Kind == KindBlocked && !isCount:
 		return "its pairs were to stay blocked and have no latency"
 	}
 	return ""

@@ -54,7 +54,7 @@ func TestThreshold(t *testing.T) {
 func TestThresholdUndecided(t *testing.T) {
 	invalid := []Sample{{Scenario: "x", Status: Invalid}}
 	forbidden := timed(time.Second, Measured)
-	forbidden.Forbidden = true
+	forbidden.Kind = KindBlocked
 	tests := []struct {
 		text    string
 		samples []Sample
@@ -94,23 +94,24 @@ func TestThresholdString(t *testing.T) {
 // have one.
 func TestThresholdAbout(t *testing.T) {
 	for _, test := range []struct {
-		text      string
-		scenario  string
-		forbidden bool
-		want      bool
+		text     string
+		scenario string
+		kind     Kind
+		want     bool
 	}{
-		{"pod-startup.leaks==0", "pod-startup", false, true},
-		{"pod-startup.leaks==0", "pod-startup/main/forbidden", true, true},
-		{"pod-startup.p99<1s", "pod-startup/forbidden", true, false},
-		{"pod-startup/forbidden.p99<1s", "pod-startup/forbidden", true, true},
-		{"policy-update.p99<1s", "policy-update/port/open", false, true},
-		{"policy.p99<1s", "policy-update", false, false},
+		{"pod-startup.leaks==0", "pod-startup", KindNew, true},
+		{"pod-startup.leaks==0", "pod-startup/main/forbidden", KindBlocked, true},
+		{"pod-startup.p99<1s", "pod-startup/forbidden", KindBlocked, false},
+		{"pod-startup/forbidden.p99<1s", "pod-startup/forbidden", KindBlocked, true},
+		{"policy-update.p99<1s", "policy-update/port/open", KindNew, true},
+		{"policy.p99<1s", "policy-update", KindNew, false},
 	} {
 		threshold, err := ParseThreshold(test.text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := threshold.About(Summary{Scenario: test.scenario, Forbidden: test.forbidden}); got != test.want {
+		if got := threshold.About(Summary{Scenario: test.scenario,
+			Kind: test.kind}); got != test.want {
 			t.Errorf("%s is about %s: %v; want %v", test.text, test.scenario, got, test.want)
 		}
 	}

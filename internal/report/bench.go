@@ -34,7 +34,7 @@ func Bench(w io.Writer, sources []Source) error {
 
 // benchLine is a round as a line, with the pairs in the place of the iterations; empty if it has no latency.
 func benchLine(round measure.Summary) string {
-	if round.Forbidden || len(round.Latency) == 0 {
+	if round.Kind == measure.KindBlocked || len(round.Latency) == 0 {
 		return ""
 	}
 	name := "BenchmarkLatency/scenario=" + benchWord(round.Scenario)

@@ -170,7 +170,7 @@ func pooled(side Side) map[resultKey]measure.Summary {
 
 // compare compares the median, the 99th percentile, and the figures of the limits that are about the result.
 func (r *Compared) compare(limits []measure.Limit) {
-	if r.Old.Forbidden {
+	if r.Old.Kind == measure.KindBlocked {
 		return
 	}
 	figures := []measure.Figure{"median", "p99"}
@@ -204,7 +204,7 @@ func (c *Comparison) check(limits []measure.Limit) {
 	var probabilities []float64
 	for _, limit := range limits {
 		for _, one := range c.Results {
-			if one.Old.Forbidden || !limit.About(one.Old.Scenario) {
+			if one.Old.Kind == measure.KindBlocked || !limit.About(one.Old.Scenario) {
 				continue
 			}
 			p, err := limit.Test(one.old, one.new)

@@ -9,6 +9,8 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
 // ComparisonFormat is a way to write a comparison.
@@ -76,7 +78,7 @@ func (f ComparedFigure) cells() []string {
 
 // counts says how many replicates there are, and what became of pairs that must stay blocked.
 func (r Compared) counts(unit Unit) string {
-	if r.Old.Forbidden {
+	if r.Old.Kind == measure.KindBlocked {
 		return fmt.Sprintf("%d and %d leaks", r.Old.Leaks, r.New.Leaks)
 	}
 	return fmt.Sprintf("%s and %s", many(r.Figures[0].OldCount, unit), many(r.Figures[0].NewCount, unit))

@@ -51,7 +51,7 @@ func csvColumns() []csvColumn {
 	}
 	latency := func(name string, part func(measure.Latency) time.Duration) csvColumn {
 		return of(name, func(s measure.Sample) string {
-			if s.Status != measure.Measured || s.Forbidden {
+			if s.Status != measure.Measured || s.Kind == measure.KindBlocked {
 				return ""
 			}
 			return strconv.FormatInt(int64(part(s.Latency())), 10)
@@ -82,7 +82,9 @@ func csvColumns() []csvColumn {
 		latency("latency_lower_ns", func(l measure.Latency) time.Duration { return l.Lower }),
 		latency("latency_ns", measure.Latency.Estimate),
 		latency("latency_upper_ns", func(l measure.Latency) time.Duration { return l.Upper }),
-		of("forbidden", func(s measure.Sample) string { return strconv.FormatBool(s.Forbidden) }),
+		of("forbidden", func(s measure.Sample) string {
+			return strconv.FormatBool(s.Kind == measure.KindBlocked)
+		}),
 		of("leaks", func(s measure.Sample) string { return strconv.Itoa(s.Leaks) }),
 		of("flaps", func(s measure.Sample) string { return strconv.Itoa(s.FlapCount) }),
 		of("lost", func(s measure.Sample) string { return strconv.FormatUint(s.Lost, 10) }),

@@ -75,7 +75,7 @@ func troubled(t *testing.T) Source {
 	invalid := sample("policy-deny", 1, measure.Invalid)
 	invalid.Reason = "precondition: never seen allowed\nin time"
 	leaked := sample("pod-startup/forbidden", 1, measure.Measured)
-	leaked.Forbidden, leaked.Leaks = true, 3
+	leaked.Kind, leaked.Leaks = measure.KindBlocked, 3
 	threshold, err := measure.ParseThreshold("policy-deny.p99<500ms")
 	if err != nil {
 		t.Fatal(err)

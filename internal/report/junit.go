@@ -141,7 +141,7 @@ func junitDefault(one measure.Result) junitCase {
 func junitCaseOf(one measure.Result, name string) junitCase {
 	summary := one.Summary
 	output := summary.Account.String()
-	if summary.Forbidden {
+	if summary.Kind == measure.KindBlocked {
 		output += fmt.Sprintf("; %d leaks", summary.Leaks)
 	} else {
 		p50, p99 := summary.Quantile(0.5), summary.Quantile(0.99)

@@ -33,7 +33,7 @@ func KubeBurner(w io.Writer, sources []Source) error {
 	all := []burnerQuantiles{}
 	for _, source := range sources {
 		for _, summary := range source.Summaries() {
-			if !summary.Forbidden && len(summary.Latency) > 0 {
+			if summary.Kind != measure.KindBlocked && len(summary.Latency) > 0 {
 				all = append(all, burnerOf(source, summary))
 			}
 		}

@@ -70,7 +70,7 @@ func markdownOf(page *bytes.Buffer, source Source) {
 
 func markdownRow(s measure.Summary) string {
 	of := fmt.Sprintf("%d of %d", s.Account.Count(measure.Measured), s.Account.Expected)
-	if s.Forbidden {
+	if s.Kind == measure.KindBlocked {
 		return fmt.Sprintf("| %s | %s | %d leaks | | | | | |", escape(s.Scenario), of, s.Leaks)
 	}
 	cells := []string{escape(s.Scenario), of}

@@ -48,7 +48,7 @@ func perfDataFiles(sources []Source) ([]File, error) {
 		var names []string
 		documents := make(map[string]*perfData)
 		for _, summary := range source.Summaries() {
-			if summary.Forbidden {
+			if summary.Kind == measure.KindBlocked {
 				continue
 			}
 			if documents[summary.Scenario] == nil {

@@ -31,7 +31,7 @@ func shares() []float64 { return []float64{0, 0.5, 0.9, 0.95, 0.99, 1} }
 // Rows are the lines of a summary: the latency, the ends of the 95 % intervals of its quantiles, and its resolution.
 func Rows(summary measure.Summary) []Row {
 	of := fmt.Sprintf("%d/%d", summary.Account.Count(measure.Measured), summary.Account.Expected)
-	if summary.Forbidden {
+	if summary.Kind == measure.KindBlocked {
 		return []Row{{Label: summary.Scenario, Of: of, Note: fmt.Sprintf("%d leaks", summary.Leaks)}}
 	}
 	latency, lower := Row{Label: summary.Scenario, Of: of}, Row{Label: "  95 % from"}

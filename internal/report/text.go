@@ -140,7 +140,7 @@ func placements(sources []Source) []string {
 	for _, source := range sources {
 		for _, summary := range source.Summaries() {
 			place := byPlace[source.Place(summary)]
-			if place == nil || summary.Forbidden {
+			if place == nil || summary.Kind == measure.KindBlocked {
 				continue
 			}
 			if _, has := place[summary.Scenario]; !has {

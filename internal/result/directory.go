@@ -182,7 +182,8 @@ func Digest(s measure.Summary) Summary {
 		Leaks: s.Leaks, Flaps: s.Flaps, Warnings: s.Warnings,
 		Resolution: quantiles(s.Resolution),
 	}
-	if !s.Forbidden && s.Account.Count(measure.Measured)+s.Account.Count(measure.Censored) > 0 {
+	if s.Kind != measure.KindBlocked &&
+		s.Account.Count(measure.Measured)+s.Account.Count(measure.Censored) > 0 {
 		one.Latency = intervals(s)
 	}
 	for _, status := range measure.Statuses() {

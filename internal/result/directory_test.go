@@ -36,7 +36,7 @@ func TestDirectory(t *testing.T) {
 				Lower: at.Add(10 * time.Millisecond), Upper: at.Add(12 * time.Millisecond),
 			},
 		},
-		{Scenario: "policy-deny", Status: measure.Measured, Forbidden: true, Leaks: 3},
+		{Scenario: "policy-deny", Status: measure.Measured, Kind: measure.KindBlocked, Leaks: 3},
 	}
 	summaries := []measure.Summary{measure.Summarize("policy-deny", samples[:1])}
 	if err := directory.Write(Run{ID: "x", Began: at}, samples, summaries); err != nil {
@@ -68,8 +68,9 @@ func TestDirectoryThatIsNone(t *testing.T) {
 		files map[string]string
 		want  string
 	}{
-		"empty":     {nil, "has no run.json"},
-		"newer":     {map[string]string{"run.json": `{"schema":99}`}, "its schema is 99; this version reads 1 to 1"},
+		"empty": {nil, "has no run.json"},
+		"newer": {map[string]string{"run.json": `{"schema":99}`},
+			"its schema is 99; this version reads 1 to 2"},
 		"no schema": {map[string]string{"run.json": `{}`}, "its schema is 0"},
 		"not JSON":  {map[string]string{"run.json": `{`}, "run.json: unexpected end"},
 		"half":      {map[string]string{"run.json": `{"schema":1}`}, "samples.jsonl: no such file"},

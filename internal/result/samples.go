@@ -16,7 +16,7 @@ import (
 )
 
 // Schema is the version of the records that this package writes. It reads every version up to it.
-const Schema = 1
+const Schema = 2
 
 // record is one sample on the wire. Instants are RFC 3339 with nanoseconds; durations nanoseconds.
 type record struct {
@@ -28,6 +28,8 @@ type record struct {
 	Address     netip.AddrPort      `json:"address"`
 	Status      string              `json:"status"`
 	Reason      string              `json:"reason,omitempty"`
+	Cause       string              `json:"cause,omitempty"`
+	Kind        string              `json:"kind,omitempty"`
 	StartSource measure.StartSource `json:"startSource,omitempty"`
 	Start       time.Time           `json:"start,omitzero"`
 	Uncertainty time.Duration       `json:"startUncertaintyNs,omitempty"`
@@ -54,10 +56,11 @@ type record struct {
 	TargetNode  string              `json:"node,omitempty"`
 	Round       int                 `json:"round,omitempty"`
 	Agent       int                 `json:"agent,omitempty"`
-	Forbidden   bool                `json:"forbidden,omitempty"`
-	Leaks       int                 `json:"leaks,omitempty"`
-	Probes      map[string]uint64   `json:"probes,omitempty"`
-	Warnings    []string            `json:"warnings,omitempty"`
+	// Forbidden stands for the kind in schema 1.
+	Forbidden bool              `json:"forbidden,omitempty"`
+	Leaks     int               `json:"leaks,omitempty"`
+	Probes    map[string]uint64 `json:"probes,omitempty"`
+	Warnings  []string          `json:"warnings,omitempty"`
 }
 
 // flap is a change of state around or after the transition.
@@ -105,12 +108,13 @@ func recordOf(s measure.Sample) record {
 		Schema: Schema, Scenario: s.Scenario,
 		Namespace: s.Target.Pod.Namespace, Pod: s.Target.Pod.Name, UID: s.Target.Pod.UID,
 		Address: s.Target.Address, Status: s.Status.String(), Reason: s.Reason,
+		Kind: s.Kind.String(), Cause: s.Cause.String(),
 		StartSource: s.Start.Source, Start: s.Start.At, Uncertainty: s.Start.Uncertainty,
 		Lower: s.Bracket.Lower, Upper: s.Bracket.Upper,
 		Ended: s.Ended, Created: s.Created, Assigned: s.Assigned,
 		Response: s.Response, FlapCount: s.FlapCount, Lost: s.Lost,
 		Warnings: s.Warnings, Probes: make(map[string]uint64),
-		Round: s.Round, Agent: s.Agent, Forbidden: s.Forbidden, Leaks: s.Leaks,
+		Round: s.Round, Agent: s.Agent, Leaks: s.Leaks,
 		Setting: s.Setting, ClientSpace: s.Client.Namespace, ClientPod: s.Client.Name, ClientUID: s.Client.UID,
 		ClientNode: s.ClientNode, TargetNode: s.TargetNode,
 	}
@@ -123,7 +127,7 @@ func recordOf(s measure.Sample) record {
 	if s.Evidence != measure.Ambiguous {
 		one.Evidence = s.Evidence.String()
 	}
-	if s.Status == measure.Measured && !s.Forbidden {
+	if s.Status == measure.Measured && s.Kind != measure.KindBlocked {
 		latency, estimate := s.Latency(), s.Latency().Estimate()
 		one.LatencyLow, one.LatencyHigh, one.Estimate = &latency.Lower, &latency.Upper, &estimate
 	}
@@ -148,18 +152,22 @@ func (r record) sample() (measure.Sample, error) {
 	if at < 0 {
 		return measure.Sample{}, fmt.Errorf("read status %q: expected one of %v", r.Status, statuses)
 	}
+	kind, err := r.kind()
+	if err != nil {
+		return measure.Sample{}, err
+	}
 	sample := measure.Sample{
 		Scenario: r.Scenario,
 		Target: measure.Target{
 			Pod:     measure.Object{Namespace: r.Namespace, Name: r.Pod, UID: r.UID},
 			Address: r.Address,
 		},
-		Status: statuses[at], Reason: r.Reason,
+		Status: statuses[at], Reason: r.Reason, Cause: measure.ParseCause(r.Cause),
 		Start:   measure.Start{Source: r.StartSource, At: r.Start, Uncertainty: r.Uncertainty},
 		Bracket: measure.Bracket{Lower: r.Lower, Upper: r.Upper},
 		Ended:   r.Ended, Created: r.Created, Assigned: r.Assigned, Warnings: r.Warnings,
 		Response: r.Response, FlapCount: r.FlapCount, Lost: r.Lost,
-		Round: r.Round, Agent: r.Agent, Forbidden: r.Forbidden, Leaks: r.Leaks,
+		Round: r.Round, Agent: r.Agent, Kind: kind, Leaks: r.Leaks,
 		Client: measure.Object{Namespace: r.ClientSpace, Name: r.ClientPod, UID: r.ClientUID},
 		Want:   state(r.Want), Setting: r.Setting,
 		ClientNode: r.ClientNode, TargetNode: r.TargetNode,
@@ -178,6 +186,25 @@ func (r record) sample() (measure.Sample, error) {
 		}
 	}
 	return sample, nil
+}
+
+// kind is the kind of the pair. Records of schema 1 tell it by a flag, and by the name of the one
+// scenario that had open connections.
+func (r record) kind() (measure.Kind, error) {
+	switch {
+	case r.Schema == 1 && r.Forbidden:
+		return measure.KindBlocked, nil
+	case r.Schema == 1 && r.Scenario == "established":
+		return measure.KindOpen, nil
+	case r.Schema == 1:
+		return measure.KindNew, nil
+	}
+	for _, one := range measure.Kinds() {
+		if one.String() == r.Kind {
+			return one, nil
+		}
+	}
+	return 0, fmt.Errorf("read kind %q: expected one of %v", r.Kind, measure.Kinds())
 }
 
 // state is the state of a name, unknown for any other.

@@ -5,6 +5,7 @@ package result
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -64,12 +65,12 @@ func TestWrittenSamplesAreReadBack(t *testing.T) {
 }
 
 // What this version writes is in testdata, and stays readable by all later versions.
-func TestSchema1(t *testing.T) {
+func TestSchema(t *testing.T) {
 	var stream bytes.Buffer
 	if err := Write(&stream, samples()); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join("testdata", "schema1.jsonl")
+	path := filepath.Join("testdata", fmt.Sprintf("schema%d.jsonl", Schema))
 	want, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -79,11 +80,46 @@ func TestSchema1(t *testing.T) {
 	}
 }
 
+// TestOldSchemas reads what earlier versions have written: the same samples.
+func TestOldSchemas(t *testing.T) {
+	for schema := 1; schema < Schema; schema++ {
+		file, err := os.Open(filepath.Join("testdata", fmt.Sprintf("schema%d.jsonl", schema)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Read(file)
+		_ = file.Close() // everything has been read
+		if err != nil {
+			t.Fatal(err)
+		}
+		addresses := cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })
+		if diff := cmp.Diff(samples(), got, addresses, cmpopts.EquateEmpty()); diff != "" {
+			t.Errorf("the samples of schema %d (-want +got):\n%s", schema, diff)
+		}
+	}
+}
+
+// TestKindOfSchema1 tells the kind of a pair from what records said before they had one.
+func TestKindOfSchema1(t *testing.T) {
+	for record, want := range map[string]measure.Kind{
+		`"scenario":"established","status":"censored"`:        measure.KindOpen,
+		`"scenario":"x","status":"measured","forbidden":true`: measure.KindBlocked,
+		`"scenario":"policy-deny","status":"measured"`:        measure.KindNew,
+	} {
+		line := `{"schema":1,` + record + `}`
+		got, err := Read(strings.NewReader(line))
+		if err != nil || got[0].Kind != want {
+			t.Errorf("%s is read as %v, %v; want %s", line, got, err, want)
+		}
+	}
+}
+
 func TestReadRefuses(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"a line that is no record", "{}\nnot JSON", "read sample 1"},
 		{"a later schema", `{"schema":99}`, "use a newer netpol-latency"},
 		{"an unknown status", `{"schema":1,"status":"lost"}`, "expected one of"},
+		{"an unknown kind", `{"schema":2,"status":"measured","kind":"odd"}`, `read kind "odd"`},
 		{"a record that was cut", `{"schema":1,"sta`, "read sample 1"},
 	}
 	for _, test := range tests {

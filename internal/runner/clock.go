@@ -4,7 +4,6 @@
 package runner
 
 import (
-	"fmt"
 	"os"
 	"strings"
 	"time"
@@ -61,13 +60,14 @@ func (c *clock) best() (offset, bool) {
 	return best, true
 }
 
-// start is the start of a trigger that the runner wrote between two instants, on the agent's clock.
-func (c *clock) start(before, after time.Time) (measure.Start, error) {
+// start is the start of a trigger that the runner wrote between two instants, on the agent's clock,
+// if that is known.
+func (c *clock) start(before, after time.Time) (start measure.Start, known bool) {
 	o, known := c.best()
 	if !known {
-		return measure.Start{}, fmt.Errorf("compare the clocks: the agent has answered no ping")
+		return measure.Start{}, false
 	}
-	return measure.StartOfWrite(before.Round(0).Add(o.lower), after.Round(0).Add(o.upper)), nil
+	return measure.StartOfWrite(before.Round(0).Add(o.lower), after.Round(0).Add(o.upper)), true
 }
 
 // bootID identifies this kernel, empty if it cannot be read.

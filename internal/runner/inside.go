@@ -55,11 +55,13 @@ func (s *stage) proveInside(ctx context.Context, part scenario.Part) error {
 
 func inForce(samples []measure.Sample) bool {
 	for _, sample := range samples {
-		open := !sample.Forbidden && sample.Status == measure.Measured
-		shut := sample.Forbidden && sample.Leaks == 0 && sample.Probes[measure.Dropped]+sample.Probes[measure.Rejected]+
-			sample.Probes[measure.Refused] > 0
+		stays := sample.Kind == measure.KindBlocked
+		open := !stays && sample.Status == measure.Measured
+		shut := stays && sample.Leaks == 0 &&
+			sample.Probes[measure.Dropped]+sample.Probes[measure.Rejected]+
+				sample.Probes[measure.Refused] > 0
 		last := strings.HasSuffix(sample.Scenario, "/main/forbidden") // the first container may have met a leak
-		if !open && !shut && (!sample.Forbidden || last) {
+		if !open && !shut && (!stays || last) {
 			return false
 		}
 	}
@@ -175,8 +177,13 @@ func (l *starterLogs) account() []measure.Sample {
 	}
 	for _, container := range []string{initContainer, mainContainer} {
 		for _, name := range l.round.linesOf(container) {
+			kind := measure.KindBlocked
+			if name == l.round.name {
+				kind = measure.KindNew
+			}
 			for range l.pods - counts[name] {
-				all = append(all, l.round.missing(pairKey{scenario: name, round: l.round.number}, measure.Target{}))
+				key := pairKey{scenario: name, round: l.round.number}
+				all = append(all, l.round.missing(key, measure.Target{}, kind))
 			}
 		}
 	}

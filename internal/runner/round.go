@@ -177,7 +177,7 @@ func (r *round) account() []measure.Sample {
 	for key, target := range r.expected {
 		sample, ok := r.collector.samples[key]
 		if !ok {
-			sample = r.missing(key, target)
+			sample = r.missing(key, target, r.kindOf(key))
 		}
 		delete(r.collector.samples, key)
 		if sample.Target.Pod.Name == "" {
@@ -188,10 +188,22 @@ func (r *round) account() []measure.Sample {
 	return all
 }
 
+// kindOf is the kind of an expected pair.
+func (r *round) kindOf(key pairKey) measure.Kind {
+	switch {
+	case !r.awaited[key]:
+		return measure.KindBlocked
+	case r.scenario.Connections:
+		return measure.KindOpen
+	}
+	return measure.KindNew
+}
+
 // missing is the sample of a pair whose agent has not reported.
-func (r *round) missing(key pairKey, target measure.Target) measure.Sample {
+func (r *round) missing(key pairKey, target measure.Target, kind measure.Kind) measure.Sample {
 	return measure.Sample{
-		Scenario: key.scenario, Target: target, Status: measure.Censored, Round: key.round, Ended: time.Now(),
+		Scenario: key.scenario, Target: target, Kind: kind, Status: measure.Censored,
+		Round: key.round, Ended: time.Now(),
 		Reason: "its agent did not report: it ended, or its log was lost",
 	}
 }
@@ -201,19 +213,11 @@ func (r *round) started(sample measure.Sample) measure.Sample {
 	if sample.Start.Source != "" {
 		return sample
 	}
-	start, err := r.collector.clockOf(sample.Agent).start(r.before, r.after)
-	if err != nil {
-		sample.Status, sample.Reason = measure.Invalid, err.Error()
-		sample.Bracket = measure.Bracket{}
-		return sample
+	start, known := r.collector.clockOf(sample.Agent).start(r.before, r.after)
+	if !known {
+		return sample.Invalidate(measure.ClockUnknown)
 	}
-	sample.Start = start
-	if sample.Status == measure.Measured && !sample.Forbidden && sample.Bracket.Upper.Before(start.At) {
-		sample.Status = measure.Invalid
-		sample.Reason = "precondition: it changed before the trigger"
-		sample.Bracket = measure.Bracket{}
-	}
-	return sample
+	return sample.WithStart(start, 0)
 }
 
 // apart waits for a random part of a second: repeated triggers must not all fall on the same phase of what

@@ -25,7 +25,8 @@ func TestRunFaults(t *testing.T) {
 	}{
 		{
 			"leak=200ms", exitThreshold, []string{"pod-startup", "--threshold=pod-startup.leaks==0"},
-			func(s measure.Sample) bool { return s.Forbidden && s.Leaks > 0 }, "pod-startup.leaks==0: missed",
+			func(s measure.Sample) bool { return s.Kind == measure.KindBlocked && s.Leaks > 0 },
+			"pod-startup.leaks==0: missed",
 		},
 		{
 			"flap=50ms@100ms", exitThreshold, []string{"policy-deny", "--threshold=policy-deny.flaps==0"},
@@ -33,11 +34,15 @@ func TestRunFaults(t *testing.T) {
 		},
 		{
 			"gap=100ms", exitThreshold, []string{"policy-update", "--threshold=policy-update/selector/other.leaks==0"},
-			func(s measure.Sample) bool { return s.Forbidden && s.Leaks > 0 }, "other.leaks==0: missed",
+			func(s measure.Sample) bool { return s.Kind == measure.KindBlocked && s.Leaks > 0 },
+			"other.leaks==0: missed",
 		},
 		{
 			"no-except", exitInvalid, []string{"policy-creation", "--peer=ipBlockExcept", "--direction=ingress", "--timeout=3s"},
-			func(s measure.Sample) bool { return s.Forbidden && s.Status == measure.Invalid }, "never seen blocked",
+			func(s measure.Sample) bool {
+				return s.Kind == measure.KindBlocked &&
+					s.Status == measure.Invalid
+			}, "never seen blocked",
 		},
 		{
 			"ipv4-only", exitInvalid, []string{"policy-creation", "--family=IPv6", "--timeout=3s"},

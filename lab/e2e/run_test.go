@@ -88,9 +88,9 @@ func expectTrue(t *testing.T, lab *labtest.Lab, samples []measure.Sample, protoc
 		switch {
 		case sample.Status != measure.Measured:
 			t.Errorf("%s, pod %s: %s: %s", sample.Scenario, sample.Target.Pod.Name, sample.Status, sample.Reason)
-		case sample.Forbidden && sample.Leaks > 0:
+		case sample.Kind == measure.KindBlocked && sample.Leaks > 0:
 			t.Errorf("%s, pod %s: %d leaks", sample.Scenario, sample.Target.Pod.Name, sample.Leaks)
-		case !sample.Forbidden:
+		case sample.Kind != measure.KindBlocked:
 			expectBracket(t, sample, flips)
 		}
 	}

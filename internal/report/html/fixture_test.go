@@ -46,7 +46,8 @@ func censoredAt(number int, watched float64) measure.Sample {
 // leaking is a pair of pod-startup that was to stay blocked, and was answered.
 func leaking(leaks int) measure.Sample {
 	s := sampleAt(2, 5, 6)
-	s.Scenario, s.Want, s.Forbidden, s.Leaks = "pod-startup/forbidden", measure.StateAllowed, true, leaks
+	s.Scenario, s.Want = "pod-startup/forbidden", measure.StateAllowed
+	s.Kind, s.Leaks = measure.KindBlocked, leaks
 	return s
 }
 

@@ -193,7 +193,7 @@ func newOverview(s section, summary measure.Summary) overview {
 		Of:   fmt.Sprintf("%d of %d", summary.Account.Count(measure.Measured), summary.Account.Expected),
 		Tone: s.Tone, Status: s.Status,
 	}
-	if summary.Forbidden {
+	if summary.Kind == measure.KindBlocked {
 		one.Leaks = fmt.Sprint(summary.Leaks)
 		return one
 	}

@@ -48,13 +48,15 @@ func newSection(result measure.Result, places places, anchor, badge string) sect
 	summary, samples := result.Summary, result.Samples
 	one := section{
 		Anchor: anchor, Scenario: summary.Scenario, Setting: summary.Setting, Badge: badge, Meaning: meaning(samples),
-		Forbidden: summary.Forbidden, Warnings: summary.Warnings,
+		Forbidden: summary.Kind == measure.KindBlocked, Warnings: summary.Warnings,
 	}
 	one.Tone, one.Status = toneOf(result.Severity()), account(summary)
-	one.Data = data{ID: anchor, Title: one.title(), Forbidden: summary.Forbidden, Want: want(samples).String()}
+	one.Data = data{
+		ID: anchor, Title: one.title(), Forbidden: one.Forbidden, Want: want(samples).String(),
+	}
 	one.Data.Pairs = newPairs(samples, places)
 	switch {
-	case summary.Forbidden:
+	case one.Forbidden:
 		return one
 	case summary.Account.Count(measure.Measured)+summary.Account.Count(measure.Censored) == 0:
 		one.NoLatency = "No pair has a latency: there is neither a distribution nor a percentile to show."
@@ -90,7 +92,7 @@ func (s *section) compare(samples []measure.Sample, places places) {
 func want(samples []measure.Sample) measure.State {
 	for _, sample := range samples {
 		switch {
-		case sample.Forbidden:
+		case sample.Kind == measure.KindBlocked:
 			return measure.StateBlocked
 		case sample.Want != measure.StateUnknown:
 			return sample.Want
@@ -116,9 +118,9 @@ func meaning(samples []measure.Sample) string {
 		from = "the trigger"
 	}
 	switch {
-	case samples[0].Forbidden:
+	case samples[0].Kind == measure.KindBlocked:
 		return "These pairs had to stay blocked. Every reply is a leak. Time counts from " + from + "."
-	case samples[0].Kind() == measure.KindOpen:
+	case samples[0].Kind == measure.KindOpen:
 		return "From " + from + " until an open connection was cut."
 	}
 	return fmt.Sprintf("From %s until a new connection was %s.", from, want(samples))

@@ -87,7 +87,8 @@ func (r run) statement(finding measure.Finding) statement {
 		measure.TopicPolicyNotEnforced: "Not enforced", measure.TopicUnreachable: "Unreachable",
 		measure.TopicEnforced: "Enforced", measure.TopicConnections: "Connections cut",
 		measure.TopicLeaks: "Leaks",
-		measure.TopicFlaps: "Flaps", measure.TopicInvalid: "Not proved",
+		measure.TopicFlaps: "Flaps", measure.TopicUnwatched: "Not watched",
+		measure.TopicInvalid: "Not proved",
 		measure.TopicDeleted: "Deleted",
 	}[finding.Topic]
 	return statement{
@@ -177,7 +178,7 @@ func slowest(results []measure.Result, run run) statement {
 	for _, result := range results {
 		for _, s := range result.Samples {
 			took, longer, ok := s.Observed()
-			if !ok || took <= most || s.Kind() == measure.KindOpen || longer && took == 0 {
+			if !ok || took <= most || s.Kind == measure.KindOpen || longer && took == 0 {
 				continue
 			}
 			most = took

@@ -30,7 +30,7 @@ func TestVerdict(t *testing.T) {
 	open.Want = measure.StateAllowed
 	open.Probes[measure.Dropped] = 0
 	connection := censoredAt(1, 3000)
-	connection.Scenario = "established"
+	connection.Scenario, connection.Kind = "established", measure.KindOpen
 	tests := map[string]struct {
 		samples  []measure.Sample
 		tone     tone
