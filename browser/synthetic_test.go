@@ -62,7 +62,7 @@ func write(t testing.TB, samples ...measure.Sample) (file string) {
 	t.Helper()
 	var document bytes.Buffer
 	source := report.Source{Directory: "results", Run: result.Run{Schema: 1, ID: "synthetic"}, Samples: samples}
-	if err := html.Write(&document, []report.Source{source}); err != nil {
+	if err := html.Write(&document, report.Build(source)); err != nil {
 		t.Fatal(err)
 	}
 	file = filepath.Join(t.TempDir(), "report.html")

@@ -150,9 +150,16 @@ func (e *environment) conclude(account measure.Account) {
 		klog.Warningf("Only %d of %d expected targets came", account.Expected, e.config.ExpectedTargets)
 	}
 	summary := measure.Summarize(e.scenario.Name, e.ledger.Samples())
+	exactly := func(q float64) string { // logs keep every digit
+		found := summary.Quantile(q)
+		if found.Longer {
+			return ">" + found.Value.String()
+		}
+		return found.Value.String()
+	}
 	if len(summary.Latency) > 0 {
 		klog.Infof("Latency: p50 %s, p90 %s, p99 %s, max %s; resolution: p50 %s, max %s",
-			summary.Quantile(.5), summary.Quantile(.9), summary.Quantile(.99), summary.Quantile(1),
+			exactly(.5), exactly(.9), exactly(.99), exactly(1),
 			summary.Resolution.Quantile(.5), summary.Resolution.Quantile(1))
 	}
 	for _, warning := range summary.Warnings {

@@ -174,17 +174,18 @@ func limit(sources []report.Source, texts []string) (missed int, err error) {
 
 // write writes to where the flags say. Nothing is left of a report that could not be made.
 func (o *reportOptions) write(stdout io.Writer, format report.Format, sources []report.Source) error {
+	reports := report.Build(sources...)
 	if o.output == "" {
-		return format.Write(stdout, sources)
+		return format.Write(stdout, reports)
 	}
 	if format.Files == nil {
 		var page bytes.Buffer
-		if err := format.Write(&page, sources); err != nil {
+		if err := format.Write(&page, reports); err != nil {
 			return err
 		}
 		return replace(o.output, page.Bytes())
 	}
-	files, err := format.Files(sources)
+	files, err := format.Files(reports)
 	if err != nil {
 		return err
 	}

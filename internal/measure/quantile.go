@@ -36,11 +36,10 @@ type observed struct {
 }
 
 func (o observed) String() string {
-	text := o.latency.Round(time.Microsecond).String()
 	if o.longer {
-		return ">" + text
+		return ">" + FormatDuration(o.latency)
 	}
-	return text
+	return FormatDuration(o.latency)
 }
 
 // observe enters what is known of the latencies of pairs, in ascending order.

@@ -125,7 +125,7 @@ func warnings(summary Summary, warned map[string]int) []string {
 	if width := summary.Resolution.Quantile(0.5); width > median.Value/2 && width > 0 &&
 		!median.Longer {
 		all = append(all, fmt.Sprintf("the resolution (median %s) is coarse beside the latency (median %s)",
-			width.Round(time.Microsecond), median))
+			FormatDuration(width), median))
 	}
 	for _, warning := range slices.Sorted(maps.Keys(warned)) {
 		all = append(all, fmt.Sprintf("%d of %d samples: %s", warned[warning], summary.Account.Expected, warning))

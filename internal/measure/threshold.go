@@ -117,15 +117,23 @@ func (t Threshold) Judge(s Summary) (holds bool, text string) {
 		return t.verdict(float64(n), strconv.Itoa(n))
 	}
 	found, _ := t.duration(s)
+	figure := t.format(found.latency)
 	switch {
 	case !found.longer:
+		return t.verdict(float64(found.latency), figure)
 	case t.operator[0] == '>' && float64(found.latency) >= t.limit:
-		return true, t.text + ": holds, " + found.String()
-	default:
-		found.longer = false
-		return false, fmt.Sprintf("%s: missed, it is only known to be longer than %s", t.text, found)
+		return true, t.text + ": holds, >" + figure
 	}
-	return t.verdict(float64(found.latency), found.String())
+	return false, t.text + ": missed, it is only known to be longer than " + figure
+}
+
+// format writes a figure as everywhere, and exactly where it would look like the limit and is not.
+func (t Threshold) format(figure time.Duration) string {
+	text, limit := FormatDuration(figure), time.Duration(t.limit)
+	if figure != limit && text == FormatDuration(limit) {
+		return figure.String()
+	}
+	return text
 }
 
 // undecided says why the summary does not tell what the figure is, if so. That pairs which were not looked at

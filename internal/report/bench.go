@@ -14,12 +14,12 @@ import (
 
 // Bench writes a Go benchmark line for each round of each result, so that benchstat sees each trigger as one run of
 // a benchmark. A figure that is only known to be longer than something is left out of its line.
-func Bench(w io.Writer, sources []Source) error {
+func Bench(w io.Writer, reports []Report) error {
 	var page bytes.Buffer
 	fmt.Fprintln(&page, "pkg: netpol-latency")
-	for _, source := range sources {
-		for _, rounds := range source.Rounds() {
-			for _, round := range rounds {
+	for _, report := range reports {
+		for _, result := range report.Results {
+			for _, round := range result.Rounds {
 				if line := benchLine(round); line != "" {
 					fmt.Fprintln(&page, line)
 				}

@@ -265,7 +265,8 @@ func (r *Compared) warnings(unit Unit, figures int) []string {
 	for _, figure := range r.Figures {
 		change := math.Abs(figure.Change.Value)
 		if figure.Enough() && figure.Adjusted <= measure.Significance && change < float64(resolution) {
-			say("the change of %s is smaller than the resolution (median %s)", figure.Figure, Duration(resolution))
+			say("the change of %s is smaller than the resolution (median %s)", figure.Figure,
+				measure.FormatDuration(resolution))
 		}
 	}
 	return all
@@ -307,9 +308,9 @@ func signed(nanoseconds float64) string {
 	case math.IsInf(nanoseconds, 0):
 		return "open"
 	case nanoseconds < 0:
-		return Duration(time.Duration(nanoseconds))
+		return measure.FormatDuration(time.Duration(nanoseconds))
 	}
-	return "+" + Duration(time.Duration(nanoseconds))
+	return "+" + measure.FormatDuration(time.Duration(nanoseconds))
 }
 
 // percent is a share, as percent.

@@ -58,8 +58,9 @@ func chartOf(r Compared) chart {
 	found := chart{
 		Old: curve(r.Old, x), New: curve(r.New, x),
 		Label: fmt.Sprintf("Share of the pairs of %s that had changed by a time. Old: median %s, 99th percentile %s. "+
-			"New: median %s, 99th percentile %s.", r.Name, value(r.Old, r.Old.Quantile(0.5)), value(r.Old, r.Old.Quantile(0.99)),
-			value(r.New, r.New.Quantile(0.5)), value(r.New, r.New.Quantile(0.99))),
+			"New: median %s, 99th percentile %s.", r.Name, r.Old.Quantile(0.5),
+			r.Old.Quantile(0.99),
+			r.New.Quantile(0.5), r.New.Quantile(0.99)),
 	}
 	step := niceStep(most - least)
 	for at := least.Truncate(step); at <= most; at += step {

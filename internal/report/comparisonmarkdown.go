@@ -8,17 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
-
-	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
-
-// center is the median of the replicates, as a table has it.
-func center(c measure.Center) string {
-	if c.Longer {
-		return ">" + Duration(c.Value)
-	}
-	return Duration(c.Value)
-}
 
 // ComparisonMarkdown writes a table, as a comment on a change shows it.
 func ComparisonMarkdown(w io.Writer, c Comparison) error {

@@ -71,7 +71,8 @@ func (r Compared) table(page *bytes.Buffer) error {
 // cells are a figure in the columns of a table.
 func (f ComparedFigure) cells() []string {
 	return []string{
-		center(f.Old), center(f.New), signed(f.Change.Value), signed(f.Change.Lower), signed(f.Change.Upper),
+		f.Old.String(), f.New.String(), signed(f.Change.Value), signed(f.Change.Lower),
+		signed(f.Change.Upper),
 		percent(f.Ratio.Value), percent(f.Ratio.Lower), percent(f.Ratio.Upper), probability(f.Adjusted), f.Verdict(),
 	}
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // CSV writes a header and one line for each sample (RFC 4180). Durations are nanoseconds; what has no value is empty.
-func CSV(w io.Writer, sources []Source) error {
+func CSV(w io.Writer, reports []Report) error {
 	lines := csv.NewWriter(w)
 	lines.UseCRLF = true
 	columns := csvColumns()
@@ -23,11 +23,11 @@ func CSV(w io.Writer, sources []Source) error {
 		header = append(header, column.name)
 	}
 	_ = lines.Write(header) // an error stays for the end
-	for _, source := range sources {
-		for _, sample := range source.Samples {
+	for _, report := range reports {
+		for _, sample := range report.Samples {
 			var cells []string
 			for _, column := range columns {
-				cells = append(cells, column.cell(source, sample))
+				cells = append(cells, column.cell(report.Source, sample))
 			}
 			_ = lines.Write(cells)
 		}

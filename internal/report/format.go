@@ -14,9 +14,9 @@ type Format struct {
 	// Summary says in a few words what it is for.
 	Summary string
 	// Write writes everything as one document.
-	Write func(w io.Writer, sources []Source) error
+	Write func(w io.Writer, reports []Report) error
 	// Files are the documents of a format whose readers expect several, by the names that they expect; else nil.
-	Files func(sources []Source) ([]File, error)
+	Files func(reports []Report) ([]File, error)
 }
 
 // File is a document with the name that its readers expect.

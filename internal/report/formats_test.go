@@ -100,7 +100,7 @@ func TestGolden(t *testing.T) {
 	for _, format := range Formats() {
 		t.Run(format.Name, func(t *testing.T) {
 			var page bytes.Buffer
-			if err := format.Write(&page, []Source{opened(t, "schema1"), troubled(t)}); err != nil {
+			if err := format.Write(&page, Build(opened(t, "schema1"), troubled(t))); err != nil {
 				t.Fatal(err)
 			}
 			golden(t, format.Name+".txt", page.Bytes())
@@ -111,7 +111,7 @@ func TestGolden(t *testing.T) {
 // TestTextFits keeps the text within 100 columns.
 func TestTextFits(t *testing.T) {
 	var page bytes.Buffer
-	if err := Text(&page, []Source{opened(t, "schema1"), troubled(t)}); err != nil {
+	if err := Text(&page, Build(opened(t, "schema1"), troubled(t))); err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(page.String()) {
@@ -146,7 +146,7 @@ func TestJUnitSchema(t *testing.T) {
 		return err
 	}
 	var page bytes.Buffer
-	if err := JUnit(&page, []Source{opened(t, "schema1"), troubled(t)}); err != nil {
+	if err := JUnit(&page, Build(opened(t, "schema1"), troubled(t))); err != nil {
 		t.Fatal(err)
 	}
 	if err := check(page.String()); err != nil {
@@ -161,7 +161,7 @@ func TestJUnitSchema(t *testing.T) {
 func TestJUnitVerdicts(t *testing.T) {
 	var page bytes.Buffer
 	source := troubled(t)
-	if err := JUnit(&page, []Source{source}); err != nil {
+	if err := JUnit(&page, Build(source)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`failures="2"`,
@@ -172,7 +172,8 @@ func TestJUnitVerdicts(t *testing.T) {
 	}
 	source.Thresholds = nil
 	page.Reset()
-	if err := JUnit(&page, []Source{source}); err != nil || !strings.Contains(page.String(), `type="account"`) {
+	if err := JUnit(&page, Build(source)); err != nil ||
+		!strings.Contains(page.String(), `type="account"`) {
 		t.Errorf("a result that is not measured passes: %v, %s", err, page.String())
 	}
 }
@@ -189,7 +190,7 @@ func TestPerfData(t *testing.T) {
 		DataItems []dataItem        `json:"dataItems"`
 		Labels    map[string]string `json:"labels,omitempty"`
 	}
-	files, err := perfDataFiles([]Source{opened(t, "schema1"), troubled(t)})
+	files, err := perfDataFiles(Build(opened(t, "schema1"), troubled(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +223,7 @@ func TestPerfData(t *testing.T) {
 func TestCSV(t *testing.T) {
 	var page bytes.Buffer
 	source := troubled(t)
-	if err := CSV(&page, []Source{source}); err != nil {
+	if err := CSV(&page, Build(source)); err != nil {
 		t.Fatal(err)
 	}
 	lines, err := csv.NewReader(&page).ReadAll()
@@ -236,7 +237,7 @@ func TestBenchstat(t *testing.T) {
 	benchstat := need.Program(t, "benchstat", "make benchstat builds it, and make test-unit finds it in bin/")
 	write := func(name string) string {
 		var page bytes.Buffer
-		if err := Bench(&page, []Source{opened(t, name)}); err != nil {
+		if err := Bench(&page, Build(opened(t, name))); err != nil {
 			t.Fatal(err)
 		}
 		path := filepath.Join(t.TempDir(), name)
@@ -257,7 +258,7 @@ func TestBenchstat(t *testing.T) {
 
 // TestPlacements holds the same node against other nodes.
 func TestPlacements(t *testing.T) {
-	got := placements([]Source{opened(t, "schema1"), troubled(t)})
+	got := placements(Build(opened(t, "schema1"), troubled(t)))
 	want := []string{"same node against other nodes: policy-deny: p50 303ms and 300ms, p99 304ms and >5000ms"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("placements() (-want +got):\n%s", diff)

@@ -68,27 +68,26 @@ type jsonThreshold struct {
 
 // JSON writes everything but the samples: the runs, what they show, their results with those of
 // each round, their thresholds.
-func JSON(w io.Writer, sources []Source) error {
+func JSON(w io.Writer, reports []Report) error {
 	all := jsonReport{Schema: jsonSchema}
-	for _, source := range sources {
-		all.Runs = append(all.Runs, jsonOf(source))
+	for _, report := range reports {
+		all.Runs = append(all.Runs, jsonOf(report))
 	}
 	return writeJSON(w, all)
 }
 
-func jsonOf(source Source) jsonRun {
-	assessment := source.Assess()
+func jsonOf(report Report) jsonRun {
+	assessment := report.Assessment
 	run := jsonRun{
-		Run: source.Run, Outcome: assessment.Conclusion.String(), Reason: assessment.Reason,
+		Run: report.Run, Outcome: assessment.Conclusion.String(), Reason: assessment.Reason,
 		Findings: jsonFindings(assessment.Findings), Thresholds: []jsonThreshold{},
 	}
-	rounds := source.Rounds()
-	for i, one := range assessment.Results {
+	for _, one := range report.Results {
 		found := jsonResult{
 			Summary: result.Digest(one.Summary), Findings: jsonFindings(one.Findings),
-			Place: source.Place(one.Summary),
+			Place: one.Places.Only(),
 		}
-		for _, round := range rounds[i] {
+		for _, round := range one.Rounds {
 			found.Rounds = append(found.Rounds, result.Digest(round))
 		}
 		run.Results = append(run.Results, found)

@@ -55,10 +55,10 @@ type junitFailure struct {
 // JUnit writes a test suite for each run: a test case for each result and threshold that is about
 // it, and for a result without a threshold one that fails if a pair is not measured, or something
 // was found that wants attention.
-func JUnit(w io.Writer, sources []Source) error {
+func JUnit(w io.Writer, reports []Report) error {
 	all := junitSuites{Name: "netpol-latency"}
-	for _, source := range sources {
-		suite := junitOf(source)
+	for _, report := range reports {
+		suite := junitOf(report)
 		all.Tests, all.Failures = all.Tests+suite.Tests, all.Failures+suite.Failures
 		all.Suites = append(all.Suites, suite)
 	}
@@ -72,22 +72,21 @@ func JUnit(w io.Writer, sources []Source) error {
 	return nil
 }
 
-func junitOf(source Source) junitSuite {
-	run := source.Run
+func junitOf(report Report) junitSuite {
+	run := report.Run
 	suite := junitSuite{
 		Name: "run " + run.ID, Time: seconds(run.Ended.Sub(run.Began)), Timestamp: run.Began.UTC().Format("2006-01-02T15:04:05"),
 	}
 	for _, fact := range environment(run) {
 		suite.Properties = append(suite.Properties, junitProperty{fact[0], fact[1]})
 	}
-	assessment := source.Assess()
-	for _, one := range assessment.Results {
-		if !anyAbout(source.Thresholds, one.Summary) {
+	for _, one := range report.Results {
+		if !anyAbout(report.Thresholds, one.Summary) {
 			suite.Cases = append(suite.Cases, junitDefault(one))
 		}
 	}
-	for _, one := range assessment.Thresholds {
-		suite.Cases = append(suite.Cases, junitThreshold(one, assessment))
+	for _, one := range report.Assessment.Thresholds {
+		suite.Cases = append(suite.Cases, junitThreshold(one, report))
 	}
 	for _, one := range suite.Cases {
 		suite.Tests++
@@ -107,9 +106,9 @@ func anyAbout(thresholds []measure.Threshold, summary measure.Summary) bool {
 	return false
 }
 
-func junitThreshold(one measure.Judgement, assessment measure.Assessment) junitCase {
-	about := measure.Result{Summary: one.Summary}
-	for _, result := range assessment.Results {
+func junitThreshold(one measure.Judgement, report Report) junitCase {
+	about := Result{Result: measure.Result{Summary: one.Summary}} // of what was not run
+	for _, result := range report.Results {
 		if keyOf(result.Summary) == keyOf(one.Summary) {
 			about = result
 		}
@@ -123,7 +122,7 @@ func junitThreshold(one measure.Judgement, assessment measure.Assessment) junitC
 
 // junitDefault is what is expected of any result: that every pair was measured, and that nothing
 // wants attention.
-func junitDefault(one measure.Result) junitCase {
+func junitDefault(one Result) junitCase {
 	found := junitCaseOf(one, "all measured, no leaks")
 	if account := one.Summary.Account; !account.AllMeasured() {
 		found.Failure = &junitFailure{"account", account.String(), found.Output}
@@ -138,14 +137,14 @@ func junitDefault(one measure.Result) junitCase {
 	return found
 }
 
-func junitCaseOf(one measure.Result, name string) junitCase {
+func junitCaseOf(one Result, name string) junitCase {
 	summary := one.Summary
 	output := summary.Account.String()
 	if summary.Kind == measure.KindBlocked {
 		output += fmt.Sprintf("; %d leaks", summary.Leaks)
 	} else {
-		p50, p99 := summary.Quantile(0.5), summary.Quantile(0.99)
-		output += fmt.Sprintf("; p50 %s, p99 %s", value(summary, p50), value(summary, p99))
+		p50, p99 := FindCell(one.Cells, "p50"), FindCell(one.Cells, "p99")
+		output += fmt.Sprintf("; p50 %s, p99 %s", p50.Value, p99.Value)
 	}
 	for _, finding := range one.Findings {
 		if finding.Severity != measure.SeverityOK {
@@ -156,7 +155,7 @@ func junitCaseOf(one measure.Result, name string) junitCase {
 		output += "\nwarning: " + warning
 	}
 	return junitCase{
-		Class: measure.ResultName(summary.Scenario, summary.Setting), Name: name,
+		Class: one.Name(), Name: name,
 		Time: seconds(max(0, summary.Quantile(1).Value)), Output: output,
 	}
 }

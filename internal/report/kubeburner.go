@@ -29,12 +29,12 @@ type burnerQuantiles struct {
 
 // KubeBurner writes a list with a document for each result of each run. A figure that is only known to be longer than
 // something is left out; the account in the metadata says why.
-func KubeBurner(w io.Writer, sources []Source) error {
+func KubeBurner(w io.Writer, reports []Report) error {
 	all := []burnerQuantiles{}
-	for _, source := range sources {
-		for _, summary := range source.Summaries() {
+	for _, report := range reports {
+		for _, summary := range report.Assessment.Summaries() {
 			if summary.Kind != measure.KindBlocked && len(summary.Latency) > 0 {
-				all = append(all, burnerOf(source, summary))
+				all = append(all, burnerOf(report.Source, summary))
 			}
 		}
 	}

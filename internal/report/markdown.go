@@ -13,15 +13,15 @@ import (
 )
 
 // Markdown writes a table for each setting of each run, as a comment on a change shows it.
-func Markdown(w io.Writer, sources []Source) error {
+func Markdown(w io.Writer, reports []Report) error {
 	var page bytes.Buffer
-	for i, source := range sources {
+	for i, report := range reports {
 		if i > 0 {
 			fmt.Fprintln(&page)
 		}
-		markdownOf(&page, source)
+		markdownOf(&page, report)
 	}
-	if lines := placements(sources); len(lines) > 0 {
+	if lines := placements(reports); len(lines) > 0 {
 		fmt.Fprintln(&page)
 		list(&page, lines)
 	}
@@ -31,10 +31,10 @@ func Markdown(w io.Writer, sources []Source) error {
 	return nil
 }
 
-func markdownOf(page *bytes.Buffer, source Source) {
-	run := source.Run
+func markdownOf(page *bytes.Buffer, report Report) {
+	run := report.Run
 	fmt.Fprintf(page, "### Network policy latency, run %s, %s\n", escape(run.ID), run.Began.UTC().Format("2006-01-02 15:04 UTC"))
-	summaries := source.Summaries()
+	summaries := report.Assessment.Summaries()
 	for _, group := range bySetting(summaries) {
 		fmt.Fprintln(page)
 		if group[0].Setting != "" {
@@ -47,7 +47,7 @@ func markdownOf(page *bytes.Buffer, source Source) {
 		}
 	}
 	lines := []string{account(summaries)}
-	assessment := source.Assess()
+	assessment := report.Assessment
 	for _, one := range notable(assessment) {
 		lines = append(lines, fmt.Sprintf("**finding (%s):** %s", one.Severity,
 			escape(one.String())))
@@ -73,17 +73,17 @@ func markdownRow(s measure.Summary) string {
 	if s.Kind == measure.KindBlocked {
 		return fmt.Sprintf("| %s | %s | %d leaks | | | | | |", escape(s.Scenario), of, s.Leaks)
 	}
-	cells := []string{escape(s.Scenario), of}
-	for _, q := range shares()[1:] {
-		cell := value(s, s.Quantile(q))
-		if q == 0.5 || q == 0.99 {
-			found := s.Quantile(q)
-			cell += fmt.Sprintf(" (%s to %s)", end(found.Lower, found.OpenBelow), end(found.Upper, found.Open))
+	texts := []string{escape(s.Scenario), of}
+	cells := Cells(s)
+	for _, one := range cells[1:] {
+		text := one.Value
+		if one.Name == "p50" || one.Name == "p99" {
+			text += fmt.Sprintf(" (%s to %s)", one.Lower, one.Upper)
 		}
-		cells = append(cells, cell)
+		texts = append(texts, text)
 	}
-	cells = append(cells, end(s.Resolution.Quantile(0.5), len(s.Resolution) == 0))
-	return "| " + strings.Join(cells, " | ") + " |"
+	texts = append(texts, FindCell(cells, "p50").Resolution)
+	return "| " + strings.Join(texts, " | ") + " |"
 }
 
 func list(page *bytes.Buffer, lines []string) {

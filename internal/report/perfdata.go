@@ -28,8 +28,8 @@ type perfItem struct {
 }
 
 // PerfData writes the documents of all runs one after the other.
-func PerfData(w io.Writer, sources []Source) error {
-	files, err := perfDataFiles(sources)
+func PerfData(w io.Writer, reports []Report) error {
+	files, err := perfDataFiles(reports)
 	if err != nil {
 		return err
 	}
@@ -42,12 +42,13 @@ func PerfData(w io.Writer, sources []Source) error {
 }
 
 // perfDataFiles are one document for each run and scenario, named as those of ClusterLoader2's Prometheus queries.
-func perfDataFiles(sources []Source) ([]File, error) {
+func perfDataFiles(reports []Report) ([]File, error) {
 	var files []File
-	for _, source := range sources {
+	for _, report := range reports {
+		source := report.Source
 		var names []string
 		documents := make(map[string]*perfData)
-		for _, summary := range source.Summaries() {
+		for _, summary := range report.Assessment.Summaries() {
 			if summary.Kind == measure.KindBlocked {
 				continue
 			}

@@ -43,9 +43,6 @@ func Open(path string) (Source, error) {
 // Summaries condense the samples: one for each setting, scenario and part.
 func (s Source) Summaries() []measure.Summary { return measure.SummarizeAll(s.Samples) }
 
-// Assess says what the samples show, and how the thresholds stand.
-func (s Source) Assess() measure.Assessment { return measure.Assess(s.Samples, s.Thresholds) }
-
 // Rounds condense the samples of each round: for each setting, scenario and part the summaries of its triggers.
 func (s Source) Rounds() [][]measure.Summary {
 	rounds := make(map[int][]measure.Sample)
@@ -85,37 +82,4 @@ func groups(all []measure.Summary, together func(a, b measure.Summary) bool) [][
 // bySetting are the summaries of each setting.
 func bySetting(all []measure.Summary) [][]measure.Summary {
 	return groups(all, func(a, b measure.Summary) bool { return a.Setting == b.Setting })
-}
-
-// Place is where agents and targets of a result were.
-type Place string
-
-// The places. Where pods were spread over several nodes, or nobody noted it, it is unknown.
-const (
-	PlaceUnknown Place = ""
-	PlaceSame    Place = "same node"
-	PlaceOther   Place = "other nodes"
-)
-
-// Place is where the agents and the targets of a result were.
-func (s Source) Place(of measure.Summary) Place {
-	for _, one := range s.Run.Scenarios {
-		if one.Setting != of.Setting || !partOf(of.Scenario, one.Scenario) {
-			continue
-		}
-		together := func(node string) bool { return slices.Contains(one.AgentNodes, node) }
-		switch {
-		case len(one.AgentNodes) == 0 || len(one.TargetNodes) == 0:
-		case len(one.AgentNodes) == 1 && len(one.TargetNodes) == 1 && together(one.TargetNodes[0]):
-			return PlaceSame
-		case !slices.ContainsFunc(one.TargetNodes, together):
-			return PlaceOther
-		}
-	}
-	return PlaceUnknown
-}
-
-// partOf reports whether a result is of a scenario or of one of its parts.
-func partOf(result, scenario string) bool {
-	return result == scenario || len(result) > len(scenario) && result[:len(scenario)+1] == scenario+"/"
 }

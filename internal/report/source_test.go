@@ -38,3 +38,12 @@ func TestOpen(t *testing.T) {
 		t.Errorf("an empty directory is read: %v", err)
 	}
 }
+
+func TestCommand(t *testing.T) {
+	got := Command(result.Run{Command: []string{"run", "--threshold", "policy-deny.p99<1s", "it's",
+		"", "a=b"}})
+	want := `netpol-latency run --threshold 'policy-deny.p99<1s' 'it'\''s' '' a=b`
+	if got != want {
+		t.Errorf("the command is %s; want %s", got, want)
+	}
+}

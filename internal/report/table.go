@@ -9,7 +9,6 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
@@ -25,9 +24,6 @@ type Row struct {
 	Note string
 }
 
-// shares are the quantiles in the columns of a table.
-func shares() []float64 { return []float64{0, 0.5, 0.9, 0.95, 0.99, 1} }
-
 // Rows are the lines of a summary: the latency, the ends of the 95 % intervals of its quantiles, and its resolution.
 func Rows(summary measure.Summary) []Row {
 	of := fmt.Sprintf("%d/%d", summary.Account.Count(measure.Measured), summary.Account.Expected)
@@ -36,40 +32,24 @@ func Rows(summary measure.Summary) []Row {
 	}
 	latency, lower := Row{Label: summary.Scenario, Of: of}, Row{Label: "  95 % from"}
 	upper, resolution := Row{Label: "  95 % to"}, Row{Label: "  resolution"}
-	for _, q := range shares() {
-		found := summary.Quantile(q)
-		latency.Cells = append(latency.Cells, value(summary, found))
-		lower.Cells = append(lower.Cells, end(found.Lower, found.OpenBelow))
-		upper.Cells = append(upper.Cells, end(found.Upper, found.Open))
-		resolution.Cells = append(resolution.Cells, end(summary.Resolution.Quantile(q), len(summary.Resolution) == 0))
+	for _, cell := range Cells(summary) {
+		latency.Cells = append(latency.Cells, cell.Value)
+		lower.Cells = append(lower.Cells, cell.Lower)
+		upper.Cells = append(upper.Cells, cell.Upper)
+		resolution.Cells = append(resolution.Cells, cell.Resolution)
 	}
 	return []Row{latency, lower, upper, resolution}
-}
-
-// value is a quantile in a table: with a > if it is only known to be longer.
-func value(summary measure.Summary, found measure.Quantile) string {
-	switch {
-	case summary.Account.Count(measure.Measured)+summary.Account.Count(measure.Censored) == 0:
-		return "-"
-	case found.Longer:
-		return ">" + Duration(found.Value)
-	}
-	return Duration(found.Value)
-}
-
-// end is an end of an interval, which may be open.
-func end(at time.Duration, open bool) string {
-	if open {
-		return "-"
-	}
-	return Duration(at)
 }
 
 // Table writes one line for each row, and the warnings beneath. It fits 100 columns.
 func Table(w io.Writer, rows []Row, warnings []string) error {
 	var page bytes.Buffer
 	table := tabwriter.NewWriter(&page, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "%-34s\tof\tmin\tp50\tp90\tp95\tp99\tmax\t\n", "")
+	fmt.Fprintf(table, "%-34s\tof\t", "")
+	for _, shown := range measure.ShownQuantiles() {
+		fmt.Fprintf(table, "%s\t", shown.Name)
+	}
+	fmt.Fprintln(table)
 	for _, row := range rows {
 		fmt.Fprintf(table, "%-34s\t%s\t", row.Label, row.Of)
 		if row.Note != "" {
@@ -127,24 +107,11 @@ func warnings(summaries []measure.Summary) []string {
 	return all
 }
 
-// Duration formats a duration for a table: milliseconds with as many digits as mean something.
-func Duration(d time.Duration) string {
-	ms := float64(d) / float64(time.Millisecond)
-	switch size := max(ms, -ms); {
-	case size >= 100:
-		return fmt.Sprintf("%.0fms", ms)
-	case size >= 10:
-		return fmt.Sprintf("%.1fms", ms)
-	default:
-		return fmt.Sprintf("%.2fms", ms)
-	}
-}
-
 // DistributionRow is the line of durations that are no result, such as errors.
 func DistributionRow(label string, durations measure.Distribution) Row {
 	row := Row{Label: label}
-	for _, q := range shares() {
-		row.Cells = append(row.Cells, end(durations.Quantile(q), len(durations) == 0))
+	for _, shown := range measure.ShownQuantiles() {
+		row.Cells = append(row.Cells, end(durations.Quantile(shown.Q), len(durations) == 0))
 	}
 	return row
 }

@@ -44,18 +44,3 @@ warning: 1 of 21 targets deleted: they are in no percentile
 		t.Errorf("Table() (-want +got):\n%s", diff)
 	}
 }
-
-func TestDuration(t *testing.T) {
-	tests := map[time.Duration]string{
-		0:                          "0.00ms",
-		-12345 * time.Microsecond:  "-12.3ms",
-		1234 * time.Microsecond:    "1.23ms",
-		98765 * time.Microsecond:   "98.8ms",
-		1234567 * time.Microsecond: "1235ms",
-	}
-	for d, want := range tests {
-		if got := Duration(d); got != want {
-			t.Errorf("Duration(%d) = %q; want %q", d, got, want)
-		}
-	}
-}

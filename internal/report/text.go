@@ -16,17 +16,17 @@ import (
 )
 
 // Text writes what a person reads in a terminal, at most 100 columns wide.
-func Text(w io.Writer, sources []Source) error {
+func Text(w io.Writer, reports []Report) error {
 	var page bytes.Buffer
-	for i, source := range sources {
+	for i, report := range reports {
 		if i > 0 {
 			fmt.Fprintln(&page)
 		}
-		if err := textOf(&page, source); err != nil {
+		if err := textOf(&page, report); err != nil {
 			return err
 		}
 	}
-	for _, line := range placements(sources) {
+	for _, line := range placements(reports) {
 		fmt.Fprintln(&page, line)
 	}
 	if _, err := page.WriteTo(w); err != nil {
@@ -35,15 +35,15 @@ func Text(w io.Writer, sources []Source) error {
 	return nil
 }
 
-func textOf(page *bytes.Buffer, source Source) error {
-	run := source.Run
+func textOf(page *bytes.Buffer, report Report) error {
+	run := report.Run
 	fmt.Fprintf(page, "run %s, %s, %s\n", run.ID, run.Began.UTC().Format("2006-01-02 15:04:05 UTC"),
 		run.Ended.Sub(run.Began).Round(time.Second))
 	for _, fact := range environment(run) {
 		wrapped(page, fmt.Sprintf("  %-12s", fact[0]), fact[1])
 	}
 	fmt.Fprintln(page)
-	summaries := source.Summaries()
+	summaries := report.Assessment.Summaries()
 	if err := Tables(page, summaries); err != nil {
 		return err
 	}
@@ -51,11 +51,10 @@ func textOf(page *bytes.Buffer, source Source) error {
 	for _, warning := range run.Warnings {
 		wrapped(page, "warning: ", warning)
 	}
-	assessment := source.Assess()
-	if err := Findings(page, assessment); err != nil {
+	if err := Findings(page, report.Assessment); err != nil {
 		return err
 	}
-	wrapped(page, "", outcome(assessment))
+	wrapped(page, "", outcome(report.Assessment))
 	return nil
 }
 
@@ -69,7 +68,7 @@ func environment(run result.Run) [][2]string {
 		nodes = append(nodes, fmt.Sprintf("%s (kernel %s, %s)", node.Name, known(node.Kernel), known(node.OS)))
 	}
 	return [][2]string{
-		{"command", command(run)},
+		{"command", Command(run)},
 		{"version", known(run.Version)},
 		{"kubernetes", known(run.Kubernetes)},
 		{"plugins", known(strings.Join(plugins, ", "))},
@@ -84,21 +83,25 @@ func known(text string) string {
 	return text
 }
 
-// command is the command that repeats the run, as a shell reads it.
-func command(run result.Run) string {
+// Command is the command that repeats a run, as a POSIX shell reads it.
+func Command(run result.Run) string {
 	words := []string{"netpol-latency"}
 	for _, word := range run.Command {
-		if word == "" || strings.ContainsAny(word, " \t\n'\"\\$&|;<>()*?[]#~=!{}`") && !plainFlag(word) {
-			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-		}
-		words = append(words, word)
+		words = append(words, quote(word))
 	}
 	return strings.Join(words, " ")
 }
 
-// plainFlag reports whether a word is --flag=value with nothing that a shell would touch.
-func plainFlag(word string) bool {
-	return strings.HasPrefix(word, "-") && !strings.ContainsAny(word, " \t\n'\"\\$&|;<>()*?[]#~!{}`")
+// quote writes a word so that a POSIX shell takes it as it is.
+func quote(word string) string {
+	special := func(r rune) bool {
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
+		return !letter && !strings.ContainsRune("-_./:=,@%+", r)
+	}
+	if word != "" && !strings.ContainsFunc(word, special) {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // account adds the results up.
@@ -133,32 +136,35 @@ func wrapped(page *bytes.Buffer, label, text string) {
 	fmt.Fprintln(page, strings.TrimRight(line, " "))
 }
 
-// placements hold the results on the same node against those on other nodes, where runs have both.
-func placements(sources []Source) []string {
-	byPlace := map[Place]map[string]measure.Summary{PlaceSame: {}, PlaceOther: {}}
+// placements hold the pairs on the same node against those on other nodes, of each scenario that
+// has both: of the first run that has such pairs.
+func placements(reports []Report) []string {
+	byPlace := map[Place]map[string][]Cell{PlaceSame: {}, PlaceOther: {}}
 	var names []string
-	for _, source := range sources {
-		for _, summary := range source.Summaries() {
-			place := byPlace[source.Place(summary)]
-			if place == nil || summary.Kind == measure.KindBlocked {
-				continue
-			}
-			if _, has := place[summary.Scenario]; !has {
-				names = append(names, summary.Scenario)
-				place[summary.Scenario] = summary
+	for _, report := range reports {
+		for _, result := range report.Results {
+			for place, cells := range byPlace {
+				name := result.Summary.Scenario
+				samples := result.Places[place]
+				if len(samples) == 0 || !result.HasLatency() || cells[name] != nil {
+					continue
+				}
+				cells[name] = Cells(measure.Summarize(name, samples))
+				names = append(names, name)
 			}
 		}
 	}
+
 	var lines []string
 	for i, name := range names {
-		same, hasSame := byPlace[PlaceSame][name]
-		other, hasOther := byPlace[PlaceOther][name]
-		if !hasSame || !hasOther || slices.Contains(names[:i], name) {
+		same, other := byPlace[PlaceSame][name], byPlace[PlaceOther][name]
+		if same == nil || other == nil || slices.Contains(names[:i], name) {
 			continue
 		}
-		cell := func(s measure.Summary, q float64) string { return value(s, s.Quantile(q)) }
-		lines = append(lines, fmt.Sprintf("same node against other nodes: %s: p50 %s and %s, p99 %s and %s", name,
-			cell(same, 0.5), cell(other, 0.5), cell(same, 0.99), cell(other, 0.99)))
+		lines = append(lines, fmt.Sprintf(
+			"same node against other nodes: %s: p50 %s and %s, p99 %s and %s", name,
+			FindCell(same, "p50").Value, FindCell(other, "p50").Value,
+			FindCell(same, "p99").Value, FindCell(other, "p99").Value))
 	}
 	return lines
 }

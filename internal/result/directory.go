@@ -192,15 +192,10 @@ func Digest(s measure.Summary) Summary {
 	return one
 }
 
-// shares are the quantiles that are written.
-func shares() map[string]float64 {
-	return map[string]float64{"min": 0, "p50": .5, "p90": .9, "p95": .95, "p99": .99, "max": 1}
-}
-
 func intervals(s measure.Summary) map[string]Quantile {
 	all := make(map[string]Quantile)
-	for name, q := range shares() {
-		found := s.Quantile(q)
+	for _, shown := range measure.ShownQuantiles() {
+		found := s.Quantile(shown.Q)
 		one := Quantile{Value: found.Value, Longer: found.Longer}
 		if !found.OpenBelow {
 			one.Lower = &found.Lower
@@ -208,7 +203,7 @@ func intervals(s measure.Summary) map[string]Quantile {
 		if !found.Open {
 			one.Upper = &found.Upper
 		}
-		all[name] = one
+		all[shown.Name] = one
 	}
 	return all
 }
@@ -218,8 +213,8 @@ func quantiles(d measure.Distribution) map[string]time.Duration {
 		return nil
 	}
 	all := make(map[string]time.Duration)
-	for name, q := range shares() {
-		all[name] = d.Quantile(q)
+	for _, shown := range measure.ShownQuantiles() {
+		all[shown.Name] = d.Quantile(shown.Q)
 	}
 	return all
 }

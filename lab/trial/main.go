@@ -17,7 +17,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/interrupt"
 	"github.com/netpol-latency/netpol-latency/internal/kube"
-	"github.com/netpol-latency/netpol-latency/internal/report"
+	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
 )
 
@@ -133,7 +133,8 @@ func (o options) series(ctx context.Context, out io.Writer, t Trial) error {
 		all.Judged = append(all.Judged, result.Judged...)
 		if o.runs > 1 {
 			fmt.Fprintf(out, "  run %2d: %d/%d measured, error p50 %s, max %s\n", run+1, len(result.Judged), o.targets,
-				report.Duration(Errors(result.Judged).Quantile(.5)), report.Duration(Errors(result.Judged).Quantile(1)))
+				measure.FormatDuration(Errors(result.Judged).Quantile(.5)),
+				measure.FormatDuration(Errors(result.Judged).Quantile(1)))
 		}
 	}
 	if err := Report(out, t.Scenario, all); err != nil {

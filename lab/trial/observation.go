@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/report"
 )
 
 // mostObserved is how much slower the enforcement may be for being observed, mostMisplaced what part of the changes may not be
@@ -97,7 +96,8 @@ func (o Observation) compare(out io.Writer) error {
 		for _, q := range []float64{.5, .9, .99} {
 			ratio := float64(probing.Quantile(q)) / float64(halted.Quantile(q))
 			fmt.Fprintf(out, "to %s: p%.0f of %d changes: %s alone, %s while probing: ratio %.3f\n", to, 100*q, len(halted),
-				report.Duration(halted.Quantile(q)), report.Duration(probing.Quantile(q)), ratio)
+				measure.FormatDuration(halted.Quantile(q)),
+				measure.FormatDuration(probing.Quantile(q)), ratio)
 			if q == .5 {
 				worst = max(worst, ratio)
 			}

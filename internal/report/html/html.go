@@ -13,8 +13,8 @@ import (
 )
 
 // Write writes the document about the runs, in their order. Nothing is written if it cannot be made.
-func Write(w io.Writer, sources []report.Source) error {
-	page, err := newPage(sources)
+func Write(w io.Writer, reports []report.Report) error {
+	page, err := newPage(reports)
 	if err != nil {
 		return err
 	}

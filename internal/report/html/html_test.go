@@ -19,7 +19,7 @@ import (
 func document(t *testing.T, sources ...report.Source) string {
 	t.Helper()
 	var b bytes.Buffer
-	if err := Write(&b, sources); err != nil {
+	if err := Write(&b, report.Build(sources...)); err != nil {
 		t.Fatal(err)
 	}
 	return b.String()
@@ -174,16 +174,9 @@ type broken struct{}
 func (broken) Write([]byte) (int, error) { return 0, errors.New("the disk is full") }
 
 func TestWriteFails(t *testing.T) {
-	if err := Write(broken{}, []report.Source{{}}); err == nil || !strings.Contains(err.Error(), "write the HTML report: the disk is full") {
+	if err := Write(broken{}, report.Build(report.Source{})); err == nil ||
+		!strings.Contains(err.Error(), "write the HTML report: the disk is full") {
 		t.Errorf("the error is %v", err)
-	}
-}
-
-func TestCommandLine(t *testing.T) {
-	got := commandLine([]string{"run", "--threshold", "policy-deny.p99<1s", "it's", "", "a=b"})
-	want := `netpol-latency run --threshold 'policy-deny.p99<1s' 'it'\''s' '' a=b`
-	if got != want {
-		t.Errorf("the command is %s; want %s", got, want)
 	}
 }
 

@@ -50,29 +50,30 @@ type way struct {
 	Agents, Targets string // the nodes
 }
 
-func newPage(sources []report.Source) (page, error) {
+func newPage(reports []report.Report) (page, error) {
 	loaded, err := loadAssets()
 	if err != nil {
 		return page{}, err
 	}
-	all := page{assets: loaded, Library: libraryVersion, Several: len(sources) > 1}
-	for i, source := range sources {
-		all.Runs = append(all.Runs, newRun(source, i+1))
+	all := page{assets: loaded, Library: libraryVersion, Several: len(reports) > 1}
+	for i, one := range reports {
+		all.Runs = append(all.Runs, newRun(one, i+1))
 	}
-	all.Title = fmt.Sprintf("netpol-latency: %d runs", len(sources))
-	if len(sources) == 1 {
+	all.Title = fmt.Sprintf("netpol-latency: %d runs", len(reports))
+	if len(reports) == 1 {
 		all.Title = "netpol-latency: " + all.Runs[0].Name
 	}
 	return all, nil
 }
 
-func newRun(source report.Source, number int) run {
-	assessment := source.Assess()
+func newRun(source report.Report, number int) run {
+	assessment := source.Assessment
 	summaries := assessment.Summaries()
 	one := run{
 		ID: fmt.Sprintf("run-%d", number), Name: "run " + source.Run.ID,
 		Thresholds: thresholds(assessment.Thresholds),
-		Facts:      facts(source), Nodes: source.Run.Nodes, Command: commandLine(source.Run.Command),
+		Facts:      facts(source.Source), Nodes: source.Run.Nodes,
+		Command: report.Command(source.Run),
 	}
 	if source.Run.ID == "" {
 		one.Name = "run in " + string(source.Directory)
@@ -85,16 +86,15 @@ func newRun(source report.Source, number int) run {
 		one.Ways = append(one.Ways, way{played, agents, targets})
 	}
 
-	places := newPlaces(source)
 	one.Setting = shared(summaries)
-	for i, result := range assessment.Results {
+	for i, result := range source.Results {
 		badge := result.Summary.Setting
 		if badge == one.Setting {
 			badge = ""
 		}
-		built := newSection(result, places, fmt.Sprintf("%s-%d", one.ID, i+1), badge)
+		built := newSection(result, source.Nodes, fmt.Sprintf("%s-%d", one.ID, i+1), badge)
 		one.Sections = append(one.Sections, built)
-		one.Overview = append(one.Overview, newOverview(built, result.Summary))
+		one.Overview = append(one.Overview, newOverview(built, result))
 		for _, text := range result.Summary.Warnings {
 			one.Warnings = append(one.Warnings, warning{built.title(), built.Anchor, text})
 		}
@@ -158,26 +158,6 @@ func plugins(found []result.Plugin) string {
 	return strings.Join(names, ", ")
 }
 
-// commandLine is what a person types into a shell to run the same again.
-func commandLine(arguments []string) string {
-	words := []string{"netpol-latency"}
-	for _, word := range arguments {
-		words = append(words, quote(word))
-	}
-	return strings.Join(words, " ")
-}
-
-// quote writes a word so that a POSIX shell takes it as it is.
-func quote(word string) string {
-	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=,@%+", r)
-	}
-	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
 // overview is the line about one section in the table of all.
 type overview struct {
 	Anchor, Scenario, Badge string
@@ -187,9 +167,11 @@ type overview struct {
 	Status                  string
 }
 
-func newOverview(s section, summary measure.Summary) overview {
+func newOverview(s section, result report.Result) overview {
+	summary := result.Summary
 	one := overview{
-		Anchor: s.Anchor, Scenario: s.Scenario, Badge: s.Badge, Flaps: summary.Flaps, Median: "–", P99: "–", Leaks: "–",
+		Anchor: s.Anchor, Scenario: s.Scenario, Badge: s.Badge, Flaps: summary.Flaps, Median: "-",
+		P99: "-", Leaks: "-",
 		Of:   fmt.Sprintf("%d of %d", summary.Account.Count(measure.Measured), summary.Account.Expected),
 		Tone: s.Tone, Status: s.Status,
 	}
@@ -197,6 +179,7 @@ func newOverview(s section, summary measure.Summary) overview {
 		one.Leaks = fmt.Sprint(summary.Leaks)
 		return one
 	}
-	one.Median, one.P99 = quantile(summary, 0.5).Value, quantile(summary, 0.99).Value
+	one.Median, one.P99 = report.FindCell(result.Cells, "p50").Value,
+		report.FindCell(result.Cells, "p99").Value
 	return one
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/report"
 )
 
 // millis are milliseconds since the trigger, to the microsecond; not a number where there are none, which is null in
@@ -41,9 +42,11 @@ type pairs struct {
 	// Lower and Upper are the bracket of the transition, or of the first leak; End is when the pair was done with.
 	Lower []millis `json:"lower"`
 	Upper []millis `json:"upper"`
-	End   []millis `json:"end"`
-	Leaks []int    `json:"leaks"`
-	Flaps []int    `json:"flaps"`
+	// Latency is that of a pair, what it is longer than if it is censored, or when it first leaked.
+	Latency []millis `json:"latency"`
+	End     []millis `json:"end"`
+	Leaks   []int    `json:"leaks"`
+	Flaps   []int    `json:"flaps"`
 	// Note says why a pair was not measured, or what qualifies its latency.
 	Note []int `json:"note"`
 	// Changes are the changes of state besides the transition, by row: to allowed (1) or blocked (0), from, to.
@@ -52,11 +55,11 @@ type pairs struct {
 	known map[string]int
 }
 
-func newPairs(samples []measure.Sample, places places) pairs {
+func newPairs(samples []measure.Sample, nodes report.Nodes) pairs {
 	p := pairs{Texts: []string{""}, Changes: make(map[int][][3]millis), known: map[string]int{"": 0}}
 	name := namer(samples)
 	for row, sample := range samples {
-		client, target := places.nodes(sample)
+		client, target := nodes.Of(sample)
 		p.Client = append(p.Client, p.text(name(sample.Client)))
 		p.Target = append(p.Target, p.text(name(sample.Target.Pod)))
 		p.ClientNode = append(p.ClientNode, p.text(client))
@@ -84,7 +87,7 @@ func (p *pairs) text(text string) int {
 // times adds the instants of a pair, relative to its trigger.
 func (p *pairs) times(row int, s measure.Sample) {
 	none := millis(math.NaN())
-	lower, upper := none, none
+	lower, upper, took := none, none, none
 	since := func(at time.Time) millis {
 		if at.IsZero() || s.Start.At.IsZero() {
 			return none
@@ -94,7 +97,14 @@ func (p *pairs) times(row int, s measure.Sample) {
 	if s.Status == measure.Measured && !s.Bracket.Upper.IsZero() && !s.Start.At.IsZero() {
 		latency := s.Latency()
 		lower, upper = milliseconds(latency.Lower), milliseconds(latency.Upper)
+		if s.Kind == measure.KindBlocked {
+			took = milliseconds(latency.Estimate())
+		}
 	}
+	if latency, longer, ok := s.Observed(); ok && (!longer || latency != 0) {
+		took = milliseconds(latency)
+	}
+	p.Latency = append(p.Latency, took)
 	p.Lower, p.Upper, p.End = append(p.Lower, lower), append(p.Upper, upper), append(p.End, since(s.Ended))
 	for _, change := range s.Flaps {
 		to := millis(0)

@@ -4,16 +4,11 @@
 package html
 
 import (
-	"strconv"
-	"strings"
-	"time"
+	"fmt"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/report"
 )
-
-// shares are the quantiles that are shown.
-func shares() []float64 { return []float64{0, 0.5, 0.9, 0.95, 0.99, 1} }
 
 // quantileRow is a quantile with what is to be known about it.
 type quantileRow struct {
@@ -23,51 +18,54 @@ type quantileRow struct {
 	Resolution string
 }
 
-func newQuantileRow(summary measure.Summary, q float64) quantileRow {
-	row := quantile(summary, q)
-	row.Resolution = "–"
-	if len(summary.Resolution) > 0 {
-		row.Resolution = duration(summary.Resolution.Quantile(q))
-	}
-	return row
-}
-
-// quantile is a quantile with its interval of 95 % confidence. Where the interval has no end, a dash stands for it.
-func quantile(summary measure.Summary, q float64) quantileRow {
-	row := quantileRow{Name: shareName(q), Value: "–", Interval: "–"}
-	if summary.Account.Count(measure.Measured)+summary.Account.Count(measure.Censored) == 0 {
+// newQuantileRow is a cell in the words of the page. No sample tells the extremes of a population.
+func newQuantileRow(cell report.Cell) quantileRow {
+	row := quantileRow{Name: cell.Name, Value: cell.Value, Resolution: cell.Resolution,
+		Interval: "-"}
+	switch cell.Name {
+	case "min":
+		row.Name = "minimum"
 		return row
+	case "max":
+		row.Name = "maximum"
+		return row
+	case "p50":
+		row.Name = "median"
 	}
-	found := summary.Quantile(q)
-	row.Value = duration(found.Value)
-	if found.Longer {
-		row.Value = ">" + row.Value
+	if cell.Lower != cell.Upper || cell.Lower != "-" {
+		row.Interval = cell.Lower + " to " + cell.Upper
 	}
-	if q == 0 || q == 1 || found.Open && found.OpenBelow {
-		return row // no sample tells the extremes of a population
-	}
-	lower, upper := "?", "?"
-	if !found.OpenBelow {
-		lower = duration(found.Lower)
-	}
-	if !found.Open {
-		upper = duration(found.Upper)
-	}
-	row.Interval = lower + " to " + upper
 	return row
 }
 
-// duration writes a duration as the scripts do.
-func duration(d time.Duration) string { return strings.Replace(report.Duration(d), "ms", " ms", 1) }
+// placeRow is the latency of the pairs that were placed in one way.
+type placeRow struct {
+	Name        string
+	Of          string
+	Median, P99 quantileRow
+}
 
-func shareName(q float64) string {
-	switch q {
-	case 0:
-		return "minimum"
-	case 0.5:
-		return "median"
-	case 1:
-		return "maximum"
+func placeRows(places report.Places) []placeRow {
+	var rows []placeRow
+	for _, group := range []struct {
+		name  string
+		place report.Place
+	}{
+		{"same node", report.PlaceSame}, {"other node", report.PlaceOther},
+		{"not known", report.PlaceUnknown},
+	} {
+		samples := places[group.place]
+		if len(samples) == 0 {
+			continue
+		}
+		summary := measure.Summarize(group.name, samples)
+		cells := report.Cells(summary)
+		rows = append(rows, placeRow{
+			Name: group.name, Median: newQuantileRow(report.FindCell(cells, "p50")),
+			P99: newQuantileRow(report.FindCell(cells, "p99")),
+			Of: fmt.Sprintf("%d of %d", summary.Account.Count(measure.Measured),
+				summary.Account.Expected),
+		})
 	}
-	return "p" + strings.TrimSuffix(strconv.FormatFloat(q*100, 'f', 1, 64), ".0")
+	return rows
 }

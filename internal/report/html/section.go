@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/report"
 )
 
 // section is the part of the document about one scenario or part of it, in one setting.
@@ -44,7 +45,7 @@ type data struct {
 	Pairs  pairs   `json:"pairs"`
 }
 
-func newSection(result measure.Result, places places, anchor, badge string) section {
+func newSection(result report.Result, nodes report.Nodes, anchor, badge string) section {
 	summary, samples := result.Summary, result.Samples
 	one := section{
 		Anchor: anchor, Scenario: summary.Scenario, Setting: summary.Setting, Badge: badge, Meaning: meaning(samples),
@@ -54,25 +55,26 @@ func newSection(result measure.Result, places places, anchor, badge string) sect
 	one.Data = data{
 		ID: anchor, Title: one.title(), Forbidden: one.Forbidden, Want: want(samples).String(),
 	}
-	one.Data.Pairs = newPairs(samples, places)
+	one.Data.Pairs = newPairs(samples, nodes)
 	switch {
 	case one.Forbidden:
 		return one
-	case summary.Account.Count(measure.Measured)+summary.Account.Count(measure.Censored) == 0:
+	case !result.HasLatency():
 		one.NoLatency = "No pair has a latency: there is neither a distribution nor a percentile to show."
 		return one
 	}
-	for _, q := range shares() {
-		one.Quantiles = append(one.Quantiles, newQuantileRow(summary, q))
+	for _, cell := range result.Cells {
+		one.Quantiles = append(one.Quantiles, newQuantileRow(cell))
 	}
 	one.Data.Curves = []curve{newCurve("all pairs", samples)}
-	one.compare(samples, places)
+	one.compare(result.Places)
 	return one
 }
 
 // compare adds the pairs on one node beside those on two, if it is known which they are.
-func (s *section) compare(samples []measure.Sample, places places) {
-	same, other, unknown := places.split(samples)
+func (s *section) compare(places report.Places) {
+	same, other, unknown := places[report.PlaceSame], places[report.PlaceOther],
+		places[report.PlaceUnknown]
 	switch {
 	case len(same)+len(other) == 0:
 		s.PlaceNote = "The records do not say on which nodes the pods ran, so that pairs on one node cannot be told " +
@@ -85,7 +87,7 @@ func (s *section) compare(samples []measure.Sample, places places) {
 	default:
 		s.Data.Curves = append(s.Data.Curves, newCurve("same node", same), newCurve("other node", other))
 	}
-	s.Places = placeRows(same, other, unknown)
+	s.Places = placeRows(places)
 }
 
 // want is the state that the pairs were to change to.

@@ -92,7 +92,7 @@ func (r run) statement(finding measure.Finding) statement {
 		measure.TopicDeleted: "Deleted",
 	}[finding.Topic]
 	return statement{
-		Tone: toneOf(finding.Severity), Label: label, Value: cmp.Or(finding.Value(), "–"),
+		Tone: toneOf(finding.Severity), Label: label, Value: cmp.Or(finding.Value(), "-"),
 		Text:   finding.Text,
 		Anchor: r.anchor(finding.Scenario, finding.Setting),
 	}
@@ -173,7 +173,7 @@ func limits(thresholds []measure.Judgement) []statement {
 // slowest is about the pair that took longest, or that was watched longest in vain. Open
 // connections may live on.
 func slowest(results []measure.Result, run run) statement {
-	one := statement{Tone: plain, Label: "Slowest pair", Value: "–", Text: "no pair has a latency"}
+	one := statement{Tone: plain, Label: "Slowest pair", Value: "-", Text: "no pair has a latency"}
 	most := time.Duration(math.MinInt64)
 	for _, result := range results {
 		for _, s := range result.Samples {
@@ -183,7 +183,7 @@ func slowest(results []measure.Result, run run) statement {
 			}
 			most = took
 			section := run.section(s.Scenario, s.Setting)
-			one.Tone, one.Value, one.Anchor = plain, duration(took), section.Anchor
+			one.Tone, one.Value, one.Anchor = plain, measure.FormatDuration(took), section.Anchor
 			one.Text = cmp.Or(s.Target.Pod.Name, "a pod without a name") + " in " + section.title()
 			if longer {
 				one.Tone, one.Value, one.Text = bad, ">"+one.Value,

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/report"
 )
 
 func statementOf(v verdict, label string) statement {
@@ -51,7 +52,7 @@ func TestVerdict(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			v := newRun(sourceOf(test.samples...), 1).Verdict
+			v := newRun(report.Build(sourceOf(test.samples...))[0], 1).Verdict
 			if v.Headline != test.headline || v.Tone != test.tone {
 				t.Errorf("the verdict is %s, %q; want %s, %q", v.Tone, v.Headline, test.tone, test.headline)
 			}
@@ -60,12 +61,15 @@ func TestVerdict(t *testing.T) {
 }
 
 func TestVerdictSaysWhichPair(t *testing.T) {
-	v := newRun(sourceOf(sampleAt(1, 10, 12), sampleAt(2, 300, 310), sampleAt(3, 20, 22)), 1).Verdict
-	if s := statementOf(v, "Slowest pair"); s.Value != "305 ms" || s.Text != "target-2 in policy-deny" || s.Anchor != "run-1-1" {
+	v := newRun(report.Build(sourceOf(sampleAt(1, 10, 12), sampleAt(2, 300, 310),
+		sampleAt(3, 20, 22)))[0], 1).Verdict
+	if s := statementOf(v, "Slowest pair"); s.Value != "305ms" ||
+		s.Text != "target-2 in policy-deny" || s.Anchor != "run-1-1" {
 		t.Errorf("the slowest pair is %+v", s)
 	}
-	v = newRun(sourceOf(sampleAt(1, 10, 12), censoredAt(2, 3000)), 1).Verdict
-	if s := statementOf(v, "Slowest pair"); s.Value != ">3000 ms" || !strings.HasPrefix(s.Text, "target-2") || s.Tone != bad {
+	v = newRun(report.Build(sourceOf(sampleAt(1, 10, 12), censoredAt(2, 3000)))[0], 1).Verdict
+	if s := statementOf(v, "Slowest pair"); s.Value != ">3000ms" ||
+		!strings.HasPrefix(s.Text, "target-2") || s.Tone != bad {
 		t.Errorf("the slowest pair is %+v", s)
 	}
 	if s := statementOf(v, "Enforced"); s.Value != "1 of 2" || s.Tone != bad {
@@ -82,11 +86,12 @@ func TestThresholds(t *testing.T) {
 		}
 		source.Thresholds = append(source.Thresholds, threshold)
 	}
-	run := newRun(source, 1)
+	run := newRun(report.Build(source)[0], 1)
 	want := []struct {
 		tone tone
 		text string
-	}{{good, "holds, 11ms"}, {bad, "missed, 11ms"}, {bad, "missed, 3"}, {bad, "nothing was run"}}
+	}{{good, "holds, 11.0ms"}, {bad, "missed, 11.0ms"}, {bad, "missed, 3"},
+		{bad, "nothing was run"}}
 	if len(run.Thresholds) != len(want) {
 		t.Fatalf("the thresholds are %+v", run.Thresholds)
 	}

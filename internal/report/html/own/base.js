@@ -20,17 +20,17 @@ const report = {
     return made;
   },
 
-  // duration writes milliseconds with as many digits as mean something.
+  // duration writes milliseconds as measure.FormatDuration does.
   duration(ms) {
     const size = Math.abs(ms);
     const digits = size >= 100 ? 0 : size >= 10 ? 1 : 2;
-    return ms.toFixed(digits) + " ms";
+    return ms.toFixed(digits) + "ms";
   },
 
   // tick writes a label of an axis.
   tick(ms) {
-    if (ms >= 1000) return +(ms / 1000).toPrecision(3) + " s";
-    return +ms.toPrecision(3) + " ms";
+    if (ms >= 1000) return +(ms / 1000).toPrecision(3) + "s";
+    return +ms.toPrecision(3) + "ms";
   },
 
   // least and most are the extremes of values and bounds; nulls and what is not finite do not count. There may be more

@@ -91,8 +91,7 @@ report.Matrix = class {
       if (p.status[row] === 0 && p.leaks[row] === 0) field.fine++;
       if (p.status[row] === 1) field.censored++;
       if (p.status[row] > 1) field.unproved++;
-      if (p.status[row] === 0 && !this.data.forbidden && p.upper[row] !== null)
-        field.times.push((p.lower[row] + p.upper[row]) / 2);
+      if (p.status[row] === 0 && !this.data.forbidden && p.latency[row] !== null) field.times.push(p.latency[row]);
     }
     this.arrange([...fields.values()]);
   }

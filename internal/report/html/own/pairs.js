@@ -33,11 +33,11 @@ report.View = class {
     return (this.text(this.namedBy, row) || "not known") + (this.rounds ? ` (${this.data.pairs.round[row]})` : "");
   }
 
-  // latency is the middle of the interval, infinite for a pair that did not change, and nothing for others.
+  // latency is what a pair took, infinite if it did not change, and nothing for others.
   latency(row) {
     const p = this.data.pairs;
     if (p.status[row] === 1) return Infinity;
-    return p.upper[row] === null ? NaN : (p.lower[row] + p.upper[row]) / 2;
+    return p.latency[row] ?? NaN;
   }
 
   makeColumns() {
@@ -63,7 +63,7 @@ report.View = class {
         number: true,
         value: (row) => p.upper[row] - p.lower[row] || 0,
         show: (row) =>
-          p.upper[row] === null ? "–" : `${report.duration(p.lower[row])} to ${report.duration(p.upper[row])}`,
+          p.upper[row] === null ? "-" : `${report.duration(p.lower[row])} to ${report.duration(p.upper[row])}`,
       },
       {
         key: "leaks",
@@ -79,11 +79,9 @@ report.View = class {
   }
 
   showLatency(row) {
-    const latency = this.latency(row);
-    if (Number.isNaN(latency)) return "–";
-    const end = this.data.pairs.end[row];
-    if (latency === Infinity) return end === null ? "longer" : ">" + report.duration(end);
-    return report.duration(latency);
+    const took = this.data.pairs.latency[row];
+    if (this.data.pairs.status[row] === 1) return took === null ? "longer" : ">" + report.duration(took);
+    return took === null ? "-" : report.duration(took);
   }
 
   // apply filters and sorts anew, and tells whoever shows the pairs.

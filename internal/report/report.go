@@ -1,0 +1,110 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package report
+
+import (
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
+
+// Report is what there is to say about a run. It is built once; formats print it.
+type Report struct {
+	Source
+	Assessment measure.Assessment
+	// Results are those of the assessment, in its order.
+	Results []Result
+	Nodes   Nodes
+}
+
+// Result is one result of a run, with everything that is shown of it.
+type Result struct {
+	measure.Result
+	// Rounds are the summaries of its triggers.
+	Rounds []measure.Summary
+	// Cells are the shown quantiles, none if there is no latency.
+	Cells  []Cell
+	Places Places
+}
+
+// Cell is a quantile as text: what is known of it, the ends of its interval of 95 % confidence, and
+// the same quantile of the resolutions. What is not known is a dash.
+type Cell struct {
+	measure.NamedQuantile
+	Value, Lower, Upper, Resolution string
+}
+
+// Build makes the reports of runs.
+func Build(sources ...Source) []Report {
+	var all []Report
+	for _, source := range sources {
+		all = append(all, build(source))
+	}
+	return all
+}
+
+func build(source Source) Report {
+	one := Report{
+		Source: source, Assessment: measure.Assess(source.Samples, source.Thresholds),
+		Nodes: NewNodes(source),
+	}
+	rounds := source.Rounds()
+	for i, result := range one.Assessment.Results {
+		one.Results = append(one.Results, Result{
+			Result: result, Rounds: rounds[i], Cells: Cells(result.Summary),
+			Places: one.Nodes.split(result.Samples),
+		})
+	}
+	return one
+}
+
+// Name is the scenario of the result, with its setting.
+func (r Result) Name() string { return measure.ResultName(r.Summary.Scenario, r.Summary.Setting) }
+
+// HasLatency reports whether something is known of the latency of a pair.
+func (r Result) HasLatency() bool { return len(r.Cells) > 0 && r.Cells[0].Value != none }
+
+// none stands for what is not known.
+const none = "-"
+
+// Cells are the shown quantiles of a summary, none if its pairs must stay blocked.
+func Cells(summary measure.Summary) []Cell {
+	if summary.Kind == measure.KindBlocked {
+		return nil
+	}
+	account := summary.Account
+	known := account.Count(measure.Measured)+account.Count(measure.Censored) > 0
+	var all []Cell
+	for _, shown := range measure.ShownQuantiles() {
+		found := summary.Quantile(shown.Q)
+		cell := Cell{
+			NamedQuantile: shown, Value: none,
+			Lower: end(found.Lower, found.OpenBelow), Upper: end(found.Upper, found.Open),
+			Resolution: end(summary.Resolution.Quantile(shown.Q), len(summary.Resolution) == 0),
+		}
+		if known {
+			cell.Value = found.String()
+		}
+		all = append(all, cell)
+	}
+	return all
+}
+
+// FindCell is the cell of a quantile of a name.
+func FindCell(cells []Cell, name string) Cell {
+	for _, one := range cells {
+		if one.Name == name {
+			return one
+		}
+	}
+	return Cell{Value: none, Lower: none, Upper: none, Resolution: none}
+}
+
+// end is an end of an interval, which may be open.
+func end(at time.Duration, open bool) string {
+	if open {
+		return none
+	}
+	return measure.FormatDuration(at)
+}
