@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/netpol-latency/netpol-latency/internal/report"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // labRuns are what the tests of real results read: it is measured once, by the first test that asks.
@@ -82,7 +83,7 @@ func reportOfLab(t *testing.T) (file string, sources []report.Source) {
 		t.Fatal(err)
 	}
 	for _, run := range runs {
-		source, err := report.Open(run)
+		source, err := report.Open(run, setting.All())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -70,7 +70,7 @@ func DefaultConfig() Config {
 		ProbeIntervalMin:   schedule.Min,
 		RelativeResolution: schedule.Relative,
 		ProbeTimeout:       probe.DefaultTimeout,
-		Confirm:            3,
+		Confirm:            measure.DefaultConfirm,
 	}
 }
 

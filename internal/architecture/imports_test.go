@@ -31,16 +31,17 @@ func rules() map[string]rule {
 		"internal/measure":     {},
 		"internal/probe":       {own: []string{"internal/measure"}, others: []string{"golang.org/x/net/bpf", "golang.org/x/sys/unix"}},
 		"internal/kube":        {own: []string{"internal/measure"}, others: kubernetes},
-		"internal/result":      {own: []string{"internal/measure"}},
-		"internal/report":      {own: []string{"internal/measure", "internal/result"}},
-		"internal/report/html": {own: []string{"internal/measure", "internal/report", "internal/result"}},
+		"internal/setting":     {own: []string{"internal/measure"}},
+		"internal/result":      {own: []string{"internal/measure", "internal/setting"}},
+		"internal/report":      {own: []string{"internal/measure", "internal/result", "internal/setting"}},
+		"internal/report/html": {own: []string{"internal/measure", "internal/report", "internal/result", "internal/setting"}},
 		"internal/interrupt":   {},
 		"internal/need":        {},
 		"internal/version":     {},
-		"internal/suite":       {own: []string{"internal/measure"}, others: []string{"go.yaml.in/yaml/v3"}},
-		"internal/scenario":    {own: []string{"internal/measure"}, others: kubernetes},
+		"internal/suite":       {own: []string{"internal/measure", "internal/setting"}, others: []string{"go.yaml.in/yaml/v3"}},
+		"internal/scenario":    {own: []string{"internal/measure", "internal/setting"}, others: kubernetes},
 		"internal/runner": {
-			own:    []string{"internal/kube", "internal/measure", "internal/result", "internal/scenario"},
+			own:    []string{"internal/kube", "internal/measure", "internal/result", "internal/scenario", "internal/setting"},
 			others: append(kubernetes, "golang.org/x/sync/errgroup", "golang.org/x/time/rate"),
 		},
 		"internal/agent": {
@@ -52,7 +53,7 @@ func rules() map[string]rule {
 		"internal/cli": {
 			own: []string{
 				"internal/agent", "internal/interrupt", "internal/kube", "internal/measure", "internal/probe", "internal/report",
-				"internal/report/html", "internal/result", "internal/runner", "internal/scenario", "internal/suite",
+				"internal/report/html", "internal/result", "internal/runner", "internal/scenario", "internal/setting", "internal/suite",
 				"internal/version", "manifests",
 			},
 			others: append(kubernetes, "github.com/spf13/", "golang.org/x/term", "sigs.k8s.io/yaml"),

@@ -16,6 +16,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/agent"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // indexVariable is where Kubernetes tells a pod of an Indexed Job its number.
@@ -147,8 +148,8 @@ func newStartup() *cobra.Command {
 	f.StringVar(&config.Scenario, "scenario", "pod-startup", "name in the samples")
 	f.StringSliceVar(&allowed, "allowed", nil, "address:port that policy allows (repeatable)")
 	f.StringSliceVar(&forbidden, "forbidden", nil, "address:port that policy forbids (repeatable)")
-	f.DurationVar(&config.Watch, "watch", time.Second, "how long to probe at least")
-	f.DurationVar(&config.Timeout, "timeout", time.Minute, "how long to probe at most")
+	f.DurationVar(&config.Watch, "watch", setting.DefaultWatch, "how long to probe at least")
+	f.DurationVar(&config.Timeout, "timeout", setting.DefaultTimeout, "how long to probe at most")
 	offer(cmd, "probe", modes(probe.Modes()...)...)
 	offer(cmd, "scenario", "pod-startup")
 	return cmd

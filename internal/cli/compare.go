@@ -13,18 +13,20 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/report"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // compareOptions are the flags of the command.
 type compareOptions struct {
-	format string
-	output string
-	failIf []string
-	force  bool
+	settings setting.Table
+	format   string
+	output   string
+	failIf   []string
+	force    bool
 }
 
-func newCompare() *cobra.Command {
-	var o compareOptions
+func newCompare(settings setting.Table) *cobra.Command {
+	o := compareOptions{settings: settings}
 	formats := report.ComparisonFormats()
 	names := ""
 	var words []cobra.Completion
@@ -78,9 +80,9 @@ func (o *compareOptions) run(cmd *cobra.Command, formats []report.ComparisonForm
 		limit, err := measure.ParseLimit(text)
 		limits, mistakes = append(limits, limit), append(mistakes, err)
 	}
-	earlier, err := report.OpenSide(oldPath)
+	earlier, err := report.OpenSide(oldPath, o.settings)
 	mistakes = append(mistakes, err)
-	later, err := report.OpenSide(newPath)
+	later, err := report.OpenSide(newPath, o.settings)
 	if err := errors.Join(append(mistakes, err)...); err != nil {
 		return err
 	}

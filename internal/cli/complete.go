@@ -16,6 +16,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/probe"
 	"github.com/netpol-latency/netpol-latency/internal/runner"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // askTimeout is how long a shell waits for what the cluster has to offer: somebody has pressed a key.
@@ -53,30 +54,18 @@ func directories(*cobra.Command, []string, string) ([]cobra.Completion, cobra.Sh
 func modes(known ...probe.Mode) []cobra.Completion {
 	var all []cobra.Completion
 	for _, mode := range known {
-		all = append(all, cobra.CompletionWithDesc(string(mode), modeText(mode)))
+		all = append(all, completion(setting.Choice{Value: string(mode), Help: modeText(mode)}))
 	}
 	return all
 }
 
 func modeText(mode probe.Mode) string {
-	switch mode {
-	case probe.Auto:
-		return "syn if the process may and it works, else connect"
-	case probe.Connect:
-		return "open a TCP connection and reset it"
-	case probe.HTTP:
-		return "any response to a GET"
-	case probe.UDP:
-		return "a datagram that the target sends back"
-	case probe.SCTP:
-		return "open an SCTP association and abort it"
-	case probe.SYN:
-		return "crafted TCP segments, needs NET_RAW"
-	case probe.Established:
-		return "requests on a connection that stays open"
-	default:
-		return ""
+	for _, one := range setting.ProbeModes() {
+		if one.Value == string(mode) {
+			return one.Help
+		}
 	}
+	return ""
 }
 
 // scenarioNames offers scenarios that are not named yet, with their one-line descriptions.

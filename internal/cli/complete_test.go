@@ -17,6 +17,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/probe"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 	"github.com/netpol-latency/netpol-latency/internal/version"
 )
 
@@ -188,7 +189,7 @@ func TestEveryFlagIsCompleted(t *testing.T) {
 		"compare --fail-if",
 	}
 	seen := make(map[string]bool)
-	visit(newRoot(standalone(), version.Read(Name, "")), func(cmd *cobra.Command) {
+	visit(newRoot(standalone(), version.Read(Name, ""), setting.All()), func(cmd *cobra.Command) {
 		cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
 			name := strings.TrimPrefix(cmd.CommandPath(), Name+" ") + " --" + flag.Name
 			seen[name] = true

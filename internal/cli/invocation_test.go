@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 	"github.com/netpol-latency/netpol-latency/internal/version"
 )
 
@@ -38,7 +39,7 @@ func TestStartedAs(t *testing.T) {
 
 // No text of the plugin tells its user to type the name of a program that is not there.
 func TestPluginTexts(t *testing.T) {
-	root := newRoot(startedAs(pluginFile), version.Read(Name, ""))
+	root := newRoot(startedAs(pluginFile), version.Read(Name, ""), setting.All())
 	visit(root, func(cmd *cobra.Command) {
 		var help bytes.Buffer
 		cmd.SetOut(&help)
@@ -104,7 +105,7 @@ func TestPlugin(t *testing.T) {
 
 // Messages of the packages below name commands as everybody else does; the user sees what to type.
 func TestPluginMessages(t *testing.T) {
-	root := newRoot(startedAs(pluginFile), version.Read(Name, ""))
+	root := newRoot(startedAs(pluginFile), version.Read(Name, ""), setting.All())
 	tests := []struct{ text, want string }{
 		{`start one with "netpol-latency manifests"`, `start one with "kubectl netpol-latency manifests"`},
 		{"netpol-latency run --output has written", "kubectl netpol-latency run --output has written"},
@@ -116,7 +117,7 @@ func TestPluginMessages(t *testing.T) {
 		if got := reword(root, test.text); got != test.want {
 			t.Errorf("%q becomes %q; want %q", test.text, got, test.want)
 		}
-		if got := reword(newRoot(standalone(), version.Read(Name, "")), test.text); got != test.text {
+		if got := reword(newRoot(standalone(), version.Read(Name, ""), setting.All()), test.text); got != test.text {
 			t.Errorf("%q becomes %q in a program of its own", test.text, got)
 		}
 	}

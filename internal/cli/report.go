@@ -17,10 +17,12 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/report"
 	"github.com/netpol-latency/netpol-latency/internal/report/html"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // reportOptions are the flags of the command.
 type reportOptions struct {
+	settings   setting.Table
 	format     string
 	output     string
 	thresholds []string
@@ -37,8 +39,8 @@ func reportFormats() []report.Format {
 	})
 }
 
-func newReport() *cobra.Command {
-	var o reportOptions
+func newReport(settings setting.Table) *cobra.Command {
+	o := reportOptions{settings: settings}
 	formats := reportFormats()
 	var words []cobra.Completion
 	for _, one := range formats {
@@ -106,7 +108,7 @@ func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths [
 	var sources []report.Source
 	var mistakes []error
 	for _, directory := range paths {
-		source, err := report.Open(directory)
+		source, err := report.Open(directory, o.settings)
 		sources, mistakes = append(sources, source), append(mistakes, err)
 	}
 	if err := errors.Join(mistakes...); err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/netpol-latency/netpol-latency/internal/interrupt"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 	"github.com/netpol-latency/netpol-latency/internal/version"
 )
 
@@ -30,7 +31,7 @@ func Main(release string, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := interrupt.Context(context.Background())
 	defer stop()
 	started := startedAs(args[0])
-	root := newRoot(started, version.Read(Name, release))
+	root := newRoot(started, version.Read(Name, release), setting.All())
 	root.SetArgs(append(started.before, args[1:]...))
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -61,11 +62,11 @@ func exitCode(err error) int {
 
 // Command is the command line as a tree of commands, for what makes documents of it.
 func Command(release string) *cobra.Command {
-	return newRoot(standalone(), version.Read(Name, release))
+	return newRoot(standalone(), version.Read(Name, release), setting.All())
 }
 
-// newRoot is the tree of commands, under the name that the user types.
-func newRoot(started invocation, build version.Build) *cobra.Command {
+// newRoot is the tree of commands, under the name that the user types. The settings are those that a run has.
+func newRoot(started invocation, build version.Build, settings setting.Table) *cobra.Command {
 	root := &cobra.Command{
 		Use:   Name,
 		Short: "Measure how long a cluster takes to make a network policy true on the wire",
@@ -79,8 +80,8 @@ func newRoot(started invocation, build version.Build) *cobra.Command {
 	root.SetVersionTemplate(build.String())
 	// Where nothing better is known, a list of the files here is no help.
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	root.AddCommand(newRun(build), newScenarios(), newCleanup(), newManifests(), newSummary())
-	root.AddCommand(newReport(), newCompare())
+	root.AddCommand(newRun(build, settings), newScenarios(), newCleanup(), newManifests(), newSummary())
+	root.AddCommand(newReport(settings), newCompare(settings))
 	root.AddCommand(newAgent(), newServe(), newVersion(build))
 	if started.plugin {
 		root.AddCommand(newPluginCompletion())

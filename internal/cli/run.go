@@ -16,35 +16,29 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/probe"
 	"github.com/netpol-latency/netpol-latency/internal/report"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/internal/runner"
-	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 	"github.com/netpol-latency/netpol-latency/internal/version"
 )
 
 // runOptions are the flags of the command.
 type runOptions struct {
 	runner.Options
+	settings   *settingFlags
 	custom     customOptions
 	output     string
 	kubeconfig string
-	same       bool
-	other      bool
-	anywhere   bool
 	dryRun     bool
 	thresholds []string
 	suite      string
 	build      version.Build
 	set        []string
-	hold       time.Duration
-	confirm    int
-	rate       float64
 }
 
-func newRun(build version.Build) *cobra.Command {
-	o := runOptions{Options: runner.DefaultOptions(), build: build}
+func newRun(build version.Build, settings setting.Table) *cobra.Command {
+	o := newRunOptions(build, settings)
 	cmd := &cobra.Command{
 		Use:   "run [SCENARIO…]",
 		Short: "Measure policy changes in a cluster, from nothing to a table",
@@ -69,22 +63,13 @@ func newRun(build version.Build) *cobra.Command {
 	return cmd
 }
 
+func newRunOptions(build version.Build, settings setting.Table) *runOptions {
+	return &runOptions{Options: runner.DefaultOptions(), settings: newSettingFlags(settings), build: build}
+}
+
 // offer says what the shell may offer for the flags.
 func (o *runOptions) offer(cmd *cobra.Command) {
-	offer(cmd, "direction", cobra.CompletionWithDesc(scenario.Egress, "policies of the pods that connect"),
-		cobra.CompletionWithDesc(scenario.Ingress, "policies of the targets"))
-	offer(cmd, "protocol", "TCP", "UDP")
-	offer(cmd, "family", scenario.IPv4, scenario.IPv6)
-	offer(cmd, "peer", cobra.CompletionWithDesc(scenario.PeerPod, "pods by their labels"),
-		cobra.CompletionWithDesc(scenario.PeerNamespace, "namespaces by their labels"),
-		cobra.CompletionWithDesc(scenario.PeerBlock, "blocks of addresses"),
-		cobra.CompletionWithDesc(scenario.PeerBlockExcept, "a block with an exception"))
-	offer(cmd, "port", cobra.CompletionWithDesc(scenario.PortNumber, "a port by its number"),
-		cobra.CompletionWithDesc(scenario.PortByName, "a port of the pod by its name"),
-		cobra.CompletionWithDesc(scenario.PortRange, "a port and an end port"))
-	offer(cmd, "probe", modes(probe.Connect, probe.HTTP, probe.UDP, probe.SYN, probe.Auto)...)
-	offer(cmd, "clock", cobra.CompletionWithDesc("auto", "none on one kernel, else by exchange"),
-		cobra.CompletionWithDesc("exchange", "measure the difference of the clocks always"))
+	o.settings.offer(cmd)
 	offerFunc(cmd, "threshold", thresholdBeginnings)
 	offerDirectories(cmd, "output")
 	offerFiles(cmd, "config", "yaml", "yml", "json")
@@ -92,35 +77,14 @@ func (o *runOptions) offer(cmd *cobra.Command) {
 }
 
 func (o *runOptions) flags(f *pflag.FlagSet) {
-	f.IntVar(&o.Targets, "targets", o.Targets, "number of targets")
-	f.IntVar(&o.Agents, "agents", o.Agents, "number of agents that share the pairs")
-	f.IntVar(&o.Repeat, "repeat", o.Repeat, "how often each scenario is played")
+	o.settings.add(f)
 	f.StringVarP(&o.output, "output", "o", "", "directory for the results (default a new dated one)")
-	f.StringVar(&o.Direction, "direction", o.Direction, "side of the policies: egress or ingress")
-	f.StringVar(&o.Protocol, "protocol", o.Protocol, "TCP or UDP")
-	f.StringVar(&o.Family, "family", o.Family, "IPv4 or IPv6")
-	f.StringVar(&o.Peer, "peer", o.Peer, "peers of the policies: podSelector, namespaceSelector, ipBlock\nor ipBlockExcept")
-	f.StringVar(&o.Port, "port", o.Port, "ports of the policies: number, name or range")
-	f.BoolVar(&o.Baseline, "baseline", false, "pod-creation without policies")
-	f.DurationVar(&o.Timeout, "timeout", o.Timeout, "how long a change may take to show on all pairs")
-	f.DurationVar(&o.Patience, "patience", o.Patience, "how long everything else may take, for example\npods to start")
-	f.BoolVar(&o.same, "same-node", false, "targets on the node of the agents")
-	f.BoolVar(&o.other, "other-node", false, "targets on other nodes than the agents")
-	f.BoolVar(&o.anywhere, "any", false, "targets and agents where the scheduler puts them (the default)")
-	f.StringVar(&o.Probe, "probe", "", "probe mode: connect, http, udp, or syn or auto, for which\nthe agents get NET_RAW (default connect, or udp)")
-	f.Float64Var(&o.rate, "max-probe-rate", 0, "most probes a second of an agent (default that of the mode)")
-	f.DurationVar(&o.hold, "hold", 300*time.Millisecond, "how long a pair is watched after its transition")
-	f.IntVar(&o.confirm, "confirm", 3, "probes in a row that must agree on a new state")
-	f.DurationVar(&o.Watch, "watch", o.Watch, "how long a starting pod probes what it must not reach")
-	f.Float64Var(&o.CreateRate, "churn", o.CreateRate, "pods a second that pod-creation creates")
-	f.DurationVar(&o.ChurnFor, "churn-duration", 0, "create pods for so long, and delete each when it was measured\n(default: as many pods as targets)")
-	f.IntVar(&o.BackgroundPolicies, "background-policies", 0, "policies that select the targets besides")
-	f.Float64Var(&o.BackgroundRate, "background-qps", 0, "changes a second of these policies")
 	f.StringVar(&o.AgentImage, "image", o.AgentImage, "image of the agents\n")
-	f.StringVar(&o.TargetImage, "target-image", o.TargetImage, "image of the targets, which serves the ports 8080 and 8081\nby itself (default the image of the agents)")
-	f.StringVar(&o.Clock, "clock", o.Clock, "auto, or exchange to measure the agents' clocks\neven on one kernel")
+	f.StringVar(&o.TargetImage, "target-image", o.TargetImage, "image of the targets, which serves the ports 8080 and 8081\n"+
+		"by itself (default the image of the agents)")
 	f.StringVarP(&o.suite, "config", "c", "", "run the suite in this file: scenarios with their settings,\nand thresholds")
-	f.StringArrayVar(&o.set, "set", nil, "change a setting of the suite, for example targets=50 or\npolicy-deny.repeat=3 (repeatable)")
+	f.StringArrayVar(&o.set, "set", nil, "change a setting of the suite, for example targets=50 or\n"+
+		"policy-deny.repeat=3 (repeatable)")
 	f.StringArrayVar(&o.thresholds, "threshold", nil, "limit of a result, for example 'policy-deny.p99<500ms'\n(repeatable)")
 	f.BoolVar(&o.Keep, "keep", false, "leave everything in place, for \"netpol-latency cleanup\"\nto remove")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the objects instead of creating them")
@@ -128,31 +92,22 @@ func (o *runOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
 }
 
-// prepare completes and checks the options, and says what is to be run.
-func (o *runOptions) prepare(names []string) ([]task, []measure.Threshold, error) {
+// prepare completes and checks the options, and says what is to be run. Nothing is asked of the cluster before.
+func (o *runOptions) prepare(flags *pflag.FlagSet, names []string) ([]task, []measure.Threshold, error) {
 	if o.RunID == "" {
 		o.RunID = runner.NewRunID()
 	}
-	o.AgentArgs = []string{
-		"--hold=" + o.hold.String(), fmt.Sprintf("--confirm=%d", o.confirm), fmt.Sprintf("--max-probe-rate=%g", o.rate),
-	}
-	var mistakes []error
-	switch {
-	case o.same && o.other || o.same && o.anywhere || o.other && o.anywhere:
-		mistakes = append(mistakes, errors.New("--same-node, --other-node and --any exclude each other: expected one"))
-	case o.same:
-		o.Placement = runner.PlaceSame
-	case o.other:
-		o.Placement = runner.PlaceOther
-	}
+	settings, wrong := o.settings.finish(flags)
+	o.Settings = settings
+
 	tasks, err := o.tasks(names)
-	mistakes = append(mistakes, err, o.Validate())
+	mistakes := []error{wrong, runner.ValidateRunID(o.RunID), err}
 	thresholds, err := parseThresholds(o.thresholds, tasks)
 	return tasks, thresholds, errors.Join(append(mistakes, err)...)
 }
 
 func (o *runOptions) run(cmd *cobra.Command, names []string) error {
-	tasks, thresholds, err := o.prepare(names)
+	tasks, thresholds, err := o.prepare(cmd.Flags(), names)
 	if err != nil {
 		return err
 	}
@@ -203,7 +158,7 @@ func (w *work) play(ctx context.Context, tasks []task) (err error) {
 		found, err := r.Run(ctx, one.scenario)
 		w.samples = append(w.samples, found.Samples...)
 		w.warnings = append(w.warnings, found.Warnings...)
-		w.done = append(w.done, one.record(found))
+		w.done = append(w.done, one.record(w.options.settings.table, found))
 		if err != nil {
 			return fmt.Errorf("run %s: %w", one.scenario.Name, err)
 		}

@@ -4,14 +4,15 @@
 package cli
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 
 	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/internal/runner"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 	"github.com/netpol-latency/netpol-latency/internal/suite"
 )
 
@@ -31,7 +32,8 @@ func (o *runOptions) tasks(names []string) ([]task, error) {
 		return nil, errors.New("--policy is a scenario of its own: expected neither scenarios nor --config with it")
 	case trigger != nil:
 		o.Trigger = trigger
-		return o.number([]task{{scenario.Custom("policy", *trigger), o.Options}}), nil
+		one, err := o.task(scenario.Custom("policy", *trigger), o.Settings, 0)
+		return []task{one}, err
 	case o.suite != "" && len(names) > 0:
 		return nil, fmt.Errorf("--config says what to run: expected no scenario besides, such as %q", names[0])
 	case o.suite != "":
@@ -39,27 +41,56 @@ func (o *runOptions) tasks(names []string) ([]task, error) {
 	case len(o.set) > 0:
 		return nil, errors.New("--set is about a suite: expected --config with it")
 	}
+
 	if len(names) == 0 {
 		names = scenario.Defaults()
 	}
-	var all []task
-	var mistakes []error
-	for _, name := range names {
+	all := make([]task, len(names))
+	mistakes := make([]error, len(names))
+	for i, name := range names {
 		one, err := scenario.Find(name)
-		if err == nil {
-			all = append(all, task{one, o.Options})
+		if err != nil {
+			mistakes[i] = err
+			continue
 		}
-		mistakes = append(mistakes, err)
+		all[i], mistakes[i] = o.task(one, o.Settings, i)
 	}
-	return o.number(all), errors.Join(mistakes...)
+	return named(all), joinOnce(mistakes)
 }
 
-// number gives every task its number, so that none needs a name that another has.
-func (o *runOptions) number(tasks []task) []task {
-	for i := range tasks {
-		tasks[i].options.Number = i
+// named are the tasks whose scenario exists.
+func named(tasks []task) []task {
+	return slices.DeleteFunc(tasks, func(t task) bool { return t.scenario.Name == "" })
+}
+
+// joinOnce joins errors, each text once: what is wrong with the flags is wrong in every scenario.
+func joinOnce(mistakes []error) error {
+	var all []error
+	var texts []string
+	for _, err := range mistakes {
+		for _, one := range each(err) {
+			if !slices.Contains(texts, one.Error()) {
+				all, texts = append(all, one), append(texts, one.Error())
+			}
+		}
 	}
-	return tasks
+	return errors.Join(all...)
+}
+
+// each are the errors that were joined.
+func each(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	switch {
+	case err == nil:
+		return nil
+	case !ok:
+		return []error{err}
+	}
+	var all []error
+	for _, one := range joined.Unwrap() {
+		all = append(all, each(one)...)
+	}
+	return all
 }
 
 // suiteTasks are the runs of the suite. What it does not say, the flags do.
@@ -69,55 +100,47 @@ func (o *runOptions) suiteTasks() ([]task, error) {
 		return nil, fmt.Errorf("read the suite: %w", err)
 	}
 	defer file.Close()
-	var names []string
+	known := suite.Known{Settings: o.settings.table, Defaults: o.Settings}
 	for _, one := range scenario.All() {
-		names = append(names, one.Name)
+		known.Scenarios = append(known.Scenarios, one.Name)
 	}
-	loaded, err := suite.Load(file, o.suite, names)
+	loaded, err := suite.Load(file, o.suite, known)
 	if err != nil {
 		return nil, err
 	}
-	if err := suite.Set(&loaded, o.set); err != nil {
+	if err := suite.Set(&loaded, o.settings.table, o.set); err != nil {
 		return nil, err
 	}
+
 	o.thresholds = append(o.thresholds, loaded.Thresholds...)
-	var all []task
-	var mistakes []error
-	for _, run := range loaded.Runs {
+	all := make([]task, len(loaded.Runs))
+	mistakes := make([]error, len(loaded.Runs))
+	for i, run := range loaded.Runs {
 		one, err := scenario.Find(run.Scenario)
-		options := o.with(run)
-		mistakes = append(mistakes, err, options.Validate())
-		all = append(all, task{one, options})
+		if err == nil {
+			all[i], err = o.task(one, run.Settings, i)
+		}
+		if err != nil {
+			mistakes[i] = fmt.Errorf("%s: runs[%d]: %w", o.suite, i, err)
+		}
 	}
-	return o.number(all), errors.Join(mistakes...)
+	return all, errors.Join(mistakes...)
 }
 
-// with is the options with what a run of a suite says.
-func (o *runOptions) with(run suite.Run) runner.Options {
+// task is a scenario with its settings, if it can be run with them. The number makes its names its own.
+func (o *runOptions) task(s scenario.Scenario, settings setting.Settings, number int) (task, error) {
 	options := o.Options
-	options.Direction = cmp.Or(run.Direction, options.Direction)
-	options.Family = cmp.Or(run.Family, options.Family)
-	options.Peer = cmp.Or(run.Peer, options.Peer)
-	options.Port = cmp.Or(run.Port, options.Port)
-	options.Protocol = cmp.Or(run.Protocol, options.Protocol)
-	options.Targets = cmp.Or(run.Targets, options.Targets)
-	options.Agents = cmp.Or(run.Agents, options.Agents)
-	options.Repeat = cmp.Or(run.Repeat, options.Repeat)
-	options.Timeout = cmp.Or(run.Timeout, options.Timeout)
-	options.Placement = cmp.Or(run.Placement, options.Placement)
-	options.Baseline = run.Baseline || options.Baseline
-	return options
+	options.Settings, options.Number = settings, number
+	err := options.Validate(s)
+	options.Probe = options.Mode(s)
+	options.Label = o.settings.table.Label(options.Settings)
+	return task{s, options}, err
 }
 
 // record is what run.json says about a task that was run.
-func (t task) record(found runner.Found) result.Scenario {
-	o := t.options
+func (t task) record(settings setting.Table, found runner.Found) result.Scenario {
 	return result.Scenario{
-		Scenario: t.scenario.Name, Setting: o.Setting(), AgentNodes: found.AgentNodes, TargetNodes: found.TargetNodes,
-		Settings: result.Settings{
-			Direction: o.Direction, Protocol: o.Protocol, Family: o.Family, Peer: o.Peer, Port: o.Port,
-			Baseline: o.Baseline, Targets: o.Targets, Agents: o.Agents, Repeat: o.Repeat, Placement: o.Placement,
-			Probe: o.Mode(t.scenario), Timeout: o.Timeout,
-		},
+		Scenario: t.scenario.Name, Setting: t.options.Label, Settings: settings.Record(t.options.Settings),
+		AgentNodes: found.AgentNodes, TargetNodes: found.TargetNodes,
 	}
 }

@@ -8,6 +8,9 @@ import "time"
 // maxFlaps is how many flaps are kept with their times; all are counted.
 const maxFlaps = 16
 
+// DefaultConfirm is how many probes in a row must agree on a new state unless told otherwise.
+const DefaultConfirm = 3
+
 // Transition follows the probes of one pair to the change into the state that a trigger brings about.
 // The zero value is not usable; NewTransition makes one.
 //

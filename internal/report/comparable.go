@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // incomparable says what differs between the runs of two sides that must not differ, a sentence each. What one of them
@@ -19,7 +20,7 @@ func incomparable(earlier, later Side) []string {
 	var all []string
 	for _, side := range []Side{earlier, later} {
 		for _, source := range side.Sources {
-			for _, text := range differences(reference.Run, source.Run) {
+			for _, text := range differences(reference.Settings, reference.Run, source.Run) {
 				all = append(all, fmt.Sprintf("%s and %s: %s", reference.Directory, source.Directory, text))
 			}
 		}
@@ -28,7 +29,7 @@ func incomparable(earlier, later Side) []string {
 }
 
 // differences are those of two runs.
-func differences(a, b result.Run) []string {
+func differences(fields setting.Table, a, b result.Run) []string {
 	var all []string
 	if a.Schema != b.Schema {
 		all = append(all, fmt.Sprintf("the schema is %d in the one, %d in the other", a.Schema, b.Schema))
@@ -51,7 +52,7 @@ func differences(a, b result.Run) []string {
 			all = append(all, fmt.Sprintf("%s was run in %d ways in the one, %d in the other", name, len(one), len(other)))
 		default:
 			for i := range one {
-				all = append(all, settingsDiffer(name, one[i].Settings, other[i].Settings)...)
+				all = append(all, settingsDiffer(fields, name, one[i].Settings, other[i].Settings)...)
 			}
 		}
 	}
@@ -70,28 +71,15 @@ func byScenario(run result.Run) map[string][]result.Scenario {
 	return all
 }
 
-// settingsDiffer says in which settings two ways of running a scenario differ. How often it was repeated may.
-func settingsDiffer(scenario string, a, b result.Settings) []string {
+// settingsDiffer says in which settings two ways of running a scenario differ, but for those that may.
+func settingsDiffer(fields setting.Table, scenario string, a, b setting.Record) []string {
 	var all []string
-	for _, one := range []struct {
-		name         string
-		ours, theirs any
-		unknown      bool
-	}{
-		{"number of targets", a.Targets, b.Targets, false},
-		{"number of agents", a.Agents, b.Agents, false},
-		{"direction", a.Direction, b.Direction, false},
-		{"protocol", a.Protocol, b.Protocol, false},
-		{"family", a.Family, b.Family, false},
-		{"peer", a.Peer, b.Peer, false},
-		{"port", a.Port, b.Port, false},
-		{"placement", a.Placement, b.Placement, false},
-		{"baseline", a.Baseline, b.Baseline, false},
-		{"probe mode", a.Probe, b.Probe, a.Probe == "" || b.Probe == ""},
-		{"timeout", a.Timeout, b.Timeout, a.Timeout == 0 || b.Timeout == 0},
-	} {
-		if one.ours != one.theirs && !one.unknown {
-			all = append(all, fmt.Sprintf("the %s of %s is %v in the one, %v in the other", one.name, scenario, one.ours, one.theirs))
+	for _, f := range fields {
+		ours, known := f.Recall(a)
+		theirs, alsoKnown := f.Recall(b)
+		if known && alsoKnown && ours != theirs && !f.Incidental {
+			all = append(all, fmt.Sprintf("the %s of %s is %v in the one, %v in the other",
+				f.Title, scenario, ours, theirs))
 		}
 	}
 	return all

@@ -13,15 +13,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 func side(t *testing.T, name string) Side {
 	t.Helper()
-	found, err := OpenSide(filepath.Join("testdata", name))
+	found, err := OpenSide(filepath.Join("testdata", name), setting.All())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,11 +140,11 @@ func TestIncomparable(t *testing.T) {
 		{"schema", change(func(r *result.Run) { r.Schema = 2 }), "the schema is 1 in the one, 2 in the other"},
 		{"scenario", change(func(r *result.Run) { r.Scenarios[0].Scenario = "pod-label" }), "pod-label is in the other only"},
 		{"missing", change(func(r *result.Run) { r.Scenarios = r.Scenarios[:1] }), "is in the one only"},
-		{"targets", change(func(r *result.Run) { r.Scenarios[0].Settings.Targets = 7 }), "is 3 in the one, 7 in the other"},
+		{"targets", change(func(r *result.Run) { r.Scenarios[0].Settings["targets"] = []byte("7") }), "is 3 in the one, 7 in the other"},
 		{"ways", change(func(r *result.Run) { r.Scenarios = append(r.Scenarios, r.Scenarios[0]) }), "1 ways in the one, 2 in the other"},
-		{"family", change(func(r *result.Run) { r.Scenarios[0].Settings.Family = "IPv6" }), "is IPv4 in the one, IPv6 in the other"},
-		{"probe mode", change(func(r *result.Run) { r.Scenarios[0].Settings.Probe = "syn" }), "the probe mode of"},
-		{"timeout", change(func(r *result.Run) { r.Scenarios[0].Settings.Timeout = time.Second }), "the timeout of"},
+		{"family", change(func(r *result.Run) { r.Scenarios[0].Settings["family"] = []byte(`"IPv6"`) }), "is IPv4 in the one, IPv6 in the other"},
+		{"probe mode", change(func(r *result.Run) { r.Scenarios[0].Settings["probe"] = []byte(`"syn"`) }), "the probe mode of"},
+		{"timeout", change(func(r *result.Run) { r.Scenarios[0].Settings["timeoutNs"] = []byte("1000000000") }), "the timeout of"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -158,7 +158,10 @@ func TestIncomparable(t *testing.T) {
 			}
 		})
 	}
-	unknown := change(func(r *result.Run) { r.Scenarios[0].Settings.Probe, r.Scenarios[0].Settings.Timeout = "", 0 })
+	unknown := change(func(r *result.Run) {
+		delete(r.Scenarios[0].Settings, "probe")
+		delete(r.Scenarios[0].Settings, "timeoutNs")
+	})
 	if _, err := Compare(side(t, "delay100"), unknown, nil, false); err != nil {
 		t.Errorf("a run that did not note its probe mode: %v", err)
 	}
@@ -172,7 +175,7 @@ func TestOpenSide(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	several, err := OpenSide(parent)
+	several, err := OpenSide(parent, setting.All())
 	if err != nil || len(several.Sources) != 5 {
 		t.Fatalf("%d runs: %v", len(several.Sources), err)
 	}
@@ -184,7 +187,7 @@ func TestOpenSide(t *testing.T) {
 	if err != nil || c.Unit != UnitRound || c.Results[0].Figures[0].OldCount != 50 || !strings.Contains(c.Warnings[0], "rounds are compared") {
 		t.Errorf("five runs against one: %v, %s, %+v, %q", err, c.Unit, c.Results[0].Figures[0], c.Warnings)
 	}
-	if _, err := OpenSide(t.TempDir()); err == nil || !strings.Contains(err.Error(), "expected the directory of a run") {
+	if _, err := OpenSide(t.TempDir(), setting.All()); err == nil || !strings.Contains(err.Error(), "expected the directory of a run") {
 		t.Errorf("an empty directory: %v", err)
 	}
 }

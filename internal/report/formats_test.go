@@ -22,6 +22,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/need"
 	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -50,7 +51,7 @@ func golden(t *testing.T, name string, got []byte) {
 // opened is a run in testdata.
 func opened(t *testing.T, name string) Source {
 	t.Helper()
-	source, err := Open(filepath.Join("testdata", name))
+	source, err := Open(filepath.Join("testdata", name), setting.All())
 	if err != nil {
 		t.Fatal(err)
 	}

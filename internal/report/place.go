@@ -8,6 +8,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // Place is where the two pods of pairs were.
@@ -24,11 +25,14 @@ const (
 type Nodes struct {
 	of        map[string]string // by UID of the pod
 	scenarios []result.Scenario
+	settings  setting.Table // what the run could note
 }
 
 // NewNodes reads the nodes from the samples of a run, and from what it says about its scenarios.
 func NewNodes(source Source) Nodes {
-	n := Nodes{of: make(map[string]string), scenarios: source.Run.Scenarios}
+	n := Nodes{
+		of: make(map[string]string), scenarios: source.Run.Scenarios, settings: source.Settings,
+	}
 	for _, s := range source.Samples {
 		if s.ClientNode != "" {
 			n.of[s.Client.UID] = s.ClientNode
@@ -70,12 +74,21 @@ func (n Nodes) Place(s measure.Sample) Place {
 		!slices.ContainsFunc(played.TargetNodes, shared)
 
 	switch known := client != "" && target != ""; {
-	case known && client == target, !known && played.Settings.Placement == "same-node":
+	case known && client == target, !known && n.placement(played) == setting.PlaceSame:
 		return PlaceSame
-	case known, apart, played.Settings.Placement == "other-node":
+	case known, apart, n.placement(played) == setting.PlaceOther:
 		return PlaceOther
 	}
 	return PlaceUnknown
+}
+
+// placement is how the run placed the pods of a scenario, empty if it did not note it.
+func (n Nodes) placement(played result.Scenario) string {
+	field, err := n.settings.Find("placement")
+	if err != nil {
+		return ""
+	}
+	return field.RecallText(played.Settings)
 }
 
 // scenario is what run.json says about the scenario of a sample.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // TestPlace tells for a pair whether its pods were on one node: text, JSON and HTML read it here.
@@ -63,7 +64,7 @@ func TestPlace(t *testing.T) {
 		},
 		{
 			name: "the run placed its pods on one node", sample: pair("a", "", ""),
-			played: result.Scenario{Settings: result.Settings{Placement: "same-node"}},
+			played: result.Scenario{Settings: setting.Record{"placement": []byte(`"same-node"`)}},
 			place:  PlaceSame, because: "it was asked for, and nothing says that it failed",
 		},
 	}
@@ -71,8 +72,8 @@ func TestPlace(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.played.Scenario = "policy-deny"
 			nodes := NewNodes(Source{
-				Samples: []measure.Sample{pair("known", "", "node-1"), test.sample},
-				Run:     result.Run{Scenarios: []result.Scenario{test.played}},
+				Settings: setting.All(), Samples: []measure.Sample{pair("known", "", "node-1"), test.sample},
+				Run: result.Run{Scenarios: []result.Scenario{test.played}},
 			})
 			client, target := nodes.Of(test.sample)
 			if client != test.client || target != test.target {

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // Side is one side of a comparison: one run, or several of the same.
@@ -19,10 +20,11 @@ type Side struct {
 	Sources []Source
 }
 
-// OpenSide reads a directory that is that of a run, or that holds those of several.
-func OpenSide(path string) (Side, error) {
+// OpenSide reads a directory that is that of a run, or that holds those of several; their settings are
+// those of the table.
+func OpenSide(path string, settings setting.Table) (Side, error) {
 	if _, err := os.Stat(filepath.Join(path, "run.json")); err == nil {
-		source, err := Open(path)
+		source, err := Open(path, settings)
 		return Side{path, []Source{source}}, err
 	}
 	runs, err := filepath.Glob(filepath.Join(escapeGlob(path), "*", "run.json"))
@@ -36,7 +38,7 @@ func OpenSide(path string) (Side, error) {
 	side := Side{Path: path}
 	var mistakes []error
 	for _, run := range runs {
-		source, err := Open(filepath.Dir(run))
+		source, err := Open(filepath.Dir(run), settings)
 		side.Sources, mistakes = append(side.Sources, source), append(mistakes, err)
 	}
 	return side, errors.Join(mistakes...)

@@ -7,29 +7,34 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // Source is a run that is reported about.
 type Source struct {
 	// Directory is what it was read from.
 	Directory result.Directory
-	Run       result.Run
-	Samples   []measure.Sample
+	// Settings are what can be set for a run: the fields of its records of settings.
+	Settings setting.Table
+	Run      result.Run
+	Samples  []measure.Sample
 	// Thresholds are the limits of its results: those of the run, and further ones.
 	Thresholds []measure.Threshold
 }
 
-// Open reads the directory of a run.
-func Open(path string) (Source, error) {
+// Open reads the directory of a run, whose settings are those of the table.
+func Open(path string, settings setting.Table) (Source, error) {
 	directory := result.Directory(path)
 	run, samples, err := directory.Read()
 	if err != nil {
 		return Source{}, err
 	}
-	source := Source{Directory: directory, Run: run, Samples: samples}
+	source := Source{Directory: directory, Settings: settings, Run: run, Samples: samples}
+	source.relabel()
 	for _, text := range run.Thresholds {
 		threshold, err := measure.ParseThreshold(text)
 		if err != nil {
@@ -38,6 +43,40 @@ func Open(path string) (Source, error) {
 		source.Thresholds = append(source.Thresholds, threshold)
 	}
 	return source, nil
+}
+
+// relabel names the settings as this version does, so that results of an earlier one, whose labels said less, can be
+// found among later ones. Where several ways of running a scenario had one label, their samples cannot be told apart,
+// and keep it.
+func (s *Source) relabel() {
+	type way struct{ scenario, label string }
+	labels := make(map[way]string)
+	merged := make(map[way]bool)
+	for _, one := range s.Run.Scenarios {
+		if len(one.Settings) == 0 {
+			continue // it did not note them
+		}
+		old := way{one.Scenario, one.Setting}
+		label := s.Settings.Label(s.Settings.Recall(one.Settings))
+		earlier, again := labels[old]
+		merged[old] = merged[old] || again && earlier != label
+		labels[old] = label
+	}
+
+	current := func(scenario, label string) string {
+		old := way{scenario, label}
+		if found, ok := labels[old]; ok && !merged[old] {
+			return found
+		}
+		return label
+	}
+	for i, one := range s.Run.Scenarios {
+		s.Run.Scenarios[i].Setting = current(one.Scenario, one.Setting)
+	}
+	for i, sample := range s.Samples {
+		name, _, _ := strings.Cut(sample.Scenario, "/")
+		s.Samples[i].Setting = current(name, sample.Setting)
+	}
 }
 
 // Summaries condense the samples: one for each setting, scenario and part.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // Directory is what a run leaves: run.json, samples.jsonl and summary.json.
@@ -51,30 +52,14 @@ type Node struct {
 	OS     string `json:"os,omitempty"`
 }
 
-// Scenario is one scenario as it was run, with the nodes on which its pods were.
+// Scenario is one scenario as it was run, with the nodes on which its pods were. Setting is the label of the
+// settings, which the samples have too.
 type Scenario struct {
-	Scenario    string   `json:"scenario"`
-	Setting     string   `json:"setting,omitempty"`
-	Settings    Settings `json:"settings"`
-	AgentNodes  []string `json:"agentNodes"`
-	TargetNodes []string `json:"targetNodes"`
-}
-
-// Settings are how the policies were written and how much there was of everything.
-type Settings struct {
-	Direction string `json:"direction"`
-	Protocol  string `json:"protocol"`
-	Family    string `json:"family"`
-	Peer      string `json:"peer"`
-	Port      string `json:"port"`
-	Baseline  bool   `json:"baseline,omitempty"`
-	Targets   int    `json:"targets"`
-	Agents    int    `json:"agents"`
-	Repeat    int    `json:"repeat"`
-	Placement string `json:"placement"`
-	// Probe is the probe mode and Timeout how long a change may take; empty and zero in runs that did not note them.
-	Probe   string        `json:"probe,omitempty"`
-	Timeout time.Duration `json:"timeoutNs,omitempty"`
+	Scenario    string         `json:"scenario"`
+	Setting     string         `json:"setting,omitempty"`
+	Settings    setting.Record `json:"settings"`
+	AgentNodes  []string       `json:"agentNodes"`
+	TargetNodes []string       `json:"targetNodes"`
 }
 
 // Summary is the digest of a scenario in summary.json. Durations are nanoseconds.

@@ -12,12 +12,6 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/result"
 )
 
-// How the difference between the runner's clock and an agent's is known.
-const (
-	clockAuto     = "auto"     // none on one kernel, else by exchange
-	clockExchange = "exchange" // always by exchange
-)
-
 // offset is an interval that contains an agent's clock minus the runner's.
 type offset struct{ lower, upper time.Duration }
 

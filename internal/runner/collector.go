@@ -17,6 +17,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // pairKey names a pair of one round: the pod and the port that are probed, or the pod that probes from
@@ -60,7 +61,7 @@ type collector struct {
 
 func newCollector(client kubernetes.Interface, namespace, clocks string) *collector {
 	return &collector{
-		client: client, namespace: namespace, shared: clocks == clockAuto, boot: bootID(),
+		client: client, namespace: namespace, shared: clocks == setting.ClockAuto, boot: bootID(),
 		agents: make(map[string]*agentLog), samples: make(map[pairKey]measure.Sample),
 		clocks: make(map[int]*clock), warnings: make(map[string]bool), pings: make(map[int]time.Time), news: make(chan struct{}),
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // log is what an agent with a number of samples writes.
@@ -45,7 +46,7 @@ func check(t *testing.T, err error) {
 // TestLogIsReadAgain gives the collector a log that breaks off and comes again from its beginning, with lines of
 // others in between: every sample is there once.
 func TestLogIsReadAgain(t *testing.T) {
-	c, agent := newCollector(nil, "agents", clockAuto), &agentLog{}
+	c, agent := newCollector(nil, "agents", setting.ClockAuto), &agentLog{}
 	lines := log(t, 5)
 	for _, line := range append(append([]string{"I1123 something else", "{\"other\": 1}"}, lines[:4]...), lines...) {
 		check(t, c.take(agent, []byte(line)))
@@ -57,7 +58,7 @@ func TestLogIsReadAgain(t *testing.T) {
 
 // TestLinesAreMissing takes lines out of a log: that is noticed.
 func TestLinesAreMissing(t *testing.T) {
-	c, agent := newCollector(nil, "agents", clockAuto), &agentLog{pod: measure.Object{Name: "agent-1"}}
+	c, agent := newCollector(nil, "agents", setting.ClockAuto), &agentLog{pod: measure.Object{Name: "agent-1"}}
 	lines := log(t, 5)
 	for _, line := range append(lines[:2:2], lines[4:]...) {
 		check(t, c.take(agent, []byte(line)))
@@ -73,7 +74,7 @@ func TestLinesAreMissing(t *testing.T) {
 
 // TestAwait waits for a condition that a line brings about, and gives up with its cause.
 func TestAwait(t *testing.T) {
-	c, agent := newCollector(nil, "agents", clockAuto), &agentLog{}
+	c, agent := newCollector(nil, "agents", setting.ClockAuto), &agentLog{}
 	c.agents["x"] = agent
 	done := make(chan error, 1)
 	go func() { done <- c.await(t.Context(), func() bool { return c.concluded(1) && c.ready() == 1 }) }()
@@ -91,7 +92,7 @@ func TestAwait(t *testing.T) {
 
 // TestPresumed counts the pairs of a round that all agents presume to be blocked.
 func TestPresumed(t *testing.T) {
-	c := newCollector(nil, "agents", clockAuto)
+	c := newCollector(nil, "agents", setting.ClockAuto)
 	for number, name := range []string{"x", "y"} {
 		agent := &agentLog{}
 		c.agents[name] = agent

@@ -195,9 +195,9 @@ func (r *round) starters(pods int) *batchv1.Job {
 	allowed, forbidden := r.endpoints(scenario.GroupA), r.endpoints(scenario.GroupB)
 	arguments := func(name string, more ...string) []string {
 		return slices.Concat([]string{
-			"agent", "startup", "--scenario=" + name, "--probe=" + r.mode(), "--watch=" + r.Watch.String(),
+			"agent", "startup", "--scenario=" + name, "--watch=" + r.Watch.String(),
 			"--timeout=" + r.Timeout.String(), "--forbidden=" + forbidden,
-		}, more, r.AgentArgs)
+		}, more, r.probing(r.scenario))
 	}
 	container := corev1.Container{
 		Name: mainContainer, Image: r.AgentImage, ImagePullPolicy: corev1.PullIfNotPresent,

@@ -18,6 +18,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // TestStartersAreReadSideBySide reads the logs of many pods at once, while their watch still delivers: for the race
@@ -39,7 +40,7 @@ func TestStartersAreReadSideBySide(t *testing.T) {
 	client := fake.NewClientset(objects...)
 	r := &round{number: 1, name: "pod-startup", stage: &stage{
 		world: world, cluster: &kube.Cluster{Interface: client},
-		collector: newCollector(client, world.AgentNamespace, clockAuto), progress: func(Progress) {},
+		collector: newCollector(client, world.AgentNamespace, setting.ClockAuto), progress: func(Progress) {},
 	}}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

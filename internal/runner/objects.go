@@ -19,6 +19,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // The labels of what a run creates.
@@ -191,11 +192,11 @@ func requests(cpu, memory string) corev1.ResourceRequirements {
 
 // place puts targets on the node of the agents, or on others.
 func (s *stage) place() *corev1.Affinity {
-	if s.Placement == PlaceAny {
+	if s.Placement == setting.PlaceAny {
 		return nil
 	}
 	operator := corev1.NodeSelectorOpIn
-	if s.Placement == PlaceOther {
+	if s.Placement == setting.PlaceOther {
 		operator = corev1.NodeSelectorOpNotIn
 	}
 	return nodeAffinity(operator, s.node)
@@ -218,15 +219,15 @@ func (s *stage) agents() runtime.Object {
 		Args: slices.Concat([]string{
 			"agent", "--namespace=" + s.world.AgentNamespace, "--target-namespace=" + s.world.TargetNamespace,
 			"--target-selector=" + scenario.RoleLabel + "=" + scenario.RoleTarget,
-			"--agents=" + strconv.Itoa(s.Agents), "--probe=" + s.mode(),
-		}, s.AgentArgs),
+			"--agents=" + strconv.Itoa(s.Agents),
+		}, s.probing(s.scenario)),
 		Resources: requests("100m", "64Mi"), SecurityContext: restricted(),
 	}
 	spec := podSpec(container)
 	spec.ServiceAccountName, spec.AutomountServiceAccountToken = agentName, ptr(true)
 	spec.RestartPolicy = corev1.RestartPolicyNever
 	s.grantRaw(&spec)
-	if s.Placement != PlaceAny {
+	if s.Placement != setting.PlaceAny {
 		spec.Affinity = nodeAffinity(corev1.NodeSelectorOpIn, s.node)
 	}
 	labels := map[string]string{scenario.RoleLabel: scenario.RoleAgent}

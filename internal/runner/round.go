@@ -16,6 +16,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // round is one trigger and the pairs that it is about.
@@ -91,7 +92,7 @@ func wire(expect scenario.Expect) result.Expect {
 func (r *round) planAt(step result.Step) result.Plan {
 	plan := result.Plan{
 		Round: r.number, Step: step, Scenario: r.name,
-		IPv6: r.Family == scenario.IPv6, NewPods: r.scenario.Kind == scenario.Created, Ping: r.plan.Ping,
+		IPv6: r.Family == setting.IPv6, NewPods: r.scenario.Kind == scenario.Created, Ping: r.plan.Ping,
 	}
 	for _, expect := range r.part.Expect {
 		plan.Expect = append(plan.Expect, wire(expect))

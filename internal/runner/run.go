@@ -93,7 +93,7 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (found Found, err
 		}
 		samples, err := stage.repeat(ctx)
 		for i := range samples {
-			samples[i].Setting = r.Options.Setting()
+			samples[i].Setting = r.Options.Label
 		}
 		found.Samples = append(found.Samples, samples...)
 		if err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // stage is where one scenario plays: namespaces of its own, with targets and agents.
@@ -39,7 +40,9 @@ type stage struct {
 
 func (s *stage) mode() string { return s.Mode(s.scenario) }
 
-func (s *stage) needsRaw() bool { return slices.Contains([]string{"syn", "auto"}, s.mode()) }
+func (s *stage) needsRaw() bool {
+	return slices.Contains([]string{setting.ProbeSYN, setting.ProbeAuto}, s.mode())
+}
 
 // build creates what the scenario needs and waits until it is up.
 func (s *stage) build(ctx context.Context) error {
@@ -70,16 +73,16 @@ func (s *stage) groups() []scenario.Group { return s.scenario.Groups(s.Settings)
 
 // choosePlace picks the node of the agents, if it matters where they are.
 func (s *stage) choosePlace(ctx context.Context) error {
-	if s.Placement == PlaceAny {
+	if s.Placement == setting.PlaceAny {
 		return nil
 	}
 	nodes, err := kube.Nodes(ctx, s.cluster)
 	if err != nil {
 		return err
 	}
-	if len(nodes) == 0 || s.Placement == PlaceOther && len(nodes) < 2 {
+	if len(nodes) == 0 || s.Placement == setting.PlaceOther && len(nodes) < 2 {
 		return fmt.Errorf("place targets on another node than the agents: the cluster has %d nodes for pods: "+
-			"expected 2 or more, or --any", len(nodes))
+			"expected 2 or more, or --placement any", len(nodes))
 	}
 	s.node = nodes[0].Labels[corev1.LabelHostname]
 	return nil
@@ -204,7 +207,7 @@ func (s *stage) addresses(pods []corev1.Pod) []netip.Addr {
 func (s *stage) address(pod corev1.Pod) (netip.Addr, bool) {
 	for _, ip := range pod.Status.PodIPs {
 		address, err := netip.ParseAddr(ip.IP)
-		if err == nil && address.Is6() == (s.Family == scenario.IPv6) {
+		if err == nil && address.Is6() == (s.Family == setting.IPv6) {
 			return address, true
 		}
 	}

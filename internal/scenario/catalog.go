@@ -3,10 +3,7 @@
 
 package scenario
 
-import (
-	"fmt"
-	"strings"
-)
+import "github.com/netpol-latency/netpol-latency/internal/setting"
 
 // All lists every scenario in the order in which they are explained.
 func All() []Scenario {
@@ -28,5 +25,5 @@ func Find(name string) (Scenario, error) {
 		}
 		known = append(known, one.Name)
 	}
-	return Scenario{}, fmt.Errorf("unknown scenario %q: expected one of %s", name, strings.Join(known, ", "))
+	return Scenario{}, setting.OneOf("unknown scenario", name, known...)
 }

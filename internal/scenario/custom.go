@@ -8,6 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // Trigger is a user's own change.
@@ -36,7 +37,7 @@ func Custom(name string, trigger Trigger) Scenario {
 		},
 		Parts: func(w World) []Part {
 			namespace := w.AgentNamespace
-			if w.Direction == Ingress {
+			if w.Direction == setting.Ingress {
 				namespace = w.TargetNamespace
 			}
 			var objects []runtime.Object

@@ -8,6 +8,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 func namespaceLabel() Scenario {
@@ -27,7 +29,7 @@ func namespaceLabel() Scenario {
 		},
 		Parts: func(w World) []Part {
 			name := w.TargetNamespace
-			if w.Direction == Ingress {
+			if w.Direction == setting.Ingress {
 				name = w.AgentNamespace
 			}
 			namespace := func(labels map[string]string) []runtime.Object {

@@ -15,8 +15,9 @@ func podCreation() Scenario {
 		Summary: "A pod is created under policies that allow it: when can others reach it?",
 		Detail: "Counts from the arrival of the pod's address at the agent. With --baseline there are no policies:\n" +
 			"the difference is what they cost.",
-		Kind:   Created,
-		Groups: noGroups,
+		Kind:     Created,
+		Baseline: true,
+		Groups:   noGroups,
 		Setup: func(w World) [][]runtime.Object {
 			if w.Baseline {
 				return nil

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 func podLabel() Scenario {
@@ -20,7 +21,7 @@ func podLabel() Scenario {
 		Groups: onlyA,
 		Setup: func(w World) [][]runtime.Object {
 			p := w.byPods().allow("allow", GroupA, Port)
-			if w.Direction == Ingress {
+			if w.Direction == setting.Ingress {
 				p.Spec.Ingress[0].From[0].PodSelector.MatchLabels[SideLabel] = "in"
 			} else {
 				p.Spec.PodSelector.MatchLabels[SideLabel] = "in"

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 func podStartup() Scenario {
@@ -16,7 +17,7 @@ func podStartup() Scenario {
 		Detail: "Seen from inside, init container first. Counts from the start of the container's process until its\n" +
 			"first allowed egress. What the policies forbid must never be answered: each reply is a leak.",
 		Kind:   Inside,
-		Groups: func(Settings) []Group { return []Group{{Name: GroupA, Few: true}, {Name: GroupB, Few: true}} },
+		Groups: func(setting.Settings) []Group { return []Group{{Name: GroupA, Few: true}, {Name: GroupB, Few: true}} },
 		Setup: func(w World) [][]runtime.Object {
 			return layer(w.isolation(), w.byPods().allow("allow", GroupA, Port))
 		},

@@ -10,6 +10,8 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
+
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // RoleLabel tells agents, targets and starting pods apart.
@@ -61,7 +63,7 @@ func (w World) policy(name string) *networkingv1.NetworkPolicy {
 	}
 	p.Spec.PodSelector = role(w.From)
 	p.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
-	if w.Direction == Ingress {
+	if w.Direction == setting.Ingress {
 		p.Namespace = w.TargetNamespace
 		p.Spec.PodSelector = role(RoleTarget)
 		p.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
@@ -77,7 +79,7 @@ func role(name string) metav1.LabelSelector {
 // not be told what to do.
 func (w World) isolation() *networkingv1.NetworkPolicy {
 	p := w.policy("isolate")
-	if w.Direction == Egress {
+	if w.Direction == setting.Egress {
 		p.Spec.Egress = w.toAPIServers()
 	}
 	return p
@@ -100,7 +102,7 @@ func (w World) toAPIServers() []networkingv1.NetworkPolicyEgressRule {
 func (w World) allow(name, group string, port int) *networkingv1.NetworkPolicy {
 	p := w.policy(name)
 	w.setRule(p, w.peers(group), port)
-	if w.Direction == Ingress {
+	if w.Direction == setting.Ingress {
 		p.Spec.PodSelector.MatchLabels[GroupLabel] = group
 	}
 	return p
@@ -109,7 +111,7 @@ func (w World) allow(name, group string, port int) *networkingv1.NetworkPolicy {
 // setRule gives the policy one rule, on the side that it has.
 func (w World) setRule(p *networkingv1.NetworkPolicy, peers []networkingv1.NetworkPolicyPeer, port int) {
 	ports := []networkingv1.NetworkPolicyPort{w.port(port)}
-	if w.Direction == Ingress {
+	if w.Direction == setting.Ingress {
 		p.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{From: peers, Ports: ports}}
 		return
 	}
@@ -122,10 +124,10 @@ func (w World) port(number int) networkingv1.NetworkPolicyPort {
 	port := intstr.FromInt(number)
 	one := networkingv1.NetworkPolicyPort{Protocol: &protocol, Port: &port}
 	switch w.Port {
-	case PortByName:
+	case setting.PortByName:
 		name := intstr.FromString(PortName(w.Protocol, number))
 		one.Port = &name
-	case PortRange:
+	case setting.PortRange:
 		// Up to the port or from it on: the other port is never in the range.
 		first, last := intstr.FromInt(number-80), int32(number)
 		if number == OtherPort {
@@ -139,14 +141,14 @@ func (w World) port(number int) networkingv1.NetworkPolicyPort {
 // peers are the other side of the policy: a group of targets, or the agents.
 func (w World) peers(group string) []networkingv1.NetworkPolicyPeer {
 	namespace, pods := w.TargetNamespace, metav1.LabelSelector{MatchLabels: map[string]string{GroupLabel: group}}
-	if w.Direction == Ingress {
+	if w.Direction == setting.Ingress {
 		namespace, pods, group = w.AgentNamespace, role(w.From), ""
 	}
 	named := metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}}
 	switch w.Peer {
-	case PeerNamespace:
+	case setting.PeerNamespace:
 		return []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &named}}
-	case PeerBlock:
+	case setting.PeerBlock:
 		if len(w.Addresses[group]) == 0 {
 			return []networkingv1.NetworkPolicyPeer{w.allBut("")} // of pods that have none yet; no peer would be all
 		}
@@ -155,7 +157,7 @@ func (w World) peers(group string) []networkingv1.NetworkPolicyPeer {
 			all = append(all, block(address))
 		}
 		return all
-	case PeerBlockExcept:
+	case setting.PeerBlockExcept:
 		return []networkingv1.NetworkPolicyPeer{w.allBut(group)}
 	}
 	return []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &named, PodSelector: &pods}}
@@ -185,7 +187,7 @@ func prefixes(addresses []netip.Addr) []string {
 // allBut is the block of every address but those of the other groups.
 func (w World) allBut(group string) networkingv1.NetworkPolicyPeer {
 	everything := &networkingv1.IPBlock{CIDR: "0.0.0.0/0"}
-	if w.Family == IPv6 {
+	if w.Family == setting.IPv6 {
 		everything.CIDR = "::/0"
 	}
 	for _, other := range []string{GroupA, GroupB, GroupC} {

@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 func policyCreation() Scenario {
@@ -15,15 +16,15 @@ func policyCreation() Scenario {
 		Summary: "A policy that allows is created: when is the traffic allowed?",
 		Detail: "Everything is isolated before. With --peer ipBlockExcept a second group of targets is in the\n" +
 			"exception and must stay blocked.",
-		Groups: func(s Settings) []Group {
-			if s.Peer == PeerBlockExcept {
+		Groups: func(s setting.Settings) []Group {
+			if s.Peer == setting.PeerBlockExcept {
 				return []Group{{Name: GroupA}, {Name: GroupB, Few: true}}
 			}
 			return []Group{{Name: GroupA}}
 		},
 		Setup: func(w World) [][]runtime.Object {
 			objects := []runtime.Object{w.isolation()}
-			if w.Peer == PeerBlockExcept && w.Direction == Ingress {
+			if w.Peer == setting.PeerBlockExcept && w.Direction == setting.Ingress {
 				objects = append(objects, w.allowOthers("except", GroupB, Port))
 			}
 			return layer(objects...)
@@ -33,7 +34,7 @@ func policyCreation() Scenario {
 				Change: Change{Apply: []runtime.Object{w.allow("allow", GroupA, Port)}},
 				Expect: []Expect{{Group: GroupA, Port: Port, Want: measure.StateAllowed}},
 			}
-			if w.Peer == PeerBlockExcept {
+			if w.Peer == setting.PeerBlockExcept {
 				part.Expect = append(part.Expect, Expect{Group: GroupB, Port: Port, Forbidden: true, Name: "excepted"})
 			}
 			return []Part{part}

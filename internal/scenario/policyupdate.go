@@ -7,6 +7,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 func policyUpdate() Scenario {
@@ -15,13 +16,15 @@ func policyUpdate() Scenario {
 		Summary: "A policy is updated: when does the new pair open, and when does the old one close?",
 		Detail: "Three updates: of the pod selector, of the port, of the peer (to an address block). Each has two\n" +
 			"results, open and close; a third group of targets must stay blocked all the time.",
-		Groups: func(Settings) []Group { return []Group{{Name: GroupA}, {Name: GroupB}, {Name: GroupC, Few: true}} },
+		Groups: func(setting.Settings) []Group {
+			return []Group{{Name: GroupA}, {Name: GroupB}, {Name: GroupC, Few: true}}
+		},
 		Setup: func(w World) [][]runtime.Object {
 			return append(layer(w.isolation()), layer(w.byPods().allow("allow", GroupA, Port))...)
 		},
 		Parts: func(w World) []Part {
 			blocks := w
-			blocks.Peer = PeerBlock
+			blocks.Peer = setting.PeerBlock
 			return []Part{
 				swap("selector", w.byPods().allow("allow", GroupB, Port), side{GroupA, Port}, side{GroupB, Port}),
 				swap("port", w.byPods().allow("allow", GroupB, OtherPort), side{GroupB, Port}, side{GroupB, OtherPort}),
@@ -33,7 +36,7 @@ func policyUpdate() Scenario {
 
 // byPods is the world with policies that tell the groups of targets apart.
 func (w World) byPods() World {
-	w.Peer = PeerPod
+	w.Peer = setting.PeerPod
 	return w
 }
 

@@ -4,9 +4,13 @@
 package scenario
 
 import (
+	"errors"
+	"fmt"
+
 	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // Kind says who probes, and whom.
@@ -31,8 +35,10 @@ type Scenario struct {
 	Kind    Kind
 	// Connections are kept open by the agents, who ask on them again and again.
 	Connections bool
+	// Baseline says that the scenario can be run without its policies.
+	Baseline bool
 	// Groups are the groups of target pods that are up before the trigger.
-	Groups func(s Settings) []Group
+	Groups func(s setting.Settings) []Group
 	// Setup are the objects that are in force before the first trigger, in layers: after each but the last
 	// every pair is seen blocked, so that what a later one allows cannot be mistaken for what was allowed before.
 	Setup func(w World) [][]runtime.Object
@@ -76,9 +82,9 @@ func (g Group) Size(targets int) int {
 // layer is a setup of one layer.
 func layer(objects ...runtime.Object) [][]runtime.Object { return [][]runtime.Object{objects} }
 
-func onlyA(Settings) []Group { return []Group{{Name: GroupA}} }
+func onlyA(setting.Settings) []Group { return []Group{{Name: GroupA}} }
 
-func noGroups(Settings) []Group { return nil }
+func noGroups(setting.Settings) []Group { return nil }
 
 // Expect is what is to become of the pairs of a group of targets at one of their ports.
 type Expect struct {
@@ -89,6 +95,20 @@ type Expect struct {
 	Forbidden bool
 	// Name tells the pairs of a part apart in the results, empty if there are no others.
 	Name string
+}
+
+// Check reports settings that the scenario cannot be run with, or would ignore.
+func (s Scenario) Check(settings setting.Settings) error {
+	var protocol, baseline error
+	if s.Connections && settings.Protocol != setting.TCP {
+		protocol = fmt.Errorf("scenario %s keeps connections open: expected protocol TCP, not %s",
+			s.Name, settings.Protocol)
+	}
+	if settings.Baseline && !s.Baseline {
+		baseline = fmt.Errorf("scenario %s ignores baseline, since without policies it has nothing to measure: "+
+			"expected %s alone with it", s.Name, podCreation().Name)
+	}
+	return errors.Join(protocol, baseline)
 }
 
 // FullName is the scenario's name in the results for a part of it.

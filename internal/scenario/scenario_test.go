@@ -10,16 +10,18 @@ import (
 	"testing"
 
 	networkingv1 "k8s.io/api/networking/v1"
+
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // worlds are all the ways in which policies can be written.
 func worlds() []World {
 	var all []World
-	for _, direction := range []string{Egress, Ingress} {
-		for _, peer := range []string{PeerPod, PeerNamespace, PeerBlock, PeerBlockExcept} {
-			for _, port := range []string{PortNumber, PortByName, PortRange} {
+	for _, direction := range []string{setting.Egress, setting.Ingress} {
+		for _, peer := range []string{setting.PeerPod, setting.PeerNamespace, setting.PeerBlock, setting.PeerBlockExcept} {
+			for _, port := range []string{setting.PortNumber, setting.PortByName, setting.PortRange} {
 				w := World{
-					Settings:       DefaultSettings(),
+					Settings:       setting.All().Defaults(),
 					AgentNamespace: "agents", TargetNamespace: "targets", From: RoleAgent, AgentPods: []string{"agent-0"},
 					APIServers: []netip.AddrPort{netip.MustParseAddrPort("172.18.0.1:6443"), netip.MustParseAddrPort("[fd00::1]:6443")},
 					Addresses:  map[string][]netip.Addr{"": {netip.MustParseAddr("10.0.0.9")}, GroupA: {netip.MustParseAddr("10.0.0.1")}},
@@ -74,7 +76,7 @@ func checkPolicy(t *testing.T, w World, name string, policy *networkingv1.Networ
 			t.Errorf("%s, %s: policy %s has a rule without peers or ports, which allows all", name, w.Peer, policy.Name)
 		}
 	}
-	if policy.Name == "isolate" && w.Direction == Egress && len(policy.Spec.Egress) != len(w.APIServers) {
+	if policy.Name == "isolate" && w.Direction == setting.Egress && len(policy.Spec.Egress) != len(w.APIServers) {
 		t.Errorf("%s: isolation leaves %d ways to %d API servers", name, len(policy.Spec.Egress), len(w.APIServers))
 	}
 }
@@ -104,15 +106,32 @@ func TestCatalog(t *testing.T) {
 	}
 }
 
-func TestSettingsMistakes(t *testing.T) {
-	s := Settings{Direction: "up", Protocol: "SCTP", Family: "IPv5", Peer: "all", Port: "any"}
-	err := s.Validate()
-	for _, want := range []string{`"up": expected one of egress, ingress`, `"SCTP"`, `"IPv5"`, `"all"`, `"any"`} {
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("the error is %v; want %q in it", err, want)
-		}
+// TestCheck finds what a scenario cannot be run with, or would ignore.
+func TestCheck(t *testing.T) {
+	tests := []struct {
+		name, scenario string
+		change         func(*setting.Settings)
+		want           string
+	}{
+		{"the defaults", "established", func(*setting.Settings) {}, ""},
+		{"a connection of datagrams", "established", func(s *setting.Settings) { s.Protocol = setting.UDP }, "expected protocol TCP"},
+		{"new datagrams", "policy-deny", func(s *setting.Settings) { s.Protocol = setting.UDP }, ""},
+		{"a baseline", "pod-creation", func(s *setting.Settings) { s.Baseline = true }, ""},
+		{"a baseline without a meaning", "policy-deny", func(s *setting.Settings) { s.Baseline = true }, "expected pod-creation alone"},
 	}
-	if err := DefaultSettings().Validate(); err != nil {
-		t.Error(err)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			found, err := Find(test.scenario)
+			if err != nil {
+				t.Fatal(err)
+			}
+			settings := setting.All().Defaults()
+			test.change(&settings)
+
+			err = found.Check(settings)
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Check() = %v; want %q", err, test.want)
+			}
+		})
 	}
 }

@@ -18,10 +18,10 @@
 //	    repeat: 10
 //	    timeout: 1m
 //	    placement: any           # any, same-node or other-node
-//	    baseline: false          # true leaves the policies away
+//	    probe: syn               # and all other settings of the command line
 //	thresholds:
 //	  - policy-creation.p99<500ms
 //
-// A setting that is said nowhere stays zero: who carries out the suite fills in the default, which is in one place
-// then. Every mistake is reported at once, with its position.
+// The settings and their values are those of the table in package setting. Every mistake is reported at once, with
+// its position.
 package suite

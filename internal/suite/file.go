@@ -15,11 +15,14 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // file is what is being read, and what is wrong with it.
 type file struct {
 	name     string
+	known    Known
 	mistakes []mistake
 }
 
@@ -111,7 +114,7 @@ func (f *file) mapping(node *yaml.Node, what string, known []string) []entry {
 		case one.key.Kind != yaml.ScalarNode:
 			f.mistake(one.key, "a key is %s: expected one of %s", kindName(one.key.Kind), strings.Join(known, ", "))
 		case !slices.Contains(known, one.key.Value):
-			f.mistake(one.key, "unknown key %q: expected one of %s", one.key.Value, strings.Join(known, ", "))
+			f.mistake(one.key, "%v", setting.OneOf("unknown key", one.key.Value, known...))
 		case first >= 0:
 			f.mistake(one.key, "key %q is there twice: expected it once, and line %d has it already",
 				one.key.Value, all[first].key.Line)

@@ -10,17 +10,17 @@ import (
 	"strconv"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // Set changes settings of the suite's runs: targets=50 those of all, runs[0].targets=50 that of the first,
 // policy-creation.targets=50 those of the runs of a scenario. Later assignments override earlier ones. The error
 // joins all mistakes; the suite is as it was then.
-func Set(suite *Suite, assignments []string) error {
+func Set(suite *Suite, fields setting.Table, assignments []string) error {
 	runs := slices.Clone(suite.Runs)
 	var mistakes []error
 	for _, text := range assignments {
-		if err := assign(runs, text); err != nil {
+		if err := assign(runs, fields, text); err != nil {
 			mistakes = append(mistakes, fmt.Errorf("assignment %q: %w", text, err))
 		}
 	}
@@ -32,23 +32,22 @@ func Set(suite *Suite, assignments []string) error {
 }
 
 // assign carries out one assignment.
-func assign(runs []Run, text string) error {
+func assign(runs []Run, fields setting.Table, text string) error {
 	left, value, ok := strings.Cut(text, "=")
 	if !ok {
 		return errors.New("expected KEY=VALUE, for example targets=50, runs[0].targets=50 or policy-deny.targets=50")
 	}
 	key := left[strings.LastIndex(left, ".")+1:]
-	settings := settings()
-	at := slices.IndexFunc(settings, func(f field) bool { return f.key == key })
-	if at < 0 {
-		return fmt.Errorf("unknown key %q: expected one of %s", key, strings.Join(keys(settings), ", "))
+	field, err := fields.Find(key)
+	if err != nil {
+		return err
 	}
 	about, err := chosen(runs, strings.TrimSuffix(left, key))
 	if err != nil {
 		return err
 	}
 	for _, run := range about {
-		if err := settings[at].read(run, &yaml.Node{Kind: yaml.ScalarNode, Value: value}); err != nil {
+		if err := field.Parse(&run.Settings, value); err != nil {
 			return err
 		}
 	}

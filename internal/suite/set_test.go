@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 func TestSet(t *testing.T) {
@@ -18,21 +20,21 @@ func TestSet(t *testing.T) {
 		change      func(s *Suite)
 	}{
 		{"nothing", nil, func(*Suite) {}},
-		{"all runs", []string{"targets=50"}, func(s *Suite) { s.Runs[0].Targets, s.Runs[1].Targets = 50, 50 }},
-		{"one run", []string{"runs[1].timeout=5s"}, func(s *Suite) { s.Runs[1].Timeout = 5 * time.Second }},
-		{"the runs of a scenario", []string{"policy-creation.baseline=false"}, func(s *Suite) { s.Runs[0].Baseline = false }},
+		{"all runs", []string{"targets=50"}, func(s *Suite) { s.Runs[0].Settings.Targets, s.Runs[1].Settings.Targets = 50, 50 }},
+		{"one run", []string{"runs[1].timeout=5s"}, func(s *Suite) { s.Runs[1].Settings.Timeout = 5 * time.Second }},
+		{"the runs of a scenario", []string{"policy-creation.baseline=false"}, func(s *Suite) { s.Runs[0].Settings.Baseline = false }},
 		{"the last one wins", []string{"runs[0].agents=7", "agents=8", "policy-update.agents=9"}, func(s *Suite) {
-			s.Runs[0].Agents, s.Runs[1].Agents = 8, 9
+			s.Runs[0].Settings.Agents, s.Runs[1].Settings.Agents = 8, 9
 		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got, want := full(), full()
 			test.change(&want)
-			if err := Set(&got, test.assignments); err != nil {
+			if err := Set(&got, setting.All(), test.assignments); err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want, got); diff != "" {
+			if diff := cmp.Diff(want, got, whole); diff != "" {
 				t.Errorf("suite (-want +got):\n%s", diff)
 			}
 		})
@@ -62,11 +64,11 @@ func TestSetMistakes(t *testing.T) {
 		assignments = append(assignments, text)
 	}
 	suite := full()
-	err := Set(&suite, assignments)
+	err := Set(&suite, setting.All(), assignments)
 	if err == nil {
 		t.Fatal("Set() = nil")
 	}
-	if diff := cmp.Diff(full(), suite); diff != "" {
+	if diff := cmp.Diff(full(), suite, whole); diff != "" {
 		t.Errorf("suite (-before +after):\n%s", diff)
 	}
 	for text, want := range wrong {

@@ -8,51 +8,44 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// Suite is a number of runs and the limits of their results. Its form in YAML is a file that can be loaded.
+// Suite is a number of runs and the limits of their results.
 type Suite struct {
-	Runs []Run `yaml:"runs"`
+	Runs []Run
 	// Thresholds are texts that [measure.ParseThreshold] can read, each about a scenario of the runs.
-	Thresholds []string `yaml:"thresholds,omitempty"`
+	Thresholds []string
 }
 
-// Run is one scenario and how to run it. A setting that is zero was not said.
+// Run is one scenario and how to run it.
 type Run struct {
-	Scenario  string `yaml:"scenario"`
-	Direction string `yaml:"direction,omitempty"`
-	Family    string `yaml:"family,omitempty"`
-	Peer      string `yaml:"peer,omitempty"`
-	Port      string `yaml:"port,omitempty"`
-	Protocol  string `yaml:"protocol,omitempty"`
-	// Targets is the number of targets, Agents that of the pods that probe them, Repeat how often the scenario is
-	// played.
-	Targets int `yaml:"targets,omitempty"`
-	Agents  int `yaml:"agents,omitempty"`
-	Repeat  int `yaml:"repeat,omitempty"`
-	// Timeout is how long a change may take to show on all pairs.
-	Timeout   time.Duration `yaml:"timeout,omitempty"`
-	Placement string        `yaml:"placement,omitempty"`
-	// Baseline leaves the policies away.
-	Baseline bool `yaml:"baseline,omitempty"`
+	Scenario string
+	Settings setting.Settings
 }
 
-// Load reads a suite to the end of r. The name is that of the file, for the messages; scenarios are the names that
-// a run may have. The error joins all mistakes, in the order of the file, each as FILE:LINE:COLUMN: message.
-func Load(r io.Reader, name string, scenarios []string) (Suite, error) {
+// Known is what a suite may name: scenarios and settings, and the settings' values where it says nothing.
+type Known struct {
+	Scenarios []string
+	Settings  setting.Table
+	Defaults  setting.Settings
+}
+
+// Load reads a suite to the end of r. The name is that of the file, for the messages. The error joins all mistakes,
+// in the order of the file, each as FILE:LINE:COLUMN: message.
+func Load(r io.Reader, name string, known Known) (Suite, error) {
 	content, err := io.ReadAll(r)
 	if err != nil {
 		return Suite{}, fmt.Errorf("read suite %s: %w", name, err)
 	}
-	f := &file{name: name}
+	f := &file{name: name, known: known}
 	var suite Suite
 	if root := f.parse(content); root != nil {
-		suite = f.suite(root, scenarios)
+		suite = f.suite(root)
 	}
 	if err := f.err(); err != nil {
 		return Suite{}, err
@@ -61,29 +54,29 @@ func Load(r io.Reader, name string, scenarios []string) (Suite, error) {
 }
 
 // suite reads the whole file.
-func (f *file) suite(root *yaml.Node, scenarios []string) Suite {
-	settings := settings()
-	var (
-		defaults         Run
-		runs, thresholds entry
-	)
-	for _, one := range f.mapping(root, "the suite", append([]string{"runs", "thresholds"}, keys(settings)...)) {
+func (f *file) suite(root *yaml.Node) Suite {
+	var runs, thresholds entry
+	defaults := f.known.Defaults
+
+	names := append([]string{"runs", "thresholds"}, f.known.Settings.Names()...)
+	for _, one := range f.mapping(root, "the suite", names) {
 		switch one.key.Value {
 		case "runs":
 			runs = one
 		case "thresholds":
 			thresholds = one
 		default:
-			f.set(settings, &defaults, one)
+			f.set(&defaults, one)
 		}
 	}
+
 	if runs.key == nil {
 		if resolved(root).Kind == yaml.MappingNode {
 			f.mistake(root, "the suite has no runs: expected a list, for example runs: [{scenario: policy-deny}]")
 		}
 		return Suite{}
 	}
-	suite := Suite{Runs: f.runs(runs, append([]field{scenario(scenarios)}, settings...), defaults)}
+	suite := Suite{Runs: f.runs(runs, defaults)}
 	if thresholds.key != nil {
 		suite.Thresholds = f.thresholds(thresholds, suite.Runs)
 	}
@@ -91,36 +84,59 @@ func (f *file) suite(root *yaml.Node, scenarios []string) Suite {
 }
 
 // runs reads the list of runs.
-func (f *file) runs(from entry, fields []field, defaults Run) []Run {
+func (f *file) runs(from entry, defaults setting.Settings) []Run {
 	nodes := f.list(from)
 	if len(nodes) == 0 && resolved(from.value).Kind == yaml.SequenceNode {
 		f.mistake(from.value, "runs is empty: expected at least one, for example runs: [{scenario: policy-deny}]")
 	}
 	var all []Run
 	for _, node := range nodes {
-		all = append(all, f.run(node, fields, defaults))
+		all = append(all, f.run(node, defaults))
 	}
 	return all
 }
 
 // run reads one run over the defaults.
-func (f *file) run(node *yaml.Node, fields []field, defaults Run) Run {
-	run := defaults
-	entries := f.mapping(node, "a run", keys(fields))
-	for _, one := range entries {
-		f.set(fields, &run, one)
+func (f *file) run(node *yaml.Node, defaults setting.Settings) Run {
+	run := Run{Settings: defaults}
+	named := false
+	for _, one := range f.mapping(node, "a run", append([]string{"scenario"}, f.known.Settings.Names()...)) {
+		if one.key.Value != "scenario" {
+			f.set(&run.Settings, one)
+			continue
+		}
+		named = true
+		f.value(one, f.scenarios(), func(text string) error {
+			run.Scenario = text // a wrong one too, so that what refers to it is not wrong as well
+			return setting.OneOf("scenario", text, f.known.Scenarios...)
+		})
 	}
-	named := slices.ContainsFunc(entries, func(e entry) bool { return e.key.Value == fields[0].key })
 	if !named && resolved(node).Kind == yaml.MappingNode {
-		f.mistake(node, "a run has no scenario: expected %s", fields[0].want)
+		f.mistake(node, "a run has no scenario: expected %s", f.scenarios())
 	}
 	return run
 }
 
-// set reads one setting of a run.
-func (f *file) set(fields []field, run *Run, one entry) {
-	at := slices.IndexFunc(fields, func(field field) bool { return field.key == one.key.Value })
-	if err := fields[at].read(run, one.value); err != nil {
+func (f *file) scenarios() string { return "one of " + strings.Join(f.known.Scenarios, ", ") }
+
+// set reads one setting.
+func (f *file) set(to *setting.Settings, one entry) {
+	field, err := f.known.Settings.Find(one.key.Value)
+	if err != nil {
+		f.mistake(one.key, "%v", err)
+		return
+	}
+	f.value(one, field.Expected(), func(text string) error { return field.Parse(to, text) })
+}
+
+// value reads a single value: its text, in quotes or not.
+func (f *file) value(one entry, expected string, read func(text string) error) {
+	value := resolved(one.value)
+	if value.Kind != yaml.ScalarNode {
+		f.mistake(one.place(), "%s is %s: expected %s", one.key.Value, kindName(value.Kind), expected)
+		return
+	}
+	if err := read(value.Value); err != nil {
 		f.mistake(one.place(), "%v", err)
 	}
 }

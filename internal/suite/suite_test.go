@@ -7,24 +7,27 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
 
-	"github.com/netpol-latency/netpol-latency/internal/runner"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
+
+// whole compares settings field by field.
+var whole = cmp.AllowUnexported(setting.Settings{})
 
 var update = flag.Bool("update", false, "write what is found as what is wanted")
 
-func known() []string {
-	return []string{"policy-creation", "policy-deny", "policy-update"}
+// known is what the suites of these tests may name. What they do not say is zero.
+func known() Known {
+	return Known{Scenarios: []string{"policy-creation", "policy-deny", "policy-update"}, Settings: setting.All()}
 }
 
 // full is what testdata/suite.yaml holds.
@@ -32,11 +35,13 @@ func full() Suite {
 	return Suite{
 		Runs: []Run{
 			{
-				Scenario: "policy-creation", Direction: "ingress", Family: "IPv6", Peer: "ipBlockExcept", Port: "range",
-				Protocol: "UDP", Targets: 200, Agents: 2, Repeat: 10, Timeout: 90 * time.Second, Placement: "other-node",
-				Baseline: true,
+				Scenario: "policy-creation", Settings: setting.Settings{
+					Direction: "ingress", Family: "IPv6", Peer: "ipBlockExcept", Port: "range",
+					Protocol: "UDP", Targets: 200, Agents: 2, Repeat: 10, Timeout: 90 * time.Second, Placement: "other-node",
+					Baseline: true,
+				},
 			},
-			{Scenario: "policy-update", Targets: 20, Repeat: 3},
+			{Scenario: "policy-update", Settings: setting.Settings{Targets: 20, Repeat: 3}},
 		},
 		Thresholds: []string{"policy-creation.p99<500ms", "policy-update/close.leaks == 0"},
 	}
@@ -51,7 +56,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(full(), got); diff != "" {
+	if diff := cmp.Diff(full(), got, whole); diff != "" {
 		t.Errorf("suite (-want +got):\n%s", diff)
 	}
 }
@@ -59,25 +64,25 @@ func TestLoad(t *testing.T) {
 func TestLoadDefaults(t *testing.T) {
 	tests := []struct {
 		name, text string
-		want       Run
+		want       setting.Settings
 	}{
-		{"what is said nowhere is zero", "runs: [{scenario: policy-deny}]", Run{}},
-		{"a default may follow the runs", "runs: [{scenario: policy-deny}]\nprotocol: UDP", Run{Protocol: "UDP"}},
-		{"a run overrides it, with false too", "baseline: true\nruns: [{scenario: policy-deny, baseline: false}]", Run{}},
-		{"a value is its text, in quotes or not", "runs: [{scenario: policy-deny, targets: \"5\"}]", Run{Targets: 5}},
+		{"what is said nowhere is zero", "runs: [{scenario: policy-deny}]", setting.Settings{}},
+		{"a default may follow the runs", "runs: [{scenario: policy-deny}]\nprotocol: UDP", setting.Settings{Protocol: "UDP"}},
+		{"a run overrides it, with false too", "baseline: true\nruns: [{scenario: policy-deny, baseline: false}]", setting.Settings{}},
+		{"a value is its text, in quotes or not", "runs: [{scenario: policy-deny, targets: \"5\"}]", setting.Settings{Targets: 5}},
 		{
 			"an alias is what it stands for", "targets: &n 7\nruns: [{scenario: policy-deny, agents: *n}]",
-			Run{Targets: 7, Agents: 7},
+			setting.Settings{Targets: 7, Agents: 7},
 		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			test.want.Scenario = "policy-deny"
+			want := []Run{{"policy-deny", test.want}}
 			got, err := Load(strings.NewReader(test.text), "suite.yaml", known())
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([]Run{test.want}, got.Runs); diff != "" {
+			if diff := cmp.Diff(want, got.Runs, whole); diff != "" {
 				t.Errorf("runs (-want +got):\n%s", diff)
 			}
 		})
@@ -147,31 +152,44 @@ func TestLoadPassesOnWhatReadingSays(t *testing.T) {
 	}
 }
 
-// TestFieldsAreThoseOfRun holds the keys that are read against those that are written.
-func TestFieldsAreThoseOfRun(t *testing.T) {
-	var tags []string
-	for one := range reflect.TypeFor[Run]().Fields() {
-		tag, _, _ := strings.Cut(one.Tag.Get("yaml"), ",")
-		tags = append(tags, tag)
+// TestLoadOverFlags has settings beside a suite: it overrides them, with false too.
+func TestLoadOverFlags(t *testing.T) {
+	beside := known()
+	beside.Defaults = setting.Settings{Agents: 3, Targets: 7, Baseline: true}
+	const text = "agents: 2\nruns: [{scenario: policy-deny, baseline: false}, {scenario: policy-update}]"
+	got, err := Load(strings.NewReader(text), "suite.yaml", beside)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if diff := cmp.Diff(tags, append([]string{"scenario"}, keys(settings())...)); diff != "" {
-		t.Errorf("keys (-of Run +of settings):\n%s", diff)
+	want := []Run{
+		{"policy-deny", setting.Settings{Agents: 2, Targets: 7}},
+		{"policy-update", setting.Settings{Agents: 2, Targets: 7, Baseline: true}},
+	}
+	if diff := cmp.Diff(want, got.Runs, whole); diff != "" {
+		t.Errorf("runs (-want +got):\n%s", diff)
 	}
 }
 
-// TestChoicesAreThoseOfTheRunner holds the words that a file may have against those that the runner knows.
-func TestChoicesAreThoseOfTheRunner(t *testing.T) {
-	var wrong runner.Options
-	wrong.Direction, wrong.Family, wrong.Peer, wrong.Port, wrong.Protocol, wrong.Placement = "?", "?", "?", "?", "?", "?"
-	says := strings.Split(wrong.Validate().Error(), "\n")
-	for _, one := range settings() {
-		if !strings.HasPrefix(one.want, "one of ") {
-			continue
-		}
-		if want := one.key + ` "?": expected ` + one.want; !slices.Contains(says, want) {
-			t.Errorf("the runner does not say %s, but %q", want, says)
+// written is the suite as a file that can be loaded. What is zero was not said.
+func written(suite Suite) string {
+	var b strings.Builder
+	b.WriteString("runs:\n")
+	for _, run := range suite.Runs {
+		fmt.Fprintf(&b, "  - scenario: %q\n", run.Scenario)
+		for _, f := range setting.All() {
+			if !reflect.ValueOf(f.Value(run.Settings)).IsZero() {
+				fmt.Fprintf(&b, "    %s: %q\n", f.Name, f.Text(run.Settings))
+			}
 		}
 	}
+	if len(suite.Thresholds) > 0 {
+		fmt.Fprintf(&b, "thresholds: [")
+		for _, one := range suite.Thresholds {
+			fmt.Fprintf(&b, "%q, ", one)
+		}
+		b.WriteString("]\n")
+	}
+	return b.String()
 }
 
 func FuzzLoad(f *testing.F) {
@@ -190,15 +208,11 @@ func FuzzLoad(f *testing.F) {
 		if err != nil {
 			return
 		}
-		written, err := yaml.Marshal(suite)
+		again, err := Load(strings.NewReader(written(suite)), "f", known())
 		if err != nil {
-			t.Fatalf("%+v cannot be written: %v", suite, err)
+			t.Fatalf("%+v was written as\n%s\nwhich cannot be loaded: %v", suite, written(suite), err)
 		}
-		again, err := Load(bytes.NewReader(written), "f", known())
-		if err != nil {
-			t.Fatalf("%+v was written as\n%s\nwhich cannot be loaded: %v", suite, written, err)
-		}
-		if diff := cmp.Diff(suite, again); diff != "" {
+		if diff := cmp.Diff(suite, again, whole); diff != "" {
 			t.Errorf("loaded again (-first +second):\n%s", diff)
 		}
 	})

@@ -34,7 +34,7 @@ type run struct {
 	Sections   []section
 	Facts      []fact
 	Nodes      []result.Node
-	Ways       []way
+	Ways       ways
 	Command    string
 }
 
@@ -44,10 +44,41 @@ type fact struct{ Label, Value string }
 // warning is a warning with the name of what it is about.
 type warning struct{ About, Anchor, Text string }
 
-// way is a scenario as it was run.
-type way struct {
-	result.Scenario
-	Agents, Targets string // the nodes
+// ways are how the scenarios were run: a row for each setting that the run noted, a column for each scenario.
+type ways struct {
+	Scenarios []string
+	Rows      []wayRow
+}
+
+type wayRow struct {
+	Name   string
+	Values []string
+}
+
+func newWays(source report.Source) ways {
+	var all ways
+	played := source.Run.Scenarios
+	row := func(name string, value func(result.Scenario) string) {
+		one := wayRow{Name: name}
+		noted := false
+		for _, scenario := range played {
+			text := value(scenario)
+			one.Values, noted = append(one.Values, text), noted || text != ""
+		}
+		if noted {
+			all.Rows = append(all.Rows, one)
+		}
+	}
+
+	for _, scenario := range played {
+		all.Scenarios = append(all.Scenarios, scenario.Scenario)
+	}
+	for _, field := range source.Settings {
+		row(field.Title, func(s result.Scenario) string { return field.RecallText(s.Settings) })
+	}
+	row("nodes of agents", func(s result.Scenario) string { return strings.Join(s.AgentNodes, ", ") })
+	row("nodes of targets", func(s result.Scenario) string { return strings.Join(s.TargetNodes, ", ") })
+	return all
 }
 
 func newPage(reports []report.Report) (page, error) {
@@ -73,7 +104,7 @@ func newRun(source report.Report, number int) run {
 		ID: fmt.Sprintf("run-%d", number), Name: "run " + source.Run.ID,
 		Thresholds: thresholds(assessment.Thresholds),
 		Facts:      facts(source.Source), Nodes: source.Run.Nodes,
-		Command: report.Command(source.Run),
+		Command: report.Command(source.Run), Ways: newWays(source.Source),
 	}
 	if source.Run.ID == "" {
 		one.Name = "run in " + string(source.Directory)
@@ -81,11 +112,6 @@ func newRun(source report.Report, number int) run {
 	for _, text := range source.Run.Warnings {
 		one.Warnings = append(one.Warnings, warning{About: "the run", Text: text})
 	}
-	for _, played := range source.Run.Scenarios {
-		agents, targets := strings.Join(played.AgentNodes, ", "), strings.Join(played.TargetNodes, ", ")
-		one.Ways = append(one.Ways, way{played, agents, targets})
-	}
-
 	one.Setting = shared(summaries)
 	for i, result := range source.Results {
 		badge := result.Summary.Setting

@@ -75,7 +75,7 @@ func message(call *ast.CallExpr) string {
 	}
 	text, _ := literal(call.Args[0])
 	// An error that adds nothing but punctuation has its text from elsewhere.
-	if strings.Trim(text, "…: ()\n") == "" {
+	if strings.Trim(text, "…-: ()\n") == "" {
 		return ""
 	}
 	return text

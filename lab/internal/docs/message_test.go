@@ -15,7 +15,7 @@ import (
 // explained are the packages whose errors a user meets.
 func explained() []string {
 	return []string{
-		"internal/cli", "internal/suite", "internal/scenario", "internal/runner", "internal/kube", "internal/measure",
+		"internal/cli", "internal/suite", "internal/setting", "internal/scenario", "internal/runner", "internal/kube", "internal/measure",
 		"internal/result", "internal/report", "internal/agent", "internal/probe", "manifests", "lab/internal/cli", "lab/internal/supervisor",
 	}
 }

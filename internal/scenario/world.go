@@ -1,0 +1,25 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"net/netip"
+
+	"github.com/netpol-latency/netpol-latency/internal/setting"
+)
+
+// World is where a scenario plays, and how its policies are written.
+type World struct {
+	setting.Settings
+	// AgentNamespace and TargetNamespace are the namespaces of the agents and of the targets.
+	AgentNamespace, TargetNamespace string
+	// APIServers must stay reachable for the agents.
+	APIServers []netip.AddrPort
+	// From is the role of the pods that probe, AgentPods their names.
+	From      string
+	AgentPods []string
+	// Addresses are the targets' addresses by group, and the agents' under the empty group: those of the
+	// family. Policies with address blocks name them.
+	Addresses map[string][]netip.Addr
+}

@@ -1,0 +1,56 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package setting
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// OneOf is nil if a value is among the known ones, and else an error that lists them, with the one that was
+// probably meant.
+func OneOf(what, value string, known ...string) error {
+	if slices.Contains(known, value) {
+		return nil
+	}
+	hint := ""
+	if meant := nearest(value, known); meant != "" {
+		hint = "; did you mean " + meant + "?"
+	}
+	return fmt.Errorf("%s %q: expected one of %s%s", what, value, strings.Join(known, ", "), hint)
+}
+
+// nearest is the known word that differs from a word in the fewest letters, in one out of three at most; empty if
+// there is none.
+func nearest(word string, known []string) string {
+	found, fewest := "", len(word)/3
+	for _, one := range known {
+		if d := distance(strings.ToLower(word), strings.ToLower(one)); d <= fewest && (found == "" || d < fewest) {
+			found, fewest = one, d
+		}
+	}
+	return found
+}
+
+// distance is how many letters must be put in, taken out or exchanged to make one word of another (Levenshtein, 1966).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

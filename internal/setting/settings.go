@@ -1,0 +1,126 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package setting has the settings of a run: what they are called, which values they take, and what they are by
+// default. [All] is the one table of them. Flags and their completion, the keys of suites, --set, what run.json
+// notes, which runs can be compared, and the table of settings in the HTML report are loops over such a table.
+package setting
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// The directions: on which side of a pair the policy is.
+const (
+	Egress  = "egress"
+	Ingress = "ingress"
+)
+
+// The protocols of the policies and of the probes.
+const (
+	TCP = "TCP"
+	UDP = "UDP"
+)
+
+// The IP families.
+const (
+	IPv4 = "IPv4"
+	IPv6 = "IPv6"
+)
+
+// The kinds of peers that the policies name.
+const (
+	PeerPod         = "podSelector"
+	PeerNamespace   = "namespaceSelector"
+	PeerBlock       = "ipBlock"
+	PeerBlockExcept = "ipBlockExcept"
+)
+
+// The kinds of ports that the policies name.
+const (
+	PortNumber = "number"
+	PortByName = "name"
+	PortRange  = "range"
+)
+
+// The placements of targets relative to the agents.
+const (
+	PlaceAny   = "any"
+	PlaceSame  = "same-node"
+	PlaceOther = "other-node"
+)
+
+// How the difference between the runner's clock and an agent's is known.
+const (
+	ClockAuto     = "auto"     // none on one kernel, else by exchange
+	ClockExchange = "exchange" // always by exchange
+)
+
+// The probe modes that a run knows by name; [ProbeModes] has all.
+const (
+	ProbeConnect     = "connect"
+	ProbeUDP         = "udp"
+	ProbeSYN         = "syn"
+	ProbeAuto        = "auto"
+	ProbeEstablished = "established"
+)
+
+// The defaults that other commands share with a run.
+const (
+	DefaultTimeout = time.Minute
+	DefaultWatch   = time.Second
+)
+
+// Settings are how a scenario is run. The table has what each of them means.
+type Settings struct {
+	Direction, Family, Protocol, Peer, Port string
+	Placement                               string
+	Targets, Agents                         int
+	Baseline                                bool
+	Repeat                                  int
+	// Timeout is for a trigger to show on all pairs, Patience for everything else.
+	Timeout, Patience time.Duration
+	// Probe is the probe mode, empty for the one that suits the protocol.
+	Probe     string
+	Confirm   int
+	Hold      time.Duration
+	ProbeRate float64
+	Watch     time.Duration
+	// CreateRate is how many pods are created a second, and ChurnFor for how long; zero creates each target once.
+	CreateRate         float64
+	ChurnFor           time.Duration
+	BackgroundPolicies int
+	BackgroundRate     float64
+	Clock              string
+
+	// more are the values of fields that a table has beyond those above, by name.
+	more map[string]any
+}
+
+// Validate reports settings that exclude each other.
+func (s Settings) Validate() error {
+	var background, probe error
+	if s.BackgroundRate > 0 && s.BackgroundPolicies == 0 {
+		background = errors.New("--background-qps changes background policies: expected --background-policies of " +
+			"1 or more with it")
+	}
+
+	switch udp := s.Probe == ProbeUDP; {
+	case s.Probe == "" || udp == (s.Protocol == UDP):
+	case udp:
+		probe = fmt.Errorf("probe mode %q sends UDP: expected protocol UDP with it, or another mode", s.Probe)
+	default:
+		probe = fmt.Errorf("probe mode %q sends TCP: expected protocol TCP with it, or mode udp", s.Probe)
+	}
+	return errors.Join(background, probe)
+}
+
+// UsualProbe is the probe mode that suits the protocol.
+func (s Settings) UsualProbe() string {
+	if s.Protocol == UDP {
+		return ProbeUDP
+	}
+	return ProbeConnect
+}
