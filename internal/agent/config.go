@@ -108,10 +108,12 @@ func (c Config) Validate(scenario Scenario) error {
 // ValidateProbing reports every mistake in how to probe.
 func (c Config) ValidateProbing() error {
 	return errors.Join(
-		atLeast("probe-interval", c.ProbeInterval >= time.Millisecond, c.ProbeInterval, "1ms or more"),
+		atLeast("probe-interval", c.ProbeInterval >= probe.ShortestBefore, c.ProbeInterval,
+			fmt.Sprintf("%s or more", probe.ShortestBefore)),
 		atLeast("probe-timeout", c.ProbeTimeout > 0 && c.ProbeTimeout < probe.MaxTimeout, c.ProbeTimeout,
-			"more than 0 and less than 1s, when the kernel sends a lost SYN again"),
-		atLeast("probe-interval-min", c.ProbeIntervalMin >= 100*time.Microsecond, c.ProbeIntervalMin, "100µs or more"),
+			fmt.Sprintf("more than 0 and less than %s, when the kernel sends a lost SYN again", probe.MaxTimeout)),
+		atLeast("probe-interval-min", c.ProbeIntervalMin >= probe.ShortestAfter, c.ProbeIntervalMin,
+			fmt.Sprintf("%s or more", probe.ShortestAfter)),
 		atLeast("relative-resolution", c.RelativeResolution >= 0 && c.RelativeResolution <= 1, c.RelativeResolution,
 			"0 to 1, for example 0.01"),
 		atLeast("max-probe-rate", c.MaxProbeRate >= 0 && !math.IsInf(c.MaxProbeRate, 0), c.MaxProbeRate,

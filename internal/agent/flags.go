@@ -58,7 +58,7 @@ func options(c *Config) []option {
 			duration(&c.ProbeIntervalMin)},
 		{[]string{"relative-resolution"}, "PART", "time between two probes of one target after the trigger,\n" +
 			"as a part of the time since then", number(&c.RelativeResolution)},
-		{[]string{"probe-timeout"}, "DURATION", "longest wait of one probe for its connection, below 1s",
+		{[]string{"probe-timeout"}, "DURATION", fmt.Sprintf("longest wait of one probe for its connection, below %s", probe.MaxTimeout),
 			duration(&c.ProbeTimeout)},
 		{[]string{"max-probe-rate"}, "N", "most probes a second for all targets together;\n" +
 			"the interval stretches to keep to it", number(&c.MaxProbeRate)},
@@ -208,13 +208,21 @@ func duration(to *time.Duration) func(string) error {
 	}
 }
 
+// defaultRates says how many probes a second the modes send at the most unless told otherwise.
+func defaultRates() string {
+	return fmt.Sprintf("http %g,\nconnect and udp %g, syn %g; on fewer than %d processors\n%g for each of them, syn %g",
+		probe.HTTP.DefaultMaxRate(probe.Ample), probe.Connect.DefaultMaxRate(probe.Ample),
+		probe.SYN.DefaultMaxRate(probe.Ample), probe.Ample,
+		probe.Connect.DefaultMaxRate(1), probe.SYN.DefaultMaxRate(1))
+}
+
 // help writes the help text.
 func help(w io.Writer, scenario Scenario) error {
 	defaults := DefaultConfig()
 	shown := map[string]any{
 		"MaxTargets": defaults.MaxTargets, "MetricsPort": defaults.MetricsPort,
 		"target-timeout": defaults.TargetTimeout, "expected-targets": defaults.ExpectedTargets, "probe-interval": defaults.ProbeInterval,
-		"probe-timeout": defaults.ProbeTimeout, "max-probe-rate": "http 5000,\nconnect and udp 20000, syn 100000; on fewer than 4 processors\n5000 for each of them, syn 20000",
+		"probe-timeout": defaults.ProbeTimeout, "max-probe-rate": defaultRates(),
 		"probe": defaults.Probe, "probe-interval-min": defaults.ProbeIntervalMin,
 		"relative-resolution": defaults.RelativeResolution, "confirm": defaults.Confirm, "hold": defaults.Hold,
 		"tolerate-losses": defaults.TolerateLosses,

@@ -38,7 +38,7 @@ func (p *probing) add(f *pflag.FlagSet) {
 	f.Float64Var(&p.config.RelativeResolution, "relative-resolution", p.config.RelativeResolution,
 		"time between two probes of a pair after the trigger, as a\npart of the time since then")
 	f.Float64Var(&p.config.MaxProbeRate, "max-probe-rate", 0, "most probes a second (default that of the mode)")
-	f.DurationVar(&p.config.ProbeTimeout, "probe-timeout", p.config.ProbeTimeout, "longest wait of a probe, below 1s")
+	f.DurationVar(&p.config.ProbeTimeout, "probe-timeout", p.config.ProbeTimeout, fmt.Sprintf("longest wait of a probe, below %s", probe.MaxTimeout))
 	f.IntVar(&p.config.Confirm, "confirm", p.config.Confirm, "probes in a row that must agree on a new state")
 	f.DurationVar(&p.config.Hold, "hold", p.config.Hold, "how long a pair is watched after its transition")
 	f.IntVar(&p.config.TolerateLosses, "tolerate-losses", 0, "probes in a row that may be lost")

@@ -57,8 +57,10 @@ func TestMainOutput(t *testing.T) {
 		{
 			"all mistakes at once",
 			"run policy-magic --targets 0 --direction up --same-node --other-node --threshold y", ExitFailure, nil,
-			[]string{`"policy-magic": expected one of`, `--targets "0": expected a whole number from 1 to 10000`, `direction "up"`, "exclude each other",
-				`threshold "y": expected`},
+			[]string{
+				`"policy-magic": expected one of`, `--targets "0": expected a whole number from 1 to 10000`,
+				`direction "up"`, "exclude each other", `threshold "y": expected`,
+			},
 		},
 		{
 			"a threshold is about something", "run policy-deny --threshold x.p99<1s", ExitFailure, nil,
@@ -70,32 +72,54 @@ func TestMainOutput(t *testing.T) {
 		},
 		{
 			"values are checked before anything is created",
-			"run --probe nonsense --confirm 0 --hold -1s --timeout 0s --churn-duration -1m --churn NaN --targets many --placement other", ExitFailure, nil,
+			"run --probe nonsense --confirm 0 --hold -1s --timeout 0s --churn-duration -1m" +
+				" --churn NaN --targets many --placement other", ExitFailure, nil,
 			[]string{
-				`--probe "nonsense": expected one of connect, http, udp, syn, auto`, `--confirm "0": expected a whole number`,
-				`--hold "-1s": expected a duration of 0 or more`, `--timeout "0s": expected a duration of more than 0`,
-				`--churn-duration "-1m": expected`, `--churn "NaN": expected a number`, `--targets "many": expected`,
+				`--probe "nonsense": expected one of connect, http, udp, syn, auto`,
+				`--confirm "0": expected a whole number`,
+				`--hold "-1s": expected a duration of 0 or more`,
+				`--timeout "0s": expected a duration of more than 0`,
+				`--churn-duration "-1m": expected`,
+				`--churn "NaN": expected a number`,
+				`--targets "many": expected`,
 				`--placement "other": expected one of any, same-node, other-node`,
 			},
 		},
-		{"what was probably meant", "run policy-denny --direction egres", ExitFailure, nil, []string{"did you mean policy-deny?", "did you mean egress?"}},
+		{
+			"what was probably meant", "run policy-denny --direction egres", ExitFailure, nil,
+			[]string{"did you mean policy-deny?", "did you mean egress?"},
+		},
 		{
 			"a connection of UDP", "run policy-deny established --protocol UDP", ExitFailure, nil,
 			[]string{"scenario established keeps connections open: expected protocol TCP"},
 		},
-		{"UDP is not probed by TCP", "run policy-deny --protocol UDP --probe connect", ExitFailure, nil, []string{`probe mode "connect" sends TCP`}},
-		{"TCP is not probed by UDP", "run policy-deny --probe udp", ExitFailure, nil, []string{`probe mode "udp" sends UDP`}},
+		{
+			"UDP is not probed by TCP", "run policy-deny --protocol UDP --probe connect", ExitFailure, nil,
+			[]string{`probe mode "connect" sends TCP`},
+		},
+		{
+			"TCP is not probed by UDP", "run policy-deny --probe udp", ExitFailure, nil,
+			[]string{`probe mode "udp" sends UDP`},
+		},
 		{
 			"a baseline of policies", "run --baseline", ExitFailure, nil,
 			[]string{"scenario policy-creation ignores baseline", "expected pod-creation alone"},
 		},
 		{
-			"runs of a suite are checked with their settings", "run -c testdata/combinations.yaml --protocol UDP", ExitFailure, nil,
-			[]string{"testdata/combinations.yaml: runs[1]: scenario established keeps", "testdata/combinations.yaml: runs[2]: scenario policy-deny ignores"},
+			"runs of a suite are checked with their settings",
+			"run -c testdata/combinations.yaml --protocol UDP", ExitFailure, nil,
+			[]string{
+				"testdata/combinations.yaml: runs[1]: scenario established keeps",
+				"testdata/combinations.yaml: runs[2]: scenario policy-deny ignores",
+			},
 		},
-		{"one placement", "run --same-node --any", ExitFailure, nil, []string{"--same-node, --other-node and --any exclude each other: expected one"}},
 		{
-			"one placement, however it is spelt", "run --placement any --other-node", ExitFailure, nil,
+			"one placement", "run --same-node --any", ExitFailure, nil,
+			[]string{"--same-node, --other-node and --any exclude each other: expected one"},
+		},
+		{
+			"one placement, however it is spelt",
+			"run --placement any --other-node", ExitFailure, nil,
 			[]string{"--placement any and --other-node exclude each other"},
 		},
 		{"--set needs a suite", "run --set targets=5", ExitFailure, nil, []string{"expected --config with it"}},

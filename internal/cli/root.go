@@ -65,7 +65,8 @@ func Command(release string) *cobra.Command {
 	return newRoot(standalone(), version.Read(Name, release), setting.All())
 }
 
-// newRoot is the tree of commands, under the name that the user types. The settings are those that a run has.
+// newRoot is the tree of commands, under the name that the user types. The settings are those that
+// a run has.
 func newRoot(started invocation, build version.Build, settings setting.Table) *cobra.Command {
 	root := &cobra.Command{
 		Use:   Name,
@@ -80,7 +81,8 @@ func newRoot(started invocation, build version.Build, settings setting.Table) *c
 	root.SetVersionTemplate(build.String())
 	// Where nothing better is known, a list of the files here is no help.
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
-	root.AddCommand(newRun(build, settings), newScenarios(), newCleanup(), newManifests(), newSummary())
+	root.AddCommand(newRun(build, settings), newScenarios(), newCleanup())
+	root.AddCommand(newManifests(), newSummary())
 	root.AddCommand(newReport(settings), newCompare(settings))
 	root.AddCommand(newAgent(), newServe(), newVersion(build))
 	if started.plugin {

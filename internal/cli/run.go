@@ -64,7 +64,9 @@ func newRun(build version.Build, settings setting.Table) *cobra.Command {
 }
 
 func newRunOptions(build version.Build, settings setting.Table) *runOptions {
-	return &runOptions{Options: runner.DefaultOptions(), settings: newSettingFlags(settings), build: build}
+	return &runOptions{
+		Options: runner.DefaultOptions(), settings: newSettingFlags(settings), build: build,
+	}
 }
 
 // offer says what the shell may offer for the flags.
@@ -80,11 +82,13 @@ func (o *runOptions) flags(f *pflag.FlagSet) {
 	o.settings.add(f)
 	f.StringVarP(&o.output, "output", "o", "", "directory for the results (default a new dated one)")
 	f.StringVar(&o.AgentImage, "image", o.AgentImage, "image of the agents\n")
-	f.StringVar(&o.TargetImage, "target-image", o.TargetImage, "image of the targets, which serves the ports 8080 and 8081\n"+
-		"by itself (default the image of the agents)")
+	f.StringVar(&o.TargetImage, "target-image", o.TargetImage,
+		"image of the targets, which serves the ports 8080 and 8081\n"+
+			"by itself (default the image of the agents)")
 	f.StringVarP(&o.suite, "config", "c", "", "run the suite in this file: scenarios with their settings,\nand thresholds")
-	f.StringArrayVar(&o.set, "set", nil, "change a setting of the suite, for example targets=50 or\n"+
-		"policy-deny.repeat=3 (repeatable)")
+	f.StringArrayVar(&o.set, "set", nil,
+		"change a setting of the suite, for example targets=50 or\n"+
+			"policy-deny.repeat=3 (repeatable)")
 	f.StringArrayVar(&o.thresholds, "threshold", nil, "limit of a result, for example 'policy-deny.p99<500ms'\n(repeatable)")
 	f.BoolVar(&o.Keep, "keep", false, "leave everything in place, for \"netpol-latency cleanup\"\nto remove")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the objects instead of creating them")
@@ -92,8 +96,11 @@ func (o *runOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
 }
 
-// prepare completes and checks the options, and says what is to be run. Nothing is asked of the cluster before.
-func (o *runOptions) prepare(flags *pflag.FlagSet, names []string) ([]task, []measure.Threshold, error) {
+// prepare completes and checks the options, and says what is to be run. Nothing is asked of the
+// cluster before.
+func (o *runOptions) prepare(
+	flags *pflag.FlagSet, names []string,
+) ([]task, []measure.Threshold, error) {
 	if o.RunID == "" {
 		o.RunID = runner.NewRunID()
 	}

@@ -6,6 +6,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"time"
 
@@ -15,8 +16,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// settingFlags are the flags of the settings. What is wrong with a value is kept until all flags were read, so that
-// every mistake is reported at once.
+// settingFlags are the flags of the settings. What is wrong with a value is kept until all flags
+// were read, so that every mistake is reported at once.
 type settingFlags struct {
 	table    setting.Table
 	values   setting.Settings
@@ -70,31 +71,25 @@ func completion(one setting.Choice) cobra.Completion {
 
 // finish is the settings as the flags say, or everything that is wrong with them.
 func (s *settingFlags) finish(f *pflag.FlagSet) (setting.Settings, error) {
-	placement := ""
-	for _, one := range []struct {
-		name  string
-		given bool
-	}{
-		{setting.PlaceSame, s.sameNode}, {setting.PlaceOther, s.otherNode}, {setting.PlaceAny, s.anyNode},
-	} {
-		switch {
-		case !one.given:
-		case placement != "":
-			err := errors.New("--same-node, --other-node and --any exclude each other: expected one")
-			return s.values, errors.Join(append(s.mistakes, err)...)
-		case f.Changed("placement") && s.values.Placement != one.name:
-			err := fmt.Errorf("--placement %s and --%s exclude each other: expected one", s.values.Placement, one.name)
-			return s.values, errors.Join(append(s.mistakes, err)...)
-		default:
-			placement = one.name
-		}
+	given := map[string]bool{
+		setting.PlaceSame: s.sameNode, setting.PlaceOther: s.otherNode, setting.PlaceAny: s.anyNode,
 	}
+	maps.DeleteFunc(given, func(_ string, is bool) bool { return !is })
 
-	values := s.values
-	if placement != "" {
-		values.Placement = placement
+	values, mistakes := s.values, s.mistakes
+	if len(given) > 1 {
+		mistakes = append(mistakes, errors.New(
+			"--same-node, --other-node and --any exclude each other: expected one"))
 	}
-	return values, errors.Join(s.mistakes...)
+	for name := range given {
+		if f.Changed("placement") && s.values.Placement != name {
+			mistakes = append(mistakes, fmt.Errorf(
+				"--placement %s and --%s exclude each other: expected one",
+				s.values.Placement, name))
+		}
+		values.Placement = name
+	}
+	return values, errors.Join(mistakes...)
 }
 
 // settingValue is the flag of one setting.

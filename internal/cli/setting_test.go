@@ -94,10 +94,12 @@ func TestOneEntryMakesASetting(t *testing.T) {
 
 	t.Run("flag", func(t *testing.T) {
 		help, err := execute(t, "run", "--help")
-		if err != nil || !strings.Contains(help, `--flavour string`) || !strings.Contains(help, `taste of the packets (default "plain")`) {
+		const usage = `taste of the packets (default "plain")`
+		if err != nil || !strings.Contains(help, "--flavour string") || !strings.Contains(help, usage) {
 			t.Errorf("%v: the help lacks the flag:\n%s", err, help)
 		}
-		if got := labels(plan(t, "policy-deny", "--flavour", "hot")); !slices.Equal(got, []string{"flavour hot"}) {
+		got := labels(plan(t, "policy-deny", "--flavour", "hot"))
+		if !slices.Equal(got, []string{"flavour hot"}) {
 			t.Errorf("the labels are %q", got)
 		}
 	})
@@ -109,7 +111,8 @@ func TestOneEntryMakesASetting(t *testing.T) {
 	})
 	t.Run("validation", func(t *testing.T) {
 		_, err := execute(t, "run", "--flavour", "hott")
-		if err == nil || !strings.Contains(err.Error(), `--flavour "hott": expected one of plain, hot; did you mean hot?`) {
+		const want = `--flavour "hott": expected one of plain, hot; did you mean hot?`
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v", err)
 		}
 	})
@@ -120,7 +123,10 @@ func TestOneEntryMakesASetting(t *testing.T) {
 		}
 		write("flavor: hot\nruns: [{scenario: policy-deny, flavour: cold}]")
 		_, err := execute(t, "run", "-c", suite)
-		for _, want := range []string{":1:1: unknown key \"flavor\"", "did you mean flavour?", ":2:41: flavour \"cold\": expected one of plain, hot"} {
+		for _, want := range []string{
+			`:1:1: unknown key "flavor"`, "did you mean flavour?",
+			`:2:41: flavour "cold": expected one of plain, hot`,
+		} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("the error lacks %s: %v", want, err)
 			}
@@ -128,7 +134,8 @@ func TestOneEntryMakesASetting(t *testing.T) {
 	})
 	t.Run("--set", func(t *testing.T) {
 		write(flavoured)
-		if got := labels(plan(t, "-c", suite, "--set", "runs[1].flavour=hot")); !slices.Equal(got, []string{"flavour hot", "flavour hot"}) {
+		got := labels(plan(t, "-c", suite, "--set", "runs[1].flavour=hot"))
+		if !slices.Equal(got, []string{"flavour hot", "flavour hot"}) {
 			t.Errorf("the labels are %q", got)
 		}
 	})
@@ -140,7 +147,8 @@ func TestOneEntryMakesASetting(t *testing.T) {
 			t.Errorf("%v: run.json is\n%s", err, content)
 		}
 		_, err = execute(t, "compare", hot, plain)
-		if err == nil || !strings.Contains(err.Error(), "the flavour of policy-deny is hot in the one, plain in the other") {
+		const want = "the flavour of policy-deny is hot in the one, plain in the other"
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("the comparison says %v", err)
 		}
 		page, err := execute(t, "report", "--format", "html", hot)
@@ -165,14 +173,16 @@ func TestPlacement(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := plan(t, append(test.line, "policy-deny")...)[0].options.Placement; got != test.want {
+			got := plan(t, append(test.line, "policy-deny")...)[0].options.Placement
+			if got != test.want {
 				t.Errorf("the placement is %s; want %s", got, test.want)
 			}
 		})
 	}
 	help, err := execute(t, "run", "--help")
-	if err != nil || !strings.Contains(help, "--placement string") || strings.Contains(help, "--same-node") {
-		t.Errorf("%v: the help has the spellings of earlier versions, or lacks --placement:\n%s", err, help)
+	shown, hidden := strings.Contains(help, "--placement string"), !strings.Contains(help, "--same-node")
+	if err != nil || !shown || !hidden {
+		t.Errorf("%v: the help lacks --placement, or has the earlier spellings:\n%s", err, help)
 	}
 }
 

@@ -127,8 +127,11 @@ func (o *runOptions) suiteTasks() ([]task, error) {
 	return all, errors.Join(mistakes...)
 }
 
-// task is a scenario with its settings, if it can be run with them. The number makes its names its own.
-func (o *runOptions) task(s scenario.Scenario, settings setting.Settings, number int) (task, error) {
+// task is a scenario with its settings, if it can be run with them. The number makes its names its
+// own.
+func (o *runOptions) task(
+	s scenario.Scenario, settings setting.Settings, number int,
+) (task, error) {
 	options := o.Options
 	options.Settings, options.Number = settings, number
 	err := options.Validate(s)
@@ -140,7 +143,8 @@ func (o *runOptions) task(s scenario.Scenario, settings setting.Settings, number
 // record is what run.json says about a task that was run.
 func (t task) record(settings setting.Table, found runner.Found) result.Scenario {
 	return result.Scenario{
-		Scenario: t.scenario.Name, Setting: t.options.Label, Settings: settings.Record(t.options.Settings),
+		Scenario: t.scenario.Name, Setting: t.options.Label,
+		Settings:   settings.Record(t.options.Settings),
 		AgentNodes: found.AgentNodes, TargetNodes: found.TargetNodes,
 	}
 }

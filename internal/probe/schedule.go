@@ -10,6 +10,12 @@ import (
 	"time"
 )
 
+// The shortest intervals between two probes of a pair, before its trigger and after it.
+const (
+	ShortestBefore = time.Millisecond
+	ShortestAfter  = 100 * time.Microsecond
+)
+
 // Schedule says how often each pair is probed. It keeps a constant relative error: the longer ago the
 // trigger, the longer the interval.
 type Schedule struct {
@@ -31,8 +37,8 @@ func (s Schedule) Validate() error {
 			mistakes = append(mistakes, fmt.Errorf("use %s %v: expected %s", what, value, expected))
 		}
 	}
-	wrong(s.Beat < time.Millisecond, "probe interval", s.Beat, "1ms or more")
-	wrong(s.Min < 100*time.Microsecond, "shortest probe interval", s.Min, "100µs or more")
+	wrong(s.Beat < ShortestBefore, "probe interval", s.Beat, fmt.Sprintf("%s or more", ShortestBefore))
+	wrong(s.Min < ShortestAfter, "shortest probe interval", s.Min, fmt.Sprintf("%s or more", ShortestAfter))
 	wrong(!(s.Relative >= 0 && s.Relative <= 1), "relative resolution", s.Relative, "0 to 1")
 	wrong(!(s.MaxRate > 0) || math.IsInf(s.MaxRate, 0), "maximum probe rate", s.MaxRate, "more than 0 probes a second")
 	return errors.Join(mistakes...)

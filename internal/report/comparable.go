@@ -52,7 +52,8 @@ func differences(fields setting.Table, a, b result.Run) []string {
 			all = append(all, fmt.Sprintf("%s was run in %d ways in the one, %d in the other", name, len(one), len(other)))
 		default:
 			for i := range one {
-				all = append(all, settingsDiffer(fields, name, one[i].Settings, other[i].Settings)...)
+				found := settingsDiffer(fields, name, one[i].Settings, other[i].Settings)
+				all = append(all, found...)
 			}
 		}
 	}
@@ -71,7 +72,8 @@ func byScenario(run result.Run) map[string][]result.Scenario {
 	return all
 }
 
-// settingsDiffer says in which settings two ways of running a scenario differ, but for those that may.
+// settingsDiffer says in which settings two ways of running a scenario differ, but for those that
+// may.
 func settingsDiffer(fields setting.Table, scenario string, a, b setting.Record) []string {
 	var all []string
 	for _, f := range fields {

@@ -20,8 +20,8 @@ type Side struct {
 	Sources []Source
 }
 
-// OpenSide reads a directory that is that of a run, or that holds those of several; their settings are
-// those of the table.
+// OpenSide reads a directory that is that of a run, or that holds those of several; their settings
+// are those of the table.
 func OpenSide(path string, settings setting.Table) (Side, error) {
 	if _, err := os.Stat(filepath.Join(path, "run.json")); err == nil {
 		source, err := Open(path, settings)

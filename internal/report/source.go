@@ -45,9 +45,9 @@ func Open(path string, settings setting.Table) (Source, error) {
 	return source, nil
 }
 
-// relabel names the settings as this version does, so that results of an earlier one, whose labels said less, can be
-// found among later ones. Where several ways of running a scenario had one label, their samples cannot be told apart,
-// and keep it.
+// relabel names the settings as this version does, so that results of an earlier one, whose labels
+// said less, can be found among later ones. Where several ways of running a scenario had one label,
+// their samples cannot be told apart, and keep it.
 func (s *Source) relabel() {
 	type way struct{ scenario, label string }
 	labels := make(map[way]string)

@@ -17,8 +17,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// earlier is run.json as the version 6af8a4f wrote it: of a scenario in two ways whose label is the same, and of
-// another with a label that says less than its settings.
+// earlier is run.json as the version 6af8a4f wrote it: of a scenario in two ways whose label is the
+// same, and of another with a label that says less than its settings.
 const earlier = `{
   "schema": 1,
   "id": "b1ba14d1",
@@ -59,8 +59,8 @@ const earlier = `{
   ]
 }`
 
-// TestOpenEarlier reads what an earlier version wrote, under the labels of this one as far as the samples can be told
-// apart.
+// TestOpenEarlier reads what an earlier version wrote, under the labels of this one as far as the
+// samples can be told apart.
 func TestOpenEarlier(t *testing.T) {
 	path := t.TempDir()
 	samples := `{"schema":1,"scenario":"policy-deny","status":"measured","want":"blocked","round":1}
@@ -111,14 +111,5 @@ func TestOpen(t *testing.T) {
 	}
 	if _, err := Open(t.TempDir(), setting.All()); err == nil || !strings.Contains(err.Error(), "run.json") {
 		t.Errorf("an empty directory is read: %v", err)
-	}
-}
-
-func TestCommand(t *testing.T) {
-	got := Command(result.Run{Command: []string{"run", "--threshold", "policy-deny.p99<1s", "it's",
-		"", "a=b"}})
-	want := `netpol-latency run --threshold 'policy-deny.p99<1s' 'it'\''s' '' a=b`
-	if got != want {
-		t.Errorf("the command is %s; want %s", got, want)
 	}
 }

@@ -68,7 +68,7 @@ func environment(run result.Run) [][2]string {
 		nodes = append(nodes, fmt.Sprintf("%s (kernel %s, %s)", node.Name, known(node.Kernel), known(node.OS)))
 	}
 	return [][2]string{
-		{"command", Command(run)},
+		{"command", CommandLine(run)},
 		{"version", known(run.Version)},
 		{"kubernetes", known(run.Kubernetes)},
 		{"plugins", known(strings.Join(plugins, ", "))},
@@ -81,27 +81,6 @@ func known(text string) string {
 		return "unknown"
 	}
 	return text
-}
-
-// Command is the command that repeats a run, as a POSIX shell reads it.
-func Command(run result.Run) string {
-	words := []string{"netpol-latency"}
-	for _, word := range run.Command {
-		words = append(words, quote(word))
-	}
-	return strings.Join(words, " ")
-}
-
-// quote writes a word so that a POSIX shell takes it as it is.
-func quote(word string) string {
-	special := func(r rune) bool {
-		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9'
-		return !letter && !strings.ContainsRune("-_./:=,@%+", r)
-	}
-	if word != "" && !strings.ContainsFunc(word, special) {
-		return word
-	}
-	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // account adds the results up.

@@ -52,8 +52,8 @@ type Node struct {
 	OS     string `json:"os,omitempty"`
 }
 
-// Scenario is one scenario as it was run, with the nodes on which its pods were. Setting is the label of the
-// settings, which the samples have too.
+// Scenario is one scenario as it was run, with the nodes on which its pods were. Setting is the
+// label of the settings, which the samples have too.
 type Scenario struct {
 	Scenario    string         `json:"scenario"`
 	Setting     string         `json:"setting,omitempty"`

@@ -48,7 +48,8 @@ func (o Options) Validate(s scenario.Scenario) error {
 func ValidateRunID(id string) error {
 	const longest = 20
 	if problems := validation.IsDNS1123Label(id); len(problems) > 0 || len(id) > longest {
-		return fmt.Errorf("run ID %q: expected at most %d lower case letters, digits and dashes", id, longest)
+		return fmt.Errorf("run ID %q: expected at most %d lower case letters, digits and dashes",
+			id, longest)
 	}
 	return nil
 }

@@ -105,7 +105,7 @@ func (s Scenario) Check(settings setting.Settings) error {
 			s.Name, settings.Protocol)
 	}
 	if settings.Baseline && !s.Baseline {
-		baseline = fmt.Errorf("scenario %s ignores baseline, since without policies it has nothing to measure: "+
+		baseline = fmt.Errorf("scenario %s ignores baseline: it measures its policies: "+
 			"expected %s alone with it", s.Name, podCreation().Name)
 	}
 	return errors.Join(protocol, baseline)

@@ -19,7 +19,7 @@ type World struct {
 	// From is the role of the pods that probe, AgentPods their names.
 	From      string
 	AgentPods []string
-	// Addresses are the targets' addresses by group, and the agents' under the empty group: those of the
-	// family. Policies with address blocks name them.
+	// Addresses are the targets' addresses by group, and the agents' under the empty group: those
+	// of the family. Policies with address blocks name them.
 	Addresses map[string][]netip.Addr
 }

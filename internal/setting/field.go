@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// Field is one setting. Its type is that of the default: a string, bool, int, float64 or time.Duration.
+// Field is one setting. Its type is that of the default: a string, bool, int, float64 or
+// time.Duration.
 type Field struct {
 	// Name is that of the flag and of the key in suites.
 	Name string
@@ -21,21 +22,27 @@ type Field struct {
 	// Usage is the help text of the flag.
 	Usage   string
 	Default any
-	// Choices are the only values, if there are any. Values that are not named are to be as Want says, and Valid
-	// tells whether one is.
+	// Choices are the only values, if there are any; else Range says which there are.
 	Choices []Choice
-	Want    string
-	Valid   func(value any) bool
-	// Incidental settings say how much is measured or how long is waited for it, not what: results that differ in
-	// nothing else belong together, and can be compared.
+	Range   Range
+	// Incidental settings say how much is measured or how long is waited for it, not what: results
+	// that differ in nothing else belong together, and can be compared.
 	Incidental bool
-	// Phrase is what a label says of a value; without it the name and the value.
-	Phrase func(text string) string
+	// Phrase is what a label says, with %s for the value; if it is empty the name and the value.
+	Phrase string
 	// Usual is the default where that depends on other settings.
 	Usual func(s Settings) any
-	// Get and Set access the setting. Without them it is kept among those that have no field of their own.
+	// Get and Set access the setting. Without them it is kept among those that have no field of
+	// their own.
 	Get func(s Settings) any
 	Set func(s *Settings, value any)
+}
+
+// at is the field of a setting that has its place in the type of all settings.
+func at[T any](of func(*Settings) *T, f Field) Field {
+	f.Get = func(s Settings) any { return *of(&s) }
+	f.Set = func(s *Settings, value any) { *of(s) = value.(T) }
+	return f
 }
 
 // Choice is one of the values that a setting can have.
@@ -83,7 +90,7 @@ func (f Field) Parse(s *Settings, text string) error {
 		}
 	}
 	value, ok := f.parse(text)
-	if !ok || f.Valid != nil && !f.Valid(value) {
+	if !ok || f.Range.Has != nil && !f.Range.Has(value) {
 		return fmt.Errorf("%s %q: expected %s", f.Name, text, f.Expected())
 	}
 	f.With(s, value)
@@ -124,5 +131,5 @@ func (f Field) Expected() string {
 	if len(f.Choices) > 0 {
 		return "one of " + strings.Join(f.Values(), ", ")
 	}
-	return f.Want
+	return f.Range.Want
 }

@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// OneOf is nil if a value is among the known ones, and else an error that lists them, with the one that was
-// probably meant.
+// OneOf is nil if a value is among the known ones, and else an error that lists them, with the one
+// that was probably meant.
 func OneOf(what, value string, known ...string) error {
 	if slices.Contains(known, value) {
 		return nil
@@ -22,19 +22,21 @@ func OneOf(what, value string, known ...string) error {
 	return fmt.Errorf("%s %q: expected one of %s%s", what, value, strings.Join(known, ", "), hint)
 }
 
-// nearest is the known word that differs from a word in the fewest letters, in one out of three at most; empty if
-// there is none.
+// nearest is the known word that differs from a word in the fewest letters, in one out of three at
+// most; empty if there is none.
 func nearest(word string, known []string) string {
 	found, fewest := "", len(word)/3
 	for _, one := range known {
-		if d := distance(strings.ToLower(word), strings.ToLower(one)); d <= fewest && (found == "" || d < fewest) {
+		d := distance(strings.ToLower(word), strings.ToLower(one))
+		if d < fewest || d == fewest && found == "" {
 			found, fewest = one, d
 		}
 	}
 	return found
 }
 
-// distance is how many letters must be put in, taken out or exchanged to make one word of another (Levenshtein, 1966).
+// distance is how many letters must be put in, taken out or exchanged to make one word of another
+// (Levenshtein, 1966).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

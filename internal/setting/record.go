@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// Record is the settings of a scenario as run.json has them. What the version that wrote it did not note is missing.
+// Record is the settings of a scenario as run.json has them. What the version that wrote it did not
+// note is missing.
 type Record map[string]json.RawMessage
 
 // Key is the name of the setting in a record. Durations are nanoseconds, as their keys say.
@@ -33,7 +34,8 @@ func (t Table) Record(s Settings) Record {
 	for _, f := range t {
 		content, err := json.Marshal(f.Value(s))
 		if err != nil {
-			panic(fmt.Sprintf("encode setting %s: %v", f.Name, err)) // a number is finite: Parse sees to it
+			// Only a number that is not finite could fail, and Parse takes none.
+			panic(fmt.Sprintf("encode setting %s: %v", f.Name, err))
 		}
 		record[f.Key()] = content
 	}

@@ -158,7 +158,8 @@ func TestRecord(t *testing.T) {
 	}
 }
 
-// TestRecallEarlier reads what earlier versions have noted: no more than they knew, and baseline only if it was true.
+// TestRecallEarlier reads what earlier versions have noted: no more than they knew, and baseline
+// only if it was true.
 func TestRecallEarlier(t *testing.T) {
 	record := Record{"direction": []byte(`"ingress"`), "targets": []byte("7"), "timeoutNs": []byte("1000000000")}
 	known := make(map[string]any)

@@ -1,9 +1,10 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package setting has the settings of a run: what they are called, which values they take, and what they are by
-// default. [All] is the one table of them. Flags and their completion, the keys of suites, --set, what run.json
-// notes, which runs can be compared, and the table of settings in the HTML report are loops over such a table.
+// Package setting has the settings of a run: what they are called, which values they take, and what
+// they are by default. [All] is the one table of them. Flags and their completion, the keys of
+// suites, --set, what run.json notes, which runs can be compared, and the table of settings in the
+// HTML report are loops over such a table.
 package setting
 
 import (
@@ -88,7 +89,8 @@ type Settings struct {
 	Hold      time.Duration
 	ProbeRate float64
 	Watch     time.Duration
-	// CreateRate is how many pods are created a second, and ChurnFor for how long; zero creates each target once.
+	// CreateRate is how many pods are created a second, and ChurnFor for how long; zero creates
+	// each target once.
 	CreateRate         float64
 	ChurnFor           time.Duration
 	BackgroundPolicies int
@@ -103,16 +105,18 @@ type Settings struct {
 func (s Settings) Validate() error {
 	var background, probe error
 	if s.BackgroundRate > 0 && s.BackgroundPolicies == 0 {
-		background = errors.New("--background-qps changes background policies: expected --background-policies of " +
-			"1 or more with it")
+		background = errors.New("--background-qps changes background policies: " +
+			"expected --background-policies of 1 or more with it")
 	}
 
 	switch udp := s.Probe == ProbeUDP; {
 	case s.Probe == "" || udp == (s.Protocol == UDP):
 	case udp:
-		probe = fmt.Errorf("probe mode %q sends UDP: expected protocol UDP with it, or another mode", s.Probe)
+		probe = fmt.Errorf("probe mode %q sends UDP: "+
+			"expected protocol UDP with it, or another mode", s.Probe)
 	default:
-		probe = fmt.Errorf("probe mode %q sends TCP: expected protocol TCP with it, or mode udp", s.Probe)
+		probe = fmt.Errorf("probe mode %q sends TCP: "+
+			"expected protocol TCP with it, or mode udp", s.Probe)
 	}
 	return errors.Join(background, probe)
 }

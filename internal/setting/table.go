@@ -4,7 +4,7 @@
 package setting
 
 import (
-	"fmt"
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +12,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// MaxTargets is the largest number of targets: what one agent's memory and one list of pods can bear.
+// MaxTargets is the largest number of targets: what one agent's memory and one list of pods can
+// bear.
 const MaxTargets = 10_000
 
 // Table is a list of settings. Labels name them in its order.
@@ -25,8 +26,8 @@ func ProbeModes() []Choice {
 		Choice{ProbeEstablished, "requests on a connection that stays open"})
 }
 
-// runModes are the probe modes that can be chosen for a run: those that its targets answer. The scenario
-// "established" has a mode of its own.
+// runModes are the probe modes that can be chosen for a run: those that its targets answer. The
+// scenario "established" has a mode of its own.
 func runModes() []Choice {
 	return []Choice{
 		{ProbeConnect, "open a TCP connection and reset it"},
@@ -43,144 +44,155 @@ func All() Table { return slices.Concat(policies(), amounts(), probing(), load()
 // policies are the settings of how policies are written, and where the pods are.
 func policies() Table {
 	return Table{
-		choice("direction", "direction", Egress, "side of the policies: egress or ingress",
-			func(s *Settings) *string { return &s.Direction },
-			Choice{Egress, "policies of the pods that connect"}, Choice{Ingress, "policies of the targets"}),
-		choice("family", "family", IPv4, "IPv4 or IPv6",
-			func(s *Settings) *string { return &s.Family }, Choice{IPv4, ""}, Choice{IPv6, ""}),
-		choice("protocol", "protocol", TCP, "TCP or UDP",
-			func(s *Settings) *string { return &s.Protocol }, Choice{TCP, ""}, Choice{UDP, ""}),
-		choice("peer", "peer", PeerPod, "peers of the policies: podSelector, namespaceSelector, ipBlock\nor ipBlockExcept",
-			func(s *Settings) *string { return &s.Peer },
-			Choice{PeerPod, "pods by their labels"}, Choice{PeerNamespace, "namespaces by their labels"},
-			Choice{PeerBlock, "blocks of addresses"}, Choice{PeerBlockExcept, "a block with an exception"}),
-		choice("port", "port", PortNumber, "ports of the policies: number, name or range",
-			func(s *Settings) *string { return &s.Port },
-			Choice{PortNumber, "a port by its number"}, Choice{PortByName, "a port of the pod by its name"},
-			Choice{PortRange, "a port and an end port"}).saying("port by %s"),
-		choice("placement", "placement", PlaceAny, "nodes of the targets: any, same-node or other-node, relative\nto the agents",
-			func(s *Settings) *string { return &s.Placement },
-			Choice{PlaceAny, "where the scheduler puts them"}, Choice{PlaceSame, "on the node of the agents"},
-			Choice{PlaceOther, "on other nodes than the agents"}),
+		at(func(s *Settings) *string { return &s.Direction }, Field{
+			Name: "direction", Title: "direction", Default: Egress, Phrase: "%s",
+			Usage: "side of the policies: egress or ingress",
+			Choices: []Choice{
+				{Egress, "policies of the pods that connect"},
+				{Ingress, "policies of the targets"},
+			},
+		}),
+		at(func(s *Settings) *string { return &s.Family }, Field{
+			Name: "family", Title: "family", Default: IPv4, Phrase: "%s",
+			Usage:   "IPv4 or IPv6",
+			Choices: []Choice{{Value: IPv4}, {Value: IPv6}},
+		}),
+		at(func(s *Settings) *string { return &s.Protocol }, Field{
+			Name: "protocol", Title: "protocol", Default: TCP, Phrase: "%s",
+			Usage:   "TCP or UDP",
+			Choices: []Choice{{Value: TCP}, {Value: UDP}},
+		}),
+		at(func(s *Settings) *string { return &s.Peer }, Field{
+			Name: "peer", Title: "peer", Default: PeerPod, Phrase: "%s",
+			Usage: "peers of the policies: podSelector, namespaceSelector, ipBlock\n" +
+				"or ipBlockExcept",
+			Choices: []Choice{
+				{PeerPod, "pods by their labels"},
+				{PeerNamespace, "namespaces by their labels"},
+				{PeerBlock, "blocks of addresses"},
+				{PeerBlockExcept, "a block with an exception"},
+			},
+		}),
+		at(func(s *Settings) *string { return &s.Port }, Field{
+			Name: "port", Title: "port", Default: PortNumber, Phrase: "port by %s",
+			Usage: "ports of the policies: number, name or range",
+			Choices: []Choice{
+				{PortNumber, "a port by its number"},
+				{PortByName, "a port of the pod by its name"},
+				{PortRange, "a port and an end port"},
+			},
+		}),
+		at(func(s *Settings) *string { return &s.Placement }, Field{
+			Name: "placement", Title: "placement", Default: PlaceAny, Phrase: "%s",
+			Usage: "nodes of the targets: any, same-node or other-node, relative\nto the agents",
+			Choices: []Choice{
+				{PlaceAny, "where the scheduler puts them"},
+				{PlaceSame, "on the node of the agents"},
+				{PlaceOther, "on other nodes than the agents"},
+			},
+		}),
 	}
 }
 
 // amounts are the settings of how much is measured, and for how long.
 func amounts() Table {
 	return Table{
-		count("targets", "number of targets", 20, 1, MaxTargets, "number of targets",
-			func(s *Settings) *int { return &s.Targets }).saying("%s targets"),
-		count("agents", "number of agents", 1, 1, 1000, "number of agents that share the pairs",
-			func(s *Settings) *int { return &s.Agents }).saying("%s agents"),
-		flag("baseline", "baseline", "pod-creation without policies", func(s *Settings) *bool { return &s.Baseline }),
-		count("repeat", "number of iterations", 1, 1, 100_000, "iterations of each scenario",
-			func(s *Settings) *int { return &s.Repeat }).incidental(),
-		positive("timeout", "timeout", DefaultTimeout, "how long a change may take to show on all pairs",
-			func(s *Settings) *time.Duration { return &s.Timeout }),
-		positive("patience", "setup timeout", 2*time.Minute, "how long everything else may take, for example\npods to start",
-			func(s *Settings) *time.Duration { return &s.Patience }).incidental(),
+		at(func(s *Settings) *int { return &s.Targets }, Field{
+			Name: "targets", Title: "number of targets", Default: 20, Phrase: "%s targets",
+			Usage: "number of targets", Range: whole(1, MaxTargets),
+		}),
+		at(func(s *Settings) *int { return &s.Agents }, Field{
+			Name: "agents", Title: "number of agents", Default: 1, Phrase: "%s agents",
+			Usage: "number of agents that share the pairs", Range: whole(1, 1000),
+		}),
+		at(func(s *Settings) *bool { return &s.Baseline }, Field{
+			Name: "baseline", Title: "baseline", Default: false, Phrase: "baseline",
+			Usage: "pod-creation without policies", Range: Range{Want: "true or false"},
+		}),
+		at(func(s *Settings) *int { return &s.Repeat }, Field{
+			Name: "repeat", Title: "number of iterations", Default: 1, Incidental: true,
+			Usage: "iterations of each scenario", Range: whole(1, 100_000),
+		}),
+		at(func(s *Settings) *time.Duration { return &s.Timeout }, Field{
+			Name: "timeout", Title: "timeout", Default: DefaultTimeout,
+			Usage: "how long a change may take to show on all pairs", Range: positiveDuration(),
+		}),
+		at(func(s *Settings) *time.Duration { return &s.Patience }, Field{
+			Name: "patience", Title: "setup timeout", Default: 2 * time.Minute, Incidental: true,
+			Usage: "how long everything else may take, for example\npods to start",
+			Range: positiveDuration(),
+		}),
 	}
 }
 
 // probing are the settings of how agents probe.
 func probing() Table {
-	probe := choice("probe", "probe mode", "",
-		"probe mode: connect, http, udp, or syn or auto, for which\nthe agents get NET_RAW (default connect, or udp)",
-		func(s *Settings) *string { return &s.Probe }, runModes()...).saying("probe %s")
-	probe.Usual = func(s Settings) any {
-		if s.Probe == "" || s.Probe == ProbeEstablished { // nobody chose it
-			return s.Probe
-		}
-		return s.UsualProbe()
-	}
 	return Table{
-		probe,
-		count("confirm", "confirming probes", measure.DefaultConfirm, 1, 1000, "probes in a row that must agree on a new state",
-			func(s *Settings) *int { return &s.Confirm }),
-		duration("hold", "hold", 300*time.Millisecond, "how long a pair is watched after its transition",
-			func(s *Settings) *time.Duration { return &s.Hold }),
-		rate("max-probe-rate", "most probes a second", 0, "most probes a second of an agent (default that of the mode)",
-			func(s *Settings) *float64 { return &s.ProbeRate }),
-		duration("watch", "watch", DefaultWatch, "how long a starting pod probes what it must not reach",
-			func(s *Settings) *time.Duration { return &s.Watch }),
-		choice("clock", "clock", ClockAuto, "auto, or exchange to measure the agents' clocks\neven on one kernel",
-			func(s *Settings) *string { return &s.Clock },
-			Choice{ClockAuto, "none on one kernel, else by exchange"},
-			Choice{ClockExchange, "measure the difference of the clocks always"}).saying("clock %s"),
+		at(func(s *Settings) *string { return &s.Probe }, Field{
+			Name: "probe", Title: "probe mode", Default: "", Usual: usualProbe,
+			Usage: "probe mode: connect, http, udp, or syn or auto, for which\n" +
+				"the agents get NET_RAW (default connect, or udp)",
+			Choices: runModes(),
+		}),
+		at(func(s *Settings) *int { return &s.Confirm }, Field{
+			Name: "confirm", Title: "confirming probes", Default: measure.DefaultConfirm,
+			Usage: "probes in a row that must agree on a new state", Range: whole(1, 1000),
+		}),
+		at(func(s *Settings) *time.Duration { return &s.Hold }, Field{
+			Name: "hold", Title: "hold", Default: 300 * time.Millisecond,
+			Usage: "how long a pair is watched after its transition", Range: anyDuration(),
+		}),
+		at(func(s *Settings) *float64 { return &s.ProbeRate }, Field{
+			Name: "max-probe-rate", Title: "most probes a second", Default: 0.,
+			Usage: "most probes a second of an agent (default that of the mode)", Range: anyRate(),
+		}),
+		at(func(s *Settings) *time.Duration { return &s.Watch }, Field{
+			Name: "watch", Title: "watch", Default: DefaultWatch,
+			Usage: "how long a starting pod probes what it must not reach", Range: anyDuration(),
+		}),
+		at(func(s *Settings) *string { return &s.Clock }, Field{
+			Name: "clock", Title: "clock", Default: ClockAuto,
+			Usage: "auto, or exchange to measure the agents' clocks\neven on one kernel",
+			Choices: []Choice{
+				{ClockAuto, "none on one kernel, else by exchange"},
+				{ClockExchange, "measure the difference of the clocks always"},
+			},
+		}),
 	}
 }
 
-// load are the settings of what the cluster does besides.
+// usualProbe is the mode that suits the protocol. None, and that of the scenario "established",
+// were not chosen by anybody.
+func usualProbe(s Settings) any {
+	if s.Probe == "" || s.Probe == ProbeEstablished {
+		return s.Probe
+	}
+	return s.UsualProbe()
+}
+
+// load are the settings of what else goes on in the cluster.
 func load() Table {
-	churn := rate("churn", "pods created a second", 100, "pods a second that pod-creation creates",
-		func(s *Settings) *float64 { return &s.CreateRate })
-	churn.Want, churn.Valid = "a number of more than 0, for example 50", func(v any) bool { return v.(float64) > 0 }
 	return Table{
-		churn,
-		duration("churn-duration", "churn duration", 0,
-			"create pods for so long, and delete each when it was measured\n(default: as many pods as targets)",
-			func(s *Settings) *time.Duration { return &s.ChurnFor }),
-		count("background-policies", "background policies", 0, 0, 100_000, "further policies that select the targets",
-			func(s *Settings) *int { return &s.BackgroundPolicies }).saying("%s background policies"),
-		rate("background-qps", "changes of background policies a second", 0, "changes a second of these policies",
-			func(s *Settings) *float64 { return &s.BackgroundRate }),
+		at(func(s *Settings) *float64 { return &s.CreateRate }, Field{
+			Name: "churn", Title: "pods created a second", Default: 100.,
+			Usage: "pods a second that pod-creation creates", Range: positiveRate(),
+		}),
+		at(func(s *Settings) *time.Duration { return &s.ChurnFor }, Field{
+			Name: "churn-duration", Title: "churn duration", Default: time.Duration(0),
+			Usage: "create pods for so long, and delete each when it was measured\n" +
+				"(default: as many pods as targets)",
+			Range: anyDuration(),
+		}),
+		at(func(s *Settings) *int { return &s.BackgroundPolicies }, Field{
+			Name: "background-policies", Title: "background policies", Default: 0,
+			Phrase: "%s background policies",
+			Usage:  "further policies that select the targets", Range: whole(0, 100_000),
+		}),
+		at(func(s *Settings) *float64 { return &s.BackgroundRate }, Field{
+			Name: "background-qps", Title: "changes of background policies a second", Default: 0.,
+			Usage: "changes a second of these policies", Range: anyRate(),
+		}),
 	}
-}
-
-// at is a field of the settings that has its place in their type.
-func at[T any](f Field, of func(*Settings) *T) Field {
-	f.Get = func(s Settings) any { return *of(&s) }
-	f.Set = func(s *Settings, value any) { *of(s) = value.(T) }
-	return f
-}
-
-func choice(name, title, usual, usage string, of func(*Settings) *string, known ...Choice) Field {
-	return at(Field{Name: name, Title: title, Usage: usage, Default: usual, Choices: known}, of).saying("%s")
-}
-
-func count(name, title string, usual, least, most int, usage string, of func(*Settings) *int) Field {
-	return at(Field{
-		Name: name, Title: title, Usage: usage, Default: usual,
-		Want:  fmt.Sprintf("a whole number from %d to %d", least, most),
-		Valid: func(value any) bool { return value.(int) >= least && value.(int) <= most },
-	}, of)
-}
-
-func flag(name, title, usage string, of func(*Settings) *bool) Field {
-	return at(Field{Name: name, Title: title, Usage: usage, Default: false, Want: "true or false"}, of).saying(name)
-}
-
-func duration(name, title string, usual time.Duration, usage string, of func(*Settings) *time.Duration) Field {
-	return at(Field{
-		Name: name, Title: title, Usage: usage, Default: usual,
-		Want:  "a duration of 0 or more with a unit, for example 300ms",
-		Valid: func(value any) bool { return value.(time.Duration) >= 0 },
-	}, of)
-}
-
-func positive(name, title string, usual time.Duration, usage string, of func(*Settings) *time.Duration) Field {
-	f := duration(name, title, usual, usage, of)
-	f.Want = "a duration of more than 0 with a unit, for example 1m30s"
-	f.Valid = func(value any) bool { return value.(time.Duration) > 0 }
-	return f
-}
-
-func rate(name, title string, usual float64, usage string, of func(*Settings) *float64) Field {
-	return at(Field{
-		Name: name, Title: title, Usage: usage, Default: usual, Want: "a number of 0 or more, for example 50",
-		Valid: func(value any) bool { return value.(float64) >= 0 },
-	}, of)
-}
-
-// saying is the field with another phrase for labels, in which %s stands for the value.
-func (f Field) saying(phrase string) Field {
-	f.Phrase = func(text string) string { return strings.ReplaceAll(phrase, "%s", text) }
-	return f
-}
-
-func (f Field) incidental() Field {
-	f.Incidental = true
-	return f
 }
 
 // Defaults are the settings of a run that says nothing.
@@ -209,7 +221,8 @@ func (t Table) Names() []string {
 	return all
 }
 
-// Label says in what settings differ from the defaults; empty if in nothing that matters to a result.
+// Label says in what settings differ from the defaults; empty if in nothing that matters to a
+// result.
 func (t Table) Label(s Settings) string {
 	var all []string
 	for _, f := range t {
@@ -219,10 +232,9 @@ func (t Table) Label(s Settings) string {
 		}
 		switch value := f.Value(s); {
 		case f.Incidental || value == usual:
-		case f.Phrase != nil:
-			all = append(all, f.Phrase(text(value)))
 		default:
-			all = append(all, f.Name+" "+text(value))
+			phrase := cmp.Or(f.Phrase, f.Name+" %s")
+			all = append(all, strings.ReplaceAll(phrase, "%s", text(value)))
 		}
 	}
 	return strings.Join(all, ", ")

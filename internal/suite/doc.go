@@ -22,6 +22,6 @@
 //	thresholds:
 //	  - policy-creation.p99<500ms
 //
-// The settings and their values are those of the table in package setting. Every mistake is reported at once, with
-// its position.
+// The settings and their values are those of the table in package setting. Every mistake is
+// reported at once, with its position.
 package suite

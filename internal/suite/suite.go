@@ -28,15 +28,16 @@ type Run struct {
 	Settings setting.Settings
 }
 
-// Known is what a suite may name: scenarios and settings, and the settings' values where it says nothing.
+// Known is what a suite may name: scenarios and settings, and the settings' values where it says
+// nothing.
 type Known struct {
 	Scenarios []string
 	Settings  setting.Table
 	Defaults  setting.Settings
 }
 
-// Load reads a suite to the end of r. The name is that of the file, for the messages. The error joins all mistakes,
-// in the order of the file, each as FILE:LINE:COLUMN: message.
+// Load reads a suite to the end of r. The name is that of the file, for the messages. The error
+// joins all mistakes, in the order of the file, each as FILE:LINE:COLUMN: message.
 func Load(r io.Reader, name string, known Known) (Suite, error) {
 	content, err := io.ReadAll(r)
 	if err != nil {
@@ -100,7 +101,8 @@ func (f *file) runs(from entry, defaults setting.Settings) []Run {
 func (f *file) run(node *yaml.Node, defaults setting.Settings) Run {
 	run := Run{Settings: defaults}
 	named := false
-	for _, one := range f.mapping(node, "a run", append([]string{"scenario"}, f.known.Settings.Names()...)) {
+	names := append([]string{"scenario"}, f.known.Settings.Names()...)
+	for _, one := range f.mapping(node, "a run", names) {
 		if one.key.Value != "scenario" {
 			f.set(&run.Settings, one)
 			continue
@@ -133,7 +135,8 @@ func (f *file) set(to *setting.Settings, one entry) {
 func (f *file) value(one entry, expected string, read func(text string) error) {
 	value := resolved(one.value)
 	if value.Kind != yaml.ScalarNode {
-		f.mistake(one.place(), "%s is %s: expected %s", one.key.Value, kindName(value.Kind), expected)
+		f.mistake(one.place(), "%s is %s: expected %s",
+			one.key.Value, kindName(value.Kind), expected)
 		return
 	}
 	if err := read(value.Value); err != nil {

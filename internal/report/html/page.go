@@ -44,7 +44,8 @@ type fact struct{ Label, Value string }
 // warning is a warning with the name of what it is about.
 type warning struct{ About, Anchor, Text string }
 
-// ways are how the scenarios were run: a row for each setting that the run noted, a column for each scenario.
+// ways are how the scenarios were run: a row for each setting that the run noted, a column for each
+// scenario.
 type ways struct {
 	Scenarios []string
 	Rows      []wayRow
@@ -76,8 +77,9 @@ func newWays(source report.Source) ways {
 	for _, field := range source.Settings {
 		row(field.Title, func(s result.Scenario) string { return field.RecallText(s.Settings) })
 	}
-	row("nodes of agents", func(s result.Scenario) string { return strings.Join(s.AgentNodes, ", ") })
-	row("nodes of targets", func(s result.Scenario) string { return strings.Join(s.TargetNodes, ", ") })
+	nodes := func(names []string) string { return strings.Join(names, ", ") }
+	row("nodes of agents", func(s result.Scenario) string { return nodes(s.AgentNodes) })
+	row("nodes of targets", func(s result.Scenario) string { return nodes(s.TargetNodes) })
 	return all
 }
 
@@ -104,7 +106,7 @@ func newRun(source report.Report, number int) run {
 		ID: fmt.Sprintf("run-%d", number), Name: "run " + source.Run.ID,
 		Thresholds: thresholds(assessment.Thresholds),
 		Facts:      facts(source.Source), Nodes: source.Run.Nodes,
-		Command: report.Command(source.Run), Ways: newWays(source.Source),
+		Command: report.CommandLine(source.Run), Ways: newWays(source.Source),
 	}
 	if source.Run.ID == "" {
 		one.Name = "run in " + string(source.Directory)
