@@ -29,7 +29,13 @@ func rules() map[string]rule {
 	kubernetes := []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "k8s.io/klog/v2"}
 	return map[string]rule{
 		"internal/measure":     {},
-		"internal/probe":       {own: []string{"internal/measure"}, others: []string{"golang.org/x/net/bpf", "golang.org/x/sys/unix"}},
+		"internal/probe": {
+			own:    []string{"internal/measure", "internal/probe/packet"},
+			others: []string{"golang.org/x/sys/unix"},
+		},
+		"internal/probe/packet": {
+			others: []string{"github.com/vishvananda/netlink/nl", "golang.org/x/net/bpf", "golang.org/x/sys/unix"},
+		},
 		"internal/kube":        {own: []string{"internal/measure"}, others: kubernetes},
 		"internal/setting":     {own: []string{"internal/measure"}},
 		"internal/result":      {own: []string{"internal/measure", "internal/setting"}},

@@ -64,7 +64,7 @@ func TestNoAllocation(t *testing.T) {
 			case test.mode == UDP:
 				to = deaf(t)
 			}
-			engine := start(t, test.mode, Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 5000}, 50*time.Millisecond)
+			engine := startEngine(t, test.mode, Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 5000}, 50*time.Millisecond)
 			c := &counter{reached: make(chan int, 2)}
 			pair := engine.Add(to, c)
 			var before, after runtime.MemStats

@@ -18,7 +18,33 @@ import (
 // checkTimeout is how long a self-check's probe may take: its addresses are this machine's.
 const checkTimeout = 200 * time.Millisecond
 
-// choose settles on a mode and says why.
+// New starts an engine. The schedule is fitted to the descriptors that the process may open, with a
+// warning if that slows it down.
+func New(config Config) (*Engine, error) {
+	if config.Timeout <= 0 || config.Timeout >= MaxTimeout {
+		return nil, fmt.Errorf("use probe time-out %s: expected more than 0 and less than %s, "+
+			"after which the kernel sends a lost SYN again", config.Timeout, MaxTimeout)
+	}
+	mode, reason, err := choose(config.Mode)
+	if err != nil {
+		return nil, err
+	}
+	if config.Schedule.MaxRate == 0 {
+		config.Schedule.MaxRate = defaultMaxRate(mode)
+	}
+	if err := config.Schedule.Validate(); err != nil {
+		return nil, err
+	}
+
+	e, err := start(mode, config)
+	if err != nil {
+		return nil, err
+	}
+	e.Reason = reason
+	return e, nil
+}
+
+// choose decides on a mode and says why.
 func choose(asked Mode) (Mode, string, error) {
 	if asked != Auto {
 		_, err := ParseMode(string(asked))
@@ -51,7 +77,8 @@ func selfCheck(mode Mode) error {
 		return fmt.Errorf("check probe mode %s: %w", mode, err)
 	}
 	_ = closed.Close() // from now on nobody listens there
-	engine, err := New(Config{Mode: mode, Timeout: checkTimeout, Schedule: Schedule{
+
+	engine, err := start(mode, Config{Timeout: checkTimeout, Schedule: Schedule{
 		Beat: checkTimeout, Min: checkTimeout, MaxRate: 1000,
 	}})
 	if err != nil {
@@ -63,8 +90,8 @@ func selfCheck(mode Mode) error {
 	}{{open, measure.Allowed}, {closed, measure.Refused}} {
 		to := expected.at.Addr().(*net.TCPAddr).AddrPort()
 		if got := once(engine, to); got.Verdict != expected.verdict {
-			return errors.Join(fmt.Errorf("check probe mode %s: a probe of this pod's own port %d was %s: expected %s",
-				mode, to.Port(), got.Verdict, expected.verdict), engine.Close())
+			return errors.Join(fmt.Errorf("check probe mode %s: a probe of this pod's own port %d "+
+				"was %s: expected %s", mode, to.Port(), got.Verdict, expected.verdict), engine.Close())
 		}
 	}
 	return engine.Close()

@@ -12,6 +12,9 @@ type instant int64
 // since is the time from an earlier instant to this one.
 func (i instant) since(earlier instant) time.Duration { return time.Duration(i - earlier) }
 
+// none is the number of nothing: of no entry, no place, no socket.
+const none = -1
+
 // clock counts from its epoch.
 type clock struct{ epoch time.Time }
 

@@ -6,8 +6,6 @@ package probe
 import (
 	"runtime"
 	"time"
-
-	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
 // DefaultTimeout is how long a probe waits for its answer unless told otherwise.
@@ -45,27 +43,4 @@ type Config struct {
 	Timeout time.Duration
 	// ResponseTimeout is how long a response may take on a connection that is open; 0 is the default.
 	ResponseTimeout time.Duration
-}
-
-// Follower is told about the probes of one pair, by one goroutine at a time, which must not wait.
-type Follower interface {
-	// Ended is called with the outcomes in the order of their sends. It returns true when the pair needs
-	// no more probes.
-	Ended(outcome measure.Outcome) (done bool)
-	// Overdue is called when that many probes in a row, all sent after the newest reply had arrived, have no reply
-	// although it is overdue by the pair's own round trips ([measure.RoundTrips]), or have failed already; and with 0
-	// when a reply has come after all. It is a hint that comes long before the outcomes, which alone are proof, and at
-	// the latest one interval of the pair after the reply is overdue. A pair that was never answered has no hints.
-	Overdue(probes int, at time.Time)
-	// Stopped is called once, after the last outcome: none of the pair's probes is in flight.
-	Stopped()
-}
-
-// Stats are an engine's counters since its start.
-type Stats struct {
-	// Sent counts the probes that were launched, Skipped those that were not because too many were
-	// in flight.
-	Sent, Skipped uint64
-	// Late is the sum of the delays of all launches against their plan, and Latest the longest.
-	Late, Latest time.Duration
 }

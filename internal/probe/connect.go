@@ -6,6 +6,8 @@
 package probe
 
 import (
+	"net/netip"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -14,8 +16,11 @@ import (
 // connect succeeds when the TCP connection opens.
 type connect struct{}
 
-func (connect) socket() (kind, protocol int)       { return unix.SOCK_STREAM, 0 }
-func (connect) request(*Pair) []byte               { return nil }
-func (connect) read(*worker, int32, instant) error { return nil }
+func (connect) socket() (kind, protocol int)  { return unix.SOCK_STREAM, 0 }
+func (connect) request(netip.AddrPort) []byte { return nil }
 
-func (connect) open(w *worker, i int32, now instant) { w.end(i, measure.Allowed, now, nil) }
+func (connect) opened(a attempt, replies []reply) []reply {
+	return append(replies, a.is(measure.Allowed, nil))
+}
+
+func (connect) read(_ attempt, replies []reply) ([]reply, error) { return replies, nil }

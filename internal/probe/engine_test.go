@@ -44,9 +44,9 @@ func (r *recorder) Overdue(probes int, _ time.Time) { r.overdue = append(r.overd
 // Stopped implements [Follower].
 func (r *recorder) Stopped() { close(r.stopped) }
 
-// start runs an engine until the test ends. A mode that this machine does not have skips the test,
+// startEngine runs an engine until the test ends. A mode that this machine does not have skips the test,
 // and says so.
-func start(t testing.TB, mode Mode, schedule Schedule, timeout time.Duration) *Engine {
+func startEngine(t testing.TB, mode Mode, schedule Schedule, timeout time.Duration) *Engine {
 	t.Helper()
 	engine, err := New(Config{Mode: mode, Schedule: schedule, Timeout: timeout})
 	need.Machine(t, err, "run the tests as root, or use another mode")
@@ -106,7 +106,7 @@ func TestVerdicts(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			engine := start(t, test.mode, fast(), 300*time.Millisecond)
+			engine := startEngine(t, test.mode, fast(), 300*time.Millisecond)
 			r := newRecorder(5)
 			engine.Add(test.to, r)
 			<-r.stopped
@@ -130,7 +130,7 @@ func TestVerdicts(t *testing.T) {
 func TestStop(t *testing.T) {
 	for _, mode := range []Mode{Connect, HTTP, UDP, SYN} {
 		t.Run(string(mode), func(t *testing.T) {
-			engine := start(t, mode, fast(), 900*time.Millisecond)
+			engine := startEngine(t, mode, fast(), 900*time.Millisecond)
 			to := silent(t)
 			if mode == UDP {
 				to = deaf(t)
@@ -211,7 +211,7 @@ func TestDescriptorLimit(t *testing.T) {
 }
 
 func TestAuto(t *testing.T) {
-	engine := start(t, Auto, fast(), 100*time.Millisecond)
+	engine := startEngine(t, Auto, fast(), 100*time.Millisecond)
 	t.Logf("auto is %s: %s", engine.Mode, engine.Reason)
 	if engine.Mode != SYN && engine.Mode != Connect {
 		t.Errorf("auto chose %q", engine.Mode)
@@ -266,7 +266,7 @@ func TestEstablished(t *testing.T) {
 			_, _ = connection.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"))
 		}
 	})
-	engine := start(t, Established, fast(), 100*time.Millisecond)
+	engine := startEngine(t, Established, fast(), 100*time.Millisecond)
 	r := newRecorder(40)
 	engine.Add(to, r)
 	<-r.stopped
@@ -298,7 +298,7 @@ func TestEstablishedReadsBeforeReset(t *testing.T) {
 	})
 	w, p, r := lone(t, Established, to, 2) // the first probe only opens the connection
 	launch(t, w, p)
-	for p.connection.state != open {
+	for p.state.(*connection).state != connected {
 		w.await()
 	}
 	launch(t, w, p)
@@ -346,7 +346,7 @@ func TestReadsBeforeReset(t *testing.T) {
 			})
 			w, p, r := lone(t, test.mode, to, 1)
 			launch(t, w, p)
-			for test.waits && w.flight.slots[p.first].phase == launched {
+			for test.waits && w.table.entries[p.first].phase == launched {
 				w.await()
 			}
 			<-reset
@@ -364,38 +364,43 @@ func TestReadsBeforeReset(t *testing.T) {
 func TestRefusedWhileRead(t *testing.T) {
 	w, p, r := lone(t, UDP, closed(t), 1)
 	launch(t, w, p)
-	s := &w.flight.slots[p.first]
-	w.prober.(*sockets).ready(w, s.fd, unix.EPOLLIN)
+	s := &w.table.entries[p.first]
+	w.settle(w.prober.ready(s.fd, unix.EPOLLIN, nil))
 	if len(r.outcomes) != 1 || r.outcomes[0].Verdict != measure.Refused {
 		t.Errorf("got %v; want one that was refused", r.outcomes)
 	}
 }
 
 // lone is a worker that the test itself runs, and a pair of its whose schedule has nothing due.
-func lone(t *testing.T, mode Mode, to netip.AddrPort, want int) (*worker, *Pair, *recorder) {
+func lone(t *testing.T, mode Mode, to netip.AddrPort, want int) (*worker, *pair, *recorder) {
 	t.Helper()
-	prober, err := newProber(mode, 10)
-	check(t, err)
 	schedule := Schedule{Beat: time.Hour, Min: time.Hour, MaxRate: 1000}
-	w, err := newWorker(mode, prober, schedule, 500*time.Millisecond, time.Second)
+	wait := timeouts{opening: 500 * time.Millisecond, response: time.Second}
+	space, err := newWorkspace(inFlight(schedule, wait.opening))
 	check(t, err)
+	prober, err := newProber(mode, space, 10)
+	if err != nil {
+		check(t, space.poller.close())
+		need.Machine(t, err, "run the tests as root")
+	}
+	w := newWorker(mode, prober, space, schedule, wait)
 	r := newRecorder(want)
-	p := newPair(to, r, w, 0)
-	w.add(p)
+	p := newPair(to, r, 0)
+	w.add(&p)
 	t.Cleanup(func() {
 		w.quitting = true
 		w.run()
 		check(t, w.closed)
 	})
-	return w, p, r
+	return w, &p, r
 }
 
 // launch sends a probe of a pair.
-func launch(t *testing.T, w *worker, p *Pair) {
+func launch(t *testing.T, w *worker, p *pair) {
 	t.Helper()
-	i, ok := w.launch(p, w.clock.now())
+	i, ok := w.take(p, w.clock.now())
 	if !ok {
 		t.Fatal("there is no room for a probe")
 	}
-	w.prober.send(w, []int32{i})
+	w.launch([]int32{i})
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe/packet"
 )
 
 // established is the prober of connections that exist already: it opens one to each pair's target and
@@ -20,24 +21,25 @@ import (
 // allowed when its response comes. While there is no connection a probe is ambiguous: it proves nothing
 // about established ones.
 type established struct {
-	sockets     *sockets
-	connections []*connection // by number; nil where one has been forgotten
+	*workspace
+	connections []*connection // by number; nil where one has been removed
 	unused      []int32
 	buffer      [4096]byte
 }
 
 // connection is the long-lived one of a pair.
 type connection struct {
-	pair   *Pair
-	fd     int
-	number int32
-	state  connectionState
+	pair    *pair
+	address packet.SocketAddress
+	request []byte
+	fd      int32
+	number  int32
+	state   connectionState
 	// asked and answered count requests and responses: the responses come in the order of the requests
 	// (RFC 9112, section 9.3.2).
 	asked, answered uint32
 	// end is how much of the end of a response's header has arrived.
 	end int
-	why error // of a connection that was cut
 }
 
 type connectionState uint8
@@ -45,7 +47,7 @@ type connectionState uint8
 const (
 	unconnected connectionState = iota
 	connecting
-	open
+	connected
 	cut // by a reset, not by the server's orderly end
 )
 
@@ -54,20 +56,19 @@ var (
 	errCut          = errors.New("ask on the established connection: it was cut")
 )
 
-func newEstablished() *established { return &established{sockets: newSockets(connect{}, 0)} }
+func newEstablished(space *workspace) *established { return &established{workspace: space} }
 
-func (m *established) poll(*worker)         {}
-func (m *established) every() time.Duration { return 0 }
-func (m *established) close() error         { return nil }
+func (m *established) poll(replies []reply) []reply { return replies }
+func (m *established) pollInterval() time.Duration  { return 0 }
+func (m *established) release(*entry)               {}
+func (m *established) close() error                 { return nil }
 
-// release closes a socket that did not become a connection's.
-func (m *established) release(_ *worker, s *slot) { s.drop() }
-
-// prepare gives the pair a connection, which its first probe will open.
-func (m *established) prepare(p *Pair) {
-	p.request = []byte("HEAD / HTTP/1.1\r\nHost: " + p.to.String() + "\r\nUser-Agent: netpol-latency\r\n\r\n")
-	p.raw = newRawAddress(p.to.Addr(), p.to.Port())
-	c := &connection{pair: p, fd: none}
+// add gives the pair a connection, which its first probe will open.
+func (m *established) add(p *pair) {
+	c := &connection{
+		pair: p, fd: none, address: packet.NewSocketAddress(p.to),
+		request: []byte("HEAD / HTTP/1.1\r\nHost: " + p.to.String() + "\r\nUser-Agent: netpol-latency\r\n\r\n"),
+	}
 	if n := len(m.unused); n > 0 {
 		c.number, m.unused = m.unused[n-1], m.unused[:n-1]
 		m.connections[c.number] = c
@@ -75,121 +76,121 @@ func (m *established) prepare(p *Pair) {
 		c.number = int32(len(m.connections))
 		m.connections = append(m.connections, c)
 	}
-	p.connection = c
+	p.state = c
 }
 
-// forget closes the pair's connection.
-func (m *established) forget(p *Pair) {
-	c := p.connection
-	c.hangUp()
+// remove closes the pair's connection.
+func (m *established) remove(p *pair) {
+	c := p.state.(*connection)
+	c.close()
 	m.connections[c.number] = nil
 	m.unused = append(m.unused, c.number)
 }
 
-// hangUp closes the socket, if there is one.
-func (c *connection) hangUp() {
-	if c.fd != none {
-		_ = unix.Close(c.fd) // the reset that closes it has no reader
-		c.fd, c.state = none, unconnected
-	}
+// close closes the socket, if there is one.
+func (c *connection) close() {
+	closeSocket(c.fd)
+	c.fd, c.state = none, unconnected
 }
 
-// send asks on the connections of the slots.
-func (m *established) send(w *worker, slots []int32) {
-	for _, i := range slots {
-		s := &w.flight.slots[i]
-		if s.phase != launched {
-			continue // what an earlier one of the batch brought was enough for the pair
-		}
-		c := s.pair.connection
-		s.sent = w.clock.now()
-		s.sentBy = s.sent
+// launch asks on the connections of the probes' pairs.
+func (m *established) launch(batch []int32, replies []reply) []reply {
+	for _, i := range batch {
+		e := &m.table.entries[i]
+		c := e.pair.state.(*connection)
+		e.sent = m.clock.now()
+		e.sentBy = e.sent
+
+		a := attempt{e, i, c.request, e.sent}
 		switch c.state {
 		case unconnected:
-			err := m.open(w, c, s)
-			w.end(i, measure.Ambiguous, s.sent, errors.Join(errNoConnection, err))
+			err := m.open(c)
+			replies = append(replies, a.is(measure.Ambiguous, errors.Join(errNoConnection, err)))
 		case connecting:
-			w.end(i, measure.Ambiguous, s.sent, errNoConnection)
+			replies = append(replies, a.is(measure.Ambiguous, errNoConnection))
 		case cut:
-			w.end(i, measure.Refused, s.sent, errCut)
-		case open:
-			m.ask(w, c, i)
+			replies = append(replies, a.is(measure.Refused, errCut))
+		case connected:
+			replies = m.ask(c, a, replies)
 		}
 	}
+	return replies
 }
 
-// open begins to connect, on a socket like those of the other modes.
-func (m *established) open(w *worker, c *connection, s *slot) error {
-	if err := m.sockets.create(s); err != nil {
-		s.drop()
+// open begins to connect.
+func (m *established) open(c *connection) error {
+	socket, err := openSocket(packet.FamilyOf(c.pair.to.Addr()), unix.SOCK_STREAM, 0)
+	if err != nil {
 		return err
 	}
-	// From now on the socket is the connection's, not the probe's.
-	c.fd, s.fd = int(s.fd), none
-	c.state, c.asked, c.answered, c.end = connecting, 0, 0, 0
-	err := connectTo(int32(c.fd), &c.pair.raw)
+	c.fd, c.state, c.asked, c.answered, c.end = socket, connecting, 0, 0, 0
+	err = c.address.Connect(c.fd)
 	if err == nil || errors.Is(err, unix.EINPROGRESS) {
-		err = w.watch(int32(c.fd), c.number)
+		err = m.poller.watch(c.fd, c.number)
 	}
 	if err != nil {
-		c.hangUp()
+		c.close()
 	}
 	return err
 }
 
-// ask sends the slot's request.
-func (m *established) ask(w *worker, c *connection, i int32) {
-	s := &w.flight.slots[i]
-	s.sequence = c.asked
-	n, err := unix.Write(c.fd, c.pair.request)
-	s.sentBy = w.clock.now()
+// ask sends a probe's request.
+func (m *established) ask(c *connection, a attempt, replies []reply) []reply {
+	a.sequence = c.asked
+	n, err := unix.Write(int(c.fd), a.request)
+	a.sentBy = m.clock.now()
+	a.at = a.sentBy
 	switch {
-	case err == nil && n == len(c.pair.request):
+	case err == nil && n == len(a.request):
 		c.asked++
+		return replies
 	case errors.Is(err, unix.EAGAIN):
 		// Requests have filled the socket's buffer: the earlier ones have been unanswered for long.
-		w.end(i, measure.Dropped, s.sentBy, fmt.Errorf("send the request: %w", err))
+		return append(replies, a.is(measure.Dropped, fmt.Errorf("send the request: %w", err)))
 	default:
-		m.read(w, c) // what had arrived before
-		m.lose(w, c, fmt.Errorf("send the request: %w", errors.Join(err, errCut)))
+		replies = m.read(c, replies) // what had arrived before
+		return m.fail(c, fmt.Errorf("send the request: %w", errors.Join(err, errCut)), replies)
 	}
 }
 
-// ready deals with an event of a connection.
-func (m *established) ready(w *worker, number int32, events uint32) {
+// ready reads what an event of a connection is about.
+func (m *established) ready(number int32, events uint32, replies []reply) []reply {
 	c := m.connections[number]
 	if c == nil || c.fd == none {
-		return
+		return replies
 	}
+	const readable = unix.EPOLLIN | unix.EPOLLHUP | unix.EPOLLRDHUP | unix.EPOLLERR
 	switch {
-	case c.state == open && events&(unix.EPOLLIN|unix.EPOLLHUP|unix.EPOLLRDHUP|unix.EPOLLERR) != 0:
-		m.read(w, c) // an error comes after what had arrived before it
+	case c.state == connected && events&readable != 0:
+		return m.read(c, replies) // an error comes after what had arrived before it
 	case c.state != connecting:
-	case socketError(int32(c.fd), events) != nil:
-		c.hangUp() // the next probe tries again
+	case socketError(c.fd, events) != nil:
+		c.close() // the next probe tries again
 	case events&unix.EPOLLOUT != 0:
-		c.state = open
+		c.state = connected
 	}
+	return replies
 }
 
 // read takes the responses that have come.
-func (m *established) read(w *worker, c *connection) {
-	now := w.clock.now()
-	for c.state == open {
-		n, err := unix.Read(c.fd, m.buffer[:])
+func (m *established) read(c *connection, replies []reply) []reply {
+	now := m.clock.now()
+	for c.state == connected {
+		n, err := unix.Read(int(c.fd), m.buffer[:])
 		switch {
 		case errors.Is(err, unix.EAGAIN):
-			return
+			return replies
 		case err != nil:
-			m.lose(w, c, err)
+			replies = m.fail(c, err, replies)
 		case n == 0:
-			c.hangUp() // the server's orderly end: the next probe connects again
+			c.close() // the server's orderly end: the next probe connects again
 		default:
 			for range c.responses(m.buffer[:n]) {
-				m.answer(w, c, now)
+				replies = m.answer(c, now, replies)
 			}
 		}
 	}
+	return replies
 }
 
 // responses counts the headers that end in the bytes.
@@ -210,21 +211,26 @@ func (c *connection) responses(more []byte) int {
 	return count
 }
 
-// answer ends the probe of the oldest request without a response, unless it has run out of time before.
-func (m *established) answer(w *worker, c *connection, now instant) {
+// answer finds the probe of the oldest request without a response, unless it has run out of time before.
+func (m *established) answer(c *connection, now instant, replies []reply) []reply {
 	number := c.answered
 	c.answered++
-	for i := c.pair.first; i != none; i = w.flight.slots[i].next {
-		if s := &w.flight.slots[i]; s.phase == launched && s.sequence == number {
-			w.end(i, measure.Allowed, now, nil)
-			return
+	for i := c.pair.first; i != none; i = m.table.entries[i].next {
+		if e := &m.table.entries[i]; e.phase == launched && e.sequence == number {
+			return append(replies, reply{entry: i, verdict: measure.Allowed, at: now})
 		}
 	}
+	return replies
 }
 
-// lose ends the probes of a connection that was cut. What is in flight has its answer by that.
-func (m *established) lose(w *worker, c *connection, why error) {
-	c.hangUp()
-	c.state, c.why = cut, why
-	w.endAll(c.pair, verdictOf(why), why)
+// fail says of a connection that it was cut. The pair's probes in flight have their answer by that, but
+// for those that have had one before.
+func (m *established) fail(c *connection, why error, replies []reply) []reply {
+	c.close()
+	c.state = cut
+	now := m.clock.now()
+	for i := c.pair.first; i != none; i = m.table.entries[i].next {
+		replies = append(replies, reply{entry: i, verdict: errorVerdict(why), at: now, err: why})
+	}
+	return replies
 }

@@ -8,6 +8,7 @@ package probe
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -25,61 +26,57 @@ type httpGet struct{}
 
 func (httpGet) socket() (kind, protocol int) { return unix.SOCK_STREAM, 0 }
 
-func (httpGet) request(p *Pair) []byte {
-	return []byte("GET / HTTP/1.1\r\nHost: " + p.to.String() +
+func (httpGet) request(to netip.AddrPort) []byte {
+	return []byte("GET / HTTP/1.1\r\nHost: " + to.String() +
 		"\r\nUser-Agent: netpol-latency\r\nAccept: */*\r\nConnection: close\r\n\r\n")
 }
 
-func (g httpGet) open(w *worker, i int32, now instant) {
-	s := &w.flight.slots[i]
-	w.respond(i, now)
-	if s.phase != answering {
-		return
+func (g httpGet) opened(a attempt, replies []reply) []reply {
+	a.asked = true
+	replies = append(replies, reply{entry: a.index, opened: true, at: a.at})
+	if _, err := unix.Write(int(a.fd), a.request); err != nil {
+		replies, _ = g.read(a, replies) // what had arrived before; nothing more will
+		replies = append(replies, a.is(measure.Unanswered, fmt.Errorf("send the request: %w", err)))
 	}
-	if _, err := unix.Write(int(s.fd), s.pair.request); err != nil {
-		_ = g.read(w, i, now) // what had arrived before; nothing more will
-		w.end(i, measure.Unanswered, now, fmt.Errorf("send the request: %w", err))
-	}
+	return replies
 }
 
 // statusLine is the shape of the beginning of a response; the digits are those of the status.
 const statusLine = "HTTP/1.1 200"
 
-func (httpGet) read(w *worker, i int32, now instant) error {
-	s := &w.flight.slots[i]
+func (httpGet) read(a attempt, replies []reply) ([]reply, error) {
 	var buffer [len(statusLine)]byte
-	for s.phase == answering {
-		n, err := unix.Read(int(s.fd), buffer[:len(statusLine)-int(s.matched)])
+	for {
+		n, err := unix.Read(int(a.fd), buffer[:len(statusLine)-int(a.matched)])
 		switch {
 		case errors.Is(err, unix.EAGAIN):
-			return nil
+			return replies, nil
 		case err != nil:
-			return err
+			return replies, err
 		case n == 0:
-			w.end(i, measure.Unanswered, now, errHungUp)
-		case !s.match(buffer[:n]):
-			w.end(i, measure.Unanswered, now, errNotHTTP)
-		case int(s.matched) == len(statusLine):
-			w.end(i, measure.Allowed, now, nil)
+			return append(replies, a.is(measure.Unanswered, errHungUp)), nil
+		case !a.match(buffer[:n]):
+			return append(replies, a.is(measure.Unanswered, errNotHTTP)), nil
+		case int(a.matched) == len(statusLine):
+			return append(replies, a.is(measure.Allowed, nil)), nil
 		}
 	}
-	return nil
 }
 
 // match takes more of a response's beginning. It reports whether that can still be HTTP.
-func (s *slot) match(more []byte) bool {
+func (e *entry) match(more []byte) bool {
 	for _, b := range more {
-		switch at := int(s.matched); {
+		switch at := int(e.matched); {
 		case at < len("HTTP/"):
 			if b != statusLine[at] {
 				return false
 			}
 		case at >= len("HTTP/1.1 ") && b >= '0' && b <= '9':
-			s.response = s.response*10 + uint16(b-'0')
+			e.response = e.response*10 + uint16(b-'0')
 		case at >= len("HTTP/1.1 "):
 			return false
 		}
-		s.matched++
+		e.matched++
 	}
 	return true
 }

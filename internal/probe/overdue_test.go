@@ -20,25 +20,27 @@ type silence struct {
 	silent atomic.Bool
 }
 
-func (m *silence) send(w *worker, slots []int32) {
-	for _, i := range slots {
-		s := &w.flight.slots[i]
-		s.sent = w.clock.now()
-		s.sentBy = s.sent
-		m.flying = append(m.flying, ticket{slot: i, use: s.use})
+func (m *silence) launch(batch []int32, replies []reply) []reply {
+	for _, i := range batch {
+		e := &m.table.entries[i]
+		e.sent = m.clock.now()
+		e.sentBy = e.sent
+		m.flying = append(m.flying, timer{entry: i, use: e.use})
 	}
+	return replies
 }
 
-func (m *silence) poll(w *worker) {
+func (m *silence) poll(replies []reply) []reply {
 	if m.silent.Load() {
-		return
+		return replies
 	}
 	for _, t := range m.flying {
-		if w.flight.holds(t) {
-			w.end(t.slot, measure.Allowed, w.clock.now(), nil)
+		if m.table.runs(t) {
+			replies = append(replies, reply{entry: t.entry, verdict: measure.Allowed, at: m.clock.now()})
 		}
 	}
 	m.flying = m.flying[:0]
+	return replies
 }
 
 // hint is what a follower was told: of replies that are overdue, or of an outcome.
@@ -73,12 +75,7 @@ func (c told) until(wanted func(hint) bool) []measure.Verdict {
 // when they come after all, it hears that too, and no probe has failed. When they stay away, the probes' time ends them.
 func TestOverdue(t *testing.T) {
 	network := &silence{}
-	w, err := newWorker(Connect, network, fast(), 900*time.Millisecond, time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go w.run()
-	engine := &Engine{worker: w}
+	engine := startFake(t, network, &network.workspace, fast(), 900*time.Millisecond)
 	hints := make(told, 1<<16)
 	engine.Add(netip.MustParseAddrPort("10.0.0.1:80"), hints)
 	answered := func(h hint) bool { return h.ended && h.verdict == measure.Allowed }
@@ -113,12 +110,7 @@ func TestOverdue(t *testing.T) {
 func TestOverdueNever(t *testing.T) {
 	network := &silence{}
 	network.silent.Store(true)
-	w, err := newWorker(Connect, network, fast(), 30*time.Millisecond, time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	go w.run()
-	engine := &Engine{worker: w}
+	engine := startFake(t, network, &network.workspace, fast(), 30*time.Millisecond)
 	r := newRecorder(10)
 	engine.Add(netip.MustParseAddrPort("10.0.0.1:80"), r)
 	<-r.stopped

@@ -9,26 +9,33 @@ import (
 	"errors"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/netpol-latency/netpol-latency/internal/probe/packet"
 )
 
-// pool holds TCP sockets whose connections are dissolved, by family. Making a socket, watching it and freeing it costs the
-// kernel as much as a connection that nobody answers.
+// pool holds TCP sockets whose connections are dissolved, by family. Making a socket, watching it and
+// freeing it costs the kernel as much as a connection that nobody answers.
 //
-// To dissolve a connection (connect(2), AF_UNSPEC) is on the wire what it is to close its socket with SO_LINGER 0: one
-// that is open is reset, one that is not yet is forgotten. The kernel then takes a new port for the next connection, as it does
-// for a new socket.
+// To dissolve a connection (connect(2), AF_UNSPEC) is to the network what it is to close its socket with
+// SO_LINGER 0: one that is open is reset, one that is not yet is forgotten. The kernel then takes a new
+// port for the next connection, as it does for a new socket.
 type pool struct {
-	waiting [2][]int32
+	waiting [packet.Families][]int32
 	alive   int // sockets that wait or are in use
 	most    int // of these: as many as probes that can be in flight
+	nowhere packet.SocketAddress
 }
 
 func newPool(most int) *pool {
-	return &pool{waiting: [2][]int32{make([]int32, 0, most), make([]int32, 0, most)}, most: most}
+	p := &pool{most: most, nowhere: packet.NoAddress()}
+	for family := range p.waiting {
+		p.waiting[family] = make([]int32, 0, most)
+	}
+	return p
 }
 
 // take returns a socket of a family, none if none waits.
-func (p *pool) take(family int) int32 {
+func (p *pool) take(family packet.Family) int32 {
 	waiting := p.waiting[family]
 	if len(waiting) == 0 {
 		return none
@@ -38,22 +45,22 @@ func (p *pool) take(family int) int32 {
 	return waiting[last]
 }
 
-// admit counts a new socket of a family that is about to be made. If there are as many as there may be, one of the other
-// family makes room.
-func (p *pool) admit(family int) {
+// admit counts a new socket of a family that is about to be made. If there are as many as there may be,
+// one of the other family makes room.
+func (p *pool) admit(family packet.Family) {
 	if p.alive >= p.most {
 		if other := p.take(1 - family); other != none {
-			_ = unix.Close(int(other)) // it has no connection, so nothing can be lost
+			closeSocket(other) // it has no connection, so nothing can be lost
 			p.alive--
 		}
 	}
 	p.alive++
 }
 
-// put dissolves the connection of a socket and keeps it, or reports false if the kernel cannot: it is to be closed then,
-// and counts no more.
-func (p *pool) put(family int, socket int32) bool {
-	if disconnect(socket) != nil {
+// put dissolves the connection of a socket and keeps it, or reports false if the kernel cannot: it is to
+// be closed then, and counts no more.
+func (p *pool) put(family packet.Family, socket int32) bool {
+	if p.nowhere.Connect(socket) != nil {
 		p.alive--
 		return false
 	}
@@ -63,16 +70,11 @@ func (p *pool) put(family int, socket int32) bool {
 
 func (p *pool) close() error {
 	var all []error
-	for _, waiting := range p.waiting {
+	for family, waiting := range p.waiting {
 		for _, socket := range waiting {
 			all = append(all, unix.Close(int(socket)))
 		}
+		p.waiting[family] = nil
 	}
-	p.waiting = [2][]int32{}
 	return errors.Join(all...)
-}
-
-// disconnect dissolves a socket's connection: it connects it to no address, whose family is AF_UNSPEC.
-func disconnect(socket int32) error {
-	return connectTo(socket, &rawAddress{length: unix.SizeofSockaddrInet4})
 }

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/netpol-latency/netpol-latency/internal/probe/packet"
 )
 
 // TestPool uses one socket for several connections: each comes from another port, and is reset when its socket is put
@@ -28,40 +30,44 @@ func TestPool(t *testing.T) {
 		ends <- end{connection.RemoteAddr().String(), err}
 	})
 	w, m := idleWorker(t, 20)
-	s := &w.flight.slots[w.flight.take(newPair(to, nil, w, 0))]
-	m.prepare(s.pair)
-	check(t, m.newSocket(w, 0))
-	first, ports := s.fd, make(map[string]bool)
+	p := newPair(to, nil, 0)
+	e := &w.table.entries[w.table.take(&p)]
+	m.add(&p)
+	state := p.state.(*socketState)
+	check(t, m.takeSocket(0, e, state))
+	first, ports := e.fd, make(map[string]bool)
 	for range 3 {
-		_ = connectTo(s.fd, &s.pair.raw)
-		m.release(w, s)
-		if s.fd != none {
-			t.Fatal("the slot has its socket still")
+		_ = state.address.Connect(e.fd)
+		m.release(e)
+		if e.fd != none {
+			t.Fatal("the entry has its socket still")
 		}
 		one := <-ends
 		if !errors.Is(one.err, unix.ECONNRESET) {
 			t.Errorf("the server read %v; want a reset", one.err)
 		}
 		ports[one.from] = true
-		check(t, m.newSocket(w, 0))
-		if s.fd != first {
-			t.Fatalf("the next socket is %d; want %d again", s.fd, first)
+		check(t, m.takeSocket(0, e, state))
+		if e.fd != first {
+			t.Fatalf("the next socket is %d; want %d again", e.fd, first)
 		}
 	}
 	if len(ports) != 3 {
 		t.Errorf("three connections came from %d ports: %v", len(ports), ports)
 	}
-	s.drop()
+	closeSocket(e.fd)
 }
 
 // idleWorker is a worker that does not run, with the sockets that it connects, at most so many.
 func idleWorker(t *testing.T, most int) (*worker, *sockets) {
 	t.Helper()
-	m := newSockets(connect{}, most)
-	w, err := newWorker(Connect, m, fast(), 100*time.Millisecond, time.Second)
+	wait := timeouts{opening: 100 * time.Millisecond, response: time.Second}
+	space, err := newWorkspace(inFlight(fast(), wait.opening))
 	if err != nil {
 		t.Fatal(err)
 	}
+	m := newSockets(space, connect{}, most)
+	w := newWorker(Connect, m, space, fast(), wait)
 	t.Cleanup(func() {
 		w.quitting = true
 		w.run()
@@ -81,8 +87,8 @@ func TestPoolForgets(t *testing.T) {
 			check(t, err)
 			socket = int32(fd)
 		}
-		raw := newRawAddress(to.Addr(), to.Port())
-		_ = connectTo(socket, &raw)
+		address := packet.NewSocketAddress(to)
+		_ = address.Connect(socket)
 		if !p.put(0, socket) {
 			t.Fatal("the pool does not take the socket")
 		}
@@ -98,17 +104,19 @@ func TestPoolFull(t *testing.T) {
 	w, m := idleWorker(t, most)
 	before := descriptors(t)
 	use := func(to string) {
-		pair := newPair(netip.MustParseAddrPort(to), nil, w, 0)
-		var slots []int32
+		pair := newPair(netip.MustParseAddrPort(to), nil, 0)
+		m.add(&pair)
+		var batch []int32
 		for range most {
-			slots = append(slots, w.flight.take(pair))
-			check(t, m.newSocket(w, slots[len(slots)-1]))
+			i := w.table.take(&pair)
+			batch = append(batch, i)
+			check(t, m.takeSocket(i, &w.table.entries[i], pair.state.(*socketState)))
 		}
 		if after := descriptors(t); after != before+most || m.pool.alive != most {
 			t.Errorf("%d descriptors are open beside %d, and %d sockets counted; want %d", after-before, before, m.pool.alive, most)
 		}
-		for _, i := range slots {
-			m.release(w, &w.flight.slots[i])
+		for _, i := range batch {
+			m.release(&w.table.entries[i])
 		}
 	}
 	use("127.0.0.1:1")

@@ -44,10 +44,13 @@ func (s Schedule) Validate() error {
 	return errors.Join(mistakes...)
 }
 
+// sustainedRate is how many probes a second may go on for ever.
+const sustainedRate = 5000
+
 // Before is the time between two probes of a pair before its trigger, while that many pairs are probed.
 // It can go on for days, so it keeps to a rate that a network can bear for so long.
 func (s Schedule) Before(pairs int) time.Duration {
-	return max(s.Beat, s.limited(answersASecond).budget(pairs))
+	return max(s.Beat, s.limited(sustainedRate).budget(pairs))
 }
 
 // limited is the schedule with a lower rate.

@@ -71,8 +71,8 @@ func TestPhases(t *testing.T) {
 	}
 }
 
-// FuzzSchedule runs an agenda of pairs by virtual time: whatever the settings, the budget is kept over
-// every stretch of time, no pair starves, and the agenda stays in order.
+// FuzzSchedule runs an due queue of pairs by virtual time: whatever the settings, the budget is kept over
+// every stretch of time, no pair starves, and the due queue stays in order.
 func FuzzSchedule(f *testing.F) {
 	f.Add(uint16(20), uint16(1), uint16(1000), uint32(20_000), uint16(10))
 	f.Add(uint16(1000), uint16(1), uint16(0), uint32(5000), uint16(500))
@@ -86,11 +86,11 @@ func FuzzSchedule(f *testing.F) {
 			t.Fatal(err)
 		}
 		n := 1 + int(pairs)%500
-		var all agenda
+		var all dueQueue
 		for number := range n {
-			all.push(&Pair{number: number, due: instant(Phase(number, schedule.After(0, n)))})
+			all.push(&pair{number: number, due: instant(Phase(number, schedule.After(0, n)))})
 		}
-		launches := make(map[*Pair]int)
+		launches := make(map[*pair]int)
 		total := 20 * n
 		var now instant
 		for range total {

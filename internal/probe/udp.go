@@ -7,6 +7,7 @@ package probe
 
 import (
 	"fmt"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -15,27 +16,27 @@ import (
 
 // udpEcho succeeds when the target sends a datagram back. An ICMP message that nobody listens is told
 // apart from silence. The socket is connected, so that the kernel lets only the target's answers in.
-type udpEcho struct{}
+type udpEcho struct{ clock clock }
 
-func (udpEcho) socket() (kind, protocol int) { return unix.SOCK_DGRAM, 0 }
-func (udpEcho) request(*Pair) []byte         { return []byte("netpol-latency\n") }
+func (udpEcho) socket() (kind, protocol int)  { return unix.SOCK_DGRAM, 0 }
+func (udpEcho) request(netip.AddrPort) []byte { return []byte("netpol-latency\n") }
 
-// open sends the datagram at once: connect(2) of a datagram socket sends nothing.
-func (udpEcho) open(w *worker, i int32, _ instant) {
-	s := &w.flight.slots[i]
-	_, err := unix.Write(int(s.fd), s.pair.request)
-	s.sentBy = w.clock.now()
+// opened sends the datagram at once: connect(2) of a datagram socket sends nothing.
+func (u udpEcho) opened(a attempt, replies []reply) []reply {
+	_, err := unix.Write(int(a.fd), a.request)
+	a.sentBy = u.clock.now()
+	a.at = a.sentBy
 	if err != nil {
-		w.end(i, verdictOf(err), s.sentBy, fmt.Errorf("send the datagram: %w", err))
+		replies = append(replies, a.is(errorVerdict(err), fmt.Errorf("send the datagram: %w", err)))
 	}
+	return replies
 }
 
-func (udpEcho) read(w *worker, i int32, now instant) error {
-	s := &w.flight.slots[i]
+func (udpEcho) read(a attempt, replies []reply) ([]reply, error) {
 	var buffer [1]byte
-	_, err := unix.Read(int(s.fd), buffer[:])
+	_, err := unix.Read(int(a.fd), buffer[:])
 	if err == nil {
-		w.end(i, measure.Allowed, now, nil)
+		replies = append(replies, a.is(measure.Allowed, nil))
 	}
-	return err
+	return replies, err
 }

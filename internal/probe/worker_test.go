@@ -14,42 +14,64 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/need"
 )
 
 // shuffled is a prober whose probes end in any order, some never, and some are told twice.
 type shuffled struct {
+	*workspace
 	random *rand.Rand
-	flying []ticket
+	flying []timer
 	sent   int
 }
 
-func (m *shuffled) prepare(*Pair)                {}
-func (m *shuffled) forget(*Pair)                 {}
-func (m *shuffled) ready(*worker, int32, uint32) {}
-func (m *shuffled) release(*worker, *slot)       {}
-func (m *shuffled) every() time.Duration         { return time.Millisecond }
-func (m *shuffled) close() error                 { return nil }
+func (m *shuffled) add(*pair)                                        {}
+func (m *shuffled) remove(*pair)                                     {}
+func (m *shuffled) ready(_ int32, _ uint32, replies []reply) []reply { return replies }
+func (m *shuffled) release(*entry)                                   {}
+func (m *shuffled) pollInterval() time.Duration                      { return time.Millisecond }
+func (m *shuffled) close() error                                     { return nil }
 
-func (m *shuffled) send(w *worker, slots []int32) {
-	for _, i := range slots {
-		s := &w.flight.slots[i]
+func (m *shuffled) launch(batch []int32, replies []reply) []reply {
+	for _, i := range batch {
+		e := &m.table.entries[i]
 		m.sent++
-		s.sent, s.sentBy = instant(m.sent), instant(m.sent)
-		m.flying = append(m.flying, ticket{slot: i, use: s.use})
+		e.sent, e.sentBy = instant(m.sent), instant(m.sent)
+		m.flying = append(m.flying, timer{entry: i, use: e.use})
 	}
+	return replies
 }
 
-func (m *shuffled) poll(w *worker) {
+func (m *shuffled) poll(replies []reply) []reply {
 	for range m.random.IntN(30) {
 		if len(m.flying) == 0 {
-			return
+			return replies
 		}
 		t := m.flying[m.random.IntN(len(m.flying))]
-		if w.flight.holds(t) {
-			w.end(t.slot, measure.Verdict(m.random.IntN(measure.VerdictCount)), w.clock.now(), errors.New("by chance"))
+		if m.table.runs(t) {
+			verdict := measure.Verdict(m.random.IntN(measure.VerdictCount))
+			replies = append(replies,
+				reply{entry: t.entry, verdict: verdict, at: m.clock.now(), err: errors.New("by chance")})
 		}
 	}
+	return replies
+}
+
+// fakeWorker is a worker with a fake prober, which shares its workspace.
+func fakeWorker(t *testing.T, fake prober, space **workspace, schedule Schedule, timeout time.Duration) *worker {
+	t.Helper()
+	var err error
+	if *space, err = newWorkspace(inFlight(schedule, timeout)); err != nil {
+		t.Fatal(err)
+	}
+	return newWorker(Connect, fake, *space, schedule, timeouts{timeout, time.Second})
+}
+
+// startFake runs an engine with a fake prober.
+func startFake(t *testing.T, fake prober, space **workspace, schedule Schedule, timeout time.Duration) *Engine {
+	t.Helper()
+	engine := &Engine{worker: fakeWorker(t, fake, space, schedule, timeout)}
+	go engine.worker.run()
+	return engine
 }
 
 // TestOrder lets probes of many pairs end in any order: each follower hears of each of its probes once,
@@ -57,12 +79,7 @@ func (m *shuffled) poll(w *worker) {
 func TestOrder(t *testing.T) {
 	prober := &shuffled{random: rand.New(rand.NewPCG(3, 4))}
 	schedule := Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 20_000}
-	w, err := newWorker(Connect, prober, schedule, 20*time.Millisecond, time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	engine := &Engine{worker: w}
-	go w.run()
+	engine := startFake(t, prober, &prober.workspace, schedule, 20*time.Millisecond)
 	const pairs, probes = 20, 100
 	for number, r := range addPairs(engine, pairs, probes) {
 		<-r.stopped
@@ -73,8 +90,8 @@ func TestOrder(t *testing.T) {
 		}
 	}
 	check(t, engine.Close())
-	if free := len(w.flight.free); free != len(w.flight.slots) {
-		t.Errorf("%d of %d slots are free at the end", free, len(w.flight.slots))
+	if free := len(prober.table.free); free != len(prober.table.entries) {
+		t.Errorf("%d of %d entries are free at the end", free, len(prober.table.entries))
 	}
 }
 
@@ -88,16 +105,14 @@ func addPairs(engine *Engine, pairs, probes int) []*recorder {
 	return recorders
 }
 
-// TestFullFlight has slots for a tenth of the pairs only: no more probes are sent than there are slots,
+// TestFullTable has entries for a tenth of the pairs only: no more probes are sent than there are entries,
 // those that are not sent are counted, and still no pair starves.
-func TestFullFlight(t *testing.T) {
-	const pairs, slots, probes = 100, 10, 3
+func TestFullTable(t *testing.T) {
+	const pairs, entries, probes = 100, 10, 3
 	schedule := Schedule{Beat: 10 * time.Millisecond, Min: time.Millisecond, MaxRate: 10_000}
-	w, err := newWorker(Connect, &unanswered{}, schedule, 10*time.Millisecond, time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.flight = newFlight(slots)
+	prober := &unanswered{}
+	w := fakeWorker(t, prober, &prober.workspace, schedule, 10*time.Millisecond)
+	w.table = newInFlightTable(entries)
 	engine := &Engine{worker: w}
 	go w.run()
 	for _, r := range addPairs(engine, pairs, probes) {
@@ -115,21 +130,19 @@ func TestBeatSpreads(t *testing.T) {
 	const pairs = 1000
 	schedule := Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 5000}
 	prober := &unanswered{}
-	w, err := newWorker(Connect, prober, schedule, 10*time.Millisecond, time.Second)
-	if err != nil {
-		t.Fatal(err)
-	}
+	w := fakeWorker(t, prober, &prober.workspace, schedule, 10*time.Millisecond)
 	for number := range pairs {
-		w.add(newPair(netip.MustParseAddrPort("10.0.0.1:80"), newRecorder(-1), w, number))
+		p := newPair(netip.MustParseAddrPort("10.0.0.1:80"), newRecorder(-1), number)
+		w.add(&p)
 	}
 	beat := schedule.Before(pairs)
-	for _, e := range w.agenda {
+	for _, e := range w.due {
 		p := e.pair
 		p.interval = beat / 2 // as when it was added
-		p.due = w.following(p, schedule, 0, true)
+		p.due = w.nextDue(p, schedule, 0, true)
 	}
 	counts := make([]int, 10)
-	for _, e := range w.agenda {
+	for _, e := range w.due {
 		counts[min(int(10*time.Duration(e.pair.due)/beat), 9)]++
 	}
 	for part, count := range counts {
@@ -142,7 +155,7 @@ func TestBeatSpreads(t *testing.T) {
 // unanswered never gets an answer.
 type unanswered struct{ shuffled }
 
-func (m *unanswered) poll(*worker) {}
+func (m *unanswered) poll(replies []reply) []reply { return replies }
 
 // TestSendAfterEnd sends two probes of a pair in one batch, of which the first is answered before the
 // second leaves, and is all that the pair needs.
@@ -150,27 +163,15 @@ func TestSendAfterEnd(t *testing.T) {
 	to := serve(t, func(net.Conn) {})
 	for _, mode := range []Mode{Connect, Established, SYN} {
 		t.Run(string(mode), func(t *testing.T) {
-			prober, err := newProber(mode, 10)
-			need.Machine(t, err, "run the tests as root")
-			schedule := Schedule{Beat: time.Second, Min: time.Second, MaxRate: 1000}
-			w, err := newWorker(mode, prober, schedule, 100*time.Millisecond, time.Second)
-			if err != nil {
-				t.Fatal(err)
-			}
-			r := newRecorder(1)
-			p := newPair(to, r, w, 0)
-			w.add(p)
-			first, _ := w.launch(p, w.clock.now())
-			second, _ := w.launch(p, w.clock.now())
-			prober.send(w, []int32{first, second})
+			w, p, r := lone(t, mode, to, 1)
+			first, _ := w.take(p, w.clock.now())
+			second, _ := w.take(p, w.clock.now())
+			w.launch([]int32{first, second})
 			w.cancel(p)
 			<-r.stopped
-			if free := len(w.flight.free); free != len(w.flight.slots) {
-				t.Errorf("%d of %d slots are free at the end", free, len(w.flight.slots))
+			if free := len(w.table.free); free != len(w.table.entries) {
+				t.Errorf("%d of %d entries are free at the end", free, len(w.table.entries))
 			}
-			w.quitting = true
-			w.run()
-			check(t, w.closed)
 		})
 	}
 }
@@ -186,8 +187,8 @@ func TestDone(t *testing.T) {
 		{"time over", func(t *testing.T) netip.AddrPort { return silent(t) }, waitUntilFree},
 		{"answered", func(t *testing.T) netip.AddrPort { return serve(t, expectNoRequest(t)) }, waitUntilFree},
 		{"closed", func(t *testing.T) netip.AddrPort { return silent(t) }, func(w *worker) {
-			w.command(order{do: quit})
-			w.obey()
+			w.commands.put(command{do: quit})
+			w.drainCommands()
 		}},
 	}
 	for _, test := range tests {
@@ -198,12 +199,12 @@ func TestDone(t *testing.T) {
 			}
 			w.end(p.first, measure.Dropped, w.clock.now(), errTimeout)
 			<-r.stopped
-			if free, want := len(w.flight.free), len(w.flight.slots)-2; free != want {
-				t.Errorf("%d slots are free when the pair is done; want %d", free, want)
+			if free, want := len(w.table.free), len(w.table.entries)-2; free != want {
+				t.Errorf("%d entries are free when the pair is done; want %d", free, want)
 			}
 			test.then(w)
-			if free := len(w.flight.free); free != len(w.flight.slots) {
-				t.Errorf("%d of %d slots are free at the end", free, len(w.flight.slots))
+			if free := len(w.table.free); free != len(w.table.entries) {
+				t.Errorf("%d of %d entries are free at the end", free, len(w.table.entries))
 			}
 			if len(r.outcomes) != 1 {
 				t.Errorf("the follower heard of %d probes; want the one that it needed", len(r.outcomes))
@@ -214,9 +215,9 @@ func TestDone(t *testing.T) {
 
 // waitUntilFree lets a worker do what is due until no probe is in flight.
 func waitUntilFree(w *worker) {
-	for len(w.flight.free) < len(w.flight.slots) {
+	for len(w.table.free) < len(w.table.entries) {
 		w.await()
-		w.listen()
+		w.pollReplies()
 	}
 }
 

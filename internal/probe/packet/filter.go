@@ -3,7 +3,7 @@
 
 //go:build linux
 
-package probe
+package packet
 
 import (
 	"fmt"
@@ -13,23 +13,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// firstPort is the lowest source port of crafted SYNs; they rotate from there to the highest.
-const firstPort = 32768
+// FirstPort is the lowest source port of SYNs whose answers pass the filters.
+const FirstPort = 32768
 
 // A raw socket for IPv4 receives packets with their IP header, one for IPv6 without (raw(7), ipv6(7)).
 
 // tcpFilter lets SYN-ACKs and resets to our ports through, and nothing else: raw sockets see all
 // segments that the pod receives.
-func tcpFilter(six bool) []bpf.Instruction {
-	load := func(offset uint32, size int) bpf.Instruction { return bpf.LoadIndirect{Off: offset, Size: size} }
+func tcpFilter(family Family) []bpf.Instruction {
+	load := func(offset uint32, size int) bpf.Instruction {
+		return bpf.LoadIndirect{Off: offset, Size: size}
+	}
 	begin := bpf.Instruction(bpf.LoadMemShift{Off: 0})
-	if six {
+	if family == IPv6 {
 		begin = bpf.LoadConstant{Dst: bpf.RegX, Val: 0}
 	}
 	return []bpf.Instruction{
 		begin,
 		load(2, 2),
-		bpf.JumpIf{Cond: bpf.JumpLessThan, Val: firstPort, SkipTrue: 4},
+		bpf.JumpIf{Cond: bpf.JumpLessThan, Val: FirstPort, SkipTrue: 4},
 		load(13, 1),
 		bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: flagSYN | flagRST},
 		bpf.JumpIf{Cond: bpf.JumpEqual, Val: 0, SkipTrue: 1},
@@ -39,9 +41,9 @@ func tcpFilter(six bool) []bpf.Instruction {
 }
 
 // icmpFilter lets "destination unreachable" through.
-func icmpFilter(six bool) []bpf.Instruction {
+func icmpFilter(family Family) []bpf.Instruction {
 	begin, kind := bpf.Instruction(bpf.LoadMemShift{Off: 0}), uint32(icmp4Unreachable)
-	if six {
+	if family == IPv6 {
 		begin, kind = bpf.LoadConstant{Dst: bpf.RegX, Val: 0}, icmp6Unreachable
 	}
 	return []bpf.Instruction{
@@ -61,7 +63,9 @@ func attach(socket int, filter []bpf.Instruction) error {
 	}
 	program := make([]unix.SockFilter, len(assembled))
 	for i, instruction := range assembled {
-		program[i] = unix.SockFilter{Code: instruction.Op, Jt: instruction.Jt, Jf: instruction.Jf, K: instruction.K}
+		program[i] = unix.SockFilter{
+			Code: instruction.Op, Jt: instruction.Jt, Jf: instruction.Jf, K: instruction.K,
+		}
 	}
 	err = unix.SetsockoptSockFprog(socket, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
 		&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})

@@ -12,15 +12,15 @@ import (
 	"testing"
 )
 
-// TestAgenda adds, moves and removes pairs by chance: the earliest is always in front, and every pair knows its place.
-func TestAgenda(t *testing.T) {
+// TestDueQueue adds, moves and removes pairs by chance: the earliest is always in front, and every pair knows its place.
+func TestDueQueue(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	var all agenda
-	var pairs []*Pair
+	var all dueQueue
+	var pairs []*pair
 	for step := range 20_000 {
 		switch n := random.IntN(10); {
 		case n < 3 || len(pairs) == 0:
-			p := &Pair{number: step, due: instant(random.IntN(1000)), place: none}
+			p := &pair{number: step, due: instant(random.IntN(1000)), place: none}
 			all.push(p)
 			pairs = append(pairs, p)
 		case n < 5:
@@ -34,7 +34,7 @@ func TestAgenda(t *testing.T) {
 			all.reschedule(pairs[random.IntN(len(pairs))], instant(random.IntN(1000)))
 		}
 		if len(all) != len(pairs) {
-			t.Fatalf("step %d: %d entries for %d pairs", step, len(all), len(pairs))
+			t.Fatalf("step %d: %d queued for %d pairs", step, len(all), len(pairs))
 		}
 		for _, p := range pairs {
 			if all[p.place].pair != p || all[p.place].due != p.due {
@@ -47,13 +47,13 @@ func TestAgenda(t *testing.T) {
 	}
 }
 
-// BenchmarkAgenda moves the first pair on by one interval, as every probe does, with ours and with container/heap.
-func BenchmarkAgenda(b *testing.B) {
+// BenchmarkDueQueue moves the first pair on by one interval, as every probe does, with ours and with container/heap.
+func BenchmarkDueQueue(b *testing.B) {
 	const pairs, interval = 10_000, 1_000_000
-	b.Run("agenda", func(b *testing.B) {
-		var all agenda
+	b.Run("dueQueue", func(b *testing.B) {
+		var all dueQueue
 		for number := range pairs {
-			all.push(&Pair{due: instant(number * interval / pairs)})
+			all.push(&pair{due: instant(number * interval / pairs)})
 		}
 		for b.Loop() {
 			all.reschedule(all[0].pair, all[0].due+interval)
@@ -62,7 +62,7 @@ func BenchmarkAgenda(b *testing.B) {
 	b.Run("container/heap", func(b *testing.B) {
 		var all byDue
 		for number := range pairs {
-			heap.Push(&all, &Pair{due: instant(number * interval / pairs)})
+			heap.Push(&all, &pair{due: instant(number * interval / pairs)})
 		}
 		for b.Loop() {
 			all[0].due += interval
@@ -71,8 +71,8 @@ func BenchmarkAgenda(b *testing.B) {
 	})
 }
 
-// byDue is the heap.Interface that the agenda is compared with.
-type byDue []*Pair
+// byDue is the heap.Interface that the due queue is compared with.
+type byDue []*pair
 
 func (a byDue) Len() int           { return len(a) }
 func (a byDue) Less(i, j int) bool { return a[i].due < a[j].due }
@@ -82,8 +82,8 @@ func (a byDue) Swap(i, j int) {
 }
 
 func (a *byDue) Push(x any) {
-	x.(*Pair).place = len(*a)
-	*a = append(*a, x.(*Pair))
+	x.(*pair).place = len(*a)
+	*a = append(*a, x.(*pair))
 }
 
 func (a *byDue) Pop() any {

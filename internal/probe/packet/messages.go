@@ -3,7 +3,7 @@
 
 //go:build linux
 
-package probe
+package packet
 
 import (
 	"unsafe"
@@ -19,11 +19,10 @@ type message struct {
 }
 
 // sendMessages sends as many of the messages as it can at once. An error is that of the first one not
-// sent, if none was. Neither this nor receiveMessages ever waits, so that the runtime need not be told (see
-// worker.sleep).
+// sent, if none was. Neither this nor receiveMessages ever waits, so that the runtime need not be told.
 func sendMessages(socket int, messages []message) (int, error) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(socket), uintptr(unsafe.Pointer(&messages[0])),
-		uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(socket),
+		uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
 		return 0, errno
 	}
@@ -32,10 +31,10 @@ func sendMessages(socket int, messages []message) (int, error) {
 
 // receiveMessages fills the messages with what has arrived, and returns how many it filled.
 func receiveMessages(socket int, messages []message) int {
-	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(socket), uintptr(unsafe.Pointer(&messages[0])),
-		uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
+	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(socket),
+		uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
-		return 0 // EAGAIN, or an error that belongs to no probe
+		return 0 // EAGAIN, or an error that belongs to no SYN
 	}
 	return int(n)
 }

@@ -41,26 +41,26 @@ func TestConntrackNeverFills(t *testing.T) {
 		t.Run(string(mode), func(t *testing.T) {
 			schedule := DefaultSchedule(mode)
 			schedule.MaxRate = mode.DefaultMaxRate(Ample)
-			trace := tcpTrace
+			life := tcpEntryLife
 			if mode == UDP {
-				trace = udpTrace
+				life = udpEntryLife
 			}
-			node := &tracking{lifetime: int(trace / time.Second)}
-			all := make(agenda, 0, pairs)
+			node := &tracking{lifetime: int(life / time.Second)}
+			all := make(dueQueue, 0, pairs)
 			for number := range pairs {
-				all.push(&Pair{number: number, due: instant(Phase(number, time.Second))})
+				all.push(&pair{number: number, due: instant(Phase(number, time.Second))})
 			}
-			answers := newFootprint(mode)
+			budget := newConntrackBudget(mode)
 			const trigger = instant(5 * time.Minute)
 			var now instant
 			for now < trigger+instant(24*time.Hour) {
 				p := all[0].pair
 				now = max(now, p.due)
 				node.add(now)
-				answers.answered(now)
-				interval := schedule.limited(answers.rate(now, schedule.MaxRate)).Before(pairs)
+				budget.spend(now)
+				interval := schedule.limited(budget.rate(now, schedule.MaxRate)).Before(pairs)
 				if now >= trigger {
-					interval = schedule.limited(answers.rate(now, schedule.MaxRate)).After(time.Duration(now-trigger), pairs)
+					interval = schedule.limited(budget.rate(now, schedule.MaxRate)).After(time.Duration(now-trigger), pairs)
 				}
 				if interval > 20*time.Second {
 					break // from here on there are fewer with every hour

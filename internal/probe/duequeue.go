@@ -5,34 +5,35 @@
 
 package probe
 
-// agenda holds a worker's pairs by when their next probe is due: a heap, the earliest first. Every probe moves its
-// pair, so the instants lie beside each other and a pair has four children: container/heap, with two children and a
-// look into the pairs themselves, takes twice as long for it (BenchmarkAgenda).
-type agenda []entry
+// dueQueue holds a worker's pairs by when their next probe is due: a heap, the earliest first. Every
+// probe moves its pair, so the instants lie beside each other and a pair has four children:
+// container/heap, with two children and a look into the pairs themselves, takes twice as long for it
+// (BenchmarkDueQueue).
+type dueQueue []queued
 
-// entry is a pair in an agenda, with a copy of the instant at which it is due.
-type entry struct {
+// queued is a pair in a due queue, with a copy of the instant at which it is due.
+type queued struct {
 	due  instant
-	pair *Pair
+	pair *pair
 }
 
-// children is how many entries hang on one.
+// children is how many pairs hang on one.
 const children = 4
 
 // due reports whether the earliest pair's probe is due by an instant.
-func (a agenda) due(by instant) bool { return len(a) > 0 && a[0].due <= by }
+func (a dueQueue) due(by instant) bool { return len(a) > 0 && a[0].due <= by }
 
 // push adds a pair.
-func (a *agenda) push(p *Pair) {
-	*a = append(*a, entry{})
-	a.up(len(*a)-1, entry{p.due, p})
+func (a *dueQueue) push(p *pair) {
+	*a = append(*a, queued{})
+	a.up(len(*a)-1, queued{p.due, p})
 }
 
 // remove takes a pair out.
-func (a *agenda) remove(p *Pair) {
+func (a *dueQueue) remove(p *pair) {
 	place, last := p.place, len(*a)-1
 	moved := (*a)[last]
-	(*a)[last] = entry{}
+	(*a)[last] = queued{}
 	*a = (*a)[:last]
 	if place < last {
 		a.put(place, moved)
@@ -41,13 +42,13 @@ func (a *agenda) remove(p *Pair) {
 }
 
 // reschedule moves a pair to another instant.
-func (a *agenda) reschedule(p *Pair, due instant) {
+func (a *dueQueue) reschedule(p *pair, due instant) {
 	p.due = due
-	a.put(p.place, entry{due, p})
+	a.put(p.place, queued{due, p})
 }
 
-// put writes an entry to a place, or to where it belongs above or below.
-func (a *agenda) put(place int, e entry) {
+// put writes a pair to a place, or to where it belongs above or below.
+func (a *dueQueue) put(place int, e queued) {
 	if place > 0 && e.due < (*a)[(place-1)/children].due {
 		a.up(place, e)
 		return
@@ -55,7 +56,7 @@ func (a *agenda) put(place int, e entry) {
 	a.down(place, e)
 }
 
-func (a *agenda) up(place int, e entry) {
+func (a *dueQueue) up(place int, e queued) {
 	all := *a
 	for place > 0 {
 		parent := (place - 1) / children
@@ -68,7 +69,7 @@ func (a *agenda) up(place int, e entry) {
 	all.set(place, e)
 }
 
-func (a *agenda) down(place int, e entry) {
+func (a *dueQueue) down(place int, e queued) {
 	all := *a
 	for first := place*children + 1; first < len(all); first = place*children + 1 {
 		least := first
@@ -86,7 +87,7 @@ func (a *agenda) down(place int, e entry) {
 	all.set(place, e)
 }
 
-func (a agenda) set(place int, e entry) {
+func (a dueQueue) set(place int, e queued) {
 	a[place] = e
 	e.pair.place = place
 }

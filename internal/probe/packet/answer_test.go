@@ -3,7 +3,7 @@
 
 //go:build linux
 
-package probe
+package packet
 
 import (
 	"bytes"
@@ -28,7 +28,7 @@ func TestPutSYN(t *testing.T) {
 			t.Errorf("flags %#x; want SYN alone", segment[13])
 		}
 		// A segment with its right checksum sums up to zero (RFC 1071).
-		if sum := checksum(segment[:], source.Addr(), to.Addr()); sum != 0 {
+		if sum := tcpChecksum(segment[:], source.Addr(), to.Addr()); sum != 0 {
 			t.Errorf("%s: the checksum is off by %#x", to, sum)
 		}
 	}
@@ -46,22 +46,22 @@ func reply(flags byte) []byte {
 
 func TestParseTCP(t *testing.T) {
 	from := netip.MustParseAddr("10.0.0.2")
-	want := answer{from: netip.AddrPortFrom(from, 80), port: 40000, sequence: 7}
+	want := Answer{From: netip.AddrPortFrom(from, 80), Port: 40000, Sequence: 7}
 	open := want
-	open.open = true
+	open.Open = true
 	tests := []struct {
 		name    string
 		segment []byte
-		want    answer
+		want    Answer
 		ok      bool
 	}{
 		{"SYN-ACK opens", reply(flagSYN | flagACK), open, true},
 		{"RST-ACK refuses", reply(flagRST | flagACK), want, true},
-		{"a reset that acknowledges nothing is another's", reply(flagRST), answer{}, false},
-		{"data of another connection", reply(flagACK), answer{}, false},
-		{"a SYN of somebody else", reply(flagSYN), answer{}, false},
-		{"half a header", reply(flagSYN | flagACK)[:19], answer{}, false},
-		{"nothing", nil, answer{}, false},
+		{"a reset that acknowledges nothing is another's", reply(flagRST), Answer{}, false},
+		{"data of another connection", reply(flagACK), Answer{}, false},
+		{"a SYN of somebody else", reply(flagSYN), Answer{}, false},
+		{"half a header", reply(flagSYN | flagACK)[:19], Answer{}, false},
+		{"nothing", nil, Answer{}, false},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -93,20 +93,20 @@ func quote(kind, code byte, six bool) []byte {
 }
 
 func TestParseICMPError(t *testing.T) {
-	got, ok := parseICMPError(quote(3, 13, false), false)
-	want := answer{
-		from: netip.MustParseAddrPort("10.0.0.2:80"), port: 40000, sequence: 7,
-		icmp: icmpError{unix.SO_EE_ORIGIN_ICMP, 3, 13},
+	got, ok := parseICMPError(quote(3, 13, false), IPv4)
+	want := Answer{
+		From: netip.MustParseAddrPort("10.0.0.2:80"), Port: 40000, Sequence: 7,
+		Error: ICMPError{unix.SO_EE_ORIGIN_ICMP, 3, 13}, IsError: true,
 	}
 	if !ok || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, ok, want)
 	}
-	got, ok = parseICMPError(quote(1, 1, true), true)
-	want.from, want.icmp = netip.MustParseAddrPort("[fd00::2]:80"), icmpError{unix.SO_EE_ORIGIN_ICMP6, 1, 1}
+	got, ok = parseICMPError(quote(1, 1, true), IPv6)
+	want.From, want.Error = netip.MustParseAddrPort("[fd00::2]:80"), ICMPError{unix.SO_EE_ORIGIN_ICMP6, 1, 1}
 	if !ok || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, ok, want)
 	}
-	if _, ok := parseICMPError(quote(8, 0, false), false); ok {
+	if _, ok := parseICMPError(quote(8, 0, false), IPv4); ok {
 		t.Error("an echo request was taken for an error")
 	}
 }
@@ -119,12 +119,12 @@ func FuzzAnswer(f *testing.F) {
 	f.Add([]byte{0x4f, 0})
 	f.Fuzz(func(t *testing.T, packet []byte) {
 		from := netip.MustParseAddr("10.0.0.2")
-		if a, ok := parseTCP(packet, from); ok && (a.from.Addr() != from || a.icmp.origin != 0) {
+		if a, ok := parseTCP(packet, from); ok && (a.From.Addr() != from || a.IsError) {
 			t.Errorf("a TCP segment became %+v", a)
 		}
-		for _, six := range []bool{false, true} {
-			a, ok := parseICMPError(packet, six)
-			if ok && (a.open || a.from.Addr().Is6() != six || !a.icmp.verdict().Blocked()) {
+		for _, family := range []Family{IPv4, IPv6} {
+			a, ok := parseICMPError(packet, family)
+			if ok && (a.Open || !a.IsError || FamilyOf(a.From.Addr()) != family) {
 				t.Errorf("an ICMP error became %+v", a)
 			}
 		}

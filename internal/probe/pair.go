@@ -1,0 +1,37 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package probe
+
+import (
+	"net/netip"
+	"time"
+)
+
+// pair is an address that a worker probes, and all that it knows of that. It belongs to the worker.
+type pair struct {
+	to       netip.AddrPort
+	number   int
+	follower Follower
+
+	// What every probe needs is side by side: there are more pairs than a processor's cache holds.
+	due         instant
+	place       int           // in the due queue
+	interval    time.Duration // to the newest probe from the one before
+	trigger     instant
+	first, last int32 // the pair's probes in flight, oldest and newest
+	triggered   bool
+	done        bool // the follower needs no more probes
+	stopped     bool // and has been told that there will be none
+	overdue     overdue
+	state       any // the mode's own
+}
+
+func newPair(to netip.AddrPort, follower Follower, number int) pair {
+	return pair{
+		to: to, number: number, follower: follower,
+		place: none, first: none, last: none, overdue: overdue{next: none},
+	}
+}

@@ -1,0 +1,205 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package probe
+
+import "github.com/netpol-latency/netpol-latency/internal/measure"
+
+// settler gives probes their verdicts and tells followers, and nobody else does.
+type settler struct {
+	*workspace
+	prober   prober
+	queue    *dueQueue
+	opening  *timers // of probes that wait for their first answer
+	replying *timers // of probes that wait for a response on an open connection
+	budget   conntrackBudget
+}
+
+// settle takes in what a mode has found out.
+func (s *settler) settle(replies []reply) {
+	for i := range replies {
+		if r := &replies[i]; r.opened {
+			s.open(r.entry, r.at)
+		} else {
+			s.end(r.entry, r.verdict, r.at, r.err)
+		}
+	}
+}
+
+// open takes in that a probe's connection is open and a response is awaited.
+func (s *settler) open(i int32, at instant) {
+	e := &s.table.entries[i]
+	switch {
+	case e.phase != launched:
+		return
+	case e.pair.stopped:
+		s.end(i, measure.Unanswered, at, errCancelled)
+		return
+	case !s.replying.room(s.table):
+		s.end(i, measure.Ambiguous, at, errTimeout)
+		return
+	}
+	e.phase, e.opened = answering, at
+	s.replying.start(i, e.use, at)
+	e.pair.overdue.reply(e.sent, at)
+	s.notifyOverdue(e.pair, at)
+}
+
+// expire ends the probes whose time is over.
+func (s *settler) expire() {
+	now := s.clock.now()
+	for t, ok := s.opening.expired(s.table, now); ok; t, ok = s.opening.expired(s.table, now) {
+		if s.table.entries[t.entry].phase == launched {
+			s.end(t.entry, measure.Dropped, now, errTimeout)
+		}
+	}
+	for t, ok := s.replying.expired(s.table, now); ok; t, ok = s.replying.expired(s.table, now) {
+		s.end(t.entry, measure.Unanswered, now, errTimeout)
+	}
+}
+
+// end gives a probe its verdict, and tells the follower as far as the order of sends permits.
+func (s *settler) end(i int32, verdict measure.Verdict, done instant, err error) {
+	e := &s.table.entries[i]
+	if e.phase == idle || e.phase == ended {
+		return
+	}
+	s.prober.release(e)
+	if verdict == measure.Allowed || verdict == measure.Unanswered {
+		s.budget.spend(s.clock.now())
+	}
+
+	opened := e.phase == answering
+	e.phase, e.verdict, e.done, e.err = ended, verdict, max(done, e.sent), err
+	s.updateOverdue(e, opened)
+	s.report(e.pair)
+}
+
+// updateOverdue takes in what a probe that has ended says about those whose replies are overdue. One
+// whose connection was open has said it before.
+func (s *settler) updateOverdue(e *entry, opened bool) {
+	switch {
+	case opened || e.verdict == measure.Ambiguous:
+		return
+	case e.verdict == measure.Allowed:
+		e.pair.overdue.reply(e.sent, e.done)
+	default:
+		e.miss()
+	}
+	s.notifyOverdue(e.pair, e.done)
+}
+
+// miss takes in that the probe has no reply when it is overdue, or has failed.
+func (e *entry) miss() {
+	if !e.missed {
+		e.pair.overdue.miss(e.sent)
+	}
+	e.missed = true
+}
+
+// checkOverdue finds the pair's probes whose replies are overdue by now, and tells its follower if that
+// is new. It is called before each probe of the pair, so it may be late by as much as the pair's interval.
+func (s *settler) checkOverdue(p *pair, now instant) {
+	after, known := p.overdue.trips.Overdue()
+	if !known {
+		return
+	}
+	for p.overdue.next != none {
+		e := &s.table.entries[p.overdue.next]
+		if e.phase == launched {
+			if now.since(e.sentBy) < after {
+				break // those that follow were sent later
+			}
+			e.miss()
+		}
+		p.overdue.next = e.next
+	}
+	s.notifyOverdue(p, now)
+}
+
+// notifyOverdue tells the pair's follower how many replies in a row are overdue, if that is new.
+func (s *settler) notifyOverdue(p *pair, now instant) {
+	if p.done {
+		return
+	}
+	if row, is := p.overdue.news(); is {
+		p.follower.Overdue(row, s.clock.time(now))
+	}
+}
+
+// report tells the follower the outcomes that no earlier probe's holds back.
+func (s *settler) report(p *pair) {
+	for p.first != none && s.table.entries[p.first].phase == ended {
+		one := s.table.shift(p)
+		if !p.done {
+			p.done = p.follower.Ended(s.outcome(&one))
+		}
+	}
+	if p.done {
+		s.removePair(p)
+	}
+}
+
+// outcome is an ended probe as a follower is told of it.
+func (s *settler) outcome(e *entry) measure.Outcome {
+	outcome := measure.Outcome{
+		Verdict: e.verdict, Response: int(e.response), Err: e.err,
+		Planned: s.clock.time(e.planned), Sent: s.clock.time(e.sent),
+		SentBy: s.clock.time(e.sentBy), Done: s.clock.time(e.done),
+	}
+	if e.opened != 0 {
+		outcome.Opened = s.clock.time(e.opened)
+	}
+	return outcome
+}
+
+// cancel stops a pair that is not done. What is still in flight proves nothing.
+func (s *settler) cancel(p *pair) {
+	if p.stopped {
+		return
+	}
+	now := s.clock.now()
+	// The oldest never has its verdict already: report would have told it.
+	for p.first != none {
+		s.end(p.first, measure.Ambiguous, now, errCancelled)
+	}
+	s.removePair(p)
+}
+
+// cancelAll stops all pairs, and ends what pairs that were done have left in flight.
+func (s *settler) cancelAll() {
+	for len(*s.queue) > 0 {
+		s.cancel((*s.queue)[len(*s.queue)-1].pair)
+	}
+	now := s.clock.now()
+	for i := range s.table.entries {
+		s.end(int32(i), measure.Ambiguous, now, errCancelled)
+	}
+}
+
+// removePair takes a pair out, once.
+func (s *settler) removePair(p *pair) {
+	if p.stopped {
+		return
+	}
+	p.stopped, p.done = true, true
+	s.releaseProbes(p)
+	s.queue.remove(p)
+	s.prober.remove(p)
+	p.follower.Stopped()
+}
+
+// releaseProbes gives up a done pair's probes. One that waits for its first answer keeps its socket until
+// it has come or its time is over: to free hundreds at once would make the probes of other pairs late, just
+// when the network changes.
+func (s *settler) releaseProbes(p *pair) {
+	for i := p.first; i != none; i = s.table.entries[i].next {
+		if e := &s.table.entries[i]; e.phase != launched || e.fd == none {
+			s.prober.release(e)
+			e.phase = ended
+		}
+	}
+	s.report(p)
+}

@@ -1,0 +1,36 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Stats are an engine's counters since its start.
+type Stats struct {
+	// Sent counts the probes that were launched, Skipped those that were not because too many were
+	// in flight.
+	Sent, Skipped uint64
+	// Late is the sum of the delays of all launches against their plan, and Latest the longest.
+	Late, Latest time.Duration
+}
+
+// counters are what anyone may read of a worker's statistics. They are brought up to date once for many
+// probes.
+type counters struct{ sent, skipped, late, latest atomic.Int64 }
+
+func (c *counters) load() Stats {
+	return Stats{
+		Sent: uint64(c.sent.Load()), Skipped: uint64(c.skipped.Load()),
+		Late: time.Duration(c.late.Load()), Latest: time.Duration(c.latest.Load()),
+	}
+}
+
+func (c *counters) store(s Stats) {
+	c.sent.Store(int64(s.Sent))
+	c.skipped.Store(int64(s.Skipped))
+	c.late.Store(int64(s.Late))
+	c.latest.Store(int64(s.Latest))
+}
