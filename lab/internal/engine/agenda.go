@@ -6,26 +6,7 @@ package engine
 import (
 	"slices"
 	"time"
-
-	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
-
-// errand is something that a fault does some time after the event that it belongs to: an event that no
-// watch delivered.
-type errand struct {
-	event
-	after time.Duration // from the moment when what comes before it is enforced
-	// about is the key of the object whose next event makes the errand void; empty if none does.
-	about string
-	// ends says that the errand ends what a fault began, so that it must not be forgotten.
-	ends bool
-}
-
-// errandCause is a cause of the truth log: something that a fault does about an object.
-func errandCause(of truth.Cause, what string) truth.Cause {
-	of.Kind, of.Event = "Fault", what
-	return of
-}
 
 // agenda has the errands that wait, in order.
 type agenda struct{ errands []errand }
@@ -54,10 +35,6 @@ func (a *agenda) due(now time.Time) (due []event, next time.Time) {
 
 // cancel drops the errands about an object that something new has happened to.
 func (a *agenda) cancel(about string) { a.errands = without(a.errands, about) }
-
-func without(errands []errand, about string) []errand {
-	return slices.DeleteFunc(errands, func(e errand) bool { return e.about == about })
-}
 
 // settle takes all errands out and returns those that end what a fault began.
 func (a *agenda) settle() []event {

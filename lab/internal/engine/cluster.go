@@ -48,32 +48,6 @@ type cluster struct {
 	fresh  []*pod          // pods of the node that have got addresses since the last event
 }
 
-type pod struct {
-	podFacts
-	arrival int
-	groups  map[*group]struct{}
-
-	// openings counts the faults that keep the pod's policies from being enforced at the moment;
-	// frozen has the guards that the pod keeps because of another.
-	openings int
-	frozen   *guardPair
-}
-
-type policy struct {
-	object  *networkingv1.NetworkPolicy
-	subject *group
-	chains  [2]*policyChain
-}
-
-// group is the pods that a selection holds. Policies share it: as the pods that they select, and as
-// the set of addresses in their rules.
-type group struct {
-	selection
-	members  map[*pod]struct{}
-	subjects map[*policy]struct{}
-	set      *set // nil while no rule in the kernel refers to the group
-}
-
 func newCluster(node string) *cluster {
 	c := &cluster{
 		node:             node,
@@ -244,6 +218,26 @@ func (c *cluster) removePolicy(key types.NamespacedName) {
 	for d := range p.chains {
 		c.setChain(p, direction(d), key, nil)
 	}
+}
+
+// setChain takes notice of one direction of a policy; nil means that it does not isolate it.
+func (c *cluster) setChain(p *policy, d direction, key types.NamespacedName, spec *chain) {
+	id := d.String() + " " + key.String()
+	pc := c.chains[id]
+	if spec == nil {
+		p.chains[d] = nil
+		if pc != nil {
+			pc.owned = false
+			c.touchedChains[pc] = struct{}{}
+		}
+		return
+	}
+	if pc == nil {
+		pc = &policyChain{id: id}
+		c.chains[id] = pc
+	}
+	pc.owned, pc.want, p.chains[d] = true, spec, pc
+	c.touchedChains[pc] = struct{}{}
 }
 
 // setSubject touches the pods that a policy has selected and those that it selects now.

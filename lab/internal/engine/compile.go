@@ -48,9 +48,6 @@ type origin struct {
 	block     *truth.Block
 }
 
-// portID is the id of the set of a named port.
-func portID(protocol, name string) string { return fmt.Sprintf("port %s/%s", protocol, name) }
-
 // compile is a pure function of the policy. A part that the API server would not have accepted allows
 // nothing.
 func compile(policy *networkingv1.NetworkPolicy) (compiled, error) {
@@ -185,4 +182,24 @@ func (c *chain) portRules(ports []networkingv1.NetworkPolicyPort) []truth.Rule {
 		rules = append(rules, rule)
 	}
 	return rules
+}
+
+// withoutExceptions is a policy whose blocks have none.
+func withoutExceptions(object *networkingv1.NetworkPolicy) *networkingv1.NetworkPolicy {
+	object = object.DeepCopy()
+	for _, r := range object.Spec.Ingress {
+		dropExceptions(r.From)
+	}
+	for _, r := range object.Spec.Egress {
+		dropExceptions(r.To)
+	}
+	return object
+}
+
+func dropExceptions(peers []networkingv1.NetworkPolicyPeer) {
+	for _, peer := range peers {
+		if peer.IPBlock != nil {
+			peer.IPBlock.Except = nil
+		}
+	}
 }

@@ -5,6 +5,7 @@ package engine
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"net/netip"
 	"slices"
@@ -85,3 +86,6 @@ func (f *podFacts) addPorts(ports []corev1.ContainerPort) {
 		}
 	}
 }
+
+// portID is the id of the set of a named port.
+func portID(protocol, name string) string { return fmt.Sprintf("port %s/%s", protocol, name) }

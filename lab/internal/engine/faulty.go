@@ -4,10 +4,8 @@
 package engine
 
 import (
-	"fmt"
 	"time"
 
-	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/netpol-latency/netpol-latency/lab/truth"
@@ -29,11 +27,6 @@ func (c *cluster) setFaults(f Faults) {
 	for _, p := range c.policies {
 		c.putPolicy(p.object)
 	}
-}
-
-// unfiltered says whether a fault keeps the policies of a pod away from one of its addresses.
-func (c *cluster) unfiltered(p *pod, f family) bool {
-	return p.openings > 0 || c.faults.IPv4Only && f == ipv6
 }
 
 // misbehave does what the faults do about an event together with its enforcement, and returns what is
@@ -96,41 +89,4 @@ func flap(ev event, f Flap) errand {
 	}
 	back := event{cause: errandCause(ev.cause, "flap began"), apply: ev.undo, then: []errand{again}}
 	return errand{event: back, after: f.After, about: ev.key()}
-}
-
-// freeze are the guards that a pod has now, on copies of its policies that no event reaches. The sets of
-// peers are not copied: a policy may be as old as it likes, but not whom an address belongs to.
-func (c *cluster) freeze(owner *pod) *guardPair {
-	var pair guardPair
-	for d := range pair {
-		chains := c.chainsOf(owner, direction(d))
-		if len(chains) == 0 {
-			continue
-		}
-		for i, pc := range chains {
-			chains[i] = &policyChain{id: fmt.Sprintf("%s for pod %s", pc.id, owner.UID), want: pc.want}
-		}
-		pair[d] = newGuard(direction(d), chains)
-	}
-	return &pair
-}
-
-// withoutExceptions is a policy whose blocks have none.
-func withoutExceptions(object *networkingv1.NetworkPolicy) *networkingv1.NetworkPolicy {
-	object = object.DeepCopy()
-	for _, r := range object.Spec.Ingress {
-		dropExceptions(r.From)
-	}
-	for _, r := range object.Spec.Egress {
-		dropExceptions(r.To)
-	}
-	return object
-}
-
-func dropExceptions(peers []networkingv1.NetworkPolicyPeer) {
-	for _, peer := range peers {
-		if peer.IPBlock != nil {
-			peer.IPBlock.Except = nil
-		}
-	}
 }

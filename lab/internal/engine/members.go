@@ -12,11 +12,11 @@ import (
 
 // members are the elements of a new set, among the addresses that the kernel already has for the very
 // pods, in the order of the addresses.
-func (p *planner) members(pods iter.Seq[*pod], s *set) []truth.Member {
+func (c *cluster) members(pods iter.Seq[*pod], s *set) []truth.Member {
 	var members []truth.Member
 	for pod := range pods {
 		for _, a := range pod.Addresses {
-			if row, has := p.wanted.Addresses[a]; !has || row.UID != string(pod.UID) {
+			if row, has := c.wanted.Addresses[a]; !has || row.UID != string(pod.UID) {
 				continue
 			}
 			if s.group != nil {

@@ -4,7 +4,6 @@
 package engine
 
 import (
-	"fmt"
 	"net/netip"
 
 	"github.com/google/nftables"
@@ -30,12 +29,6 @@ import (
 //	refuse                        drop or reject
 const refuseChain = "refuse"
 
-func guardChain(id string) string      { return "guard-" + digest(id) }
-func policyChainName(id string) string { return "policy-" + digest(id) }
-
-// dispatchMap leads from a pod's address to its guard.
-func dispatchMap(d direction, f family) string { return fmt.Sprintf("%v-%v", d, f) }
-
 // chain names a chain that is there.
 func (k *kernel) chain(name string) *nftables.Chain {
 	return &nftables.Chain{Name: name, Table: k.table}
@@ -54,9 +47,6 @@ func (k *kernel) addRule(chain, comment string, exprs ...[]expr.Any) {
 	}
 	k.conn.AddRule(rule)
 }
-
-// shorten fits a comment into what nft accepts.
-func shorten(comment string) string { return comment[:min(len(comment), 127)] }
 
 // makeTable replaces the table by one that has its frame and no pods, in the same transaction.
 func (k *kernel) makeTable() {

@@ -5,66 +5,16 @@ package engine
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
-
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
 // What the kernel should have is counted by who uses it: addresses use guards, guards use chains of
 // policies, chains use sets. A policy that selects no pod of the node costs the kernel nothing.
-
-// guard is one direction of the policies that select a pod. Pods with the same policies share it.
-type guard struct {
-	id     string
-	chains []*policyChain
-	users  int
-}
-
-type guardPair [2]*guard
-
-// policyChain is one direction of a policy.
-type policyChain struct {
-	id    string
-	want  *chain // as the policy says
-	have  *chain // as the kernel has it, nil while it does not
-	owned bool   // by a policy that exists
-	users int
-}
-
-// set is a set that rules in the kernel refer to.
-type set struct {
-	id    string
-	from  origin
-	group *group // the pods of a selection
-	users int
-}
-
-// setChain takes notice of one direction of a policy; nil means that it does not isolate it.
-func (c *cluster) setChain(p *policy, d direction, key types.NamespacedName, spec *chain) {
-	id := d.String() + " " + key.String()
-	pc := c.chains[id]
-	if spec == nil {
-		p.chains[d] = nil
-		if pc != nil {
-			pc.owned = false
-			c.touchedChains[pc] = struct{}{}
-		}
-		return
-	}
-	if pc == nil {
-		pc = &policyChain{id: id}
-		c.chains[id] = pc
-	}
-	pc.owned, pc.want, p.chains[d] = true, spec, pc
-	c.touchedChains[pc] = struct{}{}
-}
 
 // planner collects the operations of one plan. Their order is such that the kernel is in a sane state
 // after each of them: what rules need is there before the rules, a pod changes its guards in one step,
@@ -156,51 +106,6 @@ func (p *planner) guardsOf(owner *pod) guardPair {
 	}
 	p.found[owner] = pair
 	return pair
-}
-
-// guardOf returns nil if no policy isolates the pod in this direction.
-func (c *cluster) guardOf(owner *pod, d direction) *guard {
-	chains := c.chainsOf(owner, d)
-	if len(chains) == 0 {
-		return nil
-	}
-	key := strings.Join(policyIDs(chains), "\n")
-	if c.guards[key] == nil {
-		c.guards[key] = newGuard(d, chains)
-	}
-	return c.guards[key]
-}
-
-func newGuard(d direction, chains []*policyChain) *guard {
-	return &guard{id: d.String() + " " + digest(strings.Join(policyIDs(chains), "\n")), chains: chains}
-}
-
-// chainsOf are one direction of the policies that select a pod, in order.
-func (c *cluster) chainsOf(owner *pod, d direction) []*policyChain {
-	var chains []*policyChain
-	for g := range owner.groups {
-		for policy := range g.subjects {
-			if pc := policy.chains[d]; pc != nil {
-				chains = append(chains, pc)
-			}
-		}
-	}
-	slices.SortFunc(chains, func(a, b *policyChain) int { return cmp.Compare(a.id, b.id) })
-	return chains
-}
-
-func policyIDs(chains []*policyChain) []string {
-	ids := make([]string, len(chains))
-	for i, pc := range chains {
-		ids[i] = pc.id
-	}
-	return ids
-}
-
-// digest is a short name for a long one.
-func digest(s string) string {
-	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:8])
 }
 
 func (p *planner) use(g *guard) {

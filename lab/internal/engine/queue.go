@@ -8,22 +8,7 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
-
-	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
-
-// event is a change of an object, on its way from the watch to its enforcement.
-type event struct {
-	cause truth.Cause
-	apply func(*cluster)
-	undo  func(*cluster) // takes the event back; nil for one that is no change of a policy or of labels
-	then  []errand       // follow once the event is enforced
-	due   time.Time
-	order uint64 // in which events came
-}
-
-// key names the object that the event is about.
-func (e event) key() string { return e.cause.Kind + " " + e.cause.Namespace + "/" + e.cause.Name }
 
 // queue holds events until they are due. Events of one object keep their order, whatever their delays.
 type queue struct {

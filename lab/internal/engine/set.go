@@ -14,16 +14,6 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// elementsPerMessage keeps a message below the 64 KiB that a netlink attribute can have;
-// elementBytes is a low estimate of what an element takes in it.
-const (
-	elementsPerMessage = 400
-	elementBytes       = 32 * elementsPerMessage
-)
-
-// setName is the kernel's name of a set's part in one family.
-func setName(id string, f family) string { return "set-" + digest(id) + "-" + f.String() }
-
 // addMap makes an empty map from addresses to verdicts.
 func (k *kernel) addMap(name string, f family) {
 	k.add(&nftables.Set{Name: name, IsMap: true, KeyType: addressType(f), DataType: nftables.TypeVerdict})
