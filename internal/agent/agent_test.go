@@ -46,8 +46,8 @@ func (n *network) shut(address string) {
 }
 
 // follow implements prober: a probe every 5 ms, whose outcomes come in the order of their sends.
-func (n *network) follow(to netip.AddrPort, follower probe.Follower) following {
-	one := &walk{network: n, to: to.Addr(), follower: follower, stop: make(chan struct{})}
+func (n *network) follow(to netip.AddrPort, observer probe.Observer) following {
+	one := &walk{network: n, to: to.Addr(), observer: observer, stop: make(chan struct{})}
 	go one.run()
 	return one
 }
@@ -56,7 +56,7 @@ func (n *network) follow(to netip.AddrPort, follower probe.Follower) following {
 type walk struct {
 	network  *network
 	to       netip.Addr
-	follower probe.Follower
+	observer probe.Observer
 	stop     chan struct{}
 	once     sync.Once
 	pending  []measure.Outcome
@@ -71,7 +71,7 @@ func (w *walk) Trigger(time.Time) {}
 func (w *walk) Stop() { w.once.Do(func() { close(w.stop) }) }
 
 func (w *walk) run() {
-	defer w.follower.Stopped()
+	defer w.observer.OnStopped()
 	planned := time.Now()
 	for {
 		due := planned
@@ -84,7 +84,7 @@ func (w *walk) run() {
 				if o.Done.After(time.Now()) {
 					o.Verdict, o.Done = measure.Ambiguous, time.Now()
 				}
-				if w.follower.Ended(o) {
+				if w.observer.OnOutcome(o) {
 					return
 				}
 			}
@@ -100,14 +100,14 @@ func (w *walk) run() {
 			first := w.pending[0]
 			w.pending = w.pending[1:]
 			w.answered = w.answered || first.Verdict == measure.Allowed
-			if w.follower.Ended(first) {
+			if w.observer.OnOutcome(first) {
 				return
 			}
 		}
 	}
 }
 
-// hint tells the follower how many replies are overdue, as if they took less than the time between two probes.
+// hint tells the observer how many replies are overdue, as if they took less than the time between two probes.
 func (w *walk) hint() {
 	overdue := 0
 	for _, o := range w.pending {
@@ -117,7 +117,7 @@ func (w *walk) hint() {
 	}
 	if w.answered && overdue != w.overdue {
 		w.overdue = overdue
-		w.follower.Overdue(overdue, time.Now())
+		w.observer.OnOverdue(overdue, time.Now())
 	}
 }
 

@@ -66,9 +66,9 @@ func DefaultConfig() Config {
 		MaxTargets:         100,
 		MetricsPort:        9154,
 		Probe:              probe.HTTP,
-		ProbeInterval:      schedule.Beat,
-		ProbeIntervalMin:   schedule.Min,
-		RelativeResolution: schedule.Relative,
+		ProbeInterval:      schedule.BaseInterval,
+		ProbeIntervalMin:   schedule.MinInterval,
+		RelativeResolution: schedule.RelativeStep,
 		ProbeTimeout:       probe.DefaultTimeout,
 		Confirm:            measure.DefaultConfirm,
 	}
@@ -77,7 +77,8 @@ func DefaultConfig() Config {
 // engine is how the settings say to probe.
 func (c Config) engine() probe.Config {
 	schedule := probe.Schedule{
-		Beat: c.ProbeInterval, Min: c.ProbeIntervalMin, Relative: c.RelativeResolution, MaxRate: c.MaxProbeRate,
+		BaseInterval: c.ProbeInterval, MinInterval: c.ProbeIntervalMin,
+		RelativeStep: c.RelativeResolution, MaxRate: c.MaxProbeRate,
 	}
 	return probe.Config{Mode: c.Probe, Schedule: schedule, Timeout: c.ProbeTimeout}
 }

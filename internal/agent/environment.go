@@ -31,9 +31,9 @@ type environment struct {
 	progress *progress
 }
 
-// prober probes addresses for followers: a [probe.Engine], or a network of virtual time in tests.
+// prober probes addresses for observers: a [probe.Engine], or a network of virtual time in tests.
 type prober interface {
-	follow(to netip.AddrPort, follower probe.Follower) following
+	follow(to netip.AddrPort, observer probe.Observer) following
 }
 
 // following is one address that is being probed.
@@ -45,8 +45,8 @@ type following interface {
 // engineOf makes an engine a prober.
 type engineOf struct{ *probe.Engine }
 
-func (e engineOf) follow(to netip.AddrPort, follower probe.Follower) following {
-	return e.Add(to, follower)
+func (e engineOf) follow(to netip.AddrPort, observer probe.Observer) following {
+	return e.Add(to, observer)
 }
 
 // newEnvironment ties a run to a cluster and to a way of probing.

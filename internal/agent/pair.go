@@ -56,8 +56,8 @@ type pair struct {
 	}
 }
 
-// Ended implements [probe.Follower].
-func (p *pair) Ended(outcome measure.Outcome) (done bool) {
+// OnOutcome implements [probe.Observer].
+func (p *pair) OnOutcome(outcome measure.Outcome) (done bool) {
 	p.follow.transition.Observe(outcome)
 	p.follow.probes[outcome.Verdict]++
 	p.follow.counters.Probe(outcome)
@@ -88,8 +88,8 @@ func (p *pair) prove() {
 	}
 }
 
-// Overdue implements [probe.Follower].
-func (p *pair) Overdue(probes int, at time.Time) {
+// OnOverdue implements [probe.Observer].
+func (p *pair) OnOverdue(probes int, at time.Time) {
 	p.follow.transition.Presume(probes, at)
 	p.presume(!p.follow.transition.Presumed().IsZero())
 }
@@ -107,8 +107,8 @@ func (p *pair) presume(presumed bool) {
 	}
 }
 
-// Stopped implements [probe.Follower].
-func (p *pair) Stopped() {
+// OnStopped implements [probe.Observer].
+func (p *pair) OnStopped() {
 	p.presume(false)
 	p.follow.finished.put(p)
 }

@@ -86,7 +86,8 @@ func startEngine(config Config) (*probe.Engine, error) {
 	schedule := engine.Schedule()
 	klog.Infof("Probing by mode %s (%s): every %s before the trigger; after it every %v of the time since then, "+
 		"at least %s apart; at most %.0f probes a second",
-		engine.Mode, engine.Reason, schedule.Beat, schedule.Relative, schedule.Min, schedule.MaxRate)
+		engine.Mode, engine.Reason, schedule.BaseInterval, schedule.RelativeStep, schedule.MinInterval,
+		schedule.MaxRate)
 	for _, warning := range engine.Warnings {
 		klog.Warning(warning)
 	}

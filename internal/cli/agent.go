@@ -51,7 +51,7 @@ func (p *probing) finish() (agent.Config, error) {
 		return agent.Config{}, fmt.Errorf("--probe %w", err)
 	}
 	schedule := probe.DefaultSchedule(mode)
-	p.config.Probe, p.config.ProbeInterval, p.config.ProbeIntervalMin = mode, schedule.Beat, schedule.Min
+	p.config.Probe, p.config.ProbeInterval, p.config.ProbeIntervalMin = mode, schedule.BaseInterval, schedule.MinInterval
 	if p.interval > 0 {
 		p.config.ProbeInterval = p.interval
 	}

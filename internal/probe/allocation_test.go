@@ -14,7 +14,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// Where a counter tells the test: everything that grows has grown, and enough probes have been counted.
+// Where a counter tells the test: everything that grows has grown, and enough probes have been
+// counted.
 const (
 	grown  = 200
 	enough = grown + 1000
@@ -26,8 +27,8 @@ type counter struct {
 	reached chan int
 }
 
-// Ended implements [Follower].
-func (c *counter) Ended(measure.Outcome) bool {
+// OnOutcome implements [Observer].
+func (c *counter) OnOutcome(measure.Outcome) bool {
 	c.count++
 	if c.count == grown || c.count == enough {
 		c.reached <- c.count
@@ -35,14 +36,14 @@ func (c *counter) Ended(measure.Outcome) bool {
 	return false
 }
 
-// Overdue implements [Follower].
-func (c *counter) Overdue(int, time.Time) {}
+// OnOverdue implements [Observer].
+func (c *counter) OnOverdue(int, time.Time) {}
 
-// Stopped implements [Follower].
-func (c *counter) Stopped() { close(c.reached) }
+// OnStopped implements [Observer].
+func (c *counter) OnStopped() { close(c.reached) }
 
-// TestNoAllocation counts the allocations of a few thousand probes, of which the runtime makes some of
-// its own.
+// TestNoAllocation counts the allocations of a few thousand probes, of which the runtime makes some
+// of its own.
 func TestNoAllocation(t *testing.T) {
 	mute := func(connection net.Conn) {
 		var buffer [1]byte
@@ -64,7 +65,7 @@ func TestNoAllocation(t *testing.T) {
 			case test.mode == UDP:
 				to = deaf(t)
 			}
-			engine := startEngine(t, test.mode, Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 5000}, 50*time.Millisecond)
+			engine := startEngine(t, test.mode, Schedule{BaseInterval: time.Millisecond, MinInterval: time.Millisecond, MaxRate: 5000}, 50*time.Millisecond)
 			c := &counter{reached: make(chan int, 2)}
 			pair := engine.Add(to, c)
 			var before, after runtime.MemStats

@@ -64,8 +64,8 @@ func choose(asked Mode) (Mode, string, error) {
 	return "", "", fmt.Errorf("find a probe mode that works: %w", errors.Join(found...))
 }
 
-// selfCheck probes an address that is known to be open and one that is known to be closed, and returns
-// an error unless the mode tells them apart.
+// selfCheck probes an address that is known to be open and one that is known to be closed, and
+// returns an error unless the mode tells them apart.
 func selfCheck(mode Mode) error {
 	open, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -79,7 +79,7 @@ func selfCheck(mode Mode) error {
 	_ = closed.Close() // from now on nobody listens there
 
 	engine, err := start(mode, Config{Timeout: checkTimeout, Schedule: Schedule{
-		Beat: checkTimeout, Min: checkTimeout, MaxRate: 1000,
+		BaseInterval: checkTimeout, MinInterval: checkTimeout, MaxRate: 1000,
 	}})
 	if err != nil {
 		return err
@@ -97,10 +97,10 @@ func selfCheck(mode Mode) error {
 	return engine.Close()
 }
 
-// single is a follower of one probe.
+// single is a observer of one probe.
 type single struct{ outcome chan measure.Outcome }
 
-func (s single) Ended(outcome measure.Outcome) bool {
+func (s single) OnOutcome(outcome measure.Outcome) bool {
 	select {
 	case s.outcome <- outcome:
 	default:
@@ -108,13 +108,13 @@ func (s single) Ended(outcome measure.Outcome) bool {
 	return true
 }
 
-func (s single) Overdue(int, time.Time) {}
+func (s single) OnOverdue(int, time.Time) {}
 
-func (s single) Stopped() {}
+func (s single) OnStopped() {}
 
 // once sends one probe and waits for its outcome.
 func once(engine *Engine, to netip.AddrPort) measure.Outcome {
-	follower := single{make(chan measure.Outcome, 1)}
-	engine.Add(to, follower)
-	return <-follower.outcome
+	observer := single{make(chan measure.Outcome, 1)}
+	engine.Add(to, observer)
+	return <-observer.outcome
 }

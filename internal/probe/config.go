@@ -16,19 +16,23 @@ const DefaultTimeout = 500 * time.Millisecond
 // count as the first packet's success.
 const MaxTimeout = time.Second
 
-// DefaultResponseTimeout is how long a response may take once the connection is open. The connection alone
-// already shows that the network allows it, so this bound only keeps a server that never answers from
-// holding connections for ever.
+// DefaultResponseTimeout is how long a response may take once the connection is open. The
+// connection alone already shows that the network allows it, so this bound only keeps a server that
+// never answers from holding connections for ever.
 const DefaultResponseTimeout = 10 * time.Second
 
-// DefaultSchedule is the schedule of a mode on this machine unless told otherwise. A request costs its target more than a
-// connection does: sent every millisecond, requests make small targets answer late.
+// DefaultSchedule is the schedule of a mode on this machine unless told otherwise. A request costs
+// its target more than a connection does: sent every millisecond, requests make small targets
+// answer late.
 func DefaultSchedule(mode Mode) Schedule {
 	shortest := time.Millisecond
 	if mode == HTTP || mode == Established {
 		shortest = 4 * time.Millisecond
 	}
-	return Schedule{Beat: 5 * time.Millisecond, Min: shortest, Relative: 0.01, MaxRate: defaultMaxRate(mode)}
+	return Schedule{
+		BaseInterval: 5 * time.Millisecond, MinInterval: shortest, RelativeStep: 0.01,
+		MaxRate: defaultMaxRate(mode),
+	}
 }
 
 // defaultMaxRate is that of as many processors as this process may use.
@@ -41,6 +45,7 @@ type Config struct {
 	Schedule Schedule
 	// Timeout is how long a probe waits for its answer, less than MaxTimeout.
 	Timeout time.Duration
-	// ResponseTimeout is how long a response may take on a connection that is open; 0 is the default.
+	// ResponseTimeout is how long a response may take on a connection that is open; 0 is the
+	// default.
 	ResponseTimeout time.Duration
 }

@@ -5,10 +5,10 @@ package probe
 
 import "time"
 
-// Every answered probe is a flow of its own, and leaves an entry in the connection tracking table of
-// each node that it passes. A table has 262,144 entries by default, and when it is full the node drops
-// what is new: the tool would do the damage that it is to find. So the answers are budgeted, in a way
-// that leaves a burst after the trigger at full speed.
+// Every answered probe is a flow of its own, and leaves an entry in the connection tracking table
+// of each node that it passes. A table has 262,144 entries by default, and when it is full the node
+// drops what is new: the tool would do the damage that it is to find. So the answers are budgeted,
+// in a way that leaves a burst after the trigger at full speed.
 const (
 	// answersAtOnce is how many answers a burst may bring.
 	answersAtOnce = 140_000
@@ -19,8 +19,8 @@ const (
 	udpEntryLife = 30 * time.Second
 )
 
-// conntrackBudget follows how many answers were had lately. It fills by one for each (more if its entry
-// stays longer than that of TCP) and drains at the rate that may go on for ever.
+// conntrackBudget follows how many answers were had lately. It fills by one for each (more if its
+// entry stays longer than that of TCP) and drains at the rate that may go on for ever.
 type conntrackBudget struct {
 	weight float64
 	level  float64

@@ -32,15 +32,15 @@ func (t *tracking) add(now instant) {
 	}
 }
 
-// TestConntrackNeverFills plays, by virtual time, the most that the default budgets permit: ten thousand
-// targets that all answer, the beat before the trigger, and a day in which what was triggered never
-// comes. The table of a node keeps a fifth of its default size for others.
+// TestConntrackNeverFills plays, by virtual time, the most that the default budgets permit: ten
+// thousand targets that all answer, the base interval before the trigger, and a day in which what
+// was triggered never comes. The table of a node keeps a fifth of its default size for others.
 func TestConntrackNeverFills(t *testing.T) {
 	const pairs, table = 10_000, 262_144
 	for _, mode := range []Mode{Connect, UDP, SYN} {
 		t.Run(string(mode), func(t *testing.T) {
 			schedule := DefaultSchedule(mode)
-			schedule.MaxRate = mode.DefaultMaxRate(Ample)
+			schedule.MaxRate = mode.DefaultMaxRate(MinProcs)
 			life := tcpEntryLife
 			if mode == UDP {
 				life = udpEntryLife

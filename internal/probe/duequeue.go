@@ -5,10 +5,10 @@
 
 package probe
 
-// dueQueue holds a worker's pairs by when their next probe is due: a heap, the earliest first. Every
-// probe moves its pair, so the instants lie beside each other and a pair has four children:
-// container/heap, with two children and a look into the pairs themselves, takes twice as long for it
-// (BenchmarkDueQueue).
+// dueQueue holds a worker's pairs by when their next probe is due: a heap, the earliest first.
+// Every probe moves its pair, so the instants lie beside each other and a pair has four children:
+// container/heap, with two children and a look into the pairs themselves, takes twice as long for
+// it (BenchmarkDueQueue).
 type dueQueue []queued
 
 // queued is a pair in a due queue, with a copy of the instant at which it is due.

@@ -12,7 +12,8 @@ import (
 	"testing"
 )
 
-// TestDueQueue adds, moves and removes pairs by chance: the earliest is always in front, and every pair knows its place.
+// TestDueQueue adds, moves and removes pairs by chance: the earliest is always in front, and every
+// pair knows its place.
 func TestDueQueue(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var all dueQueue
@@ -47,7 +48,8 @@ func TestDueQueue(t *testing.T) {
 	}
 }
 
-// BenchmarkDueQueue moves the first pair on by one interval, as every probe does, with ours and with container/heap.
+// BenchmarkDueQueue moves the first pair on by one interval, as every probe does, with ours and
+// with container/heap.
 func BenchmarkDueQueue(b *testing.B) {
 	const pairs, interval = 10_000, 1_000_000
 	b.Run("dueQueue", func(b *testing.B) {

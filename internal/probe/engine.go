@@ -116,15 +116,16 @@ func (e *Engine) Schedule() Schedule { return e.schedule }
 // Stats are the counters so far.
 func (e *Engine) Stats() Stats { return e.worker.stats.load() }
 
-// Add begins to probe an address for the follower, at the beat of the time before a trigger.
-func (e *Engine) Add(to netip.AddrPort, follower Follower) *Pair {
+// Add begins to probe an address for the observer, at the base interval of the time before a
+// trigger.
+func (e *Engine) Add(to netip.AddrPort, observer Observer) *Pair {
 	to = netip.AddrPortFrom(to.Addr().Unmap(), to.Port())
-	p := &Pair{pair: newPair(to, follower, int(e.number.Add(1))), worker: e.worker}
+	p := &Pair{pair: newPair(to, observer, int(e.number.Add(1))), worker: e.worker}
 	e.worker.commands.put(command{pair: &p.pair, do: add})
 	return p
 }
 
-// Close stops probing all pairs, tells their followers and waits for that.
+// Close stops probing all pairs, tells their observers and waits for that.
 func (e *Engine) Close() error {
 	e.worker.commands.put(command{do: quit})
 	<-e.worker.gone
@@ -137,11 +138,11 @@ type Pair struct {
 	worker *worker
 }
 
-// Trigger says that the change whose effect is awaited was made at the instant: from now on the pair is
-// probed as the schedule says for the time after a trigger.
+// Trigger says that the change whose effect is awaited was made at the instant: from now on the
+// pair is probed as the schedule says for the time after a trigger.
 func (p *Pair) Trigger(at time.Time) {
 	p.worker.commands.put(command{pair: &p.pair, do: trigger, at: p.worker.clock.instantOf(at)})
 }
 
-// Stop ends the pair's probing. Its follower is told when that is done.
+// Stop ends the pair's probing. Its observer is told when that is done.
 func (p *Pair) Stop() { p.worker.commands.put(command{pair: &p.pair, do: stop}) }

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Engine is what probes on Linux. Elsewhere there is none: the program that probes runs in pods, and only what a
-// person runs, which never probes, is of use on another system.
+// Engine is what probes on Linux. Elsewhere there is none: the program that probes runs in pods,
+// and only what a person runs, which never probes, is of use on another system.
 type Engine struct {
 	Mode     Mode
 	Reason   string
@@ -22,7 +22,8 @@ type Engine struct {
 
 // New returns an error that says so.
 func New(Config) (*Engine, error) {
-	return nil, fmt.Errorf("probe from this machine: expected Linux, not %s: agents and test clients run in pods; "+
+	return nil, fmt.Errorf("probe from this machine: expected Linux, not %s: "+
+		"agents and test clients run in pods; "+
 		"\"netpol-latency run\" works from here", runtime.GOOS)
 }
 
@@ -33,7 +34,7 @@ func (*Engine) Schedule() Schedule { return Schedule{} }
 func (*Engine) Stats() Stats { return Stats{} }
 
 // Add does nothing: there is no Engine without New.
-func (*Engine) Add(netip.AddrPort, Follower) *Pair { return nil }
+func (*Engine) Add(netip.AddrPort, Observer) *Pair { return nil }
 
 // Close does nothing.
 func (*Engine) Close() error { return nil }

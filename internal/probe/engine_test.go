@@ -32,20 +32,20 @@ type recorder struct {
 
 func newRecorder(want int) *recorder { return &recorder{want: want, stopped: make(chan struct{})} }
 
-// Ended implements [Follower].
-func (r *recorder) Ended(o measure.Outcome) bool {
+// OnOutcome implements [Observer].
+func (r *recorder) OnOutcome(o measure.Outcome) bool {
 	r.outcomes = append(r.outcomes, o)
 	return len(r.outcomes) == r.want
 }
 
-// Overdue implements [Follower].
-func (r *recorder) Overdue(probes int, _ time.Time) { r.overdue = append(r.overdue, probes) }
+// OnOverdue implements [Observer].
+func (r *recorder) OnOverdue(probes int, _ time.Time) { r.overdue = append(r.overdue, probes) }
 
-// Stopped implements [Follower].
-func (r *recorder) Stopped() { close(r.stopped) }
+// OnStopped implements [Observer].
+func (r *recorder) OnStopped() { close(r.stopped) }
 
-// startEngine runs an engine until the test ends. A mode that this machine does not have skips the test,
-// and says so.
+// startEngine runs an engine until the test ends. A mode that this machine does not have skips the
+// test, and says so.
 func startEngine(t testing.TB, mode Mode, schedule Schedule, timeout time.Duration) *Engine {
 	t.Helper()
 	engine, err := New(Config{Mode: mode, Schedule: schedule, Timeout: timeout})
@@ -63,7 +63,7 @@ func check(t testing.TB, err error) {
 
 // fast is a schedule for tests.
 func fast() Schedule {
-	return Schedule{Beat: 5 * time.Millisecond, Min: time.Millisecond, Relative: 0.01, MaxRate: 5000}
+	return Schedule{BaseInterval: 5 * time.Millisecond, MinInterval: time.Millisecond, RelativeStep: 0.01, MaxRate: 5000}
 }
 
 // TestVerdicts sends probes of every mode to addresses that are open, closed and silent, on a real
@@ -125,8 +125,8 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-// TestStop ends a pair while its probes are in flight: the follower hears of all of them, and then of
-// the end.
+// TestStop ends a pair while its probes are in flight: the observer hears of all of them, and then
+// of the end.
 func TestStop(t *testing.T) {
 	for _, mode := range []Mode{Connect, HTTP, UDP, SYN} {
 		t.Run(string(mode), func(t *testing.T) {
@@ -191,12 +191,13 @@ func descriptors(t *testing.T) int {
 	return len(entries)
 }
 
-// TestDescriptorLimit never runs out of descriptors: the schedule is fitted to the limit, and says so.
+// TestDescriptorLimit never runs out of descriptors: the schedule is fitted to the limit, and says
+// so.
 func TestDescriptorLimit(t *testing.T) {
 	var old unix.Rlimit
 	check(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &old))
 	small := unix.Rlimit{Cur: 200, Max: old.Max}
-	engine := &Engine{schedule: Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 1e6}}
+	engine := &Engine{schedule: Schedule{BaseInterval: time.Millisecond, MinInterval: time.Millisecond, MaxRate: 1e6}}
 	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &small))
 	check(t, engine.fit(500*time.Millisecond))
 	var now unix.Rlimit
@@ -231,9 +232,9 @@ func TestNewRejects(t *testing.T) {
 		{"a time-out of a second", func(c *Config) { c.Timeout = time.Second }, "less than 1s"},
 		{"no time-out", func(c *Config) { c.Timeout = 0 }, "more than 0"},
 		{"an unknown mode", func(c *Config) { c.Mode = "ping" }, `"ping": expected one of auto, connect, http, udp, sctp, syn, established`},
-		{"a beat of nothing", func(c *Config) { c.Schedule.Beat = 0 }, "1ms or more"},
+		{"no base interval", func(c *Config) { c.Schedule.BaseInterval = 0 }, "1ms or more"},
 		{"a negative rate", func(c *Config) { c.Schedule.MaxRate = -1 }, "more than 0 probes a second"},
-		{"a negative resolution", func(c *Config) { c.Schedule.Relative = -1 }, "0 to 1"},
+		{"a negative resolution", func(c *Config) { c.Schedule.RelativeStep = -1 }, "0 to 1"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -285,7 +286,8 @@ func TestEstablished(t *testing.T) {
 	}
 }
 
-// TestEstablishedReadsBeforeReset leaves an answer unread until the connection was reset: it had arrived, and counts.
+// TestEstablishedReadsBeforeReset leaves an answer unread until the connection was reset: it had
+// arrived, and counts.
 func TestEstablishedReadsBeforeReset(t *testing.T) {
 	reset := make(chan struct{})
 	to := serve(t, func(connection net.Conn) {
@@ -310,8 +312,8 @@ func TestEstablishedReadsBeforeReset(t *testing.T) {
 	}
 }
 
-// TestReadsBeforeReset leaves what a server did unread until it has reset the connection: the connection had opened, and
-// what was answered had arrived, however late it is looked at.
+// TestReadsBeforeReset leaves what a server did unread until it has reset the connection: the
+// connection had opened, and what was answered had arrived, however late it is looked at.
 func TestReadsBeforeReset(t *testing.T) {
 	answer := func(connection net.Conn) { _, _ = connection.Write([]byte("HTTP/1.1 403 Forbidden\r\n\r\n")) }
 	ask := func(connection net.Conn) {
@@ -359,8 +361,8 @@ func TestReadsBeforeReset(t *testing.T) {
 	}
 }
 
-// TestRefusedWhileRead has a datagram be refused after the event that is being dealt with: reading takes the error from the
-// socket, and it is not told again.
+// TestRefusedWhileRead has a datagram be refused after the event that is being dealt with: reading
+// takes the error from the socket, and it is not told again.
 func TestRefusedWhileRead(t *testing.T) {
 	w, p, r := lone(t, UDP, closed(t), 1)
 	launch(t, w, p)
@@ -374,7 +376,7 @@ func TestRefusedWhileRead(t *testing.T) {
 // lone is a worker that the test itself runs, and a pair of its whose schedule has nothing due.
 func lone(t *testing.T, mode Mode, to netip.AddrPort, want int) (*worker, *pair, *recorder) {
 	t.Helper()
-	schedule := Schedule{Beat: time.Hour, Min: time.Hour, MaxRate: 1000}
+	schedule := Schedule{BaseInterval: time.Hour, MinInterval: time.Hour, MaxRate: 1000}
 	wait := timeouts{opening: 500 * time.Millisecond, response: time.Second}
 	space, err := newWorkspace(inFlight(schedule, wait.opening))
 	check(t, err)

@@ -16,10 +16,10 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/probe/packet"
 )
 
-// established is the prober of connections that exist already: it opens one to each pair's target and
-// keeps it. A probe is a HEAD request on it (RFC 9110, section 9.3.2), whose response has no body, and is
-// allowed when its response comes. While there is no connection a probe is ambiguous: it proves nothing
-// about established ones.
+// established is the prober of connections that exist already: it opens one to each pair's target
+// and keeps it. A probe is a HEAD request on it (RFC 9110, section 9.3.2), whose response has no
+// body, and is allowed when its response comes. While there is no connection a probe is ambiguous:
+// it proves nothing about established ones.
 type established struct {
 	*workspace
 	connections []*connection // by number; nil where one has been removed
@@ -35,8 +35,8 @@ type connection struct {
 	fd      int32
 	number  int32
 	state   connectionState
-	// asked and answered count requests and responses: the responses come in the order of the requests
-	// (RFC 9112, section 9.3.2).
+	// asked and answered count requests and responses: the responses come in the order of the
+	// requests (RFC 9112, section 9.3.2).
 	asked, answered uint32
 	// end is how much of the end of a response's header has arrived.
 	end int
@@ -67,7 +67,8 @@ func (m *established) close() error                 { return nil }
 func (m *established) add(p *pair) {
 	c := &connection{
 		pair: p, fd: none, address: packet.NewSocketAddress(p.to),
-		request: []byte("HEAD / HTTP/1.1\r\nHost: " + p.to.String() + "\r\nUser-Agent: netpol-latency\r\n\r\n"),
+		request: []byte("HEAD / HTTP/1.1\r\nHost: " + p.to.String() +
+			"\r\nUser-Agent: netpol-latency\r\n\r\n"),
 	}
 	if n := len(m.unused); n > 0 {
 		c.number, m.unused = m.unused[n-1], m.unused[:n-1]
@@ -211,7 +212,8 @@ func (c *connection) responses(more []byte) int {
 	return count
 }
 
-// answer finds the probe of the oldest request without a response, unless it has run out of time before.
+// answer finds the probe of the oldest request without a response, unless it has run out of time
+// before.
 func (m *established) answer(c *connection, now instant, replies []reply) []reply {
 	number := c.answered
 	c.answered++
@@ -223,8 +225,8 @@ func (m *established) answer(c *connection, now instant, replies []reply) []repl
 	return replies
 }
 
-// fail says of a connection that it was cut. The pair's probes in flight have their answer by that, but
-// for those that have had one before.
+// fail says of a connection that it was cut. The pair's probes in flight have their answer by that,
+// but for those that have had one before.
 func (m *established) fail(c *connection, why error, replies []reply) []reply {
 	c.close()
 	c.state = cut

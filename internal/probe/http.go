@@ -17,11 +17,12 @@ import (
 
 var (
 	errNotHTTP = errors.New("read the response: the answer is not HTTP")
-	errHungUp  = errors.New("read the response: the server closed the connection")
+	errClosed  = errors.New("read the response: the server closed the connection")
 )
 
-// httpGet succeeds when the target answers a GET with any HTTP response (RFC 9112, section 4), whose
-// status is kept. The rest of the response is of no interest: the connection is about to be reset.
+// httpGet succeeds when the target answers a GET with any HTTP response (RFC 9112, section 4),
+// whose status is kept. The rest of the response is of no interest: the connection is about to be
+// reset.
 type httpGet struct{}
 
 func (httpGet) socket() (kind, protocol int) { return unix.SOCK_STREAM, 0 }
@@ -54,7 +55,7 @@ func (httpGet) read(a attempt, replies []reply) ([]reply, error) {
 		case err != nil:
 			return replies, err
 		case n == 0:
-			return append(replies, a.is(measure.Unanswered, errHungUp)), nil
+			return append(replies, a.is(measure.Unanswered, errClosed)), nil
 		case !a.match(buffer[:n]):
 			return append(replies, a.is(measure.Unanswered, errNotHTTP)), nil
 		case int(a.matched) == len(statusLine):

@@ -47,8 +47,8 @@ type entry struct {
 	verdict measure.Verdict
 }
 
-// inFlightTable has a worker's probes in flight. It never grows: a probe without a free entry is not
-// sent.
+// inFlightTable has a worker's probes in flight. It never grows: a probe without a free entry is
+// not sent.
 type inFlightTable struct {
 	entries []entry
 	free    []int32
@@ -108,8 +108,8 @@ func (t *inFlightTable) runs(one timer) bool {
 	return e.use == one.use && e.phase != idle && e.phase != ended
 }
 
-// timers is a queue of those that all wait equally long, and so come due in the order in which they were
-// started.
+// timers is a queue of those that all wait equally long, and so come due in the order in which they
+// were started.
 type timers struct {
 	wait  time.Duration
 	ring  []timer
@@ -121,8 +121,8 @@ func newTimers(wait time.Duration, size int) *timers {
 	return &timers{wait: wait, ring: make([]timer, size)}
 }
 
-// start lets the use of an entry end one wait from now. When the ring is full the oldest entries have
-// long been answered; the caller makes room first.
+// start lets the use of an entry end one wait from now. When the ring is full the oldest entries
+// have long been answered; the caller makes room first.
 func (q *timers) start(i int32, use uint32, now instant) {
 	q.ring[(q.first+q.count)%len(q.ring)] = timer{i, use, now + instant(q.wait)}
 	q.count++

@@ -14,7 +14,8 @@ type Mode string
 
 // The modes.
 const (
-	// Auto is the cheapest mode for TCP that this process may use and that works: syn, else connect.
+	// Auto is the cheapest mode for TCP that this process may use and that works: syn, else
+	// connect.
 	Auto Mode = "auto"
 	// Connect opens a TCP connection and resets it. It needs no privilege.
 	Connect Mode = "connect"
@@ -27,8 +28,8 @@ const (
 	// SYN sends crafted TCP SYN segments and reads the answers from a raw socket. It needs
 	// CAP_NET_RAW (capabilities(7)).
 	SYN Mode = "syn"
-	// Established keeps one TCP connection to each target, and sends HTTP requests on it: it shows when
-	// a connection that exists already is cut.
+	// Established keeps one TCP connection to each target, and sends HTTP requests on it: it shows
+	// when a connection that exists already is cut.
 	Established Mode = "established"
 )
 
@@ -47,19 +48,23 @@ func ParseMode(name string) (Mode, error) {
 	return "", fmt.Errorf("use probe mode %q: expected one of %s", name, strings.Join(names, ", "))
 }
 
-// Ample is how many processors a machine has for which a mode sends at its full rate unless told otherwise.
-const Ample = 4
+// MinProcs is how many processors a machine has for which a mode sends at its full rate unless told
+// otherwise.
+const MinProcs = 4
 
-// The most probes a second that a mode sends unless told otherwise, in all, and for each processor where there are fewer
-// than [Ample]: at its full rate the engine takes about half a processor, which would slow down what it measures.
+// The most probes a second that a mode sends unless told otherwise, in all, and for each processor
+// where there are fewer than [MinProcs]: at its full rate the engine takes about half a processor,
+// which would slow down what it measures.
 const (
 	synRate, synRateEach     = 100_000, 20_000
 	otherRate, otherRateEach = 20_000, 5000
-	// A request costs its target more than a connection does, and a target that is busy answers late.
+	// A request costs its target more than a connection does, and a target that is busy answers
+	// late.
 	requestRate = 5000
 )
 
-// DefaultMaxRate is the most probes a second that a mode sends on a machine of so many processors unless told otherwise.
+// DefaultMaxRate is the most probes a second that a mode sends on a machine of so many processors
+// unless told otherwise.
 func (m Mode) DefaultMaxRate(processors int) float64 {
 	rate, each := otherRate, otherRateEach
 	switch m {
@@ -68,7 +73,7 @@ func (m Mode) DefaultMaxRate(processors int) float64 {
 	case HTTP, Established:
 		return requestRate
 	}
-	if processors < Ample {
+	if processors < MinProcs {
 		return float64(processors * each)
 	}
 	return float64(rate)

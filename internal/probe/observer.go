@@ -9,17 +9,18 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// Follower is told about the probes of one pair, by one goroutine at a time, which must not wait.
-type Follower interface {
-	// Ended is called with the outcomes in the order of their sends. It returns true when the pair needs
-	// no more probes.
-	Ended(outcome measure.Outcome) (done bool)
-	// Overdue is called when that many probes in a row, all sent after the newest reply had arrived, have
-	// no reply although it is overdue by the pair's own round trips ([measure.RoundTrips]), or have failed
-	// already; and with 0 when a reply has come after all. It is a hint that comes long before the
-	// outcomes, which alone are proof, and at the latest one interval of the pair after the reply is
-	// overdue. A pair that was never answered has no hints.
-	Overdue(probes int, at time.Time)
-	// Stopped is called once, after the last outcome: none of the pair's probes is in flight.
-	Stopped()
+// Observer is told about the probes of one pair, by one goroutine at a time, which must not wait.
+type Observer interface {
+	// OnOutcome is called with the outcomes in the order of their sends. It returns true when the
+	// pair needs no more probes.
+	OnOutcome(outcome measure.Outcome) (done bool)
+	// OnOverdue is called when that many probes in a row, all sent after the newest reply had
+	// arrived, have no reply although it is overdue by the pair's own round trips
+	// ([measure.RoundTrips]), or have failed already; and with 0 when a reply has come after all.
+	// It is a hint that comes long before the outcomes, which alone are proof, and at the latest
+	// one interval of the pair after the reply is overdue. A pair that was never answered has no
+	// hints.
+	OnOverdue(probes int, at time.Time)
+	// OnStopped is called once, after the last outcome: none of the pair's probes is in flight.
+	OnStopped()
 }

@@ -8,14 +8,14 @@ package probe
 import "github.com/netpol-latency/netpol-latency/internal/measure"
 
 // overdue follows the replies of a pair that do not come when they are expected: long before their
-// probes' time is over it tells what is likely to become of them. It tells nothing of a pair that was
-// never answered.
+// probes' time is over it tells what is likely to become of them. It tells nothing of a pair that
+// was never answered.
 type overdue struct {
 	trips    measure.RoundTrips
 	answered instant // when the newest reply arrived
-	next     int32   // the oldest probe in flight that has not been found overdue, none if there is none
-	row      int     // how many probes in a row, sent after the newest reply had arrived, have no reply
-	told     int     // what the follower knows of that
+	next     int32   // the oldest probe in flight that was not found overdue, none if there is none
+	row      int     // how many probes in a row, sent after the newest reply, have no reply
+	told     int     // what the observer knows of that
 }
 
 // expected reports whether the pair's next reply is expected at once: the newest probes had theirs.
@@ -51,7 +51,7 @@ func (o *overdue) miss(sent instant) {
 	}
 }
 
-// news is how many replies in a row are overdue, if the follower does not know that.
+// news is how many replies in a row are overdue, if the observer does not know that.
 func (o *overdue) news() (row int, is bool) {
 	is = o.row != o.told
 	o.told = o.row

@@ -14,7 +14,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// silence is a network that replies at once, or not as long as it is silent: what was asked meanwhile it can answer late.
+// silence is a network that replies at once, or not as long as it is silent: what was asked
+// meanwhile it can answer late.
 type silence struct {
 	shuffled
 	silent atomic.Bool
@@ -43,19 +44,22 @@ func (m *silence) poll(replies []reply) []reply {
 	return replies
 }
 
-// hint is what a follower was told: of replies that are overdue, or of an outcome.
+// hint is what a observer was told: of replies that are overdue, or of an outcome.
 type hint struct {
 	overdue int
 	verdict measure.Verdict
 	ended   bool
 }
 
-// told passes on what a follower is told.
+// told passes on what a observer is told.
 type told chan hint
 
-func (c told) Ended(o measure.Outcome) bool    { c <- hint{verdict: o.Verdict, ended: true}; return false }
-func (c told) Overdue(probes int, _ time.Time) { c <- hint{overdue: probes} }
-func (c told) Stopped()                        { close(c) }
+func (c told) OnOutcome(o measure.Outcome) bool {
+	c <- hint{verdict: o.Verdict, ended: true}
+	return false
+}
+func (c told) OnOverdue(probes int, _ time.Time) { c <- hint{overdue: probes} }
+func (c told) OnStopped()                        { close(c) }
 
 // until takes hints until one is as wanted, and returns the outcomes before it.
 func (c told) until(wanted func(hint) bool) []measure.Verdict {
@@ -71,8 +75,9 @@ func (c told) until(wanted func(hint) bool) []measure.Verdict {
 	return outcomes
 }
 
-// TestOverdue lets replies stay away from a pair that was answered. Its follower hears of it before a probe's time is over;
-// when they come after all, it hears that too, and no probe has failed. When they stay away, the probes' time ends them.
+// TestOverdue lets replies stay away from a pair that was answered. Its observer hears of it before
+// a probe's time is over; when they come after all, it hears that too, and no probe has failed.
+// When they stay away, the probes' time ends them.
 func TestOverdue(t *testing.T) {
 	network := &silence{}
 	engine := startFake(t, network, &network.workspace, fast(), 900*time.Millisecond)
@@ -106,7 +111,8 @@ func TestOverdue(t *testing.T) {
 	check(t, engine.Close())
 }
 
-// TestOverdueNever has no hint for a pair that was never answered: there is nothing to tell by what is late.
+// TestOverdueNever has no hint for a pair that was never answered: there is nothing to tell by what
+// is late.
 func TestOverdueNever(t *testing.T) {
 	network := &silence{}
 	network.silent.Store(true)

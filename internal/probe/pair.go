@@ -14,7 +14,7 @@ import (
 type pair struct {
 	to       netip.AddrPort
 	number   int
-	follower Follower
+	observer Observer
 
 	// What every probe needs is side by side: there are more pairs than a processor's cache holds.
 	due         instant
@@ -23,15 +23,15 @@ type pair struct {
 	trigger     instant
 	first, last int32 // the pair's probes in flight, oldest and newest
 	triggered   bool
-	done        bool // the follower needs no more probes
+	done        bool // the observer needs no more probes
 	stopped     bool // and has been told that there will be none
 	overdue     overdue
 	state       any // the mode's own
 }
 
-func newPair(to netip.AddrPort, follower Follower, number int) pair {
+func newPair(to netip.AddrPort, observer Observer, number int) pair {
 	return pair{
-		to: to, number: number, follower: follower,
+		to: to, number: number, observer: observer,
 		place: none, first: none, last: none, overdue: overdue{next: none},
 	}
 }

@@ -64,8 +64,8 @@ func (p *poller) wake() {
 	_, _ = unix.Write(p.eventfd, one[:]) // it can only fail once the poller is closed
 }
 
-// wait returns what has happened, at the latest when the time is over, which never comes if it is below
-// zero. What it returns is valid until the next call.
+// wait returns what has happened, at the latest when the time is over, which never comes if it is
+// below zero. What it returns is valid until the next call.
 func (p *poller) wait(timeout time.Duration) []unix.EpollEvent {
 	if timeout != 0 && !p.sleep(timeout) {
 		return nil
@@ -93,11 +93,11 @@ const maxInlineSleep = 2 * time.Millisecond
 // sleep waits until something has happened or the time is over, for ever if that is below zero. It
 // reports whether something may have happened.
 //
-// Go's runtime takes the right to run Go code from a thread that waits in the kernel, and as long as it
-// finds one to take it looks for more every 20 µs (runtime.sysmon). A wait every millisecond would keep it
-// at that, at a twentieth of what the probes cost; and a busy process would let the thread queue for the
-// right when it is woken. So a short wait does not tell the runtime, unless this is the only thread that
-// may run: a signal, as for a collection of garbage, ends it early.
+// Go's runtime takes the right to run Go code from a thread that waits in the kernel, and as long
+// as it finds one to take it looks for more every 20 µs (runtime.sysmon). A wait every millisecond
+// would keep it at that, at a twentieth of what the probes cost; and a busy process would let the
+// thread queue for the right when it is woken. So a short wait does not tell the runtime, unless
+// this is the only thread that may run: a signal, as for a collection of garbage, ends it early.
 func (p *poller) sleep(timeout time.Duration) bool {
 	if timeout < 0 {
 		n, err := unix.Ppoll(p.poll, nil, nil)

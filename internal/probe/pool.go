@@ -13,12 +13,12 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/probe/packet"
 )
 
-// pool holds TCP sockets whose connections are dissolved, by family. Making a socket, watching it and
-// freeing it costs the kernel as much as a connection that nobody answers.
+// pool holds TCP sockets whose connections are dissolved, by family. Making a socket, watching it
+// and freeing it costs the kernel as much as a connection that nobody answers.
 //
-// To dissolve a connection (connect(2), AF_UNSPEC) is to the network what it is to close its socket with
-// SO_LINGER 0: one that is open is reset, one that is not yet is forgotten. The kernel then takes a new
-// port for the next connection, as it does for a new socket.
+// To dissolve a connection (connect(2), AF_UNSPEC) is to the network what it is to close its socket
+// with SO_LINGER 0: one that is open is reset, one that is not yet is forgotten. The kernel then
+// takes a new port for the next connection, as it does for a new socket.
 type pool struct {
 	waiting [packet.Families][]int32
 	alive   int // sockets that wait or are in use
@@ -45,8 +45,8 @@ func (p *pool) take(family packet.Family) int32 {
 	return waiting[last]
 }
 
-// admit counts a new socket of a family that is about to be made. If there are as many as there may be,
-// one of the other family makes room.
+// admit counts a new socket of a family that is about to be made. If there are as many as there may
+// be, one of the other family makes room.
 func (p *pool) admit(family packet.Family) {
 	if p.alive >= p.most {
 		if other := p.take(1 - family); other != none {
@@ -57,8 +57,8 @@ func (p *pool) admit(family packet.Family) {
 	p.alive++
 }
 
-// put dissolves the connection of a socket and keeps it, or reports false if the kernel cannot: it is to
-// be closed then, and counts no more.
+// put dissolves the connection of a socket and keeps it, or reports false if the kernel cannot: it
+// is to be closed then, and counts no more.
 func (p *pool) put(family packet.Family, socket int32) bool {
 	if p.nowhere.Connect(socket) != nil {
 		p.alive--

@@ -17,8 +17,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/probe/packet"
 )
 
-// TestPool uses one socket for several connections: each comes from another port, and is reset when its socket is put
-// back.
+// TestPool uses one socket for several connections: each comes from another port, and is reset when
+// its socket is put back.
 func TestPool(t *testing.T) {
 	type end struct {
 		from string

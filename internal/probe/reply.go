@@ -14,7 +14,8 @@ import (
 // reply is what a mode has found out about a probe. Only the first verdict about one counts.
 type reply struct {
 	entry int32
-	// opened says that the connection is open and a response is awaited, so there is no verdict yet.
+	// opened says that the connection is open and a response is awaited, so there is no verdict
+	// yet.
 	opened  bool
 	verdict measure.Verdict
 	at      instant

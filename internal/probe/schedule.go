@@ -16,15 +16,16 @@ const (
 	ShortestAfter  = 100 * time.Microsecond
 )
 
-// Schedule says how often each pair is probed. It keeps a constant relative error: the longer ago the
-// trigger, the longer the interval.
+// Schedule says how often each pair is probed. It keeps a constant relative error: the longer ago
+// the trigger, the longer the interval.
 type Schedule struct {
-	// Beat is the interval before the trigger, which keeps the old state proved.
-	Beat time.Duration
-	// Min is the shortest interval after the trigger.
-	Min time.Duration
-	// Relative is the interval after the trigger as a part of the time since then, for example 0.01.
-	Relative float64
+	// BaseInterval is the interval before the trigger, which keeps the old state proved.
+	BaseInterval time.Duration
+	// MinInterval is the shortest interval after the trigger.
+	MinInterval time.Duration
+	// RelativeStep is the interval after the trigger as a part of the time since then, for example
+	// 0.01.
+	RelativeStep float64
 	// MaxRate is the most probes a second for all pairs together.
 	MaxRate float64
 }
@@ -37,20 +38,24 @@ func (s Schedule) Validate() error {
 			mistakes = append(mistakes, fmt.Errorf("use %s %v: expected %s", what, value, expected))
 		}
 	}
-	wrong(s.Beat < ShortestBefore, "probe interval", s.Beat, fmt.Sprintf("%s or more", ShortestBefore))
-	wrong(s.Min < ShortestAfter, "shortest probe interval", s.Min, fmt.Sprintf("%s or more", ShortestAfter))
-	wrong(!(s.Relative >= 0 && s.Relative <= 1), "relative resolution", s.Relative, "0 to 1")
-	wrong(!(s.MaxRate > 0) || math.IsInf(s.MaxRate, 0), "maximum probe rate", s.MaxRate, "more than 0 probes a second")
+	wrong(s.BaseInterval < ShortestBefore, "probe interval", s.BaseInterval,
+		fmt.Sprintf("%s or more", ShortestBefore))
+	wrong(s.MinInterval < ShortestAfter, "shortest probe interval", s.MinInterval,
+		fmt.Sprintf("%s or more", ShortestAfter))
+	wrong(!(s.RelativeStep >= 0 && s.RelativeStep <= 1),
+		"relative resolution", s.RelativeStep, "0 to 1")
+	wrong(!(s.MaxRate > 0) || math.IsInf(s.MaxRate, 0),
+		"maximum probe rate", s.MaxRate, "more than 0 probes a second")
 	return errors.Join(mistakes...)
 }
 
 // sustainedRate is how many probes a second may go on for ever.
 const sustainedRate = 5000
 
-// Before is the time between two probes of a pair before its trigger, while that many pairs are probed.
-// It can go on for days, so it keeps to a rate that a network can bear for so long.
+// Before is the time between two probes of a pair before its trigger, while that many pairs are
+// probed. It can go on for days, so it keeps to a rate that a network can bear for so long.
 func (s Schedule) Before(pairs int) time.Duration {
-	return max(s.Beat, s.limited(sustainedRate).budget(pairs))
+	return max(s.BaseInterval, s.limited(sustainedRate).budget(pairs))
 }
 
 // limited is the schedule with a lower rate.
@@ -61,8 +66,8 @@ func (s Schedule) limited(rate float64) Schedule {
 
 // After is the time between two probes of a pair that long after its trigger.
 func (s Schedule) After(elapsed time.Duration, pairs int) time.Duration {
-	relative := time.Duration(s.Relative * float64(max(elapsed, 0)))
-	return max(s.Min, relative, s.budget(pairs))
+	relative := time.Duration(s.RelativeStep * float64(max(elapsed, 0)))
+	return max(s.MinInterval, relative, s.budget(pairs))
 }
 
 // budget is the interval at which that many pairs make the maximum rate.
@@ -70,16 +75,17 @@ func (s Schedule) budget(pairs int) time.Duration {
 	return time.Duration(float64(pairs) / s.MaxRate * float64(time.Second))
 }
 
-// Phase is where in its first interval the pair of that number begins. However many pairs there are,
-// they never march in lockstep: multiples of the golden ratio spread evenly over the unit interval.
+// Phase is where in its first interval the pair of that number begins. However many pairs there
+// are, they never march in lockstep: multiples of the golden ratio spread evenly over the unit
+// interval.
 func Phase(number int, interval time.Duration) time.Duration {
 	_, part := math.Modf(float64(number) * (math.Phi - 1))
 	return time.Duration(part * float64(interval))
 }
 
-// next is when the probe after the one planned is due: one interval later, or as many intervals later as
-// are not over by now. A probe that was missed is not made up for: a burst would measure nothing and
-// disturb much.
+// next is when the probe after the one planned is due: one interval later, or as many intervals
+// later as are not over by now. A probe that was missed is not made up for: a burst would measure
+// nothing and disturb much.
 func next(planned, now instant, interval time.Duration) instant {
 	missed := max(0, (now-planned)/instant(interval))
 	return planned + (missed+1)*instant(interval)

@@ -13,7 +13,7 @@ import (
 )
 
 func TestScheduleAfter(t *testing.T) {
-	schedule := Schedule{Beat: 100 * time.Millisecond, Min: time.Millisecond, Relative: 0.01, MaxRate: 20_000}
+	schedule := Schedule{BaseInterval: 100 * time.Millisecond, MinInterval: time.Millisecond, RelativeStep: 0.01, MaxRate: 20_000}
 	tests := []struct {
 		name    string
 		elapsed time.Duration
@@ -71,16 +71,16 @@ func TestPhases(t *testing.T) {
 	}
 }
 
-// FuzzSchedule runs an due queue of pairs by virtual time: whatever the settings, the budget is kept over
-// every stretch of time, no pair starves, and the due queue stays in order.
+// FuzzSchedule runs an due queue of pairs by virtual time: whatever the settings, the budget is
+// kept over every stretch of time, no pair starves, and the due queue stays in order.
 func FuzzSchedule(f *testing.F) {
 	f.Add(uint16(20), uint16(1), uint16(1000), uint32(20_000), uint16(10))
 	f.Add(uint16(1000), uint16(1), uint16(0), uint32(5000), uint16(500))
 	f.Add(uint16(3), uint16(40), uint16(60_000), uint32(100), uint16(0))
 	f.Fuzz(func(t *testing.T, pairs, shortest, relative uint16, rate uint32, late uint16) {
 		schedule := Schedule{
-			Beat: 100 * time.Millisecond, Min: time.Duration(1+shortest%100) * time.Millisecond,
-			Relative: float64(relative) / math.MaxUint16, MaxRate: float64(1 + rate%200_000),
+			BaseInterval: 100 * time.Millisecond, MinInterval: time.Duration(1+shortest%100) * time.Millisecond,
+			RelativeStep: float64(relative) / math.MaxUint16, MaxRate: float64(1 + rate%200_000),
 		}
 		if err := schedule.Validate(); err != nil {
 			t.Fatal(err)

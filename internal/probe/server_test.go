@@ -50,8 +50,8 @@ func respond(connection net.Conn) {
 	}
 }
 
-// silent returns an address whose listener has its backlog full: the kernel drops every further SYN,
-// as a policy does.
+// silent returns an address whose listener has its backlog full: the kernel drops every further
+// SYN, as a policy does.
 func silent(t testing.TB) netip.AddrPort {
 	t.Helper()
 	listener, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

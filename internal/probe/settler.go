@@ -7,7 +7,7 @@ package probe
 
 import "github.com/netpol-latency/netpol-latency/internal/measure"
 
-// settler gives probes their verdicts and tells followers, and nobody else does.
+// settler gives probes their verdicts and tells observers, and nobody else does.
 type settler struct {
 	*workspace
 	prober   prober
@@ -60,7 +60,7 @@ func (s *settler) expire() {
 	}
 }
 
-// end gives a probe its verdict, and tells the follower as far as the order of sends permits.
+// end gives a probe its verdict, and tells the observer as far as the order of sends permits.
 func (s *settler) end(i int32, verdict measure.Verdict, done instant, err error) {
 	e := &s.table.entries[i]
 	if e.phase == idle || e.phase == ended {
@@ -77,8 +77,8 @@ func (s *settler) end(i int32, verdict measure.Verdict, done instant, err error)
 	s.report(e.pair)
 }
 
-// updateOverdue takes in what a probe that has ended says about those whose replies are overdue. One
-// whose connection was open has said it before.
+// updateOverdue takes in what a probe that has ended says about those whose replies are overdue.
+// One whose connection was open has said it before.
 func (s *settler) updateOverdue(e *entry, opened bool) {
 	switch {
 	case opened || e.verdict == measure.Ambiguous:
@@ -99,8 +99,9 @@ func (e *entry) miss() {
 	e.missed = true
 }
 
-// checkOverdue finds the pair's probes whose replies are overdue by now, and tells its follower if that
-// is new. It is called before each probe of the pair, so it may be late by as much as the pair's interval.
+// checkOverdue finds the pair's probes whose replies are overdue by now, and tells its observer if
+// that is new. It is called before each probe of the pair, so it may be late by as much as the
+// pair's interval.
 func (s *settler) checkOverdue(p *pair, now instant) {
 	after, known := p.overdue.trips.Overdue()
 	if !known {
@@ -119,22 +120,22 @@ func (s *settler) checkOverdue(p *pair, now instant) {
 	s.notifyOverdue(p, now)
 }
 
-// notifyOverdue tells the pair's follower how many replies in a row are overdue, if that is new.
+// notifyOverdue tells the pair's observer how many replies in a row are overdue, if that is new.
 func (s *settler) notifyOverdue(p *pair, now instant) {
 	if p.done {
 		return
 	}
 	if row, is := p.overdue.news(); is {
-		p.follower.Overdue(row, s.clock.time(now))
+		p.observer.OnOverdue(row, s.clock.time(now))
 	}
 }
 
-// report tells the follower the outcomes that no earlier probe's holds back.
+// report tells the observer the outcomes that no earlier probe's holds back.
 func (s *settler) report(p *pair) {
 	for p.first != none && s.table.entries[p.first].phase == ended {
 		one := s.table.shift(p)
 		if !p.done {
-			p.done = p.follower.Ended(s.outcome(&one))
+			p.done = p.observer.OnOutcome(s.outcome(&one))
 		}
 	}
 	if p.done {
@@ -142,7 +143,7 @@ func (s *settler) report(p *pair) {
 	}
 }
 
-// outcome is an ended probe as a follower is told of it.
+// outcome is an ended probe as a observer is told of it.
 func (s *settler) outcome(e *entry) measure.Outcome {
 	outcome := measure.Outcome{
 		Verdict: e.verdict, Response: int(e.response), Err: e.err,
@@ -188,12 +189,12 @@ func (s *settler) removePair(p *pair) {
 	s.releaseProbes(p)
 	s.queue.remove(p)
 	s.prober.remove(p)
-	p.follower.Stopped()
+	p.observer.OnStopped()
 }
 
-// releaseProbes gives up a done pair's probes. One that waits for its first answer keeps its socket until
-// it has come or its time is over: to free hundreds at once would make the probes of other pairs late, just
-// when the network changes.
+// releaseProbes gives up a done pair's probes. One that waits for its first answer keeps its socket
+// until it has come or its time is over: to free hundreds at once would make the probes of other
+// pairs late, just when the network changes.
 func (s *settler) releaseProbes(p *pair) {
 	for i := p.first; i != none; i = s.table.entries[i].next {
 		if e := &s.table.entries[i]; e.phase != launched || e.fd == none {

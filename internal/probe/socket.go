@@ -13,10 +13,12 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/probe/packet"
 )
 
-// resetOnClose has closing a connection reset it, and leave no TIME_WAIT behind (socket(7), SO_LINGER).
+// resetOnClose has closing a connection reset it, and leave no TIME_WAIT behind (socket(7),
+// SO_LINGER).
 var resetOnClose = unix.Linger{Onoff: 1}
 
-// openSocket opens a socket that does not wait, and whose error queue has ICMP errors (ip(7), IP_RECVERR).
+// openSocket opens a socket that does not wait, and whose error queue has ICMP errors (ip(7),
+// IP_RECVERR).
 func openSocket(family packet.Family, kind, protocol int) (int32, error) {
 	kind |= unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
 	fd, err := unix.Socket(family.Domain(), kind, protocol)
@@ -46,8 +48,8 @@ func closeSocket(socket int32) {
 	}
 }
 
-// socketError takes the error that waits on a socket (socket(7), SO_ERROR), nil if an event tells of
-// none (poll(2)).
+// socketError takes the error that waits on a socket (socket(7), SO_ERROR), nil if an event tells
+// of none (poll(2)).
 func socketError(socket int32, events uint32) error {
 	if events&unix.EPOLLERR == 0 {
 		return nil

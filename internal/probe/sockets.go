@@ -22,8 +22,8 @@ type socketState struct {
 	request []byte
 }
 
-// sockets is the prober of every mode in which each probe has a socket of its own, and with it a source
-// port of its own: to a filter that tracks connections, every probe is a new one.
+// sockets is the prober of every mode in which each probe has a socket of its own, and with it a
+// source port of its own: to a filter that tracks connections, every probe is a new one.
 type sockets struct {
 	*workspace
 	exchange exchange
@@ -32,7 +32,7 @@ type sockets struct {
 	look     [1]unix.PollFd
 	errors   *packet.ErrorQueue
 	pool     *pool   // nil where a socket cannot be used again
-	holders  []int32 // the entry of each socket's probe, by descriptor, none for one in the pool
+	bySocket []int32 // the entry of each socket's probe, by descriptor, none for one in the pool
 }
 
 // newSockets opens at most so many sockets at once as probes can be in flight.
@@ -69,7 +69,7 @@ func (m *sockets) release(e *entry) {
 	if e.fd == none {
 		return
 	}
-	m.holders[e.fd] = none
+	m.bySocket[e.fd] = none
 	if m.pool == nil || !m.pool.put(e.pair.state.(*socketState).family, e.fd) {
 		closeSocket(e.fd)
 	}
@@ -100,8 +100,8 @@ func (m *sockets) launch(batch []int32, replies []reply) []reply {
 }
 
 // connected reports whether a connection under way is open by now, and nothing else: an answer from
-// nearby has come when connect(2) returns, and is read sooner and more cheaply than by an event. Where
-// none is expected it is not looked for.
+// nearby has come when connect(2) returns, and is read sooner and more cheaply than by an event.
+// Where none is expected it is not looked for.
 func (m *sockets) connected(e *entry) bool {
 	if !e.pair.overdue.expected() {
 		return false
@@ -111,9 +111,9 @@ func (m *sockets) connected(e *entry) bool {
 	return err == nil && n == 1 && m.look[0].Revents == unix.POLLOUT
 }
 
-// takeSocket gives the probe a socket: one that has been used, or a new one. Sockets are watched for as
-// long as they live. What is reported is always how they are when the worker asks: that they were not
-// connected is no news once they are.
+// takeSocket gives the probe a socket: one that has been used, or a new one. Sockets are watched
+// for as long as they live. What is reported is always how they are when the worker asks: that they
+// were not connected is no news once they are.
 func (m *sockets) takeSocket(i int32, e *entry, state *socketState) error {
 	if m.pool != nil {
 		e.fd = m.pool.take(state.family)
@@ -124,7 +124,7 @@ func (m *sockets) takeSocket(i int32, e *entry, state *socketState) error {
 			return noProbe{err}
 		}
 	}
-	m.holders[e.fd] = i
+	m.bySocket[e.fd] = i
 	return nil
 }
 
@@ -144,8 +144,8 @@ func (m *sockets) newSocket(family packet.Family) (int32, error) {
 		}
 		return none, err
 	}
-	for int(socket) >= len(m.holders) {
-		m.holders = append(m.holders, none)
+	for int(socket) >= len(m.bySocket) {
+		m.bySocket = append(m.bySocket, none)
 	}
 	return socket, nil
 }
@@ -155,7 +155,7 @@ type noProbe struct{ error }
 
 // ready reads what an event of a socket is about.
 func (m *sockets) ready(socket int32, events uint32, replies []reply) []reply {
-	i := m.holders[socket]
+	i := m.bySocket[socket]
 	if i == none {
 		return replies // that its connection was dissolved
 	}
@@ -173,8 +173,8 @@ func (m *sockets) ready(socket int32, events uint32, replies []reply) []reply {
 	}
 }
 
-// readResponse takes what has arrived on a connection, and after it the error that ended it, if one did:
-// in the order in which they came, however late they are looked at.
+// readResponse takes what has arrived on a connection, and after it the error that ended it, if one
+// did: in the order in which they came, however late they are looked at.
 func (m *sockets) readResponse(a attempt, events uint32, replies []reply) []reply {
 	if events&^unix.EPOLLOUT == 0 {
 		return replies // that there is room to send more
@@ -222,9 +222,9 @@ func (m *sockets) readConnection(a attempt, events uint32, replies []reply) []re
 	return replies
 }
 
-// hadOpened reports whether a connection that ended by this error was open before: a reset that answers
-// a SYN is ECONNREFUSED, a later one ECONNRESET, or EPIPE where the target had ended its half
-// (RFC 9293, section 3.10.7; tcp(7)).
+// hadOpened reports whether a connection that ended by this error was open before: a reset that
+// answers a SYN is ECONNREFUSED, a later one ECONNRESET, or EPIPE where the target had ended its
+// half (RFC 9293, section 3.10.7; tcp(7)).
 func hadOpened(err error) bool {
 	return errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE)
 }
@@ -237,8 +237,8 @@ func (m *sockets) newestICMP(socket int32, events uint32) (message packet.ICMPEr
 	return m.errors.Newest(int(socket))
 }
 
-// classify tells why a probe failed. The socket's error queue knows whether the error came as an ICMP
-// message (ip(7), IP_RECVERR); without an entry there, ECONNREFUSED was a reset.
+// classify tells why a probe failed. The socket's error queue knows whether the error came as an
+// ICMP message (ip(7), IP_RECVERR); without an entry there, ECONNREFUSED was a reset.
 func (m *sockets) classify(e *entry, err error) measure.Verdict {
 	var never noProbe
 	if errors.As(err, &never) || e.fd == none {

@@ -13,18 +13,19 @@ type Stats struct {
 	// Sent counts the probes that were launched, Skipped those that were not because too many were
 	// in flight.
 	Sent, Skipped uint64
-	// Late is the sum of the delays of all launches against their plan, and Latest the longest.
-	Late, Latest time.Duration
+	// Late is the sum of the delays of all launches against their plan, and MaxLateness the
+	// longest.
+	Late, MaxLateness time.Duration
 }
 
-// counters are what anyone may read of a worker's statistics. They are brought up to date once for many
-// probes.
+// counters are what anyone may read of a worker's statistics. They are brought up to date once for
+// many probes.
 type counters struct{ sent, skipped, late, latest atomic.Int64 }
 
 func (c *counters) load() Stats {
 	return Stats{
 		Sent: uint64(c.sent.Load()), Skipped: uint64(c.skipped.Load()),
-		Late: time.Duration(c.late.Load()), Latest: time.Duration(c.latest.Load()),
+		Late: time.Duration(c.late.Load()), MaxLateness: time.Duration(c.latest.Load()),
 	}
 }
 
@@ -32,5 +33,5 @@ func (c *counters) store(s Stats) {
 	c.sent.Store(int64(s.Sent))
 	c.skipped.Store(int64(s.Skipped))
 	c.late.Store(int64(s.Late))
-	c.latest.Store(int64(s.Latest))
+	c.latest.Store(int64(s.MaxLateness))
 }

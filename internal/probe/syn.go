@@ -21,13 +21,13 @@ import (
 // errICMP is the reason of a probe that an ICMP message ended.
 var errICMP = errors.New("wait for the answer: an ICMP message came")
 
-// syn is the prober that builds SYNs itself and reads the answers from raw sockets, which get what the
-// pod's own stack lets in. The stack itself answers a SYN-ACK that it did not ask for with a reset, so that
-// nothing half-open is left in the target.
+// syn is the prober that builds SYNs itself and reads the answers from raw sockets, which get what
+// the pod's own stack lets in. The stack itself answers a SYN-ACK that it did not ask for with a
+// reset, so that nothing half-open is left in the target.
 type syn struct {
 	*workspace
-	// Of each family, the socket that sends and receives TCP, that which receives ICMP, and how many pairs
-	// there are to read for.
+	// Of each family, the socket that sends and receives TCP, that which receives ICMP, and how
+	// many pairs there are to read for.
 	tcp, icmp [packet.Families]int
 	pairs     [packet.Families]int
 
@@ -97,9 +97,9 @@ func (m *syn) close() error {
 	return errors.Join(all...)
 }
 
-// pollInterval is how often answers are read: they carry the kernel's time, so a moment's wait costs
-// nothing, as long as the smallest buffer that a kernel may give (212,992 bytes) holds what arrives
-// meanwhile.
+// pollInterval is how often answers are read: they carry the kernel's time, so a moment's wait
+// costs nothing, as long as the smallest buffer that a kernel may give (212,992 bytes) holds what
+// arrives meanwhile.
 func (m *syn) pollInterval() time.Duration { return 2 * time.Millisecond }
 
 // release has nothing to do: no probe has a socket.
@@ -119,15 +119,15 @@ func (m *syn) add(p *pair) {
 func (m *syn) remove(p *pair) { m.pairs[packet.FamilyOf(p.to.Addr())]-- }
 
 const (
-	// routedEvery is how many probes of a pair lie between two that the kernel routes itself. That keeps
-	// its tables right: it asks for neighbours that it sends to, and only for those.
+	// routedEvery is how many probes of a pair lie between two that the kernel routes itself. That
+	// keeps its tables right: it asks for neighbours that it sends to, and only for those.
 	routedEvery = 256
 	// routesEvery is how often the kernel is asked what has changed about routes.
 	routesEvery = instant(10 * time.Millisecond)
 )
 
-// launch sends the SYNs of probes: as frames where the next hop is known, the others by the raw socket of
-// their family.
+// launch sends the SYNs of probes: as frames where the next hop is known, the others by the raw
+// socket of their family.
 func (m *syn) launch(batch []int32, replies []reply) []reply {
 	m.pollRoutes()
 	routed, socket := m.routed[:0], none
@@ -189,8 +189,8 @@ func (m *syn) pollRoutes() {
 	m.routes.Poll()
 }
 
-// name gives a probe its port and its sequence number. The entry's number is in the latter, together with
-// chance, so that an answer finds its probe and nothing else can be taken for one.
+// name gives a probe its port and its sequence number. The entry's number is in the latter,
+// together with chance, so that an answer finds its probe and nothing else can be taken for one.
 func (m *syn) name(i int32, e *entry, state *synState) {
 	state.probes++
 	e.port = packet.FirstPort + (state.ports+state.probes)%(1<<15)

@@ -14,8 +14,9 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// udpEcho succeeds when the target sends a datagram back. An ICMP message that nobody listens is told
-// apart from silence. The socket is connected, so that the kernel lets only the target's answers in.
+// udpEcho succeeds when the target sends a datagram back. An ICMP message that nobody listens is
+// told apart from silence. The socket is connected, so that the kernel lets only the target's
+// answers in.
 type udpEcho struct{ clock clock }
 
 func (udpEcho) socket() (kind, protocol int)  { return unix.SOCK_DGRAM, 0 }

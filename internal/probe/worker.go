@@ -44,7 +44,9 @@ const slack = 50 * time.Millisecond
 // timeouts are how long probes wait.
 type timeouts struct{ opening, response time.Duration }
 
-func newWorker(mode Mode, prober prober, space *workspace, schedule Schedule, wait timeouts) *worker {
+func newWorker(
+	mode Mode, prober prober, space *workspace, schedule Schedule, wait timeouts,
+) *worker {
 	most := inFlight(schedule, wait.opening)
 	w := &worker{
 		settler: settler{
@@ -64,12 +66,13 @@ func newWorker(mode Mode, prober prober, space *workspace, schedule Schedule, wa
 func (w *worker) run() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	// Both cost precision or peace only, and may be forbidden. Without the first the kernel may wake a
-	// thread 50 µs later than it asks (PR_SET_TIMERSLACK(2const)). With the second a thread that wakes does
-	// not take the processor from one that runs, which may just be enforcing what is measured (sched(7),
-	// SCHED_BATCH): its share stays the same.
+	// Both cost precision or peace only, and may be forbidden. Without the first the kernel may
+	// wake a thread 50 µs later than it asks (PR_SET_TIMERSLACK(2const)). With the second a thread
+	// that wakes does not take the processor from one that runs, which may just be enforcing what
+	// is measured (sched(7), SCHED_BATCH): its share stays the same.
 	_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0)
-	_ = unix.SchedSetAttr(0, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_BATCH}, 0)
+	batch := unix.SchedAttr{Size: unix.SizeofSchedAttr, Policy: unix.SCHED_BATCH}
+	_ = unix.SchedSetAttr(0, &batch, 0)
 
 	for !w.quitting {
 		w.drainCommands()
@@ -101,7 +104,7 @@ func (w *worker) drainCommands() {
 func (w *worker) add(p *pair) {
 	if w.quitting {
 		p.stopped = true
-		p.follower.Stopped()
+		p.observer.OnStopped()
 		return
 	}
 	w.due.push(p)
@@ -121,8 +124,8 @@ func (w *worker) trigger(p *pair, at instant) {
 	w.due.reschedule(p, min(p.due, now+instant(Phase(p.number, p.interval))))
 }
 
-// pollReplies reads the answers that must be asked for, if it is time to, and ends the probes that have
-// had theirs: not without a look at what has arrived.
+// pollReplies reads the answers that must be asked for, if it is time to, and ends the probes that
+// have had theirs: not without a look at what has arrived.
 func (w *worker) pollReplies() {
 	if w.prober.pollInterval() > 0 {
 		now := w.clock.now()
@@ -191,7 +194,7 @@ func (w *worker) take(p *pair, now instant) (int32, bool) {
 	late := now.since(p.due)
 	w.counted.Sent++
 	w.counted.Late += late
-	w.counted.Latest = max(w.counted.Latest, late)
+	w.counted.MaxLateness = max(w.counted.MaxLateness, late)
 	return i, true
 }
 
@@ -205,7 +208,8 @@ func (w *worker) nextDue(p *pair, schedule Schedule, now instant, launched bool)
 		// It must not be its turn again whenever there is no room.
 		return now + instant(max(interval/8, time.Millisecond))
 	case changed && !p.triggered:
-		// Pairs that were added while there were fewer would stay as close together as they were then.
+		// Pairs that were added while there were fewer would stay as close together as they were
+		// then.
 		return now + instant(Phase(p.number, interval))
 	default:
 		return next(p.due, now, interval)
@@ -268,8 +272,8 @@ func (w *worker) idle() time.Duration {
 // maxBatchDelay is the longest that a probe that is due waits for others to leave with it.
 const maxBatchDelay = 2 * time.Millisecond
 
-// minSleep is the shortest wait. Waking for every probe costs more than the probe, waking rarely makes it
-// late: a part of the interval between the probes of a pair does not matter to the pair.
+// minSleep is the shortest wait. Waking for every probe costs more than the probe, waking rarely
+// makes it late: a part of the interval between the probes of a pair does not matter to the pair.
 func (w *worker) minSleep() time.Duration {
 	if len(w.due) == 0 {
 		return maxBatchDelay

@@ -74,11 +74,11 @@ func startFake(t *testing.T, fake prober, space **workspace, schedule Schedule, 
 	return engine
 }
 
-// TestOrder lets probes of many pairs end in any order: each follower hears of each of its probes once,
-// in the order of their sends, and every slot is free at the end.
+// TestOrder lets probes of many pairs end in any order: each observer hears of each of its probes
+// once, in the order of their sends, and every slot is free at the end.
 func TestOrder(t *testing.T) {
 	prober := &shuffled{random: rand.New(rand.NewPCG(3, 4))}
-	schedule := Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 20_000}
+	schedule := Schedule{BaseInterval: time.Millisecond, MinInterval: time.Millisecond, MaxRate: 20_000}
 	engine := startFake(t, prober, &prober.workspace, schedule, 20*time.Millisecond)
 	const pairs, probes = 20, 100
 	for number, r := range addPairs(engine, pairs, probes) {
@@ -105,11 +105,11 @@ func addPairs(engine *Engine, pairs, probes int) []*recorder {
 	return recorders
 }
 
-// TestFullTable has entries for a tenth of the pairs only: no more probes are sent than there are entries,
-// those that are not sent are counted, and still no pair starves.
+// TestFullTable has entries for a tenth of the pairs only: no more probes are sent than there are
+// entries, those that are not sent are counted, and still no pair starves.
 func TestFullTable(t *testing.T) {
 	const pairs, entries, probes = 100, 10, 3
-	schedule := Schedule{Beat: 10 * time.Millisecond, Min: time.Millisecond, MaxRate: 10_000}
+	schedule := Schedule{BaseInterval: 10 * time.Millisecond, MinInterval: time.Millisecond, MaxRate: 10_000}
 	prober := &unanswered{}
 	w := fakeWorker(t, prober, &prober.workspace, schedule, 10*time.Millisecond)
 	w.table = newInFlightTable(entries)
@@ -124,30 +124,30 @@ func TestFullTable(t *testing.T) {
 	}
 }
 
-// TestBeatSpreads adds a thousand pairs at once: however early each was added, their probes are spread
-// evenly over the beat that a thousand pairs have.
-func TestBeatSpreads(t *testing.T) {
+// TestBaseIntervalSpreads adds a thousand pairs at once: however early each was added, their probes
+// are spread evenly over the base interval that a thousand pairs have.
+func TestBaseIntervalSpreads(t *testing.T) {
 	const pairs = 1000
-	schedule := Schedule{Beat: time.Millisecond, Min: time.Millisecond, MaxRate: 5000}
+	schedule := Schedule{BaseInterval: time.Millisecond, MinInterval: time.Millisecond, MaxRate: 5000}
 	prober := &unanswered{}
 	w := fakeWorker(t, prober, &prober.workspace, schedule, 10*time.Millisecond)
 	for number := range pairs {
 		p := newPair(netip.MustParseAddrPort("10.0.0.1:80"), newRecorder(-1), number)
 		w.add(&p)
 	}
-	beat := schedule.Before(pairs)
+	base := schedule.Before(pairs)
 	for _, e := range w.due {
 		p := e.pair
-		p.interval = beat / 2 // as when it was added
+		p.interval = base / 2 // as when it was added
 		p.due = w.nextDue(p, schedule, 0, true)
 	}
 	counts := make([]int, 10)
 	for _, e := range w.due {
-		counts[min(int(10*time.Duration(e.pair.due)/beat), 9)]++
+		counts[min(int(10*time.Duration(e.pair.due)/base), 9)]++
 	}
 	for part, count := range counts {
 		if count < pairs/20 || count > pairs/5 {
-			t.Errorf("part %d of the beat has %d of %d pairs: %v", part, count, pairs, counts)
+			t.Errorf("part %d of the base interval has %d of %d pairs: %v", part, count, pairs, counts)
 		}
 	}
 }
@@ -157,8 +157,8 @@ type unanswered struct{ shuffled }
 
 func (m *unanswered) poll(replies []reply) []reply { return replies }
 
-// TestSendAfterEnd sends two probes of a pair in one batch, of which the first is answered before the
-// second leaves, and is all that the pair needs.
+// TestSendAfterEnd sends two probes of a pair in one batch, of which the first is answered before
+// the second leaves, and is all that the pair needs.
 func TestSendAfterEnd(t *testing.T) {
 	to := serve(t, func(net.Conn) {})
 	for _, mode := range []Mode{Connect, Established, SYN} {
@@ -176,8 +176,9 @@ func TestSendAfterEnd(t *testing.T) {
 	}
 }
 
-// TestDone has a pair be done while more of its probes are in flight. Their sockets are not freed at once, which would hold
-// up other pairs, but when their time is over, when they are answered, or with the engine. The follower hears nothing more.
+// TestDone has a pair be done while more of its probes are in flight. Their sockets are not freed
+// at once, which would hold up other pairs, but when their time is over, when they are answered, or
+// with the engine. The observer hears nothing more.
 func TestDone(t *testing.T) {
 	tests := []struct {
 		name string
@@ -207,7 +208,7 @@ func TestDone(t *testing.T) {
 				t.Errorf("%d of %d entries are free at the end", free, len(w.table.entries))
 			}
 			if len(r.outcomes) != 1 {
-				t.Errorf("the follower heard of %d probes; want the one that it needed", len(r.outcomes))
+				t.Errorf("the observer heard of %d probes; want the one that it needed", len(r.outcomes))
 			}
 		})
 	}

@@ -199,9 +199,9 @@ func (j *Judge) play(ctx context.Context, cell Cell, between func() error) (Resu
 // schedule is the default of the mode, unless told otherwise.
 func (j *Judge) schedule(cell Cell) probe.Schedule {
 	schedule := probe.DefaultSchedule(cell.Mode)
-	schedule.Beat = 100 * time.Millisecond
+	schedule.BaseInterval = 100 * time.Millisecond
 	if j.Relative > 0 {
-		schedule.Relative = j.Relative
+		schedule.RelativeStep = j.Relative
 	}
 	if j.MaxRate > 0 {
 		schedule.MaxRate = j.MaxRate

@@ -119,7 +119,7 @@ func (o options) run(ctx context.Context, stdout, progress io.Writer) (err error
 			row.Add(result)
 			fmt.Fprintf(progress, "%4d/%d  %s  %5d of %d hold, %s, sent %d, skipped %d, latest %s, %d MiB\n", i+1, len(matrix), cell,
 				row.Holding, cell.Pairs, time.Since(began).Round(time.Millisecond),
-				result.Stats.Sent, result.Stats.Skipped, result.Stats.Latest,
+				result.Stats.Sent, result.Stats.Skipped, result.Stats.MaxLateness,
 				result.Memory>>20)
 			for _, surprise := range result.surprises() {
 				fmt.Fprintln(progress, "          "+surprise)

@@ -79,8 +79,8 @@ type watched struct {
 	recanted   int
 }
 
-// Ended implements [probe.Follower].
-func (w *watched) Ended(o measure.Outcome) bool {
+// OnOutcome implements [probe.Observer].
+func (w *watched) OnOutcome(o measure.Outcome) bool {
 	w.transition.Observe(o)
 	if !w.proved && w.transition.Proved() {
 		w.proved = true
@@ -89,8 +89,8 @@ func (w *watched) Ended(o measure.Outcome) bool {
 	return w.transition.Settled()
 }
 
-// Overdue implements [probe.Follower].
-func (w *watched) Overdue(probes int, at time.Time) {
+// OnOverdue implements [probe.Observer].
+func (w *watched) OnOverdue(probes int, at time.Time) {
 	before := w.transition.Presumed()
 	w.transition.Presume(probes, at)
 	if !before.IsZero() && w.transition.Presumed().IsZero() {
@@ -98,8 +98,8 @@ func (w *watched) Overdue(probes int, at time.Time) {
 	}
 }
 
-// Stopped implements [probe.Follower].
-func (w *watched) Stopped() { w.subject.count(&w.subject.settled) }
+// OnStopped implements [probe.Observer].
+func (w *watched) OnStopped() { w.subject.count(&w.subject.settled) }
 
 func (s *subject) count(counter *atomic.Int64) {
 	counter.Add(1)

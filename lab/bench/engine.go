@@ -27,7 +27,7 @@ const window = 500 * time.Millisecond
 func engine(mode probe.Mode) func(context.Context, Turn) (Reading, error) {
 	return func(ctx context.Context, turn Turn) (r Reading, err error) {
 		schedule := probe.DefaultSchedule(mode)
-		schedule.Relative, schedule.MaxRate = 0, mode.DefaultMaxRate(probe.Ample)
+		schedule.RelativeStep, schedule.MaxRate = 0, mode.DefaultMaxRate(probe.MinProcs)
 		if turn.State == Answered {
 			schedule.MaxRate = min(schedule.MaxRate, answeredRate)
 		}
@@ -56,19 +56,19 @@ func newTally(e *probe.Engine, warm, probes int) *tally {
 	return &tally{engine: e, warm: int64(warm), enough: int64(warm + probes), reached: make(chan struct{}, 2)}
 }
 
-// Ended implements [probe.Follower].
-func (t *tally) Ended(measure.Outcome) bool {
+// OnOutcome implements [probe.Observer].
+func (t *tally) OnOutcome(measure.Outcome) bool {
 	if n := t.count.Add(1); n == t.warm || n == t.enough {
 		t.reached <- struct{}{}
 	}
 	return false
 }
 
-// Overdue implements [probe.Follower].
-func (t *tally) Overdue(int, time.Time) {}
+// OnOverdue implements [probe.Observer].
+func (t *tally) OnOverdue(int, time.Time) {}
 
-// Stopped implements [probe.Follower].
-func (t *tally) Stopped() {}
+// OnStopped implements [probe.Observer].
+func (t *tally) OnStopped() {}
 
 // measure waits until everything that grows has grown, and measures the outcomes that follow.
 func (t *tally) measure(ctx context.Context) (Reading, error) {

@@ -37,7 +37,7 @@ func programs() []program {
 
 // interval is the time between the probes of a program, at the rate of the mode syn.
 func interval(state State) time.Duration {
-	rate := probe.SYN.DefaultMaxRate(probe.Ample)
+	rate := probe.SYN.DefaultMaxRate(probe.MinProcs)
 	if state == Answered {
 		rate = answeredRate
 	}

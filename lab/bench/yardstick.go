@@ -42,7 +42,7 @@ func yardsticks() []yardstick {
 	all = append(all,
 		yardstick{name: ingressSYNName, run: engine(probe.SYN), dropped: true, ingress: true},
 		yardstick{name: floorName, run: floor(0), dropped: true, ingress: true},
-		yardstick{name: pacedFloorName, run: floor(probe.SYN.DefaultMaxRate(probe.Ample)), dropped: true, ingress: true},
+		yardstick{name: pacedFloorName, run: floor(probe.SYN.DefaultMaxRate(probe.MinProcs)), dropped: true, ingress: true},
 		yardstick{name: routedFloorName, run: floor(0), dropped: true},
 		yardstick{name: "Go net/http", run: netHTTP},
 		yardstick{name: "Go net.Dialer", run: dialer},

@@ -36,8 +36,8 @@ func FamilyOf(address netip.Addr) Family {
 // Domain is the family's number in socket(2).
 func (f Family) Domain() int { return [Families]int{unix.AF_INET, unix.AF_INET6}[f] }
 
-// SocketAddress is an address as the kernel takes it: struct sockaddr_in (ip(7)) or struct sockaddr_in6
-// (ipv6(7)).
+// SocketAddress is an address as the kernel takes it: struct sockaddr_in (ip(7)) or struct
+// sockaddr_in6 (ipv6(7)).
 type SocketAddress struct {
 	bytes  [unix.SizeofSockaddrInet6]byte
 	length uint32
@@ -60,10 +60,12 @@ func NewSocketAddress(to netip.AddrPort) (s SocketAddress) {
 	return s
 }
 
-// NoAddress is the address that a connection is dissolved with: its family is AF_UNSPEC (connect(2)).
+// NoAddress is the address that a connection is dissolved with: its family is AF_UNSPEC
+// (connect(2)).
 func NoAddress() SocketAddress { return SocketAddress{length: unix.SizeofSockaddrInet4} }
 
-// Connect begins to connect a socket that does not wait (connect(2)), so that the runtime need not be told.
+// Connect begins to connect a socket that does not wait (connect(2)), so that the runtime need not
+// be told.
 func (s *SocketAddress) Connect(socket int32) error {
 	_, _, errno := unix.RawSyscall(unix.SYS_CONNECT, uintptr(socket),
 		uintptr(unsafe.Pointer(&s.bytes[0])), uintptr(s.length))

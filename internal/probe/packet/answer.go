@@ -25,8 +25,8 @@ type Answer struct {
 	Arrived int64
 }
 
-// parseTCP reads a TCP segment that came from the address. It is an answer if it acknowledges a SYN,
-// and opens or resets the connection.
+// parseTCP reads a TCP segment that came from the address. It is an answer if it acknowledges a
+// SYN, and opens or resets the connection.
 func parseTCP(segment []byte, from netip.Addr) (Answer, bool) {
 	if len(segment) < 20 {
 		return Answer{}, false
@@ -45,8 +45,8 @@ func parseTCP(segment []byte, from netip.Addr) (Answer, bool) {
 	}, true
 }
 
-// parseICMPError reads an ICMP message (RFC 792, RFC 4443): it is an answer if it is about a TCP segment
-// of ours, of which it quotes at least the first eight bytes.
+// parseICMPError reads an ICMP message (RFC 792, RFC 4443): it is an answer if it is about a TCP
+// segment of ours, of which it quotes at least the first eight bytes.
 func parseICMPError(message []byte, family Family) (Answer, bool) {
 	if len(message) < 8 {
 		return Answer{}, false
@@ -69,7 +69,8 @@ func parseICMPError(message []byte, family Family) (Answer, bool) {
 	}, true
 }
 
-// payload4 is what an IPv4 packet carries (RFC 791, section 3.1), with the addresses and the protocol.
+// payload4 is what an IPv4 packet carries (RFC 791, section 3.1), with the addresses and the
+// protocol.
 func payload4(packet []byte) (payload []byte, source, to netip.Addr, protocol byte, ok bool) {
 	if len(packet) < 20 || packet[0]>>4 != 4 {
 		return nil, netip.Addr{}, netip.Addr{}, 0, false
@@ -82,7 +83,8 @@ func payload4(packet []byte) (payload []byte, source, to netip.Addr, protocol by
 	return packet[header:], source, to, packet[9], true
 }
 
-// payload6 is the same of an IPv6 packet without extension headers, as ours are (RFC 8200, section 3).
+// payload6 is the same of an IPv6 packet without extension headers, as ours are (RFC 8200, section
+// 3).
 func payload6(packet []byte) (payload []byte, source, to netip.Addr, protocol byte, ok bool) {
 	if len(packet) < 40 || packet[0]>>4 != 6 {
 		return nil, netip.Addr{}, netip.Addr{}, 0, false

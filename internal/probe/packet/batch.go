@@ -54,17 +54,21 @@ func (b *Batch) AddFrame(common *Frame, port uint16, sequence uint32) {
 	b.count++
 }
 
-// AddSegment adds a SYN that the kernel routes, for the raw socket of its family. The address is the
-// target's, whose port the kernel wants to be 0 (ipv6(7)).
+// AddSegment adds a SYN that the kernel routes, for the raw socket of its family. The address is
+// the target's, whose port the kernel wants to be 0 (ipv6(7)).
 func (b *Batch) AddSegment(address *SocketAddress, source, to netip.AddrPort, sequence uint32) {
 	segment, header := &b.segments[b.count], &b.messages[b.count].header
 	putSYN(segment, source, to, sequence)
 
 	b.setData(&segment[0], segmentSize)
 	header.Name, header.Namelen = &address.bytes[0], address.length
-	control := &b.controls[b.count]
-	header.Control = &control[0]
-	header.SetControllen(putSource(control, source.Addr()))
+	header.Control = nil
+	header.SetControllen(0)
+	if source.Addr().Is4() { // of IPv6 the kernel does with these as with a connection's
+		putSource(&b.controls[b.count], source.Addr().As4())
+		header.Control = &b.controls[b.count][0]
+		header.SetControllen(sourceControlSize)
+	}
 	b.count++
 }
 
@@ -78,29 +82,16 @@ func (b *Batch) Send(socket, from int) (sent int, err error) {
 	return sendMessages(socket, b.messages[from:b.count])
 }
 
-// sourceControlSize is enough for a control message with struct in6_pktinfo.
-const sourceControlSize = 40
+// sourceControlSize is that of a control message with struct in_pktinfo.
+const sourceControlSize = unix.SizeofCmsghdr + (unix.SizeofInet4Pktinfo+7)&^7
 
-// putSource writes the control message that says which address a packet leaves from (ip(7), IP_PKTINFO;
-// ipv6(7), IPV6_PKTINFO), and returns its length. A connection's packets are routed by its source, and so
-// these must be: the kernel would look for a route first, and take a source only then.
-func putSource(control *[sourceControlSize]byte, source netip.Addr) int {
+// putSource writes the control message that says which address a packet leaves from (ip(7),
+// IP_PKTINFO). A connection's packets are routed by their source, and so these must be: without it
+// the kernel would route first, and take a source only then.
+func putSource(control *[sourceControlSize]byte, source [4]byte) {
 	*control = [sourceControlSize]byte{}
-	level, kind, size := uint32(unix.IPPROTO_IP), uint32(unix.IP_PKTINFO), unix.SizeofInet4Pktinfo
-	if source.Is6() {
-		level, kind, size = unix.IPPROTO_IPV6, unix.IPV6_PKTINFO, unix.SizeofInet6Pktinfo
-	}
-	binary.NativeEndian.PutUint64(control[0:], uint64(unix.CmsgLen(size)))
-	binary.NativeEndian.PutUint32(control[8:], level)
-	binary.NativeEndian.PutUint32(control[12:], kind)
-
-	data := control[unix.CmsgLen(0):]
-	if source.Is4() {
-		four := source.As4()
-		copy(data[4:], four[:]) // ipi_spec_dst, behind the device
-	} else {
-		sixteen := source.As16()
-		copy(data, sixteen[:])
-	}
-	return unix.CmsgSpace(size)
+	binary.NativeEndian.PutUint64(control[0:], uint64(unix.CmsgLen(unix.SizeofInet4Pktinfo)))
+	binary.NativeEndian.PutUint32(control[8:], unix.IPPROTO_IP)
+	binary.NativeEndian.PutUint32(control[12:], unix.IP_PKTINFO)
+	copy(control[unix.SizeofCmsghdr+4:], source[:]) // ipi_spec_dst, behind the device
 }

@@ -16,7 +16,8 @@ import (
 // FirstPort is the lowest source port of SYNs whose answers pass the filters.
 const FirstPort = 32768
 
-// A raw socket for IPv4 receives packets with their IP header, one for IPv6 without (raw(7), ipv6(7)).
+// A raw socket for IPv4 receives packets with their IP header, one for IPv6 without (raw(7),
+// ipv6(7)).
 
 // tcpFilter lets SYN-ACKs and resets to our ports through, and nothing else: raw sockets see all
 // segments that the pod receives.

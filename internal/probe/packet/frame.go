@@ -66,8 +66,8 @@ func putIPv6(header *[ipv6Size]byte, source, to [16]byte) {
 // segment is the frame's end.
 func (f *Frame) segment() []byte { return f.bytes[f.length-segmentSize : f.length] }
 
-// name gives a frame that has neither a source port and a sequence number. Its checksum is that of the
-// frame without them, brought up to date (RFC 1624, equation 3).
+// name gives a frame that has neither a source port and a sequence number. Its checksum is that of
+// the frame without them, brought up to date (RFC 1624, equation 3).
 func (f *Frame) name(port uint16, sequence uint32) {
 	segment := f.segment()
 	binary.BigEndian.PutUint16(segment[0:], port)

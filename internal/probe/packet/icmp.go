@@ -65,8 +65,8 @@ func NewErrorQueue() *ErrorQueue {
 func (q *ErrorQueue) Newest(socket int) (newest ICMPError, found bool) {
 	for {
 		q.message.SetControllen(len(q.control))
-		_, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(socket), uintptr(unsafe.Pointer(&q.message)),
-			unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
+		_, _, errno := unix.Syscall(unix.SYS_RECVMSG, uintptr(socket),
+			uintptr(unsafe.Pointer(&q.message)), unix.MSG_ERRQUEUE|unix.MSG_DONTWAIT)
 		if errno != 0 {
 			return newest, found
 		}
@@ -76,8 +76,8 @@ func (q *ErrorQueue) Newest(socket int) (newest ICMPError, found bool) {
 	}
 }
 
-// parseErrorQueue finds an ICMP error in the control messages of an error queue's entry. The layout of
-// struct sock_extended_err (recvmsg(2)): errno uint32, origin, type, code uint8, …
+// parseErrorQueue finds an ICMP error in the control messages of an error queue's entry. The layout
+// of struct sock_extended_err (recvmsg(2)): errno uint32, origin, type, code uint8, …
 func parseErrorQueue(control []byte) (ICMPError, bool) {
 	messages, err := unix.ParseSocketControlMessage(control)
 	if err != nil {
@@ -86,7 +86,8 @@ func parseErrorQueue(control []byte) (ICMPError, bool) {
 	for _, message := range messages {
 		is4 := message.Header.Level == unix.IPPROTO_IP && message.Header.Type == unix.IP_RECVERR
 		is6 := message.Header.Level == unix.IPPROTO_IPV6 && message.Header.Type == unix.IPV6_RECVERR
-		if (!is4 && !is6) || len(message.Data) < 8 || binary.NativeEndian.Uint32(message.Data) == 0 {
+		if (!is4 && !is6) || len(message.Data) < 8 ||
+			binary.NativeEndian.Uint32(message.Data) == 0 {
 			continue
 		}
 		e := ICMPError{origin: message.Data[4], kind: message.Data[5], code: message.Data[6]}

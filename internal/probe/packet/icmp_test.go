@@ -58,7 +58,8 @@ func TestParseErrorQueue(t *testing.T) {
 	}
 }
 
-// controlMessage is a control message with a struct sock_extended_err, as the kernel would write it.
+// controlMessage is a control message with a struct sock_extended_err, as the kernel would write
+// it.
 func controlMessage(level, kind int, origin, icmpType, code uint8) []byte {
 	const size = 16
 	message := make([]byte, unix.CmsgSpace(size))

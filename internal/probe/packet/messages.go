@@ -18,8 +18,9 @@ type message struct {
 	_      [4]byte
 }
 
-// sendMessages sends as many of the messages as it can at once. An error is that of the first one not
-// sent, if none was. Neither this nor receiveMessages ever waits, so that the runtime need not be told.
+// sendMessages sends as many of the messages as it can at once. An error is that of the first one
+// not sent, if none was. Neither this nor receiveMessages ever waits, so that the runtime need not
+// be told.
 func sendMessages(socket int, messages []message) (int, error) {
 	n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(socket),
 		uintptr(unsafe.Pointer(&messages[0])), uintptr(len(messages)), unix.MSG_DONTWAIT, 0, 0)

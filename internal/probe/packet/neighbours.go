@@ -19,8 +19,8 @@ type neighbour struct {
 	address netip.Addr
 }
 
-// neighbours are the link-layer addresses that the kernel knows. A neighbour that it is still asking for
-// is none.
+// neighbours are the link-layer addresses that the kernel knows. A neighbour that it is still
+// asking for is none.
 type neighbours map[neighbour][6]byte
 
 // nudValid are the states in which the kernel sends to a neighbour (linux/neighbour.h).

@@ -19,8 +19,8 @@ import (
 // netlinkBuffer holds any message of the kernel's, and as many as it packs together (netlink(7)).
 const netlinkBuffer = 64 << 10
 
-// netlinkSocket is a conversation with the kernel about routes (rtnetlink(7)). It is had by plain system
-// calls, into one buffer: package nl would take a new one of 64 KiB for each answer.
+// netlinkSocket is a conversation with the kernel about routes (rtnetlink(7)). It is had by plain
+// system calls, into one buffer: package nl would take a new one of 64 KiB for each answer.
 type netlinkSocket struct {
 	fd     int
 	sent   uint32 // requests so far
@@ -45,8 +45,8 @@ func openNetlink(groups ...uint) (*netlinkSocket, error) {
 
 func (s *netlinkSocket) close() error { return unix.Close(s.fd) }
 
-// request asks the kernel something, and calls take with each message of the answer, whose data is valid
-// for as long as the call. An error of the kernel is a [syscall.Errno].
+// request asks the kernel something, and calls take with each message of the answer, whose data is
+// valid for as long as the call. An error of the kernel is a [syscall.Errno].
 func (s *netlinkSocket) request(
 	kind, flags int, data []nl.NetlinkRequestData, take func(data []byte),
 ) error {

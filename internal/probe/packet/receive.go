@@ -46,8 +46,8 @@ func NewReceiver() *Receiver {
 	return r
 }
 
-// TCP reads answers from a socket of [OpenTCP], until the next call of the receiver. There may be more if
-// it says so.
+// TCP reads answers from a socket of [OpenTCP], until the next call of the receiver. There may be
+// more if it says so.
 func (r *Receiver) TCP(socket int, family Family) (answers []Answer, more bool) {
 	return r.receive(socket, family, parseTCP)
 }

@@ -24,21 +24,26 @@ type route struct {
 	several bool       // there is a choice of next hops
 }
 
-// askRoute asks the kernel for the way to a target as connect(2) does: first for the address to leave
-// from, then for the route from there. Rules may send that elsewhere (ip-rule(8)), and both addresses say
-// which of several next hops it is (ip-route(8), nexthop).
+// askRoute asks the kernel for the way to a target as connect(2) does: first for the address to
+// leave from. Of IPv4 it then looks for the route from there, which rules may send elsewhere
+// (ip-rule(8)), and both addresses say which of several next hops it is (ip-route(8), nexthop). Of
+// IPv6 it stays with the route that it has found, unless there is none without a source
+// (ip6_dst_lookup_tail in net/ipv6/ip6_output.c).
 func askRoute(socket *netlinkSocket, to netip.AddrPort) (route, error) {
-	first, err := getRoute(socket, to, netip.Addr{}, 0)
+	found, err := getRoute(socket, to, netip.Addr{}, 0)
 	if err != nil {
 		return route{}, err
 	}
-	found, err := getRoute(socket, to, first.source, 0)
+	source := found.source
+	if to.Addr().Is4() {
+		found, err = getRoute(socket, to, source, 0)
+	}
 	if err != nil || found.device == 0 || !hashesPorts(FamilyOf(to.Addr())) {
 		return found, err
 	}
 
 	// By ports too, probes from one port and from the next may leave by different next hops.
-	matched, err := getRoute(socket, to, first.source, unix.RTM_F_FIB_MATCH)
+	matched, err := getRoute(socket, to, source, unix.RTM_F_FIB_MATCH)
 	if err != nil || matched.several {
 		found.device = 0
 	}
@@ -53,7 +58,8 @@ func hashesPorts(family Family) bool {
 	return err == nil && len(policy) > 0 && policy[0] != '0'
 }
 
-// getRoute looks a route up in the kernel (rtnetlink(7), RTM_GETROUTE), from a source if there is one.
+// getRoute looks a route up in the kernel (rtnetlink(7), RTM_GETROUTE), from a source if there is
+// one.
 func getRoute(
 	socket *netlinkSocket, to netip.AddrPort, source netip.Addr, flags uint32,
 ) (found route, err error) {
@@ -86,8 +92,8 @@ func getRoute(
 	return found, nil
 }
 
-// parseRoute reads the kernel's answer. What is delivered on this host, what goes to many, and what is
-// wrapped into something else on its way is for the kernel.
+// parseRoute reads the kernel's answer. What is delivered on this host, what goes to many, and what
+// is wrapped into something else on its way is for the kernel.
 func parseRoute(data []byte, to netip.Addr) (route, error) {
 	if len(data) < unix.SizeofRtMsg {
 		return route{}, errors.New("the kernel's answer is cut short")

@@ -26,7 +26,8 @@ type Hop struct {
 type Path struct {
 	// Source is the address that SYNs leave from.
 	Source netip.Addr
-	// Socket sends Frame, which all of them have in common. It is None where the kernel routes them.
+	// Socket sends Frame, which all of them have in common. It is None where the kernel routes
+	// them.
 	Socket int
 	Frame  Frame
 
@@ -37,11 +38,11 @@ type Path struct {
 }
 
 const (
-	// lookupsPerPoll bounds what a change of routes costs the probes: what has not been asked again is for
-	// the kernel to route meanwhile.
+	// lookupsPerPoll bounds what a change of routes costs the probes: what has not been asked again
+	// is for the kernel to route meanwhile.
 	lookupsPerPoll = 64
-	// routesLast is how long routes are taken to be as they were. The kernel tells of changes, but not of
-	// what it learns from redirects.
+	// routesLast is how long routes are taken to be as they were. The kernel tells of changes, but
+	// not of what it learns from redirects.
 	routesLast = 30 * time.Second
 	// eventBuffer is what the kernel is asked to keep of events, in bytes.
 	eventBuffer = 1 << 20
@@ -56,8 +57,8 @@ type Routes struct {
 	addresses  map[int][]byte // of devices on their links, nil for those that have none
 	devices    Devices
 
-	// Paths are found again when a generation has changed: that of the routes when a route may have, that
-	// of the paths when a neighbour has, or a route may have.
+	// Paths are found again when a generation has changed: that of the routes when a route may
+	// have, that of the paths when a neighbour has, or a route may have.
 	routes, paths uint32
 	read          time.Time // when the routes' generation began
 	lookups       int       // that may be made until the next poll
@@ -91,7 +92,8 @@ func (r *Routes) open() (err error) {
 	}
 	// The kernel answers while it is asked, so this is long.
 	timeout := unix.NsecToTimeval(int64(time.Second))
-	if err := unix.SetsockoptTimeval(r.requests.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
+	err = unix.SetsockoptTimeval(r.requests.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout)
+	if err != nil {
 		return fmt.Errorf("ask for routes: %w", err)
 	}
 	if r.neighbours, err = readNeighbours(r.requests); err != nil {
@@ -111,8 +113,8 @@ func (r *Routes) Close() error {
 	return errors.Join(all...)
 }
 
-// Poll takes in what the kernel has told since the last time. It is to be called every few milliseconds
-// while SYNs are sent.
+// Poll takes in what the kernel has told since the last time. It is to be called every few
+// milliseconds while SYNs are sent.
 func (r *Routes) Poll() {
 	r.lookups = lookupsPerPoll
 	if r.events == nil {
@@ -167,7 +169,8 @@ func (r *Routes) changed() {
 	clear(r.addresses)
 }
 
-// Update brings a path up to date, if it is not. The error is that of a target that there is no way to.
+// Update brings a path up to date, if it is not. The error is that of a target that there is no way
+// to.
 func (r *Routes) Update(p *Path, to netip.AddrPort) error {
 	if p.known == r.paths {
 		return p.err

@@ -8,7 +8,8 @@ import (
 	"net/netip"
 )
 
-// segmentSize is the size of the SYN that is sent: a TCP header and the option for the segment size.
+// segmentSize is the size of the SYN that is sent: a TCP header and the option for the segment
+// size.
 const segmentSize = 24
 
 // The TCP flags that matter (RFC 9293, section 3.1).
@@ -32,8 +33,8 @@ func putSYN(segment *[segmentSize]byte, source, to netip.AddrPort, sequence uint
 	binary.BigEndian.PutUint16(segment[16:], tcpChecksum(segment[:], source.Addr(), to.Addr()))
 }
 
-// tcpChecksum is the checksum of a segment whose checksum field is zero, with the pseudo header of its
-// addresses, which are of one family (RFC 1071; RFC 8200, section 8.1).
+// tcpChecksum is the checksum of a segment whose checksum field is zero, with the pseudo header of
+// its addresses, which are of one family (RFC 1071; RFC 8200, section 8.1).
 func tcpChecksum(segment []byte, source, to netip.Addr) uint16 {
 	sum := uint64(protocolTCP) + uint64(len(segment))
 	if source.Is4() {

@@ -17,8 +17,8 @@ import (
 // None is the descriptor of no socket.
 const None = -1
 
-// receiveBuffer is what the kernel is asked to keep of answers, in bytes, so that nothing is lost while
-// this process does not run.
+// receiveBuffer is what the kernel is asked to keep of answers, in bytes, so that nothing is lost
+// while this process does not run.
 const receiveBuffer = 4 << 20
 
 // OpenTCP opens a raw socket that sends segments, and receives the answers to SYNs.
@@ -32,7 +32,8 @@ func OpenICMP(family Family) (int, error) {
 	return openRaw(family, protocol, icmpFilter(family))
 }
 
-// openRaw opens a raw socket whose packets carry the kernel's time of their arrival (raw(7), socket(7)).
+// openRaw opens a raw socket whose packets carry the kernel's time of their arrival (raw(7),
+// socket(7)).
 func openRaw(family Family, protocol int, filter []bpf.Instruction) (_ int, err error) {
 	kind := unix.SOCK_RAW | unix.SOCK_NONBLOCK | unix.SOCK_CLOEXEC
 	socket, err := unix.Socket(family.Domain(), kind, protocol)
@@ -53,11 +54,13 @@ func openRaw(family Family, protocol int, filter []bpf.Instruction) (_ int, err 
 	return socket, attach(socket, filter)
 }
 
-// Devices are sockets that send frames, one for each device. Each is bound to it, so that the kernel need
-// not read with every frame which one is meant, and it receives none (packet(7): protocol 0).
+// Devices are sockets that send frames, one for each device. Each is bound to it, so that the
+// kernel need not read with every frame which one is meant, and it receives none (packet(7):
+// protocol 0).
 type Devices struct{ sockets map[int]int }
 
-// Socket is the socket that sends to a device, None where the kernel does not let this process have one.
+// Socket is the socket that sends to a device, None where the kernel does not let this process have
+// one.
 func (d *Devices) Socket(device int) int {
 	if socket, is := d.sockets[device]; is {
 		return socket
@@ -98,7 +101,8 @@ func (d *Devices) Close() error {
 	return errors.Join(all...)
 }
 
-// Gone reports whether an error of sending says that a device is no longer there, or down (packet(7)).
+// Gone reports whether an error of sending says that a device is no longer there, or down
+// (packet(7)).
 func Gone(err error) bool {
 	return errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENETDOWN)
 }
