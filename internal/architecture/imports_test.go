@@ -28,7 +28,7 @@ type rule struct {
 func rules() map[string]rule {
 	kubernetes := []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "k8s.io/klog/v2"}
 	return map[string]rule{
-		"internal/measure":     {},
+		"internal/measure": {},
 		"internal/probe": {
 			own:    []string{"internal/measure", "internal/probe/packet"},
 			others: []string{"golang.org/x/sys/unix"},
