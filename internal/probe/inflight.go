@@ -136,19 +136,26 @@ func (q *timers) oldest() (timer, bool) {
 	return q.ring[q.first], true
 }
 
-// expired takes off the oldest timer that still runs, once it is due.
-func (q *timers) expired(t *inFlightTable, now instant) (timer, bool) {
+// overdue reports whether a timer that still runs is due, and takes off those before it that run no
+// longer.
+func (q *timers) overdue(t *inFlightTable, now instant) bool {
 	for one, ok := q.oldest(); ok; one, ok = q.oldest() {
-		runs := t.runs(one)
-		if runs && one.due > now {
-			break
+		if t.runs(one) {
+			return one.due <= now
 		}
 		q.shift()
-		if runs {
-			return one, true
-		}
 	}
-	return timer{}, false
+	return false
+}
+
+// expired takes off the oldest timer that still runs, once it is due.
+func (q *timers) expired(t *inFlightTable, now instant) (timer, bool) {
+	if !q.overdue(t, now) {
+		return timer{}, false
+	}
+	one, _ := q.oldest()
+	q.shift()
+	return one, true
 }
 
 // room takes off timers that no longer run until another fits; false if none does.

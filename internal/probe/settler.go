@@ -47,9 +47,8 @@ func (s *settler) open(i int32, at instant) {
 	s.notifyOverdue(e.pair, at)
 }
 
-// expire ends the probes whose time is over.
-func (s *settler) expire() {
-	now := s.clock.now()
+// expire ends the probes whose time was over at an instant.
+func (s *settler) expire(now instant) {
 	for t, ok := s.opening.expired(s.table, now); ok; t, ok = s.opening.expired(s.table, now) {
 		if s.table.entries[t.entry].phase == launched {
 			s.end(t.entry, measure.Dropped, now, errTimeout)

@@ -214,12 +214,29 @@ func (m *sockets) readConnection(a attempt, events uint32, replies []reply) []re
 	}
 
 	m.newestICMP(a.fd, events) // to an earlier probe of this socket, which came too late for that
+	if a.at.since(a.sent) >= firstRetransmission && retransmitted(a.fd) {
+		return append(replies, a.is(measure.Ambiguous, errRetransmitted))
+	}
 	replies = m.exchange.opened(a, replies)
 	// What was there to read before there was a request will not be reported again.
 	if a.asked && events&(unix.EPOLLIN|unix.EPOLLHUP) != 0 {
 		replies = m.readResponse(a, events, replies)
 	}
 	return replies
+}
+
+// firstRetransmission is how long the kernel waits before it sends a SYN again (RFC 6298,
+// section 2).
+const firstRetransmission = time.Second
+
+var errRetransmitted = errors.New("the kernel sent the SYN again, since the process stood still: " +
+	"which of the two was answered is not known")
+
+// retransmitted reports whether the kernel has sent something again on a connection (tcp(7),
+// TCP_INFO).
+func retransmitted(socket int32) bool {
+	info, err := unix.GetsockoptTCPInfo(int(socket), unix.IPPROTO_TCP, unix.TCP_INFO)
+	return err != nil || info.Total_retrans > 0
 }
 
 // hadOpened reports whether a connection that ended by this error was open before: a reset that

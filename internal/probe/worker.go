@@ -124,19 +124,35 @@ func (w *worker) trigger(p *pair, at instant) {
 	w.due.reschedule(p, min(p.due, now+instant(Phase(p.number, p.interval))))
 }
 
-// pollReplies reads the answers that must be asked for, if it is time to, and ends the probes that
-// have had theirs: not without a look at what has arrived.
+// pollReplies takes in what has arrived, and then ends the probes whose time was over before it
+// looked: however long the thread stood still, a probe that was answered meanwhile was answered.
 func (w *worker) pollReplies() {
-	if w.prober.pollInterval() > 0 {
-		now := w.clock.now()
+	now := w.clock.now()
+	switch {
+	case w.prober.pollInterval() > 0:
 		if now < w.nextPoll() {
 			return
 		}
 		w.polled = now
 		w.replies = w.prober.poll(w.replies[:0])
 		w.settle(w.replies)
+	case w.opening.overdue(w.table, now) || w.replying.overdue(w.table, now):
+		for w.takeEvents(0) {
+		}
 	}
-	w.expire()
+	w.expire(now)
+}
+
+// takeEvents waits so long for something to happen, below zero for ever, and settles what has. It
+// reports whether there may be more, since the poller tells of so many sockets at once.
+func (w *worker) takeEvents(timeout time.Duration) bool {
+	w.replies = w.replies[:0]
+	events := w.poller.wait(timeout)
+	for _, event := range events {
+		w.replies = w.prober.ready(event.Fd, event.Events, w.replies)
+	}
+	w.settle(w.replies)
+	return len(events) > 0
 }
 
 // nextPoll is when answers must next be asked for, at the soonest.
@@ -226,14 +242,9 @@ func (w *worker) interval(p *pair, schedule Schedule, now instant) time.Duration
 
 // await waits until something is due or has happened, and settles what has.
 func (w *worker) await() {
-	if w.quitting {
-		return
+	if !w.quitting {
+		w.takeEvents(w.idle())
 	}
-	w.replies = w.replies[:0]
-	for _, event := range w.poller.wait(w.idle()) {
-		w.replies = w.prober.ready(event.Fd, event.Events, w.replies)
-	}
-	w.settle(w.replies)
 }
 
 // idle is how long nothing is due; below zero is until a command comes.

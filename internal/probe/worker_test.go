@@ -214,6 +214,36 @@ func TestDone(t *testing.T) {
 	}
 }
 
+// TestAnsweredWhileHalted lets the time of answered probes be over before the worker looks, as when
+// its process stands still: they were answered all the same, more of them than the poller tells of
+// at once.
+func TestAnsweredWhileHalted(t *testing.T) {
+	const probes = 300
+	for mode, answer := range map[Mode]func(net.Conn){Connect: func(net.Conn) {}, HTTP: respond} {
+		to := serve(t, answer)
+		t.Run(string(mode), func(t *testing.T) {
+			w, p, r := lone(t, mode, to, probes)
+			for range probes {
+				launch(t, w, p)
+			}
+			w.clock.epoch = w.clock.epoch.Add(-time.Hour)
+			w.pollReplies()
+
+			for mode == HTTP && len(r.outcomes) < probes { // each still waits for its response
+				w.takeEvents(-1)
+			}
+			if len(r.outcomes) != probes {
+				t.Fatalf("%d of %d probes have an outcome", len(r.outcomes), probes)
+			}
+			for i, outcome := range r.outcomes {
+				if outcome.Verdict != measure.Allowed {
+					t.Fatalf("probe %d, which was answered, is %s (%v)", i, outcome.Verdict, outcome.Err)
+				}
+			}
+		})
+	}
+}
+
 // waitUntilFree lets a worker do what is due until no probe is in flight.
 func waitUntilFree(w *worker) {
 	for len(w.table.free) < len(w.table.entries) {
