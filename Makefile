@@ -109,7 +109,7 @@ test-release: $(GOTESTSUM) release-packages ## Run the tests of images and archi
 test-lab: $(GOTESTSUM) lab releaser prometheus helm check-packages ## Run the lab's tests and the end-to-end tests (needs root); PKG=./e2e RUN=TestNode runs some
 	@mkdir -p $(TIMES)
 	@ln -sf $(notdir $(LAB)) $(BIN)/kubectl # the lab's program is kubectl, too, under that name
-	@cd lab && PATH=$(BIN):$$PATH NETPOL_LATENCY_LAB_BIN=$(LAB) $(GOTEST) -count=1 -timeout 60m -p 1 -parallel 4 \
+	@cd lab && PATH=$(BIN):$$PATH NETPOL_LATENCY_LAB_BIN=$(LAB) $(GOTEST) -vet=off -count=1 -timeout 60m -p 1 -parallel 4 \
 	  $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
 
 .PHONY: regression
