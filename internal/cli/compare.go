@@ -13,6 +13,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/report"
+	"github.com/netpol-latency/netpol-latency/internal/report/html"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
@@ -27,7 +28,10 @@ type compareOptions struct {
 
 func newCompare(settings setting.Table) *cobra.Command {
 	o := compareOptions{settings: settings}
-	formats := report.ComparisonFormats()
+	formats := append(report.ComparisonFormats(), report.ComparisonFormat{
+		Name: htmlFormat, Summary: "a page with the distributions drawn",
+		Write: html.WriteComparison,
+	})
 	names := ""
 	var words []cobra.Completion
 	for _, one := range formats {

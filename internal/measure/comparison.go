@@ -39,7 +39,7 @@ type Center struct {
 	Longer bool
 }
 
-// String is the median, for example 612ms or >1.2s.
+// String is the median, for example 612ms or >1200ms.
 func (c Center) String() string { return observed{c.Value, c.Longer}.String() }
 
 // Difference is the estimate of a difference, with its interval of 95 % confidence: the median of the differences

@@ -52,7 +52,9 @@ func TestCompareCensored(t *testing.T) {
 	if !math.IsNaN(c.Change.Value) || c.Change.Lower < 3000 || !math.IsInf(c.Change.Upper, 1) || c.P > 0.01 {
 		t.Errorf("all new ones censored: %+v", c)
 	}
-	if c.New.String() != ">9µs" || c.Old.String() != "3µs" {
+	wantOld, wantNew := Center{Value: 3 * time.Microsecond},
+		Center{Value: 9 * time.Microsecond, Longer: true}
+	if c.Old != wantOld || c.New != wantNew {
 		t.Errorf("the medians are %s and %s", c.Old, c.New)
 	}
 	c = Compare("median", replicates(values(-9, -9, -9, -9, -9, -9)), replicates(values(-9, -9, -9, -9, -9, -9)))

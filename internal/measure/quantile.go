@@ -23,7 +23,7 @@ type Quantile struct {
 	Open, OpenBelow bool
 }
 
-// String is the quantile without its interval, for example 612ms or >1.2s.
+// String is the quantile without its interval, for example 612ms or >1200ms.
 func (q Quantile) String() string { return observed{q.Value, q.Longer}.String() }
 
 // confidence is how often an interval contains its quantile at least.

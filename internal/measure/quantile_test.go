@@ -165,7 +165,8 @@ func TestMean(t *testing.T) {
 
 func TestQuantileString(t *testing.T) {
 	for want, of := range map[string]Quantile{
-		"1.2s": {Value: 1200 * time.Millisecond}, ">1.2s": {Value: 1200*time.Millisecond + 100, Longer: true},
+		"1200ms":  {Value: 1200 * time.Millisecond},
+		">1200ms": {Value: 1200*time.Millisecond + 100, Longer: true},
 	} {
 		if got := of.String(); got != want {
 			t.Errorf("String() = %q; want %q", got, want)

@@ -39,6 +39,8 @@ type Compared struct {
 	Name string
 	// Old and New are the summaries of all pairs.
 	Old, New measure.Summary
+	// OldSamples and NewSamples are these pairs.
+	OldSamples, NewSamples []measure.Sample
 	// Figures are empty if the pairs were to stay blocked: there is no latency.
 	Figures []ComparedFigure
 
@@ -136,7 +138,9 @@ func (c *Comparison) match() {
 			continue
 		}
 		c.Results = append(c.Results, Compared{
-			Name: key.String(), Old: pooledOld[key], New: pooledNew[other], old: before[key], new: after[other],
+			Name: key.String(), Old: pooledOld[key].Summary, New: pooledNew[other].Summary,
+			OldSamples: pooledOld[key].Samples, NewSamples: pooledNew[other].Samples,
+			old: before[key], new: after[other],
 		})
 	}
 }
@@ -160,10 +164,10 @@ func only(before, after map[resultKey][]measure.Summary, key resultKey) resultKe
 	return key
 }
 
-func pooled(side Side) map[resultKey]measure.Summary {
-	all := make(map[resultKey]measure.Summary)
-	for _, summary := range measure.SummarizeAll(side.samples()) {
-		all[keyOf(summary)] = summary
+func pooled(side Side) map[resultKey]measure.Result {
+	all := make(map[resultKey]measure.Result)
+	for _, result := range measure.Assess(side.samples(), nil).Results {
+		all[keyOf(result.Summary)] = result
 	}
 	return all
 }

@@ -20,22 +20,21 @@ type ComparisonFormat struct {
 	Write   func(io.Writer, Comparison) error
 }
 
-// ComparisonFormats are all formats of comparisons, the default first.
+// ComparisonFormats are all formats of comparisons of this package, the default first.
 func ComparisonFormats() []ComparisonFormat {
 	return []ComparisonFormat{
 		{"text", "tables for a terminal", ComparisonText},
 		{"markdown", "for a comment on a change", ComparisonMarkdown},
-		{"html", "a page with the distributions drawn", ComparisonHTML},
 	}
 }
 
 // ComparisonText writes what a person reads in a terminal.
 func ComparisonText(w io.Writer, c Comparison) error {
 	var page bytes.Buffer
-	wrapped(&page, "old  ", c.Old.describe())
-	wrapped(&page, "new  ", c.New.describe())
+	wrapped(&page, "old  ", c.Old.Describe())
+	wrapped(&page, "new  ", c.New.Describe())
 	for _, one := range c.Results {
-		fmt.Fprintf(&page, "\n%s, %s\n", one.Name, one.counts(c.Unit))
+		fmt.Fprintf(&page, "\n%s, %s\n", one.Name, one.Counts(c.Unit))
 		if len(one.Figures) == 0 {
 			continue
 		}
@@ -60,7 +59,8 @@ func (r Compared) table(page *bytes.Buffer) error {
 	table := tabwriter.NewWriter(page, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(table, "%-10s\told\tnew\tchange\t95 %% from\tto\tin %%\tfrom\tto\tp\t\t\n", "")
 	for _, figure := range r.Figures {
-		fmt.Fprintf(table, "%-10s\t%s\t\n", "  "+string(figure.Figure), strings.Join(figure.cells(), "\t"))
+		fmt.Fprintf(table, "%-10s\t%s\t\n", "  "+string(figure.Figure),
+			strings.Join(figure.Cells(), "\t"))
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("write the comparison: %w", err)
@@ -68,8 +68,8 @@ func (r Compared) table(page *bytes.Buffer) error {
 	return nil
 }
 
-// cells are a figure in the columns of a table.
-func (f ComparedFigure) cells() []string {
+// Cells are a figure in the columns of a table.
+func (f ComparedFigure) Cells() []string {
 	return []string{
 		f.Old.String(), f.New.String(), signed(f.Change.Value), signed(f.Change.Lower),
 		signed(f.Change.Upper),
@@ -77,16 +77,16 @@ func (f ComparedFigure) cells() []string {
 	}
 }
 
-// counts says how many replicates there are, and what became of pairs that must stay blocked.
-func (r Compared) counts(unit Unit) string {
+// Counts says how many replicates there are, and what became of pairs that must stay blocked.
+func (r Compared) Counts(unit Unit) string {
 	if r.Old.Kind == measure.KindBlocked {
 		return fmt.Sprintf("%d and %d leaks", r.Old.Leaks, r.New.Leaks)
 	}
 	return fmt.Sprintf("%s and %s", many(r.Figures[0].OldCount, unit), many(r.Figures[0].NewCount, unit))
 }
 
-// describe says in a line what a side is.
-func (s Side) describe() string {
+// Describe says in a line what a side is.
+func (s Side) Describe() string {
 	first := s.Sources[0].Run
 	var plugins []string
 	for _, plugin := range first.Plugins {

@@ -25,7 +25,7 @@ const (
 )
 
 // styles and scripts are the files that the document holds, in the order in which they are run.
-func styles() []string { return []string{"own/report.css", "own/print.css"} }
+func styles() []string { return []string{"own/report.css", "own/comparison.css", "own/print.css"} }
 
 func scripts() []string {
 	return []string{
@@ -41,7 +41,7 @@ type assets struct {
 	Policy  string
 }
 
-func loadAssets() (assets, error) {
+func loadAssets(scripts []string) (assets, error) {
 	var all assets
 	var styleHashes, scriptHashes []string
 	for _, name := range styles() {
@@ -52,13 +52,16 @@ func loadAssets() (assets, error) {
 		all.Styles = append(all.Styles, template.CSS(content))
 		styleHashes = append(styleHashes, hash(content))
 	}
-	for _, name := range scripts() {
+	for _, name := range scripts {
 		content, err := files.ReadFile(name)
 		if err != nil {
 			return assets{}, fmt.Errorf("read the report's script: %w", err)
 		}
 		all.Scripts = append(all.Scripts, template.JS(content))
 		scriptHashes = append(scriptHashes, hash(content))
+	}
+	if len(scripts) == 0 {
+		scriptHashes = []string{"'none'"}
 	}
 	all.Policy = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src " +
 		strings.Join(styleHashes, " ") + "; script-src " + strings.Join(scriptHashes, " ")

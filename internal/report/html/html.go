@@ -18,6 +18,10 @@ func Write(w io.Writer, reports []report.Report) error {
 	if err != nil {
 		return err
 	}
+	return write(w, page)
+}
+
+func write(w io.Writer, page page) error {
 	parsed, err := template.ParseFS(files, "own/*.html")
 	if err != nil {
 		return fmt.Errorf("read the template of the HTML report: %w", err)

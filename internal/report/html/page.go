@@ -21,6 +21,8 @@ type page struct {
 	Runs    []run
 	// Several says that there is more than one run, so that each needs a heading of its own.
 	Several bool
+	// Comparison stands in the place of runs.
+	Comparison *comparison
 }
 
 // run is the part of the document about one run.
@@ -84,7 +86,7 @@ func newWays(source report.Source) ways {
 }
 
 func newPage(reports []report.Report) (page, error) {
-	loaded, err := loadAssets()
+	loaded, err := loadAssets(scripts())
 	if err != nil {
 		return page{}, err
 	}

@@ -1,0 +1,146 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package html
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"strings"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/report"
+)
+
+// WriteComparison writes the document about a comparison. It runs no script.
+func WriteComparison(w io.Writer, c report.Comparison) error {
+	loaded, err := loadAssets(nil)
+	if err != nil {
+		return err
+	}
+	shown := comparison{
+		Old: c.Old.Describe(), New: c.New.Describe(), Unit: c.Unit,
+		Checks: c.Checks, Warnings: c.Warnings,
+	}
+	for i, one := range c.Results {
+		result := compared{
+			Anchor: fmt.Sprintf("result-%d", i+1), Name: one.Name, Counts: one.Counts(c.Unit),
+			Figures: one.Figures,
+		}
+		if len(one.Figures) > 0 {
+			drawn := newChart(one)
+			result.Chart = &drawn
+		}
+		shown.Results = append(shown.Results, result)
+	}
+	return write(w, page{
+		assets: loaded, Title: "netpol-latency: old against new", Comparison: &shown,
+	})
+}
+
+// comparison is the part of the document about two sides.
+type comparison struct {
+	Old, New string
+	Unit     report.Unit
+	Checks   []report.Check
+	Warnings []string
+	Results  []compared
+}
+
+// compared is one result on both sides. Without figures, its pairs must stay blocked.
+type compared struct {
+	Anchor, Name, Counts string
+	Figures              []report.ComparedFigure
+	Chart                *chart
+}
+
+// chart is two distributions, drawn: what share of the pairs had changed after how long.
+type chart struct {
+	Old, New string // the paths of the curves
+	Ticks    []tick
+	Shares   []tick
+	Label    string
+}
+
+// tick is a line of the grid, with its label.
+type tick struct {
+	At   float64
+	Text string
+}
+
+// The corners of the plot in the chart, which is 720 by 300.
+const (
+	chartLeft, chartRight = 60.0, 700.0
+	chartTop, chartBottom = 15.0, 255.0
+)
+
+func newChart(r report.Compared) chart {
+	earlier, later := newCurve("old", r.OldSamples), newCurve("new", r.NewSamples)
+	least, most := span(earlier, later)
+	x := func(ms float64) float64 {
+		return chartLeft + (chartRight-chartLeft)*(ms-least)/max(most-least, 1e-6)
+	}
+	drawn := chart{
+		Old: earlier.path(x), New: later.path(x),
+		Label: fmt.Sprintf("Share of the pairs of %s that had changed by a time. Old: median %s, "+
+			"99th percentile %s. New: median %s, 99th percentile %s.", r.Name,
+			r.Old.Quantile(0.5), r.Old.Quantile(0.99), r.New.Quantile(0.5), r.New.Quantile(0.99)),
+	}
+
+	step := niceStep(most - least)
+	for at := step * math.Ceil(least/step); at <= most; at += step {
+		text := measure.FormatDuration(time.Duration(at * float64(time.Millisecond)))
+		drawn.Ticks = append(drawn.Ticks, tick{x(at), text})
+	}
+	for _, share := range []float64{0, 0.25, 0.5, 0.75, 1} {
+		drawn.Shares = append(drawn.Shares, tick{y(share), fmt.Sprintf("%.0f %%", 100*share)})
+	}
+	return drawn
+}
+
+// y is where a share stands in the chart.
+func y(share float64) float64 { return chartBottom - (chartBottom-chartTop)*share }
+
+// span is from the least to the greatest time of both curves.
+func span(curves ...curve) (least, most float64) {
+	least, most = math.Inf(1), math.Inf(-1)
+	for _, one := range curves {
+		for _, at := range one.Estimate {
+			least, most = min(least, at[0]), max(most, at[0])
+		}
+	}
+	if math.IsInf(least, 0) {
+		return 0, 1
+	}
+	return least, most
+}
+
+// niceStep divides a span of milliseconds into at most eight steps of a round number.
+func niceStep(span float64) float64 {
+	step := math.Pow(10, math.Floor(math.Log10(max(span, 1e-3)/8)))
+	for _, factor := range []float64{1, 2, 5} {
+		if step*factor*8 >= span {
+			return step * factor
+		}
+	}
+	return step * 10
+}
+
+// path is the curve as steps. It ends where the first censored pair was given up, and reaches the
+// right edge if there is none.
+func (c curve) path(x func(ms float64) float64) string {
+	if len(c.Estimate) == 0 {
+		return ""
+	}
+	var path strings.Builder
+	fmt.Fprintf(&path, "M%.1f %.1f", x(c.Estimate[0][0]), y(0))
+	for _, at := range c.Estimate {
+		fmt.Fprintf(&path, "H%.1fV%.1f", x(at[0]), y(at[1]))
+	}
+	if last := c.Estimate[len(c.Estimate)-1]; last[1] == 1 {
+		fmt.Fprintf(&path, "H%.1f", chartRight)
+	}
+	return path.String()
+}
