@@ -16,11 +16,12 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/report"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 func side(t *testing.T, name string) report.Side {
 	t.Helper()
-	found, err := report.OpenSide(filepath.Join("..", "testdata", name))
+	found, err := report.OpenSide(filepath.Join("..", "testdata", name), setting.All())
 	if err != nil {
 		t.Fatal(err)
 	}
