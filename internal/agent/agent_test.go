@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -107,7 +108,8 @@ func (w *walk) run() {
 	}
 }
 
-// hint tells the observer how many replies are overdue, as if they took less than the time between two probes.
+// hint tells the observer how many replies are overdue, as if they took less than the time between
+// two probes.
 func (w *walk) hint() {
 	overdue := 0
 	for _, o := range w.pending {
@@ -229,7 +231,7 @@ func (b *bench) createPolicy() {
 func (b *bench) sample(uid string) measure.Sample {
 	b.t.Helper()
 	var found []measure.Sample
-	for _, sample := range b.env.ledger.Samples() {
+	for _, sample := range b.env.results.Samples() {
 		if sample.Target.Pod.UID == uid {
 			found = append(found, sample)
 		}
@@ -290,7 +292,7 @@ func TestPodCreation(t *testing.T) {
 		if sample.Start.Source != measure.StartAddress {
 			t.Errorf("start is %q; want %q", sample.Start.Source, measure.StartAddress)
 		}
-		if account := b.env.ledger.Account(); !account.AllMeasured() || account.Expected != 1 {
+		if account := b.env.results.Account(); !account.AllMeasured() || account.Expected != 1 {
 			t.Errorf("account: %s; the pod that was there before must not count", account)
 		}
 		if err := b.stop(); err != nil {
@@ -385,7 +387,7 @@ func TestPolicyCreationStatuses(t *testing.T) {
 			play: func(b *bench) {
 				time.Sleep(time.Second)
 				b.cancel()
-				<-b.env.progress.concluded.reached
+				<-b.env.progress.concluded.sent
 			},
 			want: measure.Censored,
 		},
@@ -417,12 +419,12 @@ func TestPolicyCreationStatuses(t *testing.T) {
 	}
 }
 
-// A client that knows how many targets there will be is ready for the policy when all were seen denied, takes a target
-// that is delivered after the policy, and says so if one never comes.
+// A client that knows how many targets there will be is ready for the policy when all were seen
+// denied, takes a target that is delivered after the policy, and says so if one never comes.
 func TestPolicyCreationExpectedTargets(t *testing.T) {
 	ready := func(b *bench) bool {
 		select {
-		case <-b.env.progress.ready.reached:
+		case <-b.env.progress.ready.sent:
 			return true
 		default:
 			return false
@@ -480,7 +482,8 @@ func TestPolicyCreationExpectedTargets(t *testing.T) {
 	})
 }
 
-// Two watches are in no order: a pod that is older than the policy is a target even if it is delivered later.
+// Two watches are in no order: a pod that is older than the policy is a target even if it is
+// delivered later.
 func TestPolicyCreationOlderPodDeliveredLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, pod("a", "a", "10.0.0.1"))
@@ -497,7 +500,7 @@ func TestPolicyCreationOlderPodDeliveredLater(t *testing.T) {
 		time.Sleep(time.Second)
 		b.expectStatus("a", measure.Measured)
 		b.expectStatus("b", measure.Measured)
-		if count := len(b.env.ledger.Samples()); count != 2 {
+		if count := len(b.env.results.Samples()); count != 2 {
 			t.Errorf("there are %d results; want 2: the third pod is younger than the policy", count)
 		}
 	})
@@ -524,8 +527,8 @@ func TestPolicyCreationStartedLate(t *testing.T) {
 	})
 }
 
-// The address of a pod that is gone may be another pod's a moment later: what answers there must not
-// count for the old one, even before its end is known.
+// The address of a pod that is gone may be another pod's a moment later: what answers there must
+// not count for the old one, even before its end is known.
 func TestAddressReuse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
@@ -554,7 +557,7 @@ func TestResultIsFinal(t *testing.T) {
 		b.assign(reachable, "10.0.0.1")
 		time.Sleep(5 * time.Second)
 		b.expectStatus("a", measure.Invalid)
-		if account := b.env.ledger.Account(); account.Expected != 2 {
+		if account := b.env.results.Account(); account.Expected != 2 {
 			t.Errorf("account: %s; want 2 expected", account)
 		}
 	})
@@ -611,11 +614,48 @@ func TestStopFromAnyState(t *testing.T) {
 					if err := b.stop(); err != nil {
 						t.Errorf("the client returned %v; want nil", err)
 					}
-					if err := b.env.ledger.Account().Check(); err != nil {
+					if err := b.env.results.Account().Check(); err != nil {
 						t.Error(err)
 					}
 				})
 			})
 		}
+	}
+}
+
+// A policy that is deleted and created again gives the targets without a result their whole time
+// anew.
+func TestPolicyCreatedAgainRenewsTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, pod("a", "a", "10.0.0.1"))
+		b.config.TargetTimeout = 20 * time.Second
+		b.start(PolicyCreation())
+		time.Sleep(time.Second)
+		b.createPolicy()
+		time.Sleep(15 * time.Second)
+		policies := b.client.NetworkingV1().NetworkPolicies("clients")
+		if err := policies.Delete(t.Context(), "allow", metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		b.createPolicy()
+		time.Sleep(10 * time.Second)
+		b.network.open("10.0.0.1")
+		time.Sleep(time.Second)
+		b.expectLatency(b.expectStatus("a", measure.Measured), 10*time.Second)
+	})
+}
+
+// Warnings are grouped by their text: two pods whose clocks disagree by different times have one
+// warning.
+func TestClockWarning(t *testing.T) {
+	created := time.Unix(1_000_000, 0)
+	first := clockWarning("pod", created, created.Add(5*time.Second))
+	second := clockWarning("pod", created, created.Add(-9*time.Second))
+	if len(first) != 1 || !slices.Equal(first, second) {
+		t.Errorf("the warnings are %q and %q; want one, the same", first, second)
+	}
+	if none := clockWarning("pod", created, created.Add(1500*time.Millisecond)); len(none) != 0 {
+		t.Errorf("whole seconds of the creation give the warning %q", none)
 	}
 }

@@ -20,7 +20,8 @@ import (
 type Config struct {
 	// ClientNamespace is the namespace that the test client pods run in.
 	ClientNamespace string
-	// TargetSelector is the label selector of the pods to probe, and TargetNamespace their namespace.
+	// TargetSelector is the label selector of the pods to probe, and TargetNamespace their
+	// namespace.
 	TargetSelector  string
 	TargetNamespace string
 	// TargetPort is the TCP port to probe.
@@ -38,8 +39,8 @@ type Config struct {
 	ExitWhenDone bool
 	// TargetTimeout is how long a target may take before it is given up; zero is for ever.
 	TargetTimeout time.Duration
-	// ExpectedTargets is how many targets of policy-creation there will be, zero if nobody knows. Without it a
-	// client cannot tell a target that is late from one that does not exist.
+	// ExpectedTargets is how many targets of policy-creation there will be, zero if nobody knows.
+	// Without it a client cannot tell a target that is late from one that does not exist.
 	ExpectedTargets int
 	// Probe is how to probe, and so what counts as reached.
 	Probe probe.Mode
@@ -52,8 +53,8 @@ type Config struct {
 	ProbeTimeout time.Duration
 	// MaxProbeRate is the most probes a second for all targets together; zero is the mode's own.
 	MaxProbeRate float64
-	// Confirm is how many probes in a row must agree, Hold how long a transition is watched then, and
-	// TolerateLosses how many probes in a row may be lost without making a result wrong.
+	// Confirm is how many probes in a row must agree, Hold how long a transition is watched then,
+	// and TolerateLosses how many probes in a row may be lost without making a result wrong.
 	Confirm        int
 	Hold           time.Duration
 	TolerateLosses int

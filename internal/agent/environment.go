@@ -26,7 +26,7 @@ type environment struct {
 	prober   prober
 	metrics  *Metrics
 	counters *probeCounters
-	ledger   *ledger
+	results  *results
 	// progress tells the HTTP server how far the run is.
 	progress *progress
 }
@@ -53,34 +53,32 @@ func (e engineOf) follow(to netip.AddrPort, observer probe.Observer) following {
 func newEnvironment(scenario Scenario, config Config, client kubernetes.Interface, prober prober) *environment {
 	env := &environment{
 		config: config, scenario: scenario, client: client, prober: prober,
-		metrics: NewMetrics(), ledger: &ledger{}, progress: newProgress(),
+		metrics: NewMetrics(), results: &results{}, progress: newProgress(),
 	}
 	env.counters = env.metrics.begin(scenario.Name)
 	return env
 }
 
-func (e *environment) ready() { e.progress.ready.once() }
+func (e *environment) ready() { e.progress.ready.send() }
 
-// progress holds the milestones of a run.
+// progress says how far a run is.
 type progress struct {
-	ready     milestone // what exists has been delivered, and what is expected has been seen
-	concluded milestone // every target has a result, or the run was ended
+	ready     signal // what exists has been delivered, and what is expected has been seen
+	concluded signal // every target has a result, or the run was ended
 }
 
-func newProgress() *progress {
-	return &progress{
-		ready:     milestone{reached: make(chan struct{})},
-		concluded: milestone{reached: make(chan struct{})},
-	}
+func newProgress() *progress { return &progress{ready: newSignal(), concluded: newSignal()} }
+
+// signal is a channel that is closed once.
+type signal struct {
+	sent chan struct{}
+	once *sync.Once
 }
 
-// milestone is a channel that is closed once.
-type milestone struct {
-	reached chan struct{}
-	sync    sync.Once
-}
+func newSignal() signal { return signal{sent: make(chan struct{}), once: new(sync.Once)} }
 
-func (m *milestone) once() { m.sync.Do(func() { close(m.reached) }) }
+// send closes the channel, unless it is closed.
+func (s signal) send() { s.once.Do(func() { close(s.sent) }) }
 
 // feed is what reaches a scenario from the API.
 type feed struct {

@@ -11,8 +11,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// Metrics are what a client exposes. The three histograms without a prefix are those of the original
-// clients, with their definitions; docs/compatibility.md describes all of them.
+// Metrics are what a client exposes. The three histograms without a prefix are those of the
+// original clients, with their definitions; docs/compatibility.md describes all of them.
 type Metrics struct {
 	addressAssigned prometheus.Histogram
 	podReached      prometheus.Histogram
@@ -82,8 +82,8 @@ func (m *Metrics) Collectors() []prometheus.Collector {
 	}
 }
 
-// begin makes every series of the scenario exist from the start, so that a count of zero is visible, and
-// returns those that every probe counts in.
+// begin makes every series of the scenario exist from the start, so that a count of zero is
+// visible, and returns those that every probe counts in.
 func (m *Metrics) begin(scenario string) *probeCounters {
 	m.targets.WithLabelValues(scenario).Set(0)
 	for _, status := range measure.Statuses() {
@@ -123,6 +123,6 @@ func (m *Metrics) Sample(sample measure.Sample) {
 	m.resolution.WithLabelValues(sample.Scenario).Observe(seconds(latency.Resolution()))
 }
 
-// seconds never falls below zero, which a histogram's sum could not take; a latency below zero means
-// that enforcement was faster than its own notification, or that two clocks disagree.
+// seconds never falls below zero, which a histogram's sum could not take; a latency below zero
+// means that enforcement was faster than its own notification, or that two clocks disagree.
 func seconds(d time.Duration) float64 { return max(d, 0).Seconds() }

@@ -18,7 +18,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/result"
 )
 
-// The values, not only the names: one pod created at 0 s, with an address at 3 s, reached 1.234 s later.
+// The values, not only the names: one pod created at 0 s, with an address at 3 s, reached 1.234 s
+// later.
 func TestMetricsOfPodCreation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
@@ -73,9 +74,9 @@ func TestHistogramBounds(t *testing.T) {
 }
 
 func TestHTTP(t *testing.T) {
-	ledger := &ledger{}
+	results := &results{}
 	progress := newProgress()
-	routes, err := handler(NewMetrics(), ledger, progress)
+	routes, err := handler(NewMetrics(), results, progress)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,16 +95,16 @@ func TestHTTP(t *testing.T) {
 	if code, _ := get("/readyz"); code != 503 {
 		t.Errorf("/readyz answers %d before the watches are ready; want 503", code)
 	}
-	progress.ready.once()
+	progress.ready.send()
 	if code, _ := get("/readyz"); code != 200 {
 		t.Errorf("/readyz answers %d; want 200", code)
 	}
 	if code, body := get("/metrics"); code != 200 || !strings.Contains(body, "pod_creation_reachability_latency_seconds_bucket") {
 		t.Errorf("/metrics answers %d without the histograms:\n%s", code, body)
 	}
-	ledger.Expect()
-	ledger.End(measure.Sample{Scenario: "pod-creation", Status: measure.Deleted})
-	progress.concluded.once()
+	results.expect()
+	results.record(measure.Sample{Scenario: "pod-creation", Status: measure.Deleted})
+	progress.concluded.send()
 	_, body := get("/samples?wait=true")
 	samples, err := result.Read(strings.NewReader(body))
 	if err != nil || len(samples) != 1 || samples[0].Status != measure.Deleted {

@@ -22,95 +22,88 @@ var (
 	errRunEnded   = errors.New("the run ended before the target was reached")
 )
 
-// pair is this client probing one target. The fields above follow belong to the scenario's goroutine,
-// those in it to the prober, until the pair has come back through the roster's mailbox.
+// pair is this client probing one target. Its fields belong to the tracker's goroutine, those of
+// observed to the goroutine that probes it until that has stopped.
 type pair struct {
 	pod      measure.Object
 	node     string    // the pod's, as far as it was known with its address
 	created  time.Time // the pod's creationTimestamp
-	seen     time.Time // when the news of the pod's creation arrived, zero if it existed before
+	seen     time.Time // when the creation of the pod was noticed, zero if it existed before
 	assigned time.Time // when the pod's address arrived
 	address  netip.Addr
-	probing  following // nil until there is an address to probe
-	cause    error     // why the pair ended, if it was not by its transition
+	port     int
+	probing  following   // nil until there is an address to probe
+	deadline *time.Timer // nil if there is none
+	cause    error       // why the pair ended, if it was not by its transition
 	scenario string
 
-	// What follows is of pairs that a plan asks for: the round, what is expected, whether the old state was
-	// seen in time, and whether the pair came too late for that.
+	// proved and presumed are what the newest notice said.
+	proved, presumed bool
+
+	// What follows is of pairs that a plan asks for: the round, what is expected, and whether the
+	// pair came after the trigger, too late to be proved.
 	round        int
 	expect       result.Expect
-	proved       bool
 	afterTrigger bool
 
-	follow struct {
+	// triggered says that the trigger may have been written: what the pair does from now on counts.
+	triggered atomic.Bool
+	notices   *queue[notice]
+	observed  struct {
 		transition measure.Transition
+		oldState   measure.OldState
 		probes     [measure.VerdictCount]uint64
 		counters   *probeCounters
-		finished   *mailbox[*pair]
-		proved     *mailbox[*pair]           // takes the pair when shown changes; nil if that does not matter, or no more
-		shown      atomic.Bool               // the old state has been seen, and nothing else since
-		armed      atomic.Bool               // the trigger is about to come: what the pair does from now on counts
-		renew      func() measure.Transition // nil if what was seen before the old state counts
-		presumed   *atomic.Int64             // how many pairs are presumed to be blocked; nil if nobody asks
-		isPresumed bool                      // and whether this is one of them
+		told       notice // the newest
 	}
 }
 
 // OnOutcome implements [probe.Observer].
 func (p *pair) OnOutcome(outcome measure.Outcome) (done bool) {
-	p.follow.transition.Observe(outcome)
-	p.follow.probes[outcome.Verdict]++
-	p.follow.counters.Probe(outcome)
-	p.prove()
-	return p.follow.transition.Settled() && !p.expect.Forbidden
-}
+	o := &p.observed
+	o.transition.Observe(outcome)
+	o.probes[outcome.Verdict]++
+	o.counters.Probe(outcome)
 
-// prove waits for the old state, where it is to be seen before a trigger. Until then the network may still be
-// on its way there: what it did before is no part of the result. It may also seem to be there too early, as where a
-// pod that has just started is reached by nobody until policy lets everybody in and then shuts most out again: so what
-// has been shown can be refuted until the trigger is about to come.
-func (p *pair) prove() {
-	switch {
-	case p.follow.proved == nil || p.follow.armed.Load():
-	case p.follow.transition.Changed() && p.follow.renew != nil:
-		p.follow.transition = p.follow.renew()
-		if p.follow.shown.Swap(false) {
-			p.follow.proved.put(p)
-		}
-	case p.follow.transition.State() == opposite(p.expect) && !p.follow.shown.Load():
-		p.follow.shown.Store(true)
-		p.follow.proved.put(p)
-		if p.follow.renew == nil {
-			p.follow.proved = nil
-			return
-		}
-		p.follow.probes = [measure.VerdictCount]uint64{}
+	if o.oldState.Announced && p.triggered.Load() {
+		o.oldState.Close()
 	}
+	if o.oldState.Observe(&o.transition) && o.oldState.Proved() && o.oldState.Announced {
+		o.probes = [measure.VerdictCount]uint64{} // the result begins here
+	}
+	p.notify(false)
+
+	return o.transition.Settled() && !p.expect.Forbidden
 }
 
 // OnOverdue implements [probe.Observer].
 func (p *pair) OnOverdue(probes int, at time.Time) {
-	p.follow.transition.Presume(probes, at)
-	p.presume(!p.follow.transition.Presumed().IsZero())
-}
-
-// presume counts the pair among those that are presumed to be blocked, or not any more.
-func (p *pair) presume(presumed bool) {
-	if p.follow.presumed == nil || p.follow.isPresumed == presumed {
-		return
-	}
-	p.follow.isPresumed = presumed
-	if presumed {
-		p.follow.presumed.Add(1)
-	} else {
-		p.follow.presumed.Add(-1)
-	}
+	p.observed.transition.Presume(probes, at)
+	p.notify(false)
 }
 
 // OnStopped implements [probe.Observer].
-func (p *pair) OnStopped() {
-	p.presume(false)
-	p.follow.finished.put(p)
+func (p *pair) OnStopped() { p.notify(true) }
+
+// notify tells the tracker how far the pair has come, if that has changed.
+func (p *pair) notify(stopped bool) {
+	o := &p.observed
+	now := notice{pair: p, stopped: stopped, proved: o.oldState.Proved()}
+	// A presumption is of interest while the pair is awaited, which one that must not change never
+	// is.
+	now.presumed = !stopped && !p.expect.Forbidden && !o.transition.Presumed().IsZero()
+	if now != o.told {
+		o.told = now
+		p.notices.put(now)
+	}
+}
+
+// trigger lets the pair be probed at the pace of the time after a trigger.
+func (p *pair) trigger(at time.Time) {
+	p.triggered.Store(true)
+	if p.probing != nil {
+		p.probing.Trigger(at)
+	}
 }
 
 // end stops the probing for a cause; the first cause counts.
@@ -118,31 +111,35 @@ func (p *pair) end(cause error) {
 	if p.cause == nil {
 		p.cause = cause
 	}
+	if p.probing == nil {
+		p.OnStopped() // nobody else would
+		return
+	}
 	p.probing.Stop()
 }
 
 // sample is the pair's result as far as the pair alone can tell it.
-func (p *pair) sample(port int) measure.Sample {
-	change := p.follow.transition.Change()
+func (p *pair) sample() measure.Sample {
+	change := p.observed.transition.Change()
 	sample := measure.Sample{
 		Scenario: p.scenario,
 		Target: measure.Target{
-			Pod: p.pod, Address: netip.AddrPortFrom(p.address, uint16(port)),
+			Pod: p.pod, Address: netip.AddrPortFrom(p.address, uint16(p.port)),
 		},
 		TargetNode: p.node, Ended: time.Now(),
 		Assigned: p.assigned,
 		Bracket:  change.Bracket,
 		Answered: change.Answered,
-		Baseline: p.follow.transition.Baseline(),
+		Baseline: p.observed.transition.Baseline(),
 		Evidence: change.Evidence,
 		Response: change.Response,
-		Lost:     p.follow.transition.Lost(),
-		Probes:   p.follow.probes,
+		Lost:     p.observed.transition.Lost(),
+		Probes:   p.observed.probes,
 	}
-	sample.Flaps, sample.FlapCount = p.follow.transition.Flaps()
+	sample.Flaps, sample.FlapCount = p.observed.transition.Flaps()
 	sample.Status, sample.Reason = p.status()
 	if p.expect.Forbidden {
-		sample.Kind, sample.Leaks = measure.KindBlocked, int(p.follow.probes[measure.Allowed])
+		sample.Kind, sample.Leaks = measure.KindBlocked, int(p.observed.probes[measure.Allowed])
 	}
 	sample.Warnings = p.warnings()
 	return sample
@@ -151,14 +148,14 @@ func (p *pair) sample(port int) measure.Sample {
 // warnings qualify a transition that was seen.
 func (p *pair) warnings() []string {
 	var all []string
-	_, flaps := p.follow.transition.Flaps()
-	switch change := p.follow.transition.Change(); {
-	case !p.follow.transition.Changed():
+	_, flaps := p.observed.transition.Flaps()
+	switch change := p.observed.transition.Change(); {
+	case !p.observed.transition.Changed():
 		return nil
 	case change.Response == http.StatusForbidden:
 		all = append(all, "answered with 403: what answers may be a policy of layer 7")
 	}
-	if !p.follow.transition.Settled() {
+	if !p.observed.transition.Settled() {
 		all = append(all, "not watched to the end: the transition is not confirmed")
 	}
 	if flaps > 0 {
@@ -171,7 +168,7 @@ func (p *pair) warnings() []string {
 // cancelled before every earlier probe had ended: its bracket is wider, not wrong.
 func (p *pair) status() (measure.Status, string) {
 	switch {
-	case p.follow.transition.Changed(), p.expect.Forbidden && errors.Is(p.cause, errRunEnded):
+	case p.observed.transition.Changed(), p.expect.Forbidden && errors.Is(p.cause, errRunEnded):
 		return measure.Measured, "" // what is forbidden is watched to the end
 	case errors.Is(p.cause, errTargetGone):
 		return measure.Deleted, errTargetGone.Error()
@@ -182,13 +179,16 @@ func (p *pair) status() (measure.Status, string) {
 	}
 }
 
-// clockWarning says so if an object's creationTimestamp and the arrival of its creation are further apart
-// than a second of the clocks' whole seconds explains; or nothing.
+// clockWarning says so if an object's creationTimestamp and the arrival of its creation are further
+// apart than a second of the clocks' whole seconds explains; or nothing.
 func clockWarning(what string, created, arrived time.Time) []string {
 	after := arrived.Sub(created)
 	if after >= -time.Second && after <= 2*time.Second {
 		return nil
 	}
-	return []string{fmt.Sprintf("the %s's creationTimestamp is %s before its arrival: the clocks disagree by "+
-		"more than a second or the watch was late", what, after.Round(time.Second))}
+	// By how much is not in the text, by which the warnings of many pairs are grouped.
+	return []string{
+		fmt.Sprintf("the %s's creationTimestamp is more than a second from its arrival: "+
+			"the clocks disagree, or the watch was late", what),
+	}
 }

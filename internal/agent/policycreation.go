@@ -17,10 +17,9 @@ import (
 // policy's own notification arrives here.
 const notificationGrace = 2 * time.Second
 
-// policyRun is the state of a policy creation run.
-type policyRun struct {
-	*roster
-	ctx context.Context
+// policyCreation measures the targets that exist before the policy.
+type policyCreation struct {
+	client
 	// trigger is the newest creation of the allow policy, nil until it exists.
 	trigger *measure.Event
 	// early are pairs that were reached while there was no policy, oldest first.
@@ -32,42 +31,42 @@ type policyRun struct {
 	late             <-chan time.Time
 }
 
-// runPolicyCreation measures the targets that exist before the policy. It returns when each has a
-// result, or with the context's error.
+// runPolicyCreation returns when each target has a result, or with the context's error.
 func runPolicyCreation(ctx context.Context, env *environment) error {
 	feed, stop := env.watch(ctx)
 	defer stop()
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	run := &policyRun{roster: newRoster(env), ctx: ctx}
-	run.roster.judge = run.judge
+	c := &policyCreation{client: client{environment: env}}
+	c.tracker = newTracker(c, env.prober)
+
 	podsSynced, policySynced := feed.podsSynced, feed.policySynced
-	for !run.done() {
-		run.announce()
+	for !c.done() {
+		c.announce()
+		var err error
 		select {
 		case <-ctx.Done():
-			run.settle()
+			if err := c.drain(); err != nil {
+				return err
+			}
 			return ctx.Err()
 		case <-podsSynced:
-			run.listed, podsSynced = true, nil
-			klog.Infof("%d pods listed", env.ledger.Account().Expected)
+			c.listed, podsSynced = true, nil
+			klog.Infof("%d pods listed", env.results.Account().Expected)
 		case <-policySynced:
-			run.known, policySynced = true, nil
-			run.awaitPolicy()
+			c.known, policySynced = true, nil
+			c.awaitPolicy()
 		case event := <-feed.pods:
-			run.observePod(event)
+			c.observePod(event)
 		case event := <-feed.policies:
-			run.observePolicy(event)
-		case <-run.finished.full:
-			run.returned()
-		case <-run.proved.full:
-			run.deny()
-		case <-run.late:
-			run.short = true
-		case <-run.grace():
-			run.judgeEarly()
-		case uid := <-run.expired:
-			run.end(uid, errDeadline)
+			c.observePolicy(event)
+		case <-c.tracker.notices.ready:
+			err = c.tracker.handle()
+		case <-c.late:
+			c.short = true
+		case <-c.grace():
+			c.recordEarly(c.early[:1])
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -75,37 +74,39 @@ func runPolicyCreation(ctx context.Context, env *environment) error {
 
 // done reports whether everything that was expected has a result. Until the policy exists, targets
 // may still come; but a run whose targets have all ended has nothing left to wait for.
-func (run *policyRun) done() bool {
-	came := run.env.ledger.Account().Expected
-	if !run.listed || !run.known || len(run.open) > 0 || came < run.env.config.ExpectedTargets && !run.short {
+func (c *policyCreation) done() bool {
+	came := c.results.Account().Expected
+	if !c.listed || !c.known || c.unfinished() > 0 || came < c.config.ExpectedTargets && !c.short {
 		return false
 	}
-	return run.trigger != nil || came > 0
+	return c.trigger != nil || came > 0
 }
 
-// announce says once that the policy may come: when what exists has been delivered, and each target that is expected
-// has been seen denied or has its result.
-func (run *policyRun) announce() {
-	expected := run.env.config.ExpectedTargets
-	came := run.env.ledger.Account().Expected
-	if run.announced || !run.listed || !run.known || came < expected || expected > 0 && run.settledOrDenied() < expected {
+// unfinished is the number of the pairs that have no result.
+func (c *policyCreation) unfinished() int { return len(c.tracker.open) + len(c.early) }
+
+// announce says once that the policy may come: when what exists has been delivered, and each target
+// that is expected has been seen denied or has its result.
+func (c *policyCreation) announce() {
+	expected := c.config.ExpectedTargets
+	came := c.results.Account().Expected
+	if c.announced || !c.listed || !c.known || came < expected ||
+		expected > 0 && c.finishedOrDenied() < expected {
 		return
 	}
-	run.announced = true
-	run.env.ready()
+	c.announced = true
+	c.ready()
 }
 
-// deny takes in the pairs that have been seen denied.
-func (run *policyRun) deny() {
-	for _, p := range run.proved.take() {
-		p.proved = true
+// finishedOrDenied counts the targets for which the policy may come.
+func (c *policyCreation) finishedOrDenied() int {
+	count := c.results.Account().Expected - c.unfinished()
+	for p := range c.tracker.open {
+		if p.proved {
+			count++
+		}
 	}
-}
-
-// settledOrDenied counts the targets for which the policy may come.
-func (run *policyRun) settledOrDenied() int {
-	count := run.env.ledger.Account().Expected - len(run.open)
-	for _, p := range run.open {
+	for _, p := range c.early {
 		if p.proved {
 			count++
 		}
@@ -114,112 +115,126 @@ func (run *policyRun) settledOrDenied() int {
 }
 
 // awaitPolicy says that the policy is waited for, if it is not there.
-func (run *policyRun) awaitPolicy() {
-	if run.trigger == nil {
+func (c *policyCreation) awaitPolicy() {
+	if c.trigger == nil {
 		klog.Infof("Network policy %q does not exist yet in namespace %q; waiting for its creation",
-			run.env.config.AllowPolicyName, run.env.config.ClientNamespace)
+			c.config.AllowPolicyName, c.config.ClientNamespace)
 	}
 }
 
-// eligible reports whether a pod can be a target. One that came after the policy could not be denied before it; but
-// two watches are in no order, so that older pods, and those that are expected, may be delivered after the policy.
-func (run *policyRun) eligible(event measure.Event) bool {
-	return event.Initial || run.trigger == nil || event.Created.Before(run.trigger.Created) ||
-		run.env.ledger.Account().Expected < run.env.config.ExpectedTargets
+// targets implements program. A pod that came after the policy could not be denied before it; but
+// two watches are in no order, so that older pods, and those that are expected, may be delivered
+// after the policy.
+func (c *policyCreation) targets(pod measure.Event) []*pair {
+	eligible := pod.Initial || c.trigger == nil || pod.Created.Before(c.trigger.Created) ||
+		c.results.Account().Expected < c.config.ExpectedTargets
+	if !eligible || c.full() {
+		return nil
+	}
+
+	p := c.expect(pod)
+	if c.trigger != nil {
+		c.tracker.expire(p, c.config.TargetTimeout)
+	}
+	return []*pair{p}
 }
 
 // observePod takes in a pod's event.
-func (run *policyRun) observePod(event measure.Event) {
-	_, known := run.open[event.Object.UID]
-	assigned := run.observe(event, run.eligible(event))
-	if p, open := run.open[event.Object.UID]; open && !known && run.trigger != nil {
-		run.expire(run.ctx, p)
-	}
-	if assigned == nil {
-		return
-	}
-	run.probe(assigned)
-	if run.trigger != nil {
-		assigned.probing.Trigger(run.trigger.Arrived)
+func (c *policyCreation) observePod(event measure.Event) {
+	for _, p := range c.tracker.observe(event) {
+		c.start(p)
+		if c.trigger != nil {
+			p.trigger(c.trigger.Arrived)
+		}
 	}
 }
 
-// observePolicy takes in an event of the allow policy. Its creation is the trigger. If it is deleted
-// and created again, the new creation counts for the targets that have no result yet.
-func (run *policyRun) observePolicy(event measure.Event) {
+// observePolicy takes in an event of the allow policy. Its creation is the trigger. If it is
+// deleted and created again, the new creation counts for the targets that have no result yet.
+func (c *policyCreation) observePolicy(event measure.Event) {
 	switch event.Type {
 	case measure.EventAdded:
-		run.trigger = &event
-		if run.env.config.TargetTimeout > 0 {
-			run.late = time.After(run.env.config.TargetTimeout)
+		c.trigger = &event
+		if c.config.TargetTimeout > 0 {
+			c.late = time.After(c.config.TargetTimeout)
 		}
 		if event.Initial {
-			klog.Warningf("Network policy %q existed before this client: a target counts only if it is "+
-				"still denied now, and from the policy's creationTimestamp", event.Object.Name)
+			klog.Warningf(
+				"Network policy %q existed before this client: a target counts only if it is "+
+					"still denied now, and from the policy's creationTimestamp",
+				event.Object.Name,
+			)
 		}
-		for _, p := range run.open {
-			run.expire(run.ctx, p)
-			if p.probing != nil {
-				p.probing.Trigger(event.Arrived)
-			}
+		for p := range c.tracker.open {
+			c.tracker.expire(p, c.config.TargetTimeout)
 		}
-		run.judgeEarly()
+		c.tracker.trigger(event.Arrived)
+		c.recordEarly(c.early)
 	case measure.EventDeleted:
-		run.trigger = nil
-		klog.Warningf("Network policy %q was deleted; %d targets without a result wait for it to be "+
-			"created again", event.Object.Name, len(run.open))
+		c.trigger = nil
+		klog.Warningf(
+			"Network policy %q was deleted; %d targets without a result wait for it to be "+
+				"created again",
+			event.Object.Name,
+			c.unfinished(),
+		)
 	}
 }
 
 // grace fires when the oldest early pair has waited long enough for the news of the policy.
-func (run *policyRun) grace() <-chan time.Time {
-	if len(run.early) == 0 {
+func (c *policyCreation) grace() <-chan time.Time {
+	if len(c.early) == 0 {
 		return nil
 	}
-	due := run.early[0].follow.transition.Change().Bracket.Upper.Add(notificationGrace)
+	due := c.early[0].observed.transition.Change().Bracket.Upper.Add(notificationGrace)
 	return time.After(time.Until(due))
 }
 
-// judgeEarly judges the pairs that were reached before the policy was known: all of them now that
-// it is, else the oldest, for which it came too late.
-func (run *policyRun) judgeEarly() {
-	waiting := run.early
-	if run.trigger == nil {
-		waiting = waiting[:1]
-	}
-	run.early = run.early[len(waiting):]
-	for _, p := range waiting {
-		run.enter(run.sampleOf(p))
+// recordEarly records the oldest of the pairs that were reached before the policy was known: the
+// policy has come now, or too late for them.
+func (c *policyCreation) recordEarly(oldest []*pair) {
+	c.early = c.early[len(oldest):]
+	for _, p := range oldest {
+		c.record(c.sampleOf(p))
 	}
 }
 
-// judge turns a pair that has ended into its sample, or lets it wait for the news of the policy.
-func (run *policyRun) judge(p *pair) {
-	if p.follow.transition.Changed() && run.trigger == nil && run.ctx.Err() == nil {
-		run.early = append(run.early, p)
-		return
+// finish implements program. A pair that was reached waits for the news of the policy.
+func (c *policyCreation) finish(p *pair) error {
+	if p.observed.transition.Changed() && c.trigger == nil {
+		c.early = append(c.early, p)
+		return nil
 	}
-	run.enter(run.sampleOf(p))
+	c.record(c.sampleOf(p))
+	return nil
+}
+
+// drain ends every pair, also those that wait for the policy.
+func (c *policyCreation) drain() error {
+	err := c.tracker.drain(errRunEnded)
+	c.recordEarly(c.early)
+	return err
 }
 
 // sampleOf is the pair's sample: its latency counts from the creation of the policy.
-func (run *policyRun) sampleOf(p *pair) measure.Sample {
-	sample := p.sample(run.env.config.TargetPort)
-	if run.trigger != nil {
-		sample = sample.WithStart(measure.StartOf(*run.trigger), notificationGrace)
-		sample.Created = run.trigger.Created
+func (c *policyCreation) sampleOf(p *pair) measure.Sample {
+	sample := p.sample()
+	if c.trigger != nil {
+		sample = sample.WithStart(measure.StartOf(*c.trigger), notificationGrace)
+		sample.Created = c.trigger.Created
 	}
 	switch {
 	case sample.Status != measure.Measured:
 		return sample
-	case run.trigger == nil:
+	case c.trigger == nil:
 		return sample.Invalidate(measure.ReachedWithoutPolicy)
 	case !sample.Bracket.Bounded():
 		return sample.Invalidate(measure.NeverDenied)
 	}
-	sample.Warnings = append(sample.Warnings, run.warnings(sample)...)
-	reached := sample.Answered.Sub(run.trigger.Created)
-	run.env.metrics.policyEnforced.Observe(seconds(reached))
+
+	sample.Warnings = append(sample.Warnings, c.warnings(sample)...)
+	reached := sample.Answered.Sub(c.trigger.Created)
+	c.metrics.policyEnforced.Observe(seconds(reached))
 	klog.Infof("Pod %q in namespace %q with IP %q reached %s after policy creation "+
 		"(%s after %s, resolution %s)", p.pod.Name, p.pod.Namespace, p.address, reached,
 		sample.Latency().Estimate(), sample.Start.Source, sample.Latency().Resolution())
@@ -227,7 +242,7 @@ func (run *policyRun) sampleOf(p *pair) measure.Sample {
 }
 
 // warnings qualify a measured latency.
-func (run *policyRun) warnings(sample measure.Sample) []string {
+func (c *policyCreation) warnings(sample measure.Sample) []string {
 	var all []string
 	if sample.Latency().Estimate() < 0 {
 		all = append(all, "enforced before the notification of the policy arrived")
@@ -235,8 +250,8 @@ func (run *policyRun) warnings(sample measure.Sample) []string {
 	if sample.Baseline == measure.Refused {
 		all = append(all, "denied by a reset, which a closed port sends too")
 	}
-	if !run.trigger.Initial {
-		all = append(all, clockWarning("policy", run.trigger.Created, run.trigger.Arrived)...)
+	if !c.trigger.Initial {
+		all = append(all, clockWarning("policy", c.trigger.Created, c.trigger.Arrived)...)
 	}
 	return all
 }

@@ -71,7 +71,8 @@ func (s *stand) sleep(d time.Duration) {
 	synctest.Wait()
 }
 
-// exit ends the agent, and returns its samples and how many it said that it had in its newest round.
+// exit ends the agent, and returns its samples and how many it said that it had in its newest
+// round.
 func (s *stand) exit() (samples []measure.Sample, said int) {
 	s.t.Helper()
 	s.step(result.StepExit)
@@ -102,8 +103,9 @@ func (s *stand) exit() (samples []measure.Sample, said int) {
 	return samples, said
 }
 
-// A pair that is blocked at first, then allowed for a moment and blocked again, all before the first probe's time is over,
-// is not proved by its beginning: it is once it has been seen blocked with nothing after that.
+// A pair that is blocked at first, then allowed for a moment and blocked again, all before the
+// first probe's time is over, is not proved by its beginning: it is once it has been seen blocked
+// with nothing after that.
 func TestRemoteRefutesTheOldState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStand(t, 1, 0)
@@ -136,7 +138,8 @@ func TestRemoteRefutesTheOldState(t *testing.T) {
 	})
 }
 
-// The runner hears that a pair's replies are overdue before there is a sample, which comes once that is proved.
+// The runner hears that a pair's replies are overdue before there is a sample, which comes once
+// that is proved.
 func TestRemotePresumes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStand(t, 1, 0)
@@ -168,8 +171,8 @@ func TestRemotePresumes(t *testing.T) {
 
 func allowedA() result.Expect { return result.Expect{Group: "a", Port: 80, Want: "allowed"} }
 
-// A pair that is on its way to the old state when the round begins is proved once it is there; only what comes
-// then is its transition.
+// A pair that is on its way to the old state when the round begins is proved once it is there; only
+// what comes then is its transition.
 func TestRemoteProvesTheOldState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStand(t, 1, 0)
@@ -197,8 +200,8 @@ func TestRemoteProvesTheOldState(t *testing.T) {
 	})
 }
 
-// What cannot be proved is invalid, what does not change is censored, and what is forbidden is watched to the
-// end, with each of its replies.
+// What cannot be proved is invalid, what does not change is censored, and what is forbidden is
+// watched to the end, with each of its replies.
 func TestRemoteAccounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStand(t, 1, 0)
@@ -269,15 +272,11 @@ func TestStartup(t *testing.T) {
 				allowed = netip.MustParseAddrPort("10.0.0.9:80")
 			}
 			var output bytes.Buffer
-			s := &startup{
-				config: StartupConfig{
-					Config: DefaultConfig(), Scenario: "pod-startup", Watch: time.Second, Timeout: 5 * time.Second,
-					Allowed: []netip.AddrPort{allowed}, Forbidden: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.2:80")},
-				},
-				began: time.Now(), finished: newMailbox[*pair](), lines: result.NewLines(&output),
+			config := StartupConfig{
+				Config: DefaultConfig(), Scenario: "pod-startup", Watch: time.Second, Timeout: 5 * time.Second,
+				Allowed: []netip.AddrPort{allowed}, Forbidden: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.2:80")},
 			}
-			s.follow(&network, s.config.Allowed, false)
-			s.follow(&network, s.config.Forbidden, true)
+			s := newStartup(config, &network, time.Now(), &output)
 			if err := s.run(t.Context()); err != nil {
 				t.Fatal(err)
 			}

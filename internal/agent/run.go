@@ -96,7 +96,7 @@ func startEngine(config Config) (*probe.Engine, error) {
 
 // run serves what it measures until the context ends, or the measurement does with ExitWhenDone.
 func (e *environment) run(ctx context.Context, listener net.Listener) error {
-	routes, err := handler(e.metrics, e.ledger, e.progress)
+	routes, err := handler(e.metrics, e.results, e.progress)
 	if err != nil {
 		return err
 	}
@@ -124,12 +124,12 @@ func cancelIf(condition bool, cancel context.CancelFunc) {
 func (e *environment) measure(ctx context.Context) error {
 	klog.Infof("Starting to measure %s", e.scenario.Name)
 	err := e.scenario.run(ctx, e)
-	account := e.ledger.Account()
+	account := e.results.Account()
 	if wrong := account.Check(); wrong != nil {
 		return wrong
 	}
 	e.ready() // a run that is over has missed nothing
-	e.progress.concluded.once()
+	e.progress.concluded.send()
 	e.conclude(account)
 	if e.config.ExitWhenDone {
 		if !account.AllMeasured() || account.Expected < e.config.ExpectedTargets {
@@ -150,7 +150,7 @@ func (e *environment) conclude(account measure.Account) {
 	if account.Expected < e.config.ExpectedTargets {
 		klog.Warningf("Only %d of %d expected targets came", account.Expected, e.config.ExpectedTargets)
 	}
-	summary := measure.Summarize(e.scenario.Name, e.ledger.Samples())
+	summary := measure.Summarize(e.scenario.Name, e.results.Samples())
 	exactly := func(q float64) string { // logs keep every digit
 		found := summary.Quantile(q)
 		if found.Longer {

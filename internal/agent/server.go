@@ -23,7 +23,7 @@ import (
 const shutdownGrace = 300 * time.Millisecond
 
 // handler serves /metrics, /healthz, /readyz and /samples.
-func handler(metrics *Metrics, ledger *ledger, progress *progress) (http.Handler, error) {
+func handler(metrics *Metrics, results *results, progress *progress) (http.Handler, error) {
 	registry := prometheus.NewRegistry()
 	all := append(metrics.Collectors(),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -38,16 +38,16 @@ func handler(metrics *Metrics, ledger *ledger, progress *progress) (http.Handler
 		fmt.Fprintln(w, "ok")
 	})
 	mux.Handle("GET /readyz", serveReady(progress))
-	mux.Handle("GET /samples", serveSamples(ledger, progress))
+	mux.Handle("GET /samples", serveSamples(results, progress))
 	return mux, nil
 }
 
-// serveReady answers with success once changes in the cluster will be noticed, and the targets that are expected
-// have been seen denied.
+// serveReady answers with success once changes in the cluster will be noticed, and the targets that
+// are expected have been seen denied.
 func serveReady(progress *progress) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		select {
-		case <-progress.ready.reached:
+		case <-progress.ready.sent:
 			fmt.Fprintln(w, "ok")
 		default:
 			http.Error(w, "not all that exists, or is expected, has been seen yet", http.StatusServiceUnavailable)
@@ -56,17 +56,17 @@ func serveReady(progress *progress) http.HandlerFunc {
 }
 
 // serveSamples answers with the samples so far, or with ?wait=true once every target has one.
-func serveSamples(ledger *ledger, progress *progress) http.HandlerFunc {
+func serveSamples(results *results, progress *progress) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("wait") == "true" {
 			select {
-			case <-progress.concluded.reached:
+			case <-progress.concluded.sent:
 			case <-r.Context().Done():
 				return
 			}
 		}
 		w.Header().Set("Content-Type", "application/jsonl")
-		if err := result.Write(w, ledger.Samples()); err != nil {
+		if err := result.Write(w, results.Samples()); err != nil {
 			klog.Warningf("Cannot serve samples: %v", err)
 		}
 	}

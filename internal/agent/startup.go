@@ -27,49 +27,48 @@ type StartupConfig struct {
 	Watch, Timeout time.Duration
 }
 
-// RunStartup probes from the first instant of its process until every allowed address was reached and
-// the time to watch is over, and writes numbered lines. It asks nobody for anything: the API server may
-// not be reachable yet.
-func RunStartup(ctx context.Context, config StartupConfig, began time.Time, out io.Writer) (err error) {
+// RunStartup probes from the first instant of its process until every allowed address was reached
+// and the time to watch is over, and writes numbered lines. It asks nobody for anything: the API
+// server may not be reachable yet.
+func RunStartup(
+	ctx context.Context,
+	config StartupConfig,
+	began time.Time,
+	out io.Writer,
+) (err error) {
 	engine, err := startEngine(config.Config)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	s := &startup{config: config, began: began, finished: newMailbox[*pair](), lines: result.NewLines(out)}
-	s.follow(engineOf{engine}, config.Allowed, false)
-	s.follow(engineOf{engine}, config.Forbidden, true)
-	return s.run(ctx)
+	return newStartup(config, engineOf{engine}, began, out).run(ctx)
 }
 
 // startup is what a starting pod has to find out.
 type startup struct {
-	config   StartupConfig
-	began    time.Time
-	open     []*pair
-	awaited  int // allowed pairs without a result
-	finished *mailbox[*pair]
-	lines    *result.Lines
+	config  StartupConfig
+	began   time.Time
+	tracker *tracker
+	awaited int // allowed pairs without a result
+	lines   *result.Lines
 }
 
-func (s *startup) follow(prober prober, all []netip.AddrPort, forbidden bool) {
-	for _, to := range all {
-		expect := result.Expect{Port: int(to.Port()), Forbidden: forbidden}
-		if forbidden {
-			expect.Part = "forbidden"
-		} else {
-			s.awaited++
-		}
-		p := &pair{address: to.Addr(), assigned: s.began, expect: expect, scenario: expect.Name(s.config.Scenario)}
-		p.follow.transition = measure.NewTransition(measure.StateAllowed, s.config.rules())
-		p.follow.finished = s.finished
-		p.probing = prober.follow(to, p)
-		p.probing.Trigger(s.began)
-		s.open = append(s.open, p)
+func newStartup(config StartupConfig, prober prober, began time.Time, out io.Writer) *startup {
+	s := &startup{
+		config:  config,
+		began:   began,
+		awaited: len(config.Allowed),
+		lines:   result.NewLines(out),
 	}
+	s.tracker = newTracker(s, prober)
+	return s
 }
 
+// run probes until it is known what was to be found out, or the time for it is over.
 func (s *startup) run(ctx context.Context) error {
+	s.start(s.config.Allowed, result.Expect{})
+	s.start(s.config.Forbidden, result.Expect{Forbidden: true, Part: "forbidden"})
+
 	watched, late := time.After(s.config.Watch), time.After(s.config.Timeout)
 	for watched != nil || s.awaited > 0 {
 		select {
@@ -79,8 +78,8 @@ func (s *startup) run(ctx context.Context) error {
 			return s.end(errDeadline)
 		case <-watched:
 			watched = nil
-		case <-s.finished.full:
-			if err := s.returned(); err != nil {
+		case <-s.tracker.notices.ready:
+			if err := s.tracker.handle(); err != nil {
 				return err
 			}
 		}
@@ -88,43 +87,47 @@ func (s *startup) run(ctx context.Context) error {
 	return s.end(errRunEnded)
 }
 
-// returned writes the samples of the pairs whose probing has ended.
-func (s *startup) returned() error {
-	for _, p := range s.finished.take() {
-		if !p.expect.Forbidden {
-			s.awaited--
+// start begins to probe addresses, of which the same is expected.
+func (s *startup) start(addresses []netip.AddrPort, expect result.Expect) {
+	for _, to := range addresses {
+		p := &pair{
+			address: to.Addr(), port: int(to.Port()), assigned: s.began,
+			expect: expect, scenario: expect.Name(s.config.Scenario),
 		}
-		sample := p.sample(p.expect.Port)
-		sample.Agent, sample.Want = s.config.Index, p.follow.transition.Want()
-		sample = sample.WithStart(measure.Start{Source: measure.StartProcess, At: s.began}, 0)
-		if err := s.lines.WriteSample(sample); err != nil {
-			return err
-		}
-		for i, one := range s.open {
-			if one == p {
-				s.open = append(s.open[:i], s.open[i+1:]...)
-				break
-			}
-		}
+		p.observed.transition = measure.NewTransition(measure.StateAllowed, s.config.rules())
+		s.tracker.add(p)
+		s.tracker.start(p)
+		p.trigger(s.began)
 	}
-	return nil
+}
+
+// targets implements program: no pods are watched.
+func (s *startup) targets(measure.Event) []*pair { return nil }
+
+// address implements program.
+func (s *startup) address(measure.Event) (netip.Addr, bool) { return netip.Addr{}, false }
+
+// finish implements program: it writes the pair's sample.
+func (s *startup) finish(p *pair) error {
+	if !p.expect.Forbidden {
+		s.awaited--
+	}
+	sample := p.sample()
+	sample.Agent, sample.Want = s.config.Index, p.observed.transition.Want()
+	sample = sample.WithStart(measure.Start{Source: measure.StartProcess, At: s.began}, 0)
+	return s.lines.WriteSample(sample)
 }
 
 // end ends all pairs and says how many samples there were.
 func (s *startup) end(cause error) error {
-	samples := len(s.config.Allowed) + len(s.config.Forbidden) // each pair has exactly one
-	for _, p := range s.open {
+	for p := range s.tracker.open {
 		if p.expect.Forbidden {
 			p.end(errRunEnded) // it was watched for as long as it was to be
-		} else {
-			p.end(cause)
 		}
 	}
-	for len(s.open) > 0 {
-		<-s.finished.full
-		if err := s.returned(); err != nil {
-			return err
-		}
+	if err := s.tracker.drain(cause); err != nil {
+		return err
 	}
+	samples := len(s.config.Allowed) + len(s.config.Forbidden) // each pair has exactly one
 	return s.lines.Write(result.Line{Round: &result.Round{Samples: samples}})
 }

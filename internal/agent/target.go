@@ -18,7 +18,8 @@ import (
 // largestEcho is the largest datagram that comes back whole, in bytes.
 const largestEcho = 2048
 
-// ServeTarget is a target: an HTTP server on TCP ports and an echo on UDP ports, until the context ends.
+// ServeTarget is a target: an HTTP server on TCP ports and an echo on UDP ports, until the context
+// ends.
 func ServeTarget(ctx context.Context, tcp, udp []int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, port := range tcp {

@@ -20,6 +20,18 @@ func (s State) String() string {
 	return [...]string{"unknown", "allowed", "blocked"}[min(int(s), 2)]
 }
 
+// Opposite is the other state of the two that can be known, unknown of unknown.
+func (s State) Opposite() State {
+	switch s {
+	case StateAllowed:
+		return StateBlocked
+	case StateBlocked:
+		return StateAllowed
+	default:
+		return StateUnknown
+	}
+}
+
 // Change is the passage of a pair into a state, at an instant that the bracket contains.
 type Change struct {
 	To      State

@@ -38,6 +38,9 @@ func NewTransition(want State, rules Rules) Transition {
 	return Transition{want: want, detector: detector{rules: rules}}
 }
 
+// Reset forgets every outcome: the transition waits as if it were new.
+func (t *Transition) Reset() { *t = NewTransition(t.want, t.detector.rules) }
+
 // Observe takes the outcome of the next probe. Outcomes come in the order of their sends; one that
 // was sent no later than the newest before it is a duplicate and changes nothing.
 func (t *Transition) Observe(o Outcome) {
@@ -140,20 +143,12 @@ func (t *Transition) Change() Change { return t.change }
 // State is the state that the pair is in, as far as its probes have shown it.
 func (t *Transition) State() State { return t.detector.state }
 
-// Proved reports whether a probe has shown the state that the pair is to leave.
-func (t *Transition) Proved() bool {
-	if t.want == StateBlocked {
-		return !t.detector.lastReply.IsZero()
-	}
-	return !t.detector.failures[t.detector.rules.Losses].IsZero()
-}
-
 // Baseline is how the newest probe before the transition showed the old state, Ambiguous if none did.
 func (t *Transition) Baseline() Verdict {
 	if t.changed {
 		return t.change.Before
 	}
-	if t.want == StateBlocked && t.Proved() {
+	if t.want == StateBlocked && !t.detector.lastReply.IsZero() {
 		return Allowed
 	}
 	return t.detector.failure

@@ -96,15 +96,17 @@ func (r *round) linesOf(container string) []string {
 func (r *round) readStarters(ctx context.Context, pods int) []measure.Sample {
 	all := &starterLogs{round: r, pods: pods, found: make(map[types.UID][]measure.Sample), known: make(map[types.UID]bool),
 		nodes: make(map[types.UID]string)}
-	watch, stop := context.WithCancel(ctx)
+	reading, stop := context.WithCancel(ctx)
 	defer stop()
-	go func() {
+	all.readers.Go(func() {
 		// It ends with the context, and the pods that it did not deliver are missing then.
-		_ = kube.WatchPods(watch, r.cluster.Interface, r.world.AgentNamespace, scenario.RoleLabel+"="+scenario.RoleStarter,
-			func(event measure.Event) { all.observe(ctx, event) }, func() {})
-	}()
+		_ = kube.WatchPods(reading, r.cluster.Interface, r.world.AgentNamespace, scenario.RoleLabel+"="+scenario.RoleStarter,
+			func(event measure.Event) { all.observe(reading, event) }, func() {})
+	})
 	_ = r.collector.await(ctx, func() bool { return all.complete() }) // or the time is over
+
 	stop()
+	all.readers.Wait()
 	return all.account()
 }
 
@@ -116,7 +118,8 @@ type starterLogs struct {
 	known map[types.UID]bool
 	nodes map[types.UID]string // none yet of a pod that is not scheduled
 	done  int
-	begun sync.WaitGroup
+	// readers are the watch of the pods and those who read their logs.
+	readers sync.WaitGroup
 }
 
 func (l *starterLogs) complete() bool {
@@ -135,7 +138,7 @@ func (l *starterLogs) observe(ctx context.Context, event measure.Event) {
 		return
 	}
 	l.known[uid] = true
-	l.begun.Go(func() {
+	l.readers.Go(func() {
 		for _, container := range []string{initContainer, mainContainer} {
 			err := kube.FollowLog(ctx, l.round.cluster, event.Object.Namespace, event.Object.Name, container, l.reader(event.Object))
 			if err != nil && ctx.Err() == nil {

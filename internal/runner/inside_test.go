@@ -6,7 +6,9 @@ package runner
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -58,4 +61,38 @@ func TestStartersAreReadSideBySide(t *testing.T) {
 			t.Errorf("%d samples of %s; want %d", counts[name], name, pods)
 		}
 	}
+}
+
+// TestReadersAreAwaited ends the reading of logs while a request for one is under way: no reader outlives it.
+func TestReadersAreAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		world := scenario.World{AgentNamespace: "agents"}
+		client := fake.NewClientset(&corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{
+				Namespace: world.AgentNamespace, Name: "starter", UID: "1",
+				Labels: map[string]string{scenario.RoleLabel: scenario.RoleStarter, roundLabel: "1"},
+			},
+		})
+		var under atomic.Int64 // requests that are under way
+		client.PrependReactor("get", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
+			under.Add(1)
+			defer under.Add(-1)
+			time.Sleep(time.Second)
+			return false, nil, nil
+		})
+		r := &round{number: 1, name: "pod-startup", stage: &stage{
+			world: world, cluster: &kube.Cluster{Interface: client},
+			collector: newCollector(client, world.AgentNamespace, setting.ClockAuto), progress: func(Progress) {},
+		}}
+
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		samples := r.readStarters(ctx, 1)
+		if left := under.Load(); left != 0 {
+			t.Errorf("%d requests of a reader are under way after the reading; want none", left)
+		}
+		if len(samples) != 3 {
+			t.Errorf("%d samples; want one of each of the three results", len(samples))
+		}
+	})
 }

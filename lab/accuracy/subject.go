@@ -75,16 +75,23 @@ type subject struct {
 type watched struct {
 	subject    *subject
 	transition measure.Transition
-	proved     bool
+	oldState   measure.OldState
+	triggered  atomic.Bool // the trigger is about to come
 	recanted   int
 }
 
 // OnOutcome implements [probe.Observer].
 func (w *watched) OnOutcome(o measure.Outcome) bool {
 	w.transition.Observe(o)
-	if !w.proved && w.transition.Proved() {
-		w.proved = true
-		w.subject.count(&w.subject.proved)
+	if w.triggered.Load() {
+		w.oldState.Close()
+	}
+	if w.oldState.Observe(&w.transition) {
+		change := int64(-1)
+		if w.oldState.Proved() {
+			change = 1
+		}
+		w.subject.count(&w.subject.proved, change)
 	}
 	return w.transition.Settled()
 }
@@ -99,10 +106,10 @@ func (w *watched) OnOverdue(probes int, at time.Time) {
 }
 
 // OnStopped implements [probe.Observer].
-func (w *watched) OnStopped() { w.subject.count(&w.subject.settled) }
+func (w *watched) OnStopped() { w.subject.count(&w.subject.settled, 1) }
 
-func (s *subject) count(counter *atomic.Int64) {
-	counter.Add(1)
+func (s *subject) count(counter *atomic.Int64, change int64) {
+	counter.Add(change)
 	select {
 	case s.news <- struct{}{}:
 	default:
@@ -152,6 +159,9 @@ func (s *subject) do(one request) error {
 		}
 		return nil
 	case !one.Trigger.IsZero():
+		for _, pair := range s.pairs {
+			pair.triggered.Store(true)
+		}
 		for _, handle := range s.handles {
 			handle.Trigger(one.Trigger)
 		}
@@ -174,7 +184,10 @@ func (s *subject) start(cell start) error {
 	s.proved.Store(0)
 	s.settled.Store(0)
 	for _, to := range cell.Cell.Targets() {
-		one := &watched{subject: s, transition: measure.NewTransition(cell.Cell.Want, cell.Rules)}
+		one := &watched{
+			subject: s, transition: measure.NewTransition(cell.Cell.Want, cell.Rules),
+			oldState: measure.OldState{Announced: true},
+		}
 		s.pairs = append(s.pairs, one)
 		s.handles = append(s.handles, engine.Add(to, one))
 	}
