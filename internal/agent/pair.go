@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 )
 
 // The causes that end the probing of a pair before its transition was seen.
@@ -43,7 +43,7 @@ type pair struct {
 	// What follows is of pairs that a plan asks for: the round, what is expected, and whether the
 	// pair came after the trigger, too late to be proved.
 	round        int
-	expect       result.Expect
+	expect       protocol.Expect
 	afterTrigger bool
 
 	// triggered says that the trigger may have been written: what the pair does from now on counts.

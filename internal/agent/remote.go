@@ -19,6 +19,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 )
 
@@ -54,7 +55,7 @@ func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err err
 			ctx,
 			client,
 			config.ClientNamespace,
-			result.PlanName,
+			protocol.PlanName,
 			into(ctx, plans),
 		)
 	})
@@ -78,8 +79,8 @@ func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err err
 // remote is the state of an agent. It belongs to one goroutine.
 type remote struct {
 	config  RemoteConfig
-	lines   *result.Lines
-	plan    result.Plan
+	lines   *protocol.Lines
+	plan    protocol.Plan
 	tracker *tracker
 	// accepting says that pods which come become targets of this round, old has those from before
 	// it.
@@ -91,7 +92,7 @@ type remote struct {
 }
 
 func newRemote(config RemoteConfig, prober prober, out io.Writer) *remote {
-	r := &remote{config: config, lines: result.NewLines(out)}
+	r := &remote{config: config, lines: protocol.NewLines(out)}
 	r.tracker = newTracker(r, prober)
 	return r
 }
@@ -102,11 +103,11 @@ func (r *remote) hello(engine *probe.Engine) error {
 	if err != nil {
 		boot = nil // the runner then measures the difference of the clocks
 	}
-	err = r.lines.Write(result.Line{Hello: &result.Hello{
+	err = r.lines.Write(protocol.Line{Hello: &protocol.Hello{
 		Agent: r.config.Index, Boot: strings.TrimSpace(string(boot)), Mode: string(engine.Mode), Reason: engine.Reason,
 	}})
 	for _, warning := range engine.Warnings {
-		err = errors.Join(err, r.lines.Write(result.Line{Warn: &result.Warning{Text: warning}}))
+		err = errors.Join(err, r.lines.Write(protocol.Line{Warn: &protocol.Warning{Text: warning}}))
 	}
 	return err
 }
@@ -145,7 +146,7 @@ func (r *remote) execute(event measure.Event) (exit bool, err error) {
 	if event.Type == measure.EventDeleted {
 		return true, nil
 	}
-	plan, err := result.ParsePlan(event.Data[result.PlanName])
+	plan, err := protocol.ParsePlan(event.Data[protocol.PlanName])
 	if err != nil {
 		return false, err
 	}
@@ -153,24 +154,24 @@ func (r *remote) execute(event measure.Event) (exit bool, err error) {
 	previous := r.plan
 	r.plan = plan
 	if plan.Ping != previous.Ping {
-		clock := result.Clock{Ping: plan.Ping, Received: event.Arrived, Sent: time.Now()}
-		if err := r.lines.Write(result.Line{Clock: &clock}); err != nil {
+		clock := protocol.Clock{Ping: plan.Ping, Received: event.Arrived, Sent: time.Now()}
+		if err := r.lines.Write(protocol.Line{Clock: &clock}); err != nil {
 			return false, err
 		}
 	}
-	if plan.Round != previous.Round {
+	if plan.Iteration != previous.Iteration {
 		if err := r.begin(); err != nil {
 			return false, err
 		}
 	}
 
 	switch {
-	case plan.Step == result.StepExit:
+	case plan.Step == protocol.StepExit:
 		return true, nil
-	case plan.Step == previous.Step && plan.Round == previous.Round:
-	case plan.Step == result.StepTrigger:
+	case plan.Step == previous.Step && plan.Iteration == previous.Iteration:
+	case plan.Step == protocol.StepTrigger:
 		r.tracker.trigger(event.Arrived)
-	case plan.Step == result.StepFinish:
+	case plan.Step == protocol.StepFinish:
 		r.accepting = false
 		r.tracker.endAll(errRunEnded)
 		return false, r.conclude()
@@ -187,7 +188,7 @@ func (r *remote) begin() error {
 	r.accepting, r.samples = true, 0
 	r.toldProved, r.toldPresumed = 0, 0
 	r.start(r.tracker.restart())
-	return r.lines.Write(result.Line{Proved: &result.Pairs{Round: r.plan.Round}})
+	return r.lines.Write(protocol.Line{Proved: &protocol.Pairs{Iteration: r.plan.Iteration}})
 }
 
 // observe takes in a pod's event. A pod that has no address is not there yet.
@@ -201,7 +202,7 @@ func (r *remote) observe(event measure.Event) {
 func (r *remote) start(pairs []*pair) {
 	for _, p := range pairs {
 		r.tracker.start(p)
-		if r.plan.Step == result.StepTrigger {
+		if r.plan.Step == protocol.StepTrigger {
 			p.trigger(p.assigned)
 		}
 	}
@@ -225,7 +226,7 @@ func (r *remote) targets(pod measure.Event) []*pair {
 
 	var all []*pair
 	for _, expect := range r.plan.Expect {
-		if expect.Group == pod.Labels[result.GroupLabel] {
+		if expect.Group == pod.Labels[protocol.GroupLabel] {
 			all = append(all, r.newPair(pod, expect))
 		}
 	}
@@ -242,11 +243,11 @@ func (r *remote) address(pod measure.Event) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-func (r *remote) newPair(pod measure.Event, expect result.Expect) *pair {
+func (r *remote) newPair(pod measure.Event, expect protocol.Expect) *pair {
 	p := &pair{
 		pod: pod.Object, created: pod.Created, port: expect.Port, expect: expect,
-		round: r.plan.Round, scenario: expect.Name(r.plan.Scenario),
-		afterTrigger: r.plan.Step == result.StepTrigger && !r.plan.NewPods,
+		round: r.plan.Iteration, scenario: expect.Name(r.plan.Scenario),
+		afterTrigger: r.plan.Step == protocol.StepTrigger && !r.plan.NewPods,
 	}
 	want := measure.StateAllowed
 	if expect.Want == measure.StateBlocked.String() {
@@ -254,7 +255,7 @@ func (r *remote) newPair(pod measure.Event, expect result.Expect) *pair {
 	}
 	p.observed.transition = measure.NewTransition(want, r.config.rules())
 	p.observed.oldState.Announced = true
-	if r.plan.Step != result.StepProve || r.plan.NewPods {
+	if r.plan.Step != protocol.StepProve || r.plan.NewPods {
 		p.observed.oldState.Close() // it is too late for a proof, or there is nothing to prove
 	}
 	return p
@@ -265,7 +266,7 @@ func (r *remote) newPair(pod measure.Event, expect result.Expect) *pair {
 func (r *remote) notify() error {
 	if proved := r.tracker.proved; proved != r.toldProved {
 		r.toldProved = proved
-		line := result.Line{Proved: &result.Pairs{Round: r.plan.Round, Pairs: proved}}
+		line := protocol.Line{Proved: &protocol.Pairs{Iteration: r.plan.Iteration, Pairs: proved}}
 		if err := r.lines.Write(line); err != nil {
 			return err
 		}
@@ -275,14 +276,14 @@ func (r *remote) notify() error {
 		return nil
 	}
 	r.toldPresumed = presumed
-	return r.lines.Write(result.Line{Presumed: &result.Pairs{Round: r.plan.Round, Pairs: presumed}})
+	return r.lines.Write(protocol.Line{Presumed: &protocol.Pairs{Iteration: r.plan.Iteration, Pairs: presumed}})
 }
 
 // finish implements program: it writes the pair's sample, and after the last one that the round has
 // ended.
 func (r *remote) finish(p *pair) error {
 	r.samples++
-	if err := r.lines.WriteSample(r.sampleOf(p)); err != nil {
+	if err := writeSample(r.lines, r.sampleOf(p)); err != nil {
 		return err
 	}
 	return r.conclude()
@@ -290,11 +291,20 @@ func (r *remote) finish(p *pair) error {
 
 // conclude says that the round has no open pair, once it is to have none.
 func (r *remote) conclude() error {
-	if r.plan.Step != result.StepFinish || len(r.tracker.open) > 0 {
+	if r.plan.Step != protocol.StepFinish || len(r.tracker.open) > 0 {
 		return nil
 	}
-	klog.Infof("Round %d: %d samples", r.plan.Round, r.samples)
-	return r.lines.Write(result.Line{Round: &result.Round{Round: r.plan.Round, Samples: r.samples}})
+	klog.Infof("Round %d: %d samples", r.plan.Iteration, r.samples)
+	return r.lines.Write(protocol.Line{Finished: &protocol.Finished{Iteration: r.plan.Iteration, Samples: r.samples}})
+}
+
+// writeSample writes a sample as a line.
+func writeSample(lines *protocol.Lines, sample measure.Sample) error {
+	text, err := result.Marshal(sample)
+	if err != nil {
+		return err
+	}
+	return lines.Write(protocol.Line{Sample: text})
 }
 
 // sampleOf is the sample of a pair that has ended. The runner adds the start, unless it is the

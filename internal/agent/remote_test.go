@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 )
 
@@ -27,8 +28,8 @@ type stand struct {
 	output  bytes.Buffer
 	cancel  context.CancelFunc
 	ended   chan error
-	plan    result.Plan
-	lines   []result.Line // what it wrote, once it has ended
+	plan    protocol.Plan
+	lines   []protocol.Line // what it wrote, once it has ended
 }
 
 func newStand(t *testing.T, agents, index int) *stand {
@@ -47,21 +48,21 @@ func newStand(t *testing.T, agents, index int) *stand {
 func (s *stand) pod(uid, group, address string) {
 	s.pods <- measure.Event{
 		Type: measure.EventAdded, Object: measure.Object{Namespace: "targets", Name: uid, UID: uid}, Arrived: time.Now(),
-		Addresses: []netip.Addr{netip.MustParseAddr(address)}, Labels: map[string]string{result.GroupLabel: group}, Node: "node-1",
+		Addresses: []netip.Addr{netip.MustParseAddr(address)}, Labels: map[string]string{protocol.GroupLabel: group}, Node: "node-1",
 	}
 	synctest.Wait()
 }
 
 // step gives the agent the next plan.
-func (s *stand) step(step result.Step, expect ...result.Expect) {
-	if step == result.StepProve {
-		s.plan.Round++
+func (s *stand) step(step protocol.Step, expect ...protocol.Expect) {
+	if step == protocol.StepProve {
+		s.plan.Iteration++
 		s.plan.Expect = expect
 	}
 	s.plan.Step, s.plan.Scenario = step, "test"
 	s.plan.Ping++
 	s.plans <- measure.Event{
-		Type: measure.EventUpdated, Arrived: time.Now(), Data: map[string]string{result.PlanName: s.plan.String()},
+		Type: measure.EventUpdated, Arrived: time.Now(), Data: map[string]string{protocol.PlanName: s.plan.String()},
 	}
 	synctest.Wait()
 }
@@ -75,13 +76,13 @@ func (s *stand) sleep(d time.Duration) {
 // round.
 func (s *stand) exit() (samples []measure.Sample, said int) {
 	s.t.Helper()
-	s.step(result.StepExit)
+	s.step(protocol.StepExit)
 	if err := <-s.ended; err != nil {
 		s.t.Fatal(err)
 	}
 	decoder := json.NewDecoder(&s.output)
 	for number := 1; decoder.More(); number++ {
-		var line result.Line
+		var line protocol.Line
 		if err := decoder.Decode(&line); err != nil {
 			s.t.Fatal(err)
 		}
@@ -90,14 +91,14 @@ func (s *stand) exit() (samples []measure.Sample, said int) {
 			s.t.Errorf("line %d has the number %d", number, line.Seq)
 		}
 		if line.Sample != nil {
-			sample, err := line.Measured()
+			sample, err := result.Unmarshal(line.Sample)
 			if err != nil {
 				s.t.Fatal(err)
 			}
 			samples = append(samples, sample)
 		}
-		if line.Round != nil {
-			said = line.Round.Samples
+		if line.Finished != nil {
+			said = line.Finished.Samples
 		}
 	}
 	return samples, said
@@ -110,17 +111,17 @@ func TestRemoteRefutesTheOldState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStand(t, 1, 0)
 		s.pod("a", "a", "10.0.0.1")
-		s.step(result.StepProve, allowedA())
+		s.step(protocol.StepProve, allowedA())
 		s.sleep(53 * time.Millisecond)
 		s.network.open("10.0.0.1")
 		s.sleep(150 * time.Millisecond)
 		s.network.shut("10.0.0.1")
 		s.sleep(time.Second)
-		s.step(result.StepTrigger)
+		s.step(protocol.StepTrigger)
 		triggered := time.Now()
 		s.network.open("10.0.0.1")
 		s.sleep(time.Second)
-		s.step(result.StepFinish)
+		s.step(protocol.StepFinish)
 		samples, _ := s.exit()
 		if len(samples) != 1 || samples[0].Status != measure.Measured || samples[0].FlapCount != 0 ||
 			samples[0].Bracket.Upper.Before(triggered) {
@@ -145,12 +146,12 @@ func TestRemotePresumes(t *testing.T) {
 		s := newStand(t, 1, 0)
 		s.network.open("10.0.0.1")
 		s.pod("a", "a", "10.0.0.1")
-		s.step(result.StepProve, result.Expect{Group: "a", Port: 80, Want: "blocked"})
+		s.step(protocol.StepProve, protocol.Expect{Group: "a", Port: 80, Want: "blocked"})
 		s.sleep(time.Second)
-		s.step(result.StepTrigger)
+		s.step(protocol.StepTrigger)
 		s.network.shut("10.0.0.1")
 		s.sleep(time.Second)
-		s.step(result.StepFinish)
+		s.step(protocol.StepFinish)
 		if samples, _ := s.exit(); len(samples) != 1 || samples[0].Status != measure.Measured {
 			t.Errorf("samples %v; want one that is measured", samples)
 		}
@@ -169,7 +170,7 @@ func TestRemotePresumes(t *testing.T) {
 	})
 }
 
-func allowedA() result.Expect { return result.Expect{Group: "a", Port: 80, Want: "allowed"} }
+func allowedA() protocol.Expect { return protocol.Expect{Group: "a", Port: 80, Want: "allowed"} }
 
 // A pair that is on its way to the old state when the round begins is proved once it is there; only
 // what comes then is its transition.
@@ -178,15 +179,15 @@ func TestRemoteProvesTheOldState(t *testing.T) {
 		s := newStand(t, 1, 0)
 		s.pod("a", "a", "10.0.0.1")
 		s.network.open("10.0.0.1")
-		s.step(result.StepProve, allowedA())
+		s.step(protocol.StepProve, allowedA())
 		s.sleep(100 * time.Millisecond)
 		s.network.shut("10.0.0.1")
 		s.sleep(time.Second)
-		s.step(result.StepTrigger)
+		s.step(protocol.StepTrigger)
 		opened := time.Now()
 		s.network.open("10.0.0.1")
 		s.sleep(time.Second)
-		s.step(result.StepFinish)
+		s.step(protocol.StepFinish)
 		samples, said := s.exit()
 		if len(samples) != 1 || said != 1 || samples[0].Status != measure.Measured || samples[0].FlapCount != 0 {
 			t.Fatalf("%d samples, %d said: %+v; want one, measured, without a flap", len(samples), said, samples)
@@ -210,15 +211,15 @@ func TestRemoteAccounts(t *testing.T) {
 		}
 		s.pod("forbidden", "b", "10.0.0.3")
 		s.network.open("10.0.0.1")
-		s.step(result.StepProve, allowedA(), result.Expect{Group: "b", Port: 80, Forbidden: true, Part: "other"})
+		s.step(protocol.StepProve, allowedA(), protocol.Expect{Group: "b", Port: 80, Forbidden: true, Part: "other"})
 		s.sleep(2 * time.Second)
-		s.step(result.StepTrigger)
+		s.step(protocol.StepTrigger)
 		s.network.open("10.0.0.3")
 		s.sleep(20 * time.Millisecond)
 		s.network.shut("10.0.0.3")
 		s.sleep(2 * time.Second)
 		s.pod("late", "a", "10.0.0.4")
-		s.step(result.StepFinish)
+		s.step(protocol.StepFinish)
 		s.sleep(time.Second)
 		want := map[string]measure.Status{
 			"open": measure.Invalid, "shut": measure.Censored, "forbidden": measure.Measured, "late": measure.Invalid,
@@ -297,12 +298,12 @@ func checkStartup(t *testing.T, output string, want measure.Status) {
 	statuses := make(map[string]measure.Status)
 	decoder := json.NewDecoder(bytes.NewBufferString(output))
 	for decoder.More() {
-		var line result.Line
+		var line protocol.Line
 		if err := decoder.Decode(&line); err != nil {
 			t.Fatal(err)
 		}
 		if line.Sample != nil {
-			sample, err := line.Measured()
+			sample, err := result.Unmarshal(line.Sample)
 			if err != nil {
 				t.Fatal(err)
 			}

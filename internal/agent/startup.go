@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 )
 
 // StartupConfig says what a pod that has just started probes from inside.
@@ -50,7 +50,7 @@ type startup struct {
 	began   time.Time
 	tracker *tracker
 	awaited int // allowed pairs without a result
-	lines   *result.Lines
+	lines   *protocol.Lines
 }
 
 func newStartup(config StartupConfig, prober prober, began time.Time, out io.Writer) *startup {
@@ -58,7 +58,7 @@ func newStartup(config StartupConfig, prober prober, began time.Time, out io.Wri
 		config:  config,
 		began:   began,
 		awaited: len(config.Allowed),
-		lines:   result.NewLines(out),
+		lines:   protocol.NewLines(out),
 	}
 	s.tracker = newTracker(s, prober)
 	return s
@@ -66,8 +66,12 @@ func newStartup(config StartupConfig, prober prober, began time.Time, out io.Wri
 
 // run probes until it is known what was to be found out, or the time for it is over.
 func (s *startup) run(ctx context.Context) error {
-	s.start(s.config.Allowed, result.Expect{})
-	s.start(s.config.Forbidden, result.Expect{Forbidden: true, Part: "forbidden"})
+	hello := protocol.Hello{Agent: s.config.Index, Mode: string(s.config.Probe)}
+	if err := s.lines.Write(protocol.Line{Hello: &hello}); err != nil {
+		return err
+	}
+	s.start(s.config.Allowed, protocol.Expect{})
+	s.start(s.config.Forbidden, protocol.Expect{Forbidden: true, Part: "forbidden"})
 
 	watched, late := time.After(s.config.Watch), time.After(s.config.Timeout)
 	for watched != nil || s.awaited > 0 {
@@ -88,7 +92,7 @@ func (s *startup) run(ctx context.Context) error {
 }
 
 // start begins to probe addresses, of which the same is expected.
-func (s *startup) start(addresses []netip.AddrPort, expect result.Expect) {
+func (s *startup) start(addresses []netip.AddrPort, expect protocol.Expect) {
 	for _, to := range addresses {
 		p := &pair{
 			address: to.Addr(), port: int(to.Port()), assigned: s.began,
@@ -115,7 +119,7 @@ func (s *startup) finish(p *pair) error {
 	sample := p.sample()
 	sample.Agent, sample.Want = s.config.Index, p.observed.transition.Want()
 	sample = sample.WithStart(measure.Start{Source: measure.StartProcess, At: s.began}, 0)
-	return s.lines.WriteSample(sample)
+	return writeSample(s.lines, sample)
 }
 
 // end ends all pairs and says how many samples there were.
@@ -129,5 +133,5 @@ func (s *startup) end(cause error) error {
 		return err
 	}
 	samples := len(s.config.Allowed) + len(s.config.Forbidden) // each pair has exactly one
-	return s.lines.Write(result.Line{Round: &result.Round{Samples: samples}})
+	return s.lines.Write(protocol.Line{Finished: &protocol.Finished{Samples: samples}})
 }

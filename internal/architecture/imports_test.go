@@ -37,6 +37,7 @@ func rules() map[string]rule {
 			others: []string{"github.com/vishvananda/netlink/nl", "golang.org/x/net/bpf", "golang.org/x/sys/unix"},
 		},
 		"internal/kube":        {own: []string{"internal/measure"}, others: kubernetes},
+		"internal/protocol":    {},
 		"internal/setting":     {own: []string{"internal/measure"}},
 		"internal/result":      {own: []string{"internal/measure", "internal/setting"}},
 		"internal/report":      {own: []string{"internal/measure", "internal/result", "internal/setting"}},
@@ -47,12 +48,16 @@ func rules() map[string]rule {
 		"internal/suite":       {own: []string{"internal/measure", "internal/setting"}, others: []string{"go.yaml.in/yaml/v3"}},
 		"internal/scenario":    {own: []string{"internal/measure", "internal/setting"}, others: kubernetes},
 		"internal/runner": {
-			own:    []string{"internal/kube", "internal/measure", "internal/result", "internal/scenario", "internal/setting"},
+			own: []string{
+				"internal/kube", "internal/measure", "internal/protocol", "internal/result", "internal/scenario",
+				"internal/setting",
+			},
 			others: append(kubernetes, "golang.org/x/sync/errgroup", "golang.org/x/time/rate"),
 		},
 		"internal/agent": {
 			own: []string{
-				"internal/interrupt", "internal/kube", "internal/measure", "internal/probe", "internal/result", "internal/version",
+				"internal/interrupt", "internal/kube", "internal/measure", "internal/probe", "internal/protocol",
+				"internal/result", "internal/version",
 			},
 			others: append(kubernetes, "github.com/prometheus/client_golang/", "golang.org/x/sync/errgroup"),
 		},

@@ -103,23 +103,3 @@ func readJSON(t *testing.T, path string, into any) {
 		t.Fatal(err)
 	}
 }
-
-func TestPlan(t *testing.T) {
-	plan := Plan{
-		Round: 3, Step: StepProve, Scenario: "x", IPv6: true, Ping: 7,
-		Expect: []Expect{{Group: "a", Port: 80, Want: "allowed", Part: "open"}, {Group: "b", Port: 81, Forbidden: true}},
-	}
-	read, err := ParsePlan(plan.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(plan, read); diff != "" {
-		t.Errorf("plan (-written +read):\n%s", diff)
-	}
-	if name := plan.Expect[0].Name("x"); name != "x/open" {
-		t.Errorf("the name is %q; want x/open", name)
-	}
-	if _, err := ParsePlan("{"); err == nil {
-		t.Error("half a plan is no error")
-	}
-}

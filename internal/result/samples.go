@@ -103,6 +103,25 @@ func Read(r io.Reader) ([]measure.Sample, error) {
 	}
 }
 
+// Marshal is a sample as one line of a file has it.
+func Marshal(sample measure.Sample) (json.RawMessage, error) {
+	text, err := json.Marshal(recordOf(sample))
+	if err != nil {
+		return nil, fmt.Errorf("write sample of pod %s/%s: %w",
+			sample.Target.Pod.Namespace, sample.Target.Pod.Name, err)
+	}
+	return text, nil
+}
+
+// Unmarshal reads what Marshal writes.
+func Unmarshal(text json.RawMessage) (measure.Sample, error) {
+	var one record
+	if err := json.Unmarshal(text, &one); err != nil {
+		return measure.Sample{}, fmt.Errorf("read a sample: %w", err)
+	}
+	return one.sample()
+}
+
 func recordOf(s measure.Sample) record {
 	one := record{
 		Schema: Schema, Scenario: s.Scenario,

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 )
 
 // offset is an interval that contains an agent's clock minus the runner's.
@@ -29,7 +29,7 @@ type clock struct {
 
 // exchange enters an answer to a ping that was sent at an instant and whose answer came at another. The
 // agent got it after it was sent, and answered before the answer came (compare RFC 5905, section 8).
-func (c *clock) exchange(sent time.Time, answer result.Clock, came time.Time) {
+func (c *clock) exchange(sent time.Time, answer protocol.Clock, came time.Time) {
 	one := offset{lower: answer.Sent.Sub(came.Round(0)), upper: answer.Received.Sub(sent.Round(0))}
 	if len(c.seen) == exchanges {
 		c.seen = c.seen[1:]

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 )
 
 // TestClockContains plays exchanges over paths of any delay, between clocks of any difference: the interval has the
@@ -25,7 +25,7 @@ func TestClockContains(t *testing.T) {
 			received := sent.Add(delay())
 			answered := received.Add(delay())
 			now = answered.Add(delay())
-			c.exchange(sent, result.Clock{Ping: ping, Received: received.Add(truth), Sent: answered.Add(truth)}, now)
+			c.exchange(sent, protocol.Clock{Ping: ping, Received: received.Add(truth), Sent: answered.Add(truth)}, now)
 		}
 		best, known := c.best()
 		if !known || truth < best.lower || truth > best.upper {

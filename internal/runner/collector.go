@@ -16,12 +16,13 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// pairKey names a pair of one round: the pod and the port that are probed, or the pod that probes from
-// inside and what.
+// pairKey names a pair of one round: the pod and the port that are probed, or the pod that probes
+// from inside and what.
 type pairKey struct {
 	round    int
 	uid      string
@@ -33,12 +34,12 @@ type pairKey struct {
 type agentLog struct {
 	pod    measure.Object
 	node   string
-	hello  *result.Hello
+	hello  *protocol.Hello
 	seen   int // the newest line's number
 	clock  clock
-	proved result.Pairs
+	proved protocol.Pairs
 	// presumed are pairs that wait for the proof that they are blocked.
-	presumed result.Pairs
+	presumed protocol.Pairs
 	ended    int // the newest round that it has concluded
 }
 
@@ -56,6 +57,7 @@ type collector struct {
 	warnings map[string]bool
 	pings    map[int]time.Time // when each was sent
 	news     chan struct{}     // closed and replaced at every change
+	failed   error             // what ends the run: nothing that is waited for can come any more
 	reading  sync.WaitGroup
 }
 
@@ -118,16 +120,16 @@ func (c *collector) warn(text string) {
 // take reads one line of an agent's log.
 func (c *collector) take(agent *agentLog, text []byte) error {
 	came := time.Now()
-	return c.read(agent, text, func(line result.Line) error { return c.enter(agent, line, came) })
+	return c.read(agent, text, func(line protocol.Line) error { return c.enter(agent, line, came) })
 }
 
 // takeSample reads one line of a log for its sample, if it has one.
 func (c *collector) takeSample(log *agentLog, text []byte, enter func(measure.Sample)) error {
-	return c.read(log, text, func(line result.Line) error {
+	return c.read(log, text, func(line protocol.Line) error {
 		if line.Sample == nil {
 			return nil
 		}
-		sample, err := line.Measured()
+		sample, err := result.Unmarshal(line.Sample)
 		if err == nil {
 			enter(sample)
 		}
@@ -135,15 +137,15 @@ func (c *collector) takeSample(log *agentLog, text []byte, enter func(measure.Sa
 	})
 }
 
-// read hands a line on, under the lock. The lines that it has read before come again when a log had to be
-// opened anew, and what libraries write is no line of ours.
-func (c *collector) read(agent *agentLog, text []byte, enter func(result.Line) error) error {
-	if !bytes.HasPrefix(text, []byte(`{"seq":`)) {
+// read hands a line on, under the lock. The lines that it has read before come again when a log had
+// to be opened anew, and what libraries write is no line of ours.
+func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line) error) error {
+	if !bytes.HasPrefix(text, []byte(protocol.LinePrefix)) {
 		return nil
 	}
-	var line result.Line
+	var line protocol.Line
 	if err := json.Unmarshal(text, &line); err != nil {
-		c.warn(fmt.Sprintf("agent pod %s wrote a line that cannot be read: %v", agent.pod.Name, err))
+		c.warn(unreadable(agent, err))
 		return nil
 	}
 	c.mu.Lock()
@@ -156,11 +158,20 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(result.Line) e
 	}
 	agent.seen = line.Seq
 	defer c.tell()
-	return enter(line)
+	if line.Hello != nil {
+		if err := protocol.CheckVersion("pod "+agent.pod.Name, line.Hello.Protocol); err != nil {
+			c.failed = fmt.Errorf("read the log of an agent: %w", err)
+			return err
+		}
+	}
+	if err := enter(line); err != nil {
+		c.warnings[unreadable(agent, err)] = true
+	}
+	return nil
 }
 
 // enter takes in a new line.
-func (c *collector) enter(agent *agentLog, line result.Line, came time.Time) error {
+func (c *collector) enter(agent *agentLog, line protocol.Line, came time.Time) error {
 	switch {
 	case line.Hello != nil:
 		agent.hello = line.Hello
@@ -174,12 +185,12 @@ func (c *collector) enter(agent *agentLog, line result.Line, came time.Time) err
 		agent.proved = *line.Proved
 	case line.Presumed != nil:
 		agent.presumed = *line.Presumed
-	case line.Round != nil:
-		agent.ended = line.Round.Round
+	case line.Finished != nil:
+		agent.ended = line.Finished.Iteration
 	case line.Warn != nil:
 		c.warnings[line.Warn.Text] = true
 	case line.Sample != nil:
-		sample, err := line.Measured()
+		sample, err := result.Unmarshal(line.Sample)
 		if err != nil {
 			return err
 		}
@@ -192,13 +203,17 @@ func (c *collector) enter(agent *agentLog, line result.Line, came time.Time) err
 	return nil
 }
 
-// await waits until a condition holds. The condition is asked under the lock.
+// await waits until a condition holds, the context ends or no agent can be understood. The
+// condition is asked under the lock.
 func (c *collector) await(ctx context.Context, condition func() bool) error {
 	for {
 		c.mu.Lock()
-		holds, news := condition(), c.news
+		holds, news, failed := condition(), c.news, c.failed
 		c.mu.Unlock()
-		if holds {
+		switch {
+		case failed != nil:
+			return failed
+		case holds:
 			return nil
 		}
 		select {
@@ -207,6 +222,18 @@ func (c *collector) await(ctx context.Context, condition func() bool) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// failure is what ends the run, nil if nothing does.
+func (c *collector) failure() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
+}
+
+// unreadable is the warning about a line that is lost.
+func unreadable(agent *agentLog, err error) string {
+	return fmt.Sprintf("agent pod %s wrote a line that cannot be read: %v", agent.pod.Name, err)
 }
 
 // ready counts the agents that have said hello. The caller holds the lock.
@@ -220,11 +247,11 @@ func (c *collector) ready() int {
 	return len(numbers)
 }
 
-// proved counts the pairs of a round that are proved, and the agents that know of the round. The caller
-// holds the lock.
+// proved counts the pairs of a round that are proved, and the agents that know of the round. The
+// caller holds the lock.
 func (c *collector) proved(round int) (pairs, agents int) {
 	for _, agent := range c.agents {
-		if agent.proved.Round == round {
+		if agent.proved.Iteration == round {
 			pairs += agent.proved.Pairs
 			agents++
 		}
@@ -236,7 +263,7 @@ func (c *collector) proved(round int) (pairs, agents int) {
 func (c *collector) presumed(round int) int {
 	pairs := 0
 	for _, agent := range c.agents {
-		if agent.presumed.Round == round {
+		if agent.presumed.Iteration == round {
 			pairs += agent.presumed.Pairs
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
@@ -21,18 +22,20 @@ import (
 func log(t *testing.T, samples int) []string {
 	t.Helper()
 	var output bytes.Buffer
-	lines := result.NewLines(&output)
-	check(t, lines.Write(result.Line{Hello: &result.Hello{Agent: 1}}))
+	lines := protocol.NewLines(&output)
+	check(t, lines.Write(protocol.Line{Hello: &protocol.Hello{Agent: 1}}))
 	for number := range samples {
-		check(t, lines.WriteSample(measure.Sample{
+		text, err := result.Marshal(measure.Sample{
 			Scenario: "test", Status: measure.Censored, Round: 1, Agent: 1,
 			Target: measure.Target{
 				Pod:     measure.Object{UID: string(rune('a' + number))},
 				Address: netip.MustParseAddrPort("10.0.0.1:80"),
 			},
-		}))
+		})
+		check(t, err)
+		check(t, lines.Write(protocol.Line{Sample: text}))
 	}
-	check(t, lines.Write(result.Line{Round: &result.Round{Round: 1, Samples: samples}}))
+	check(t, lines.Write(protocol.Line{Finished: &protocol.Finished{Iteration: 1, Samples: samples}}))
 	return strings.SplitAfter(strings.TrimSpace(output.String()), "\n")
 }
 
@@ -66,7 +69,7 @@ func TestLinesAreMissing(t *testing.T) {
 	if len(c.samples) != 3 || !c.warnings["2 lines of agent pod agent-1 are missing from its log: their results are lost"] {
 		t.Errorf("%d samples, warnings %v; want 3 and one that says so", len(c.samples), c.warnings)
 	}
-	check(t, c.take(agent, []byte(`{"seq":99,"sample":7}`)))
+	check(t, c.take(agent, []byte(`{"seq":8,"sample":7}`)))
 	if len(c.warnings) != 2 {
 		t.Errorf("a line that cannot be read gives no warning: %v", c.warnings)
 	}
@@ -97,10 +100,26 @@ func TestPresumed(t *testing.T) {
 		agent := &agentLog{}
 		c.agents[name] = agent
 		var output bytes.Buffer
-		check(t, result.NewLines(&output).Write(result.Line{Presumed: &result.Pairs{Round: 2, Pairs: 3 + number}}))
+		check(t, protocol.NewLines(&output).Write(protocol.Line{Presumed: &protocol.Pairs{Iteration: 2, Pairs: 3 + number}}))
 		check(t, c.take(agent, output.Bytes()))
 	}
 	if now, before := c.presumed(2), c.presumed(1); now != 7 || before != 0 {
 		t.Errorf("%d pairs are presumed to be blocked in round 2, %d in round 1; want 7 and 0", now, before)
+	}
+}
+
+// TestAgentOfAnotherVersion reads the log of an agent that speaks another version of the protocol: whoever waits for
+// it hears why it waits in vain.
+func TestAgentOfAnotherVersion(t *testing.T) {
+	c, agent := newCollector(nil, "agents", setting.ClockAuto), &agentLog{pod: measure.Object{Name: "agent-0"}}
+	c.agents["x"] = agent
+	if err := c.take(agent, []byte(`{"seq":1,"hello":{"agent":0,"mode":"connect"}}`)); err == nil {
+		t.Error("the log of an agent without a version is read on")
+	}
+	err := c.await(t.Context(), func() bool { return false })
+	const want = "read the log of an agent: pod agent-0 speaks protocol version 0, expected version 1: " +
+		"runner and agents must be of one release: name the image with --image"
+	if err == nil || err.Error() != want {
+		t.Errorf("the error is %q; want %q", err, want)
 	}
 }

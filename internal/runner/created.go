@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 )
 
@@ -26,7 +26,7 @@ func (s *stage) playCreated(ctx context.Context, part scenario.Part) ([]measure.
 	if err := r.prove(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.publish(ctx, r.planAt(result.StepTrigger)); err != nil {
+	if err := r.publish(ctx, r.planAt(protocol.StepTrigger)); err != nil {
 		return nil, err
 	}
 	churn, stopChurn := context.WithCancel(ctx)

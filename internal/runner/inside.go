@@ -80,6 +80,9 @@ func (r *round) start(ctx context.Context, pods int) ([]measure.Sample, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
+	if err := r.collector.failure(); err != nil {
+		return nil, err
+	}
 	return samples, r.cluster.Delete(ctx, job)
 }
 

@@ -17,7 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
-	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
@@ -66,13 +66,13 @@ func (s *stage) objects() []runtime.Object {
 		},
 	}
 	all = append(all, s.permission(s.world.AgentNamespace, rbacv1.PolicyRule{
-		APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{result.PlanName},
+		APIGroups: []string{""}, Resources: []string{"configmaps"}, ResourceNames: []string{protocol.PlanName},
 		Verbs: []string{"get", "list", "watch"},
 	})...)
 	all = append(all, s.permission(s.world.TargetNamespace, rbacv1.PolicyRule{
 		APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list", "watch"},
 	})...)
-	return append(all, s.planObject(result.Plan{Step: result.StepIdle}))
+	return append(all, s.planObject(protocol.Plan{Step: protocol.StepIdle}))
 }
 
 func kind(version, name string) metav1.TypeMeta {
@@ -102,10 +102,10 @@ func (s *stage) permission(namespace string, rule rbacv1.PolicyRule) []runtime.O
 	}
 }
 
-func (s *stage) planObject(plan result.Plan) *corev1.ConfigMap {
+func (s *stage) planObject(plan protocol.Plan) *corev1.ConfigMap {
 	return &corev1.ConfigMap{
-		TypeMeta: kind("v1", "ConfigMap"), ObjectMeta: s.meta(s.world.AgentNamespace, result.PlanName, nil),
-		Data: map[string]string{result.PlanName: plan.String()},
+		TypeMeta: kind("v1", "ConfigMap"), ObjectMeta: s.meta(s.world.AgentNamespace, protocol.PlanName, nil),
+		Data: map[string]string{protocol.PlanName: plan.String()},
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
@@ -50,7 +50,7 @@ func (s *stage) play(ctx context.Context, part scenario.Part) ([]measure.Sample,
 		return nil, err
 	}
 	// Agents learn of the trigger beforehand, so that they probe at the pace of a trigger from its first instant on.
-	if err := r.publish(ctx, r.planAt(result.StepTrigger)); err != nil {
+	if err := r.publish(ctx, r.planAt(protocol.StepTrigger)); err != nil {
 		return nil, err
 	}
 	if err := r.trigger(ctx); err != nil {
@@ -83,15 +83,15 @@ func (r *round) expect(pod corev1.Pod, expect scenario.Expect) {
 }
 
 // wire is an expectation as the agents get it.
-func wire(expect scenario.Expect) result.Expect {
-	return result.Expect{
+func wire(expect scenario.Expect) protocol.Expect {
+	return protocol.Expect{
 		Group: expect.Group, Port: expect.Port, Want: expect.Want.String(), Forbidden: expect.Forbidden, Part: expect.Name,
 	}
 }
 
-func (r *round) planAt(step result.Step) result.Plan {
-	plan := result.Plan{
-		Round: r.number, Step: step, Scenario: r.name,
+func (r *round) planAt(step protocol.Step) protocol.Plan {
+	plan := protocol.Plan{
+		Iteration: r.number, Step: step, Scenario: r.name,
 		IPv6: r.Family == setting.IPv6, NewPods: r.scenario.Kind == scenario.Created, Ping: r.plan.Ping,
 	}
 	for _, expect := range r.part.Expect {
@@ -103,7 +103,7 @@ func (r *round) planAt(step result.Step) result.Plan {
 // prove has the agents see the old state of every pair. Pairs that do not show it in time are invalid, which
 // the agents know themselves.
 func (r *round) prove(ctx context.Context) error {
-	if err := r.publish(ctx, r.planAt(result.StepProve)); err != nil {
+	if err := r.publish(ctx, r.planAt(protocol.StepProve)); err != nil {
 		return err
 	}
 	bounded, cancel := context.WithTimeout(ctx, r.Timeout)
@@ -147,7 +147,7 @@ func (r *round) collect(ctx context.Context) ([]measure.Sample, error) {
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if err := r.publish(ctx, r.planAt(result.StepFinish)); err != nil {
+	if err := r.publish(ctx, r.planAt(protocol.StepFinish)); err != nil {
 		return nil, err
 	}
 	patient, cancelPatience := r.patience(ctx, "collect the results")

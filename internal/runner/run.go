@@ -19,7 +19,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 )
 
@@ -196,7 +196,7 @@ func (s *stage) exit(ctx context.Context) error {
 	if s.scenario.Kind == scenario.Inside {
 		return nil
 	}
-	return s.publish(ctx, result.Plan{Round: s.round, Step: result.StepExit})
+	return s.publish(ctx, protocol.Plan{Iteration: s.round, Step: protocol.StepExit})
 }
 
 func (s *stage) warnings() []string {

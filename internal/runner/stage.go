@@ -17,7 +17,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
@@ -33,7 +33,7 @@ type stage struct {
 	stop      context.CancelFunc
 	collected chan struct{}
 	pods      map[string][]corev1.Pod // targets by group
-	plan      result.Plan
+	plan      protocol.Plan
 	round     int
 	progress  func(Progress)
 }
@@ -118,7 +118,10 @@ func (s *stage) awaitAgents(ctx context.Context) error {
 		s.tell("starting agents", s.collector.ready(), s.Agents)
 		return s.collector.ready() == s.Agents
 	})
-	if err != nil {
+	switch {
+	case errors.As(err, new(protocol.VersionError)):
+		return err // the pods are up: what keeps them from working is said
+	case err != nil:
 		return errors.Join(err, s.explain(s.world.AgentNamespace))
 	}
 	return s.findAgents(ctx)
@@ -243,7 +246,7 @@ func (s *stage) explain(namespace string) error {
 }
 
 // publish gives the agents a plan. Each carries a ping.
-func (s *stage) publish(ctx context.Context, plan result.Plan) error {
+func (s *stage) publish(ctx context.Context, plan protocol.Plan) error {
 	plan.Ping = s.plan.Ping + 1
 	s.collector.pinged(plan.Ping, time.Now())
 	if err := s.cluster.Apply(ctx, s.planObject(plan)); err != nil {

@@ -16,7 +16,7 @@ import (
 func explained() []string {
 	return []string{
 		"internal/cli", "internal/suite", "internal/setting", "internal/scenario", "internal/runner", "internal/kube", "internal/measure",
-		"internal/result", "internal/report", "internal/agent", "internal/probe", "manifests", "lab/internal/cli", "lab/internal/supervisor",
+		"internal/protocol", "internal/result", "internal/report", "internal/agent", "internal/probe", "manifests", "lab/internal/cli", "lab/internal/supervisor",
 	}
 }
 

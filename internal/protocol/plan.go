@@ -1,18 +1,17 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package result
+package protocol
 
 import (
 	"encoding/json"
 	"fmt"
-	"time"
 )
 
 // Step is what a plan asks of the agents.
 type Step string
 
-// The steps of a round, in order.
+// The steps of an iteration, in order.
 const (
 	// StepIdle: nothing is probed.
 	StepIdle Step = "idle"
@@ -22,7 +21,7 @@ const (
 	StepTrigger Step = "trigger"
 	// StepFinish: whatever has no result is to end now.
 	StepFinish Step = "finish"
-	// StepExit: there is no further round.
+	// StepExit: there is no further iteration.
 	StepExit Step = "exit"
 )
 
@@ -32,13 +31,15 @@ const PlanName = "plan"
 // GroupLabel is the label of target pods that says which expectation of a plan is about them.
 const GroupLabel = "netpol-latency/group"
 
-// Plan is what a runner wants its agents to do. It reaches them through the API server, so that it does not
-// depend on the network that is measured. The newest plan counts.
+// Plan is what a runner wants its agents to do. It reaches them through the API server, so that it
+// does not depend on the network that is measured. The newest plan counts.
 type Plan struct {
-	// Round numbers the changes that are measured. Pairs and results belong to one round.
-	Round int  `json:"round"`
-	Step  Step `json:"step"`
-	// Scenario names what the round measures, in the samples.
+	// Protocol is the runner's version of the protocol.
+	Protocol int `json:"protocol"`
+	// Iteration numbers the changes that are measured. Pairs and results belong to one.
+	Iteration int  `json:"round"`
+	Step      Step `json:"step"`
+	// Scenario names what the iteration measures, in the samples.
 	Scenario string `json:"scenario,omitempty"`
 	// Expect says what is to become of which pairs.
 	Expect []Expect `json:"expect,omitempty"`
@@ -54,8 +55,8 @@ type Plan struct {
 type Expect struct {
 	Group string `json:"group"`
 	Port  int    `json:"port"`
-	// Want is allowed or blocked: the state that the trigger brings about. Forbidden pairs are blocked and
-	// stay so: every reply of theirs is a leak.
+	// Want is allowed or blocked: the state that the trigger brings about. Forbidden pairs are
+	// blocked and stay so: every reply of theirs is a leak.
 	Want      string `json:"want"`
 	Forbidden bool   `json:"forbidden,omitempty"`
 	// Part is appended to the scenario's name in the samples of this group.
@@ -70,10 +71,13 @@ func (e Expect) Name(scenario string) string {
 	return scenario + "/" + e.Part
 }
 
-// ParsePlan reads a plan.
+// ParsePlan reads a plan. One of another version of the protocol is a [VersionError].
 func ParsePlan(text string) (Plan, error) {
 	var plan Plan
 	if err := json.Unmarshal([]byte(text), &plan); err != nil {
+		return Plan{}, fmt.Errorf("read the plan: %w", err)
+	}
+	if err := CheckVersion("the runner", plan.Protocol); err != nil {
 		return Plan{}, fmt.Errorf("read the plan: %w", err)
 	}
 	return plan, nil
@@ -81,16 +85,10 @@ func ParsePlan(text string) (Plan, error) {
 
 // String is the plan as ParsePlan reads it.
 func (p Plan) String() string {
+	p.Protocol = Version
 	text, err := json.Marshal(p)
 	if err != nil {
 		panic(err) // nothing in it can fail to be encoded
 	}
 	return string(text)
-}
-
-// Clock is an agent's reading of its clock in answer to a ping.
-type Clock struct {
-	Ping     int       `json:"ping"`
-	Received time.Time `json:"received"`
-	Sent     time.Time `json:"sent"`
 }
