@@ -66,7 +66,7 @@ func played(t *testing.T, tasks []task) string {
 	}
 	run := result.Run{ID: "x", Began: time.Unix(1000, 0)}
 	for _, one := range tasks {
-		run.Scenarios = append(run.Scenarios, one.record(withFlavour(), runner.Found{}))
+		run.Scenarios = append(run.Scenarios, one.record(withFlavour(), runner.Result{}))
 	}
 	if err := directory.Write(run, nil, nil); err != nil {
 		t.Fatal(err)

@@ -141,7 +141,7 @@ func (o *runOptions) task(
 }
 
 // record is what run.json says about a task that was run.
-func (t task) record(settings setting.Table, found runner.Found) result.Scenario {
+func (t task) record(settings setting.Table, found runner.Result) result.Scenario {
 	return result.Scenario{
 		Scenario: t.scenario.Name, Setting: t.options.Label,
 		Settings:   settings.Record(t.options.Settings),

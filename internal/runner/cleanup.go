@@ -21,24 +21,28 @@ import (
 // pollRemoval is the pause between two looks at something that is being removed.
 const pollRemoval = 100 * time.Millisecond
 
-// besidesAnnotation lists, on the namespace of the agents, the objects of a user's own change that no namespace takes
-// along when it goes.
-const besidesAnnotation = "netpol-latency/besides"
+// clusterScopedAnnotation lists, on the namespace of the agents, the objects of a user's own change
+// that no namespace takes along when it goes.
+const clusterScopedAnnotation = "netpol-latency/besides"
 
 // besides is that annotation.
-func (s *stage) besides() map[string]string {
-	if s.Trigger == nil {
+func (e *environment) clusterScoped() map[string]string {
+	if e.options.Trigger == nil {
 		return nil
 	}
 	var names []metav1.PartialObjectMetadata
-	for _, object := range s.Trigger.Objects {
+	for _, object := range e.options.Trigger.Objects {
 		if object.GetNamespace() == "" && !scenario.Patches(object) {
 			names = append(names, metav1.PartialObjectMetadata{
-				TypeMeta:   metav1.TypeMeta{APIVersion: object.GetAPIVersion(), Kind: object.GetKind()},
+				TypeMeta: metav1.TypeMeta{
+					APIVersion: object.GetAPIVersion(),
+					Kind:       object.GetKind(),
+				},
 				ObjectMeta: metav1.ObjectMeta{Name: object.GetName()},
 			})
 		}
 	}
+
 	if len(names) == 0 {
 		return nil
 	}
@@ -46,48 +50,74 @@ func (s *stage) besides() map[string]string {
 	if err != nil {
 		panic(err) // nothing in it can fail to be encoded
 	}
-	return map[string]string{besidesAnnotation: string(text)}
+
+	return map[string]string{clusterScopedAnnotation: string(text)}
 }
 
-// deleteBesides deletes the objects that the annotation of a namespace lists.
-func deleteBesides(ctx context.Context, cluster *kube.Cluster, namespace corev1.Namespace) error {
-	text, ok := namespace.Annotations[besidesAnnotation]
+// deleteClusterScoped deletes the objects that the annotation of a namespace lists.
+func deleteClusterScoped(
+	ctx context.Context,
+	cluster *kube.Cluster,
+	namespace corev1.Namespace,
+) error {
+	text, ok := namespace.Annotations[clusterScopedAnnotation]
 	if !ok {
 		return nil
 	}
+
 	var names []*metav1.PartialObjectMetadata
 	if err := json.Unmarshal([]byte(text), &names); err != nil {
-		return fmt.Errorf("read annotation %s of namespace %s: %w", besidesAnnotation, namespace.Name, err)
+		return fmt.Errorf(
+			"read annotation %s of namespace %s: %w",
+			clusterScopedAnnotation,
+			namespace.Name,
+			err,
+		)
 	}
+
 	var mistakes []error
 	for _, name := range names {
 		mistakes = append(mistakes, cluster.Delete(ctx, name))
 	}
+
 	return errors.Join(mistakes...)
 }
 
 // Leftovers are the namespaces that a run has left, of every run if none is named.
-func Leftovers(ctx context.Context, cluster *kube.Cluster, runID string) ([]corev1.Namespace, error) {
+func Leftovers(
+	ctx context.Context,
+	cluster *kube.Cluster,
+	runID string,
+) ([]corev1.Namespace, error) {
 	selector := RunLabel
 	if runID != "" {
 		selector += "=" + runID
 	}
-	list, err := cluster.CoreV1().Namespaces().List(ctx, metav1.ListOptions{LabelSelector: selector + "," + PartOfLabel + "=" + PartOf})
+
+	list, err := cluster.CoreV1().
+		Namespaces().
+		List(ctx, metav1.ListOptions{LabelSelector: selector + "," + PartOfLabel + "=" + PartOf})
 	if err != nil {
 		return nil, fmt.Errorf("find what is left: %w", err)
 	}
+
 	return list.Items, nil
 }
 
-// Cleanup removes namespaces, which Leftovers has found, with what belongs to them, and waits until they are gone.
+// Cleanup removes namespaces, which Leftovers has found, with what belongs to them, and waits until
+// they are gone.
 func Cleanup(ctx context.Context, cluster *kube.Cluster, namespaces []corev1.Namespace) error {
 	var names []string
 	var mistakes []error
 	for _, namespace := range namespaces {
 		names = append(names, namespace.Name)
-		mistakes = append(mistakes, deleteBesides(ctx, cluster, namespace))
+		mistakes = append(mistakes, deleteClusterScoped(ctx, cluster, namespace))
 	}
-	mistakes = append(mistakes, deleteNamespaces(ctx, cluster, names), awaitNamespaces(ctx, cluster, names))
+	mistakes = append(
+		mistakes,
+		deleteNamespaces(ctx, cluster, names),
+		awaitNamespaces(ctx, cluster, names),
+	)
 	return errors.Join(mistakes...)
 }
 
@@ -99,7 +129,8 @@ func deleteNamespaces(ctx context.Context, cluster *kube.Cluster, names []string
 		if err := removePods(ctx, cluster, name); err != nil {
 			mistakes = append(mistakes, err)
 		}
-		if err := client.Delete(ctx, name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
+		if err := client.Delete(ctx, name, metav1.DeleteOptions{}); err != nil &&
+			!apierrors.IsNotFound(err) {
 			mistakes = append(mistakes, fmt.Errorf("delete namespace %s: %w", name, err))
 		}
 	}
@@ -117,8 +148,8 @@ func awaitNamespaces(ctx context.Context, cluster *kube.Cluster, names []string)
 	return errors.Join(mistakes...)
 }
 
-// removePods ends the pods of a namespace, and what would start them anew, before the namespace: its own removal
-// waits for the pods' grace periods, and looks again only after seconds.
+// removePods ends the pods of a namespace, and what would start them anew, before the namespace:
+// its own removal waits for the pods' grace periods, and looks again only after seconds.
 func removePods(ctx context.Context, cluster *kube.Cluster, name string) error {
 	background := metav1.DeletePropagationBackground
 	owners := metav1.DeleteOptions{PropagationPolicy: &background}
@@ -134,13 +165,14 @@ func removePods(ctx context.Context, cluster *kube.Cluster, name string) error {
 	return nil
 }
 
-// deletedAtOnce is how many pods are deleted by one request: it should be done within the API server's time.
+// deletedAtOnce is how many pods are deleted by one request: it should be done within the API
+// server's time.
 const deletedAtOnce = 200
 
-// deletePods deletes the pods that a selector matches, without grace, until none is left or the context ends. A server
-// whose time for a request is over has deleted a part, and may go on.
+// deletePods deletes the pods that a selector matches, without grace, until none is left or the
+// context ends. A server whose time for a request is over has deleted a part, and may go on.
 func deletePods(ctx context.Context, cluster *kube.Cluster, namespace, selector string) error {
-	now := metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))}
+	now := metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}
 	some := metav1.ListOptions{LabelSelector: selector, Limit: deletedAtOnce}
 	pods := cluster.CoreV1().Pods(namespace)
 	for {

@@ -17,7 +17,8 @@ type offset struct{ lower, upper time.Duration }
 
 func (o offset) width() time.Duration { return o.upper - o.lower }
 
-// exchanges is how many exchanges with an agent are kept: clocks drift apart, and an old one is no bound.
+// exchanges is how many exchanges with an agent are kept: clocks drift apart, and an old one is no
+// bound.
 const exchanges = 16
 
 // clock is what is known of an agent's clock.
@@ -27,8 +28,9 @@ type clock struct {
 	seen   []offset // the newest exchanges
 }
 
-// exchange enters an answer to a ping that was sent at an instant and whose answer came at another. The
-// agent got it after it was sent, and answered before the answer came (compare RFC 5905, section 8).
+// exchange enters an answer to a ping that was sent at an instant and whose answer came at another.
+// The agent got it after it was sent, and answered before the answer came (compare RFC 5905,
+// section 8).
 func (c *clock) exchange(sent time.Time, answer protocol.Clock, came time.Time) {
 	one := offset{lower: answer.Sent.Sub(came.Round(0)), upper: answer.Received.Sub(sent.Round(0))}
 	if len(c.seen) == exchanges {
@@ -45,12 +47,14 @@ func (c *clock) best() (offset, bool) {
 	if len(c.seen) == 0 {
 		return offset{}, false
 	}
+
 	best := c.seen[0]
 	for _, one := range c.seen {
 		if one.width() < best.width() {
 			best = one
 		}
 	}
+
 	return best, true
 }
 

@@ -11,8 +11,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 )
 
-// TestClockContains plays exchanges over paths of any delay, between clocks of any difference: the interval has the
-// difference, and the start the trigger.
+// TestClockContains plays exchanges over paths of any delay, between clocks of any difference: the
+// interval has the difference, and the start the trigger.
 func TestClockContains(t *testing.T) {
 	random := rand.New(rand.NewPCG(11, 12))
 	delay := func() time.Duration { return time.Duration(random.IntN(50_000)) * time.Microsecond }
@@ -25,7 +25,15 @@ func TestClockContains(t *testing.T) {
 			received := sent.Add(delay())
 			answered := received.Add(delay())
 			now = answered.Add(delay())
-			c.exchange(sent, protocol.Clock{Ping: ping, Received: received.Add(truth), Sent: answered.Add(truth)}, now)
+			c.exchange(
+				sent,
+				protocol.Clock{
+					Ping:     ping,
+					Received: received.Add(truth),
+					Sent:     answered.Add(truth),
+				},
+				now,
+			)
 		}
 		best, known := c.best()
 		if !known || truth < best.lower || truth > best.upper {
@@ -38,8 +46,14 @@ func TestClockContains(t *testing.T) {
 		if !known {
 			t.Fatal("the start is not known")
 		}
-		if at := accepted.Add(truth); at.Before(start.At) || at.After(start.At.Add(start.Uncertainty)) {
-			t.Fatalf("the trigger was at %v; the start is %v and %s", at, start.At, start.Uncertainty)
+		if at := accepted.Add(truth); at.Before(start.At) ||
+			at.After(start.At.Add(start.Uncertainty)) {
+			t.Fatalf(
+				"the trigger was at %v; the start is %v and %s",
+				at,
+				start.At,
+				start.Uncertainty,
+			)
 		}
 	}
 }

@@ -21,13 +21,13 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// pairKey names a pair of one round: the pod and the port that are probed, or the pod that probes
-// from inside and what.
+// pairKey names a pair of one iteration: the pod and the port that are probed, or the pod that
+// probes from inside and what.
 type pairKey struct {
-	round    int
-	uid      string
-	port     uint16
-	scenario string
+	iteration int
+	uid       string
+	port      uint16
+	scenario  string
 }
 
 // agentLog is what one incarnation of an agent has written.
@@ -40,7 +40,7 @@ type agentLog struct {
 	proved protocol.Pairs
 	// presumed are pairs that wait for the proof that they are blocked.
 	presumed protocol.Pairs
-	ended    int // the newest round that it has concluded
+	finished int // the newest iteration that it has finished
 }
 
 // collector gathers what the agents write. Its methods may be called from any goroutine.
@@ -56,22 +56,36 @@ type collector struct {
 	clocks   map[int]*clock // by the agent's number
 	warnings map[string]bool
 	pings    map[int]time.Time // when each was sent
-	news     chan struct{}     // closed and replaced at every change
+	changed  chan struct{}     // closed and replaced at every change
 	failed   error             // what ends the run: nothing that is waited for can come any more
 	reading  sync.WaitGroup
 }
 
 func newCollector(client kubernetes.Interface, namespace, clocks string) *collector {
 	return &collector{
-		client: client, namespace: namespace, shared: clocks == setting.ClockAuto, boot: bootID(),
-		agents: make(map[string]*agentLog), samples: make(map[pairKey]measure.Sample),
-		clocks: make(map[int]*clock), warnings: make(map[string]bool), pings: make(map[int]time.Time), news: make(chan struct{}),
+		client:    client,
+		namespace: namespace,
+		shared:    clocks == setting.ClockAuto,
+		boot:      bootID(),
+		agents:    make(map[string]*agentLog),
+		samples:   make(map[pairKey]measure.Sample),
+		clocks:    make(map[int]*clock),
+		warnings:  make(map[string]bool),
+		pings:     make(map[int]time.Time),
+		changed:   make(chan struct{}),
 	}
 }
 
 // run reads the logs of all agents, also of those that are started later, until the context ends.
 func (c *collector) run(ctx context.Context, selector string) error {
-	err := kube.WatchPods(ctx, c.client, c.namespace, selector, func(event measure.Event) { c.observe(ctx, event) }, func() {})
+	err := kube.WatchPods(
+		ctx,
+		c.client,
+		c.namespace,
+		selector,
+		func(event measure.Event) { c.observe(ctx, event) },
+		func() {},
+	)
 	c.reading.Wait()
 	return err
 }
@@ -79,35 +93,44 @@ func (c *collector) run(ctx context.Context, selector string) error {
 func (c *collector) observe(ctx context.Context, event measure.Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	defer c.tell()
+	defer c.notify()
+
 	uid := event.Object.UID
 	if event.Type == measure.EventDeleted {
 		delete(c.agents, uid)
 		return
 	}
+
 	if c.agents[uid] != nil || len(event.Addresses) == 0 || event.Finished {
 		return
 	}
 	agent := &agentLog{pod: event.Object, node: event.Node}
 	c.agents[uid] = agent
 	c.reading.Go(func() {
-		err := kube.FollowLog(ctx, c.client, c.namespace, event.Object.Name, agentName, func(line []byte) error {
-			return c.take(agent, line)
-		})
+		err := kube.FollowLog(
+			ctx,
+			c.client,
+			c.namespace,
+			event.Object.Name,
+			agentName,
+			func(line []byte) error {
+				return c.take(agent, line)
+			},
+		)
 		if err != nil && ctx.Err() == nil {
 			c.warn(fmt.Sprintf("the log of agent pod %s ended: %v", event.Object.Name, err))
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.agents, uid)
-		c.tell()
+		c.notify()
 	})
 }
 
-// tell wakes those who wait. The caller holds the lock.
-func (c *collector) tell() {
-	close(c.news)
-	c.news = make(chan struct{})
+// notify wakes those who wait. The caller holds the lock.
+func (c *collector) notify() {
+	close(c.changed)
+	c.changed = make(chan struct{})
 }
 
 // warn keeps a warning once.
@@ -120,7 +143,11 @@ func (c *collector) warn(text string) {
 // take reads one line of an agent's log.
 func (c *collector) take(agent *agentLog, text []byte) error {
 	came := time.Now()
-	return c.read(agent, text, func(line protocol.Line) error { return c.enter(agent, line, came) })
+	return c.read(
+		agent,
+		text,
+		func(line protocol.Line) error { return c.record(agent, line, came) },
+	)
 }
 
 // takeSample reads one line of a log for its sample, if it has one.
@@ -148,16 +175,22 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line)
 		c.warn(unreadable(agent, err))
 		return nil
 	}
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if line.Seq <= agent.seen {
 		return nil
 	}
 	if lost := line.Seq - agent.seen - 1; lost > 0 {
-		c.warnings[fmt.Sprintf("%d lines of agent pod %s are missing from its log: their results are lost", lost, agent.pod.Name)] = true
+		text := fmt.Sprintf("%d lines of agent pod %s are missing from its log: "+
+			"their results are lost", lost, agent.pod.Name)
+		c.warnings[text] = true
 	}
+
 	agent.seen = line.Seq
-	defer c.tell()
+	defer c.notify()
+
 	if line.Hello != nil {
 		if err := protocol.CheckVersion("pod "+agent.pod.Name, line.Hello.Protocol); err != nil {
 			c.failed = fmt.Errorf("read the log of an agent: %w", err)
@@ -167,11 +200,12 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line)
 	if err := enter(line); err != nil {
 		c.warnings[unreadable(agent, err)] = true
 	}
+
 	return nil
 }
 
-// enter takes in a new line.
-func (c *collector) enter(agent *agentLog, line protocol.Line, came time.Time) error {
+// record takes in a new line.
+func (c *collector) record(agent *agentLog, line protocol.Line, came time.Time) error {
 	switch {
 	case line.Hello != nil:
 		agent.hello = line.Hello
@@ -186,7 +220,7 @@ func (c *collector) enter(agent *agentLog, line protocol.Line, came time.Time) e
 	case line.Presumed != nil:
 		agent.presumed = *line.Presumed
 	case line.Finished != nil:
-		agent.ended = line.Finished.Iteration
+		agent.finished = line.Finished.Iteration
 	case line.Warn != nil:
 		c.warnings[line.Warn.Text] = true
 	case line.Sample != nil:
@@ -195,11 +229,17 @@ func (c *collector) enter(agent *agentLog, line protocol.Line, came time.Time) e
 			return err
 		}
 		sample.Client, sample.ClientNode = agent.pod, agent.node
-		key := pairKey{sample.Round, sample.Target.Pod.UID, sample.Target.Address.Port(), sample.Scenario}
+		key := pairKey{
+			sample.Round,
+			sample.Target.Pod.UID,
+			sample.Target.Address.Port(),
+			sample.Scenario,
+		}
 		if _, again := c.samples[key]; !again {
 			c.samples[key] = sample
 		}
 	}
+
 	return nil
 }
 
@@ -208,7 +248,7 @@ func (c *collector) enter(agent *agentLog, line protocol.Line, came time.Time) e
 func (c *collector) await(ctx context.Context, condition func() bool) error {
 	for {
 		c.mu.Lock()
-		holds, news, failed := condition(), c.news, c.failed
+		holds, changed, failed := condition(), c.changed, c.failed
 		c.mu.Unlock()
 		switch {
 		case failed != nil:
@@ -217,7 +257,7 @@ func (c *collector) await(ctx context.Context, condition func() bool) error {
 			return nil
 		}
 		select {
-		case <-news:
+		case <-changed:
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -247,11 +287,11 @@ func (c *collector) ready() int {
 	return len(numbers)
 }
 
-// proved counts the pairs of a round that are proved, and the agents that know of the round. The
+// proved counts the pairs of an iteration that are proved, and the agents that know of it. The
 // caller holds the lock.
-func (c *collector) proved(round int) (pairs, agents int) {
+func (c *collector) proved(iteration int) (pairs, agents int) {
 	for _, agent := range c.agents {
-		if agent.proved.Iteration == round {
+		if agent.proved.Iteration == iteration {
 			pairs += agent.proved.Pairs
 			agents++
 		}
@@ -259,21 +299,22 @@ func (c *collector) proved(round int) (pairs, agents int) {
 	return pairs, agents
 }
 
-// presumed counts the pairs of a round that are presumed to be blocked. The caller holds the lock.
-func (c *collector) presumed(round int) int {
+// presumed counts the pairs of an iteration that are presumed to be blocked. The caller holds the
+// lock.
+func (c *collector) presumed(iteration int) int {
 	pairs := 0
 	for _, agent := range c.agents {
-		if agent.presumed.Iteration == round {
+		if agent.presumed.Iteration == iteration {
 			pairs += agent.presumed.Pairs
 		}
 	}
 	return pairs
 }
 
-// concluded reports whether every living agent has ended a round. The caller holds the lock.
-func (c *collector) concluded(round int) bool {
+// finished reports whether every living agent has finished an iteration. The caller holds the lock.
+func (c *collector) finished(iteration int) bool {
 	for _, agent := range c.agents {
-		if agent.hello != nil && agent.ended < round {
+		if agent.hello != nil && agent.finished < iteration {
 			return false
 		}
 	}
@@ -296,5 +337,5 @@ func (c *collector) pinged(ping int, at time.Time) {
 	delete(c.pings, ping-exchanges)
 }
 
-// errPatience is why something that had to come up did not.
-var errPatience = errors.New("it took too long")
+// errSetupTimeout is why something that had to come up did not.
+var errSetupTimeout = errors.New("it took too long")

@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -35,7 +36,10 @@ func log(t *testing.T, samples int) []string {
 		check(t, err)
 		check(t, lines.Write(protocol.Line{Sample: text}))
 	}
-	check(t, lines.Write(protocol.Line{Finished: &protocol.Finished{Iteration: 1, Samples: samples}}))
+	check(
+		t,
+		lines.Write(protocol.Line{Finished: &protocol.Finished{Iteration: 1, Samples: samples}}),
+	)
 	return strings.SplitAfter(strings.TrimSpace(output.String()), "\n")
 }
 
@@ -46,27 +50,41 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// TestLogIsReadAgain gives the collector a log that breaks off and comes again from its beginning, with lines of
-// others in between: every sample is there once.
+// TestLogIsReadAgain gives the collector a log that breaks off and comes again from its beginning,
+// with lines of others in between: every sample is there once.
 func TestLogIsReadAgain(t *testing.T) {
 	c, agent := newCollector(nil, "agents", setting.ClockAuto), &agentLog{}
 	lines := log(t, 5)
-	for _, line := range append(append([]string{"I1123 something else", "{\"other\": 1}"}, lines[:4]...), lines...) {
+	others := []string{"I1123 something else", "{\"other\": 1}"}
+	for _, line := range slices.Concat(others, lines[:4], lines) {
 		check(t, c.take(agent, []byte(line)))
 	}
-	if len(c.samples) != 5 || agent.ended != 1 || len(c.warnings) != 0 {
-		t.Errorf("%d samples, round %d, warnings %v; want 5, 1 and none", len(c.samples), agent.ended, c.warnings)
+	if len(c.samples) != 5 || agent.finished != 1 || len(c.warnings) != 0 {
+		t.Errorf(
+			"%d samples, iteration %d, warnings %v; want 5, 1 and none",
+			len(c.samples),
+			agent.finished,
+			c.warnings,
+		)
 	}
 }
 
 // TestLinesAreMissing takes lines out of a log: that is noticed.
 func TestLinesAreMissing(t *testing.T) {
-	c, agent := newCollector(nil, "agents", setting.ClockAuto), &agentLog{pod: measure.Object{Name: "agent-1"}}
+	c, agent := newCollector(
+		nil,
+		"agents",
+		setting.ClockAuto,
+	), &agentLog{
+		pod: measure.Object{Name: "agent-1"},
+	}
 	lines := log(t, 5)
 	for _, line := range append(lines[:2:2], lines[4:]...) {
 		check(t, c.take(agent, []byte(line)))
 	}
-	if len(c.samples) != 3 || !c.warnings["2 lines of agent pod agent-1 are missing from its log: their results are lost"] {
+	if len(c.samples) != 3 ||
+		!c.warnings["2 lines of agent pod agent-1 are missing from its log: "+
+			"their results are lost"] {
 		t.Errorf("%d samples, warnings %v; want 3 and one that says so", len(c.samples), c.warnings)
 	}
 	check(t, c.take(agent, []byte(`{"seq":8,"sample":7}`)))
@@ -80,7 +98,9 @@ func TestAwait(t *testing.T) {
 	c, agent := newCollector(nil, "agents", setting.ClockAuto), &agentLog{}
 	c.agents["x"] = agent
 	done := make(chan error, 1)
-	go func() { done <- c.await(t.Context(), func() bool { return c.concluded(1) && c.ready() == 1 }) }()
+	go func() {
+		done <- c.await(t.Context(), func() bool { return c.finished(1) && c.ready() == 1 })
+	}()
 	for _, line := range log(t, 1) {
 		check(t, c.take(agent, []byte(line)))
 	}
@@ -93,31 +113,46 @@ func TestAwait(t *testing.T) {
 	}
 }
 
-// TestPresumed counts the pairs of a round that all agents presume to be blocked.
+// TestPresumed counts the pairs of an iteration that all agents presume to be blocked.
 func TestPresumed(t *testing.T) {
 	c := newCollector(nil, "agents", setting.ClockAuto)
 	for number, name := range []string{"x", "y"} {
 		agent := &agentLog{}
 		c.agents[name] = agent
 		var output bytes.Buffer
-		check(t, protocol.NewLines(&output).Write(protocol.Line{Presumed: &protocol.Pairs{Iteration: 2, Pairs: 3 + number}}))
+		check(
+			t,
+			protocol.NewLines(&output).
+				Write(protocol.Line{Presumed: &protocol.Pairs{Iteration: 2, Pairs: 3 + number}}),
+		)
 		check(t, c.take(agent, output.Bytes()))
 	}
 	if now, before := c.presumed(2), c.presumed(1); now != 7 || before != 0 {
-		t.Errorf("%d pairs are presumed to be blocked in round 2, %d in round 1; want 7 and 0", now, before)
+		t.Errorf(
+			"%d pairs are presumed to be blocked in iteration 2, %d in iteration 1; want 7 and 0",
+			now,
+			before,
+		)
 	}
 }
 
-// TestAgentOfAnotherVersion reads the log of an agent that speaks another version of the protocol: whoever waits for
-// it hears why it waits in vain.
+// TestAgentOfAnotherVersion reads the log of an agent that speaks another version of the protocol:
+// whoever waits for it hears why it waits in vain.
 func TestAgentOfAnotherVersion(t *testing.T) {
-	c, agent := newCollector(nil, "agents", setting.ClockAuto), &agentLog{pod: measure.Object{Name: "agent-0"}}
+	c, agent := newCollector(
+		nil,
+		"agents",
+		setting.ClockAuto,
+	), &agentLog{
+		pod: measure.Object{Name: "agent-0"},
+	}
 	c.agents["x"] = agent
 	if err := c.take(agent, []byte(`{"seq":1,"hello":{"agent":0,"mode":"connect"}}`)); err == nil {
 		t.Error("the log of an agent without a version is read on")
 	}
 	err := c.await(t.Context(), func() bool { return false })
-	const want = "read the log of an agent: pod agent-0 speaks protocol version 0, expected version 1: " +
+	const want = "read the log of an agent: " +
+		"pod agent-0 speaks protocol version 0, expected version 1: " +
 		"runner and agents must be of one release: name the image with --image"
 	if err == nil || err.Error() != want {
 		t.Errorf("the error is %q; want %q", err, want)

@@ -20,25 +20,31 @@ import (
 // writers is how many pods are created at the same time at the most.
 const writers = 16
 
-// playCreated plays a part whose trigger is the creation of pods.
-func (s *stage) playCreated(ctx context.Context, part scenario.Part) ([]measure.Sample, error) {
-	r := s.newRound(part)
-	if err := r.prove(ctx); err != nil {
+// runCreated runs a part whose trigger is the creation of pods.
+func (e *environment) runCreated(
+	ctx context.Context,
+	part scenario.Part,
+) ([]measure.Sample, error) {
+	it := e.newIteration(part)
+	if err := it.prove(ctx); err != nil {
 		return nil, err
 	}
-	if err := r.publish(ctx, r.planAt(protocol.StepTrigger)); err != nil {
+	if err := it.env.publish(ctx, it.planAt(protocol.StepTrigger)); err != nil {
 		return nil, err
 	}
+
 	churn, stopChurn := context.WithCancel(ctx)
 	defer stopChurn()
+
 	var deleting errgroup.Group
-	if s.ChurnFor > 0 {
-		deleting.Go(func() error { return r.deleteMeasured(churn) })
+	if e.options.ChurnFor > 0 {
+		deleting.Go(func() error { return it.deleteMeasured(churn) })
 	}
-	if err := r.createPods(ctx); err != nil {
+	if err := it.createPods(ctx); err != nil {
 		return nil, err
 	}
-	samples, err := r.collect(ctx)
+
+	samples, err := it.collect(ctx)
 	stopChurn()
 	if wrong := deleting.Wait(); err == nil && ctx.Err() == nil {
 		err = wrong
@@ -46,58 +52,64 @@ func (s *stage) playCreated(ctx context.Context, part scenario.Part) ([]measure.
 	if err != nil {
 		return nil, err
 	}
-	return samples, r.deletePods(ctx)
+
+	return samples, it.deletePods(ctx)
 }
 
 // count is how many pods are created.
-func (r *round) count() int {
-	if r.ChurnFor > 0 {
-		return int(r.CreateRate * r.ChurnFor.Seconds())
+func (it *iteration) count() int {
+	if it.env.options.ChurnFor > 0 {
+		return int(it.env.options.CreateRate * it.env.options.ChurnFor.Seconds())
 	}
-	return r.Targets
+	return it.env.options.Targets
 }
 
-// createPods creates the pods at the rate that is asked for. Each is expected as soon as the API has
-// accepted it.
-func (r *round) createPods(ctx context.Context) error {
-	r.before = time.Now()
-	pace := rate.NewLimiter(rate.Limit(r.CreateRate), 1)
+// createPods creates the pods at the rate that is asked for. Each is expected as soon as the API
+// has accepted it.
+func (it *iteration) createPods(ctx context.Context) error {
+	it.before = time.Now()
+	pace := rate.NewLimiter(rate.Limit(it.env.options.CreateRate), 1)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
-	pods := r.cluster.CoreV1().Pods(r.world.TargetNamespace)
-	for number := range r.count() {
+	pods := it.env.cluster.CoreV1().Pods(it.env.parameters.TargetNamespace)
+	for number := range it.count() {
 		if err := pace.Wait(ctx); err != nil {
 			break // the group says why
 		}
 		group.Go(func() error {
-			pod, err := pods.Create(ctx, r.targetPod(number), metav1.CreateOptions{})
+			pod, err := pods.Create(ctx, it.env.targetPod(number), metav1.CreateOptions{})
 			if err != nil {
 				return fmt.Errorf("create target pod %d: %w", number, err)
 			}
-			r.collector.mu.Lock()
-			defer r.collector.mu.Unlock()
-			for _, expect := range r.part.Expect {
-				r.expect(*pod, expect)
+			it.env.collector.mu.Lock()
+			defer it.env.collector.mu.Unlock()
+			for _, expect := range it.part.Expect {
+				it.expect(*pod, expect)
 			}
 			return nil
 		})
 	}
 	err := group.Wait()
-	r.after = time.Now()
-	if got := float64(r.count()) / r.after.Sub(r.before).Seconds(); r.ChurnFor > 0 && got < slowest*r.CreateRate {
-		r.collector.warn(fmt.Sprintf("pods were created at %.0f a second instead of %.0f: the API took no more", got, r.CreateRate))
+	it.after = time.Now()
+
+	// Less than was asked for is a property of the cluster, and of the results.
+	options, got := it.env.options, float64(it.count())/it.after.Sub(it.before).Seconds()
+	if options.ChurnFor > 0 && got < slowest*options.CreateRate {
+		it.env.collector.warn(fmt.Sprintf("pods were created at %.0f a second instead of %.0f: "+
+			"the API took no more", got, options.CreateRate))
 	}
 	return err
 }
 
-// slowest is the part of the rate below which the creation of pods is said to be slower than it was to be.
+// slowest is the part of the rate below which the creation of pods is said to be slower than it was
+// to be.
 const slowest = 0.95
 
 // churnPause is how often pods that have their result are looked for.
 const churnPause = 50 * time.Millisecond
 
 // deleteMeasured deletes pods that have their result, until the context ends.
-func (r *round) deleteMeasured(ctx context.Context) error {
+func (it *iteration) deleteMeasured(ctx context.Context) error {
 	gone := make(map[pairKey]bool)
 	for {
 		select {
@@ -105,8 +117,8 @@ func (r *round) deleteMeasured(ctx context.Context) error {
 			return nil
 		case <-time.After(churnPause):
 		}
-		for _, name := range r.measured(gone) {
-			if err := r.delete(ctx, name); err != nil && ctx.Err() == nil {
+		for _, name := range it.measured(gone) {
+			if err := it.deletePod(ctx, name); err != nil && ctx.Err() == nil {
 				return err
 			}
 		}
@@ -114,12 +126,12 @@ func (r *round) deleteMeasured(ctx context.Context) error {
 }
 
 // measured are the names of the pods that have got their result since the last call.
-func (r *round) measured(before map[pairKey]bool) []string {
-	r.collector.mu.Lock()
-	defer r.collector.mu.Unlock()
+func (it *iteration) measured(before map[pairKey]bool) []string {
+	it.env.collector.mu.Lock()
+	defer it.env.collector.mu.Unlock()
 	var names []string
-	for key, target := range r.expected {
-		if _, ok := r.collector.samples[key]; ok && !before[key] {
+	for key, target := range it.expected {
+		if _, ok := it.env.collector.samples[key]; ok && !before[key] {
 			before[key] = true
 			names = append(names, target.Pod.Name)
 		}
@@ -127,18 +139,21 @@ func (r *round) measured(before map[pairKey]bool) []string {
 	return names
 }
 
-func (r *round) delete(ctx context.Context, pod string) error {
-	options := metav1.DeleteOptions{GracePeriodSeconds: ptr(int64(0))}
-	if err := r.cluster.CoreV1().Pods(r.world.TargetNamespace).Delete(ctx, pod, options); err != nil {
+func (it *iteration) deletePod(ctx context.Context, pod string) error {
+	options := metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}
+	pods := it.env.cluster.CoreV1().Pods(it.env.parameters.TargetNamespace)
+	if err := pods.Delete(ctx, pod, options); err != nil {
 		return fmt.Errorf("delete pod %s: %w", pod, err)
 	}
 	return nil
 }
 
-// deletePods removes what is left of the round's pods, before the next one.
-func (r *round) deletePods(ctx context.Context) error {
-	if err := deletePods(ctx, r.cluster, r.world.TargetNamespace, scenario.RoleLabel+"="+scenario.RoleTarget); err != nil {
-		return fmt.Errorf("delete the round's pods: %w", err)
+// deletePods removes what is left of the iteration's pods, before the next one.
+func (it *iteration) deletePods(ctx context.Context) error {
+	targets := scenario.RoleLabel + "=" + scenario.RoleTarget
+	err := deletePods(ctx, it.env.cluster, it.env.parameters.TargetNamespace, targets)
+	if err != nil {
+		return fmt.Errorf("delete the iteration's pods: %w", err)
 	}
 	return nil
 }

@@ -1,17 +1,18 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package runner carries out scenarios from outside of the pods: it creates namespaces of its own with
-// targets and agents, proves the old state, pulls the trigger, collects the agents' logs, accounts for
-// every pair and removes what it created.
+// Package runner carries out scenarios from outside of the pods: it creates namespaces of its own
+// with targets and agents, proves the old state, applies the trigger, collects the agents' logs,
+// accounts for every pair and removes what it created.
 //
-//	run.go      one scenario from beginning to end
-//	stage.go    the namespaces of a scenario, and what is in them
-//	objects.go  these objects
-//	round.go    one trigger: prove, write, collect, account
-//	created.go  a round whose trigger is the creation of pods
-//	inside.go   a round seen from inside of new pods
-//	collector.go what the agents' logs say
-//	clock.go    the agents' clocks
-//	cleanup.go  what a run leaves when it could not clean up itself
+//	run.go          one scenario from beginning to end
+//	environment.go  the namespaces of a scenario, and what is in them
+//	objects.go      these objects
+//	iteration.go    one trigger: prove, write, collect, account
+//	created.go      an iteration whose trigger is the creation of pods
+//	inside.go       an iteration seen from inside of new pods
+//	collector.go    what the agents' logs say
+//	clock.go        the agents' clocks
+//	load.go         policies that keep the policy engine busy
+//	cleanup.go      what a run leaves when it could not clean up itself
 package runner

@@ -24,30 +24,38 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// TestStartersAreReadSideBySide reads the logs of many pods at once, while their watch still delivers: for the race
-// detector, which cannot come along to a real cluster. These logs say nothing of ours, so every sample is missing, and
-// there is one of each all the same.
-func TestStartersAreReadSideBySide(t *testing.T) {
+// TestStartupLogsAreReadSideBySide reads the logs of many pods at once, while their watch still
+// delivers: for the race detector, which cannot come along to a real cluster. These logs say
+// nothing of ours, so every sample is missing, and there is one of each all the same.
+func TestStartupLogsAreReadSideBySide(t *testing.T) {
 	const pods = 50
-	world := scenario.World{AgentNamespace: "agents"}
+	parameters := scenario.World{AgentNamespace: "agents"}
 	var objects []runtime.Object
 	for i := range pods {
 		objects = append(objects, &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{
-				Namespace: world.AgentNamespace, Name: fmt.Sprint("starter-", i), UID: types.UID(fmt.Sprint(i)),
-				Labels: map[string]string{scenario.RoleLabel: scenario.RoleStarter, roundLabel: "1"},
+				Namespace: parameters.AgentNamespace,
+				Name:      fmt.Sprint("starter-", i), UID: types.UID(fmt.Sprint(i)),
+				Labels: map[string]string{
+					scenario.RoleLabel: scenario.RoleStarter,
+					iterationLabel:     "1",
+				},
 			},
 			Status: corev1.PodStatus{Phase: corev1.PodSucceeded},
 		})
 	}
 	client := fake.NewClientset(objects...)
-	r := &round{number: 1, name: "pod-startup", stage: &stage{
-		world: world, cluster: &kube.Cluster{Interface: client},
-		collector: newCollector(client, world.AgentNamespace, setting.ClockAuto), progress: func(Progress) {},
+	it := &iteration{number: 1, name: "pod-startup", env: &environment{
+		parameters: parameters, cluster: &kube.Cluster{Interface: client},
+		collector: newCollector(
+			client,
+			parameters.AgentNamespace,
+			setting.ClockAuto,
+		), progress: func(Progress) {},
 	}}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	samples := r.readStarters(ctx, pods)
+	samples := it.readStartupLogs(ctx, pods)
 	check(t, ctx.Err())
 	counts := make(map[string]int)
 	for _, sample := range samples {
@@ -56,38 +64,51 @@ func TestStartersAreReadSideBySide(t *testing.T) {
 		}
 		counts[sample.Scenario]++
 	}
-	for _, name := range []string{"pod-startup", "pod-startup/forbidden", "pod-startup/main/forbidden"} {
+	names := []string{"pod-startup", "pod-startup/forbidden", "pod-startup/main/forbidden"}
+	for _, name := range names {
 		if counts[name] != pods {
 			t.Errorf("%d samples of %s; want %d", counts[name], name, pods)
 		}
 	}
 }
 
-// TestReadersAreAwaited ends the reading of logs while a request for one is under way: no reader outlives it.
+// TestReadersAreAwaited ends the reading of logs while a request for one is under way: no reader
+// outlives it.
 func TestReadersAreAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		world := scenario.World{AgentNamespace: "agents"}
+		parameters := scenario.World{AgentNamespace: "agents"}
 		client := fake.NewClientset(&corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{
-				Namespace: world.AgentNamespace, Name: "starter", UID: "1",
-				Labels: map[string]string{scenario.RoleLabel: scenario.RoleStarter, roundLabel: "1"},
+				Namespace: parameters.AgentNamespace, Name: "starter", UID: "1",
+				Labels: map[string]string{
+					scenario.RoleLabel: scenario.RoleStarter,
+					iterationLabel:     "1",
+				},
 			},
 		})
 		var under atomic.Int64 // requests that are under way
-		client.PrependReactor("get", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
-			under.Add(1)
-			defer under.Add(-1)
-			time.Sleep(time.Second)
-			return false, nil, nil
-		})
-		r := &round{number: 1, name: "pod-startup", stage: &stage{
-			world: world, cluster: &kube.Cluster{Interface: client},
-			collector: newCollector(client, world.AgentNamespace, setting.ClockAuto), progress: func(Progress) {},
+		client.PrependReactor(
+			"get",
+			"pods",
+			func(clienttesting.Action) (bool, runtime.Object, error) {
+				under.Add(1)
+				defer under.Add(-1)
+				time.Sleep(time.Second)
+				return false, nil, nil
+			},
+		)
+		it := &iteration{number: 1, name: "pod-startup", env: &environment{
+			parameters: parameters, cluster: &kube.Cluster{Interface: client},
+			collector: newCollector(
+				client,
+				parameters.AgentNamespace,
+				setting.ClockAuto,
+			), progress: func(Progress) {},
 		}}
 
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
-		samples := r.readStarters(ctx, 1)
+		samples := it.readStartupLogs(ctx, 1)
 		if left := under.Load(); left != 0 {
 			t.Errorf("%d requests of a reader are under way after the reading; want none", left)
 		}

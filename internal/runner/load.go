@@ -18,31 +18,32 @@ import (
 // backgroundLabel marks policies that are only there to be many.
 const backgroundLabel = "netpol-latency/background"
 
-// startLoad creates the background policies, and changes one after the other at the rate that is asked
-// for until stop is called, which returns what went wrong.
-func (s *stage) startLoad(ctx context.Context) (stop func() error, err error) {
-	for number := range s.BackgroundPolicies {
-		if err := s.cluster.Apply(ctx, s.background(number, 0)); err != nil {
+// startLoad creates the background policies, and changes one after the other at the rate that is
+// asked for until stop is called, which returns what went wrong.
+func (e *environment) startLoad(ctx context.Context) (stop func() error, err error) {
+	for number := range e.options.BackgroundPolicies {
+		if err := e.cluster.Apply(ctx, e.background(number, 0)); err != nil {
 			return nil, err
 		}
-		s.tell("creating background policies", number+1, s.BackgroundPolicies)
+		e.report("creating background policies", number+1, e.options.BackgroundPolicies)
 	}
-	if s.BackgroundRate == 0 {
+
+	if e.options.BackgroundRate == 0 {
 		return func() error { return nil }, nil
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
-	go func() { done <- s.changeBackground(ctx) }()
+	go func() { done <- e.changeBackground(ctx) }()
 	return func() error {
 		cancel()
 		return <-done
 	}, nil
 }
 
-func (s *stage) changeBackground(ctx context.Context) error {
-	pace := rate.NewLimiter(rate.Limit(s.BackgroundRate), 1)
+func (e *environment) changeBackground(ctx context.Context) error {
+	pace := rate.NewLimiter(rate.Limit(e.options.BackgroundRate), 1)
 	for change := 1; pace.Wait(ctx) == nil; change++ {
-		err := s.cluster.Apply(ctx, s.background(change%s.BackgroundPolicies, change))
+		err := e.cluster.Apply(ctx, e.background(change%e.options.BackgroundPolicies, change))
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("change a background policy: %w", err)
 		}
@@ -50,16 +51,19 @@ func (s *stage) changeBackground(ctx context.Context) error {
 	return nil
 }
 
-// background is a policy that selects the targets: of their egress, which no pair is about, because no target
-// begins a connection. It costs the policy engine its work and changes no result.
-func (s *stage) background(number, change int) *networkingv1.NetworkPolicy {
+// background is a policy that selects the targets: of their egress, which no pair is about, because
+// no target begins a connection. It costs the policy engine its work and changes no result.
+func (e *environment) background(number, change int) *networkingv1.NetworkPolicy {
 	cidr := fmt.Sprintf("198.18.%d.%d/32", change/256%256, change%256)
 	policy := &networkingv1.NetworkPolicy{
 		TypeMeta: kind("networking.k8s.io/v1", "NetworkPolicy"),
-		ObjectMeta: s.meta(s.world.TargetNamespace, "background-"+strconv.Itoa(number),
+		ObjectMeta: e.meta(e.parameters.TargetNamespace, "background-"+strconv.Itoa(number),
 			map[string]string{backgroundLabel: "yes"}),
 	}
-	policy.Spec.PodSelector = metav1.LabelSelector{MatchLabels: map[string]string{scenario.RoleLabel: scenario.RoleTarget}}
+
+	policy.Spec.PodSelector = metav1.LabelSelector{
+		MatchLabels: map[string]string{scenario.RoleLabel: scenario.RoleTarget},
+	}
 	policy.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
 	policy.Spec.Egress = []networkingv1.NetworkPolicyEgressRule{{
 		To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: cidr}}},

@@ -5,8 +5,8 @@ package runner
 
 import "testing"
 
-// Who names one image means all pods: the targets are of the agents' image, and told to serve, unless they have
-// one of their own, which serves by itself.
+// Who names one image means all pods: the targets are of the agents' image, and told to serve,
+// unless they have one of their own, which serves by itself.
 func TestImageOfTargets(t *testing.T) {
 	for name, test := range map[string]struct {
 		agents, targets string
@@ -25,7 +25,7 @@ func TestImageOfTargets(t *testing.T) {
 			if test.targets != "" {
 				options.TargetImage = test.targets
 			}
-			container := (&stage{Options: options}).targetSpec().Containers[0]
+			container := (&environment{options: options}).targetSpec().Containers[0]
 			if container.Image != test.want || (len(container.Args) > 0) != test.serves {
 				t.Errorf("targets are of %q with the arguments %q; want %q, told to serve: %v",
 					container.Image, container.Args, test.want, test.serves)

@@ -41,8 +41,8 @@ type Runner struct {
 	removed []string // namespaces that are being removed
 }
 
-// Found is what a scenario has brought.
-type Found struct {
+// Result is what a scenario has brought.
+type Result struct {
 	Samples  []measure.Sample
 	Warnings []string
 	// AgentNodes and TargetNodes are where the pods were.
@@ -60,38 +60,44 @@ func (r *Runner) Wait(ctx context.Context) error {
 	return awaitNamespaces(ctx, r.Cluster, r.removed)
 }
 
-// Run carries out a scenario as often as the options say, and removes what it created, also when it fails
-// or the context ends. Wait tells when that is gone.
-func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (found Found, err error) {
+// Run carries out a scenario as often as the options say, and removes what it created, also when it
+// fails or the context ends. Wait tells when that is gone.
+func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (found Result, err error) {
 	if err := r.checkTrigger(ctx); err != nil {
-		return Found{}, err
+		return Result{}, err
 	}
-	stage, err := r.stage(ctx, s)
+	env, err := r.environment(ctx, s)
 	if err != nil {
-		return Found{}, err
+		return Result{}, err
 	}
 	defer func() {
-		stage.close()
+		env.close()
 		if !r.Options.Keep {
-			err = errors.Join(err, stage.remove(context.WithoutCancel(ctx)))
-			r.removed = append(r.removed, stage.world.AgentNamespace, stage.world.TargetNamespace)
+			err = errors.Join(err, env.remove(context.WithoutCancel(ctx)))
+			r.removed = append(
+				r.removed,
+				env.parameters.AgentNamespace,
+				env.parameters.TargetNamespace,
+			)
 		}
 	}()
-	if err := stage.build(ctx); err != nil {
-		return Found{}, fmt.Errorf("prepare %s: %w", s.Name, err)
+	if err := env.build(ctx); err != nil {
+		return Result{}, fmt.Errorf("prepare %s: %w", s.Name, err)
 	}
-	stopLoad, err := stage.startLoad(ctx)
+
+	stopLoad, err := env.startLoad(ctx)
 	if err != nil {
-		return Found{}, err
+		return Result{}, err
 	}
 	defer func() { err = errors.Join(err, stopLoad()) }()
+
 	for number := range r.Options.Repeat {
 		if number > 0 {
-			if err := apart(ctx); err != nil {
+			if err := jitter(ctx); err != nil {
 				return found, err
 			}
 		}
-		samples, err := stage.repeat(ctx)
+		samples, err := env.runParts(ctx)
 		for i := range samples {
 			samples[i].Setting = r.Options.Label
 		}
@@ -100,9 +106,10 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (found Found, err
 			return found, err
 		}
 	}
-	found.Warnings = stage.warnings()
-	found.AgentNodes, found.TargetNodes = stage.nodesOfPods(ctx)
-	return found, stage.exit(ctx)
+
+	found.Warnings = env.warnings()
+	found.AgentNodes, found.TargetNodes = env.nodesOfPods(ctx)
+	return found, env.exit(ctx)
 }
 
 // checkTrigger makes sure that a user's own change touches nothing that is there already.
@@ -119,91 +126,114 @@ func (r *Runner) checkTrigger(ctx context.Context) error {
 			return err
 		}
 		if exists {
-			return fmt.Errorf("measure %s %s: it exists already, and a run must not change what is not its own: "+
-				"expected another name", object.GetKind(), object.GetName())
+			return fmt.Errorf(
+				"measure %s %s: it exists already, and a run must not change what is not its own: "+
+					"expected another name",
+				object.GetKind(),
+				object.GetName(),
+			)
 		}
 	}
+
 	return nil
 }
 
-// stage names the namespaces of a scenario.
-func (r *Runner) stage(ctx context.Context, s scenario.Scenario) (*stage, error) {
+// environment names the namespaces of a scenario.
+func (r *Runner) environment(ctx context.Context, s scenario.Scenario) (*environment, error) {
 	servers, err := kube.APIServers(ctx, r.Cluster)
 	if err != nil {
 		return nil, err
 	}
-	return newStage(r.Options, s, r.Cluster, servers, r.Progress), nil
+	return newEnvironment(r.Options, s, r.Cluster, servers, r.Progress), nil
 }
 
-func newStage(o Options, s scenario.Scenario, cluster *kube.Cluster, servers []netip.AddrPort, progress func(Progress)) *stage {
+func newEnvironment(
+	o Options,
+	s scenario.Scenario,
+	cluster *kube.Cluster,
+	servers []netip.AddrPort,
+	progress func(Progress),
+) *environment {
 	prefix := fmt.Sprintf("netpol-latency-%s-%d-%s", o.RunID, o.Number, s.Name)
 	from := scenario.RoleAgent
 	if s.Kind == scenario.Inside {
 		from = scenario.RoleStarter
 	}
-	return &stage{
-		Options: o, scenario: s, cluster: cluster, progress: progress,
+
+	return &environment{
+		options: o, scenario: s, cluster: cluster, progress: progress,
 		pods: make(map[string][]corev1.Pod),
-		world: scenario.World{
-			Settings: o.Settings, AgentNamespace: prefix + "-agents", TargetNamespace: prefix + "-targets",
+		parameters: scenario.World{
+			Settings:       o.Settings,
+			AgentNamespace: prefix + "-agents", TargetNamespace: prefix + "-targets",
 			APIServers: servers, From: from, Addresses: make(map[string][]netip.Addr),
 		},
 	}
 }
 
-// Objects are what a scenario creates before its first trigger, and what its triggers write, for a person
-// to look at.
-func Objects(o Options, s scenario.Scenario, servers []netip.AddrPort) (before, triggers []runtime.Object) {
-	stage := newStage(o, s, nil, servers, nil)
-	before = stage.objects()
-	for _, group := range stage.groups() {
-		before = append(before, stage.targets(group))
+// Objects are what a scenario creates before its first trigger, and what its triggers write, for a
+// person to look at.
+func Objects(
+	o Options,
+	s scenario.Scenario,
+	servers []netip.AddrPort,
+) (before, triggers []runtime.Object) {
+	env := newEnvironment(o, s, nil, servers, nil)
+	before = env.objects()
+	for _, group := range env.groups() {
+		before = append(before, env.targets(group))
 	}
+
 	if s.Kind != scenario.Inside {
-		before = append(before, stage.agents())
+		before = append(before, env.agents())
 	}
-	before = append(before, slices.Concat(s.Setup(stage.world)...)...)
-	for _, part := range s.Parts(stage.world) {
+	before = append(before, slices.Concat(s.Setup(env.parameters)...)...)
+	for _, part := range s.Parts(env.parameters) {
 		triggers = append(triggers, part.Change.Apply...)
 	}
+
 	if s.Kind == scenario.Created {
-		triggers = append(triggers, stage.targetPod(0))
+		triggers = append(triggers, env.targetPod(0))
 	}
+
 	return before, triggers
 }
 
-// repeat plays all parts of the scenario once.
-func (s *stage) repeat(ctx context.Context) ([]measure.Sample, error) {
-	if err := s.reset(ctx); err != nil {
+// runParts runs all parts of the scenario once.
+func (e *environment) runParts(ctx context.Context) ([]measure.Sample, error) {
+	if err := e.reset(ctx); err != nil {
 		return nil, err
 	}
-	play := map[scenario.Kind]func(context.Context, scenario.Part) ([]measure.Sample, error){
-		scenario.Standing: s.play, scenario.Created: s.playCreated, scenario.Inside: s.playInside,
-	}[s.scenario.Kind]
+	run := map[scenario.Kind]func(context.Context, scenario.Part) ([]measure.Sample, error){
+		scenario.Standing: e.runStanding,
+		scenario.Created:  e.runCreated,
+		scenario.Inside:   e.runInside,
+	}[e.scenario.Kind]
 	var all []measure.Sample
-	for _, part := range s.scenario.Parts(s.world) {
-		samples, err := play(ctx, part)
+	for _, part := range e.scenario.Parts(e.parameters) {
+		samples, err := run(ctx, part)
 		all = append(all, samples...)
 		if err != nil {
 			return all, err
 		}
 	}
+
 	return all, nil
 }
 
 // exit ends the agents.
-func (s *stage) exit(ctx context.Context) error {
-	if s.scenario.Kind == scenario.Inside {
+func (e *environment) exit(ctx context.Context) error {
+	if e.scenario.Kind == scenario.Inside {
 		return nil
 	}
-	return s.publish(ctx, protocol.Plan{Iteration: s.round, Step: protocol.StepExit})
+	return e.publish(ctx, protocol.Plan{Iteration: e.iterations, Step: protocol.StepExit})
 }
 
-func (s *stage) warnings() []string {
-	s.collector.mu.Lock()
-	defer s.collector.mu.Unlock()
+func (e *environment) warnings() []string {
+	e.collector.mu.Lock()
+	defer e.collector.mu.Unlock()
 	var all []string
-	for text := range s.collector.warnings {
+	for text := range e.collector.warnings {
 		all = append(all, text)
 	}
 	slices.Sort(all)
@@ -211,9 +241,9 @@ func (s *stage) warnings() []string {
 }
 
 // nodesOfPods are the nodes of the agents and of the targets, as far as they can be found out.
-func (s *stage) nodesOfPods(ctx context.Context) (agents, targets []string) {
+func (e *environment) nodesOfPods(ctx context.Context) (agents, targets []string) {
 	nodes := func(namespace, selector string) []string {
-		pods, err := s.list(ctx, namespace, selector)
+		pods, err := e.list(ctx, namespace, selector)
 		if err != nil {
 			return nil
 		}
@@ -222,9 +252,19 @@ func (s *stage) nodesOfPods(ctx context.Context) (agents, targets []string) {
 			names = append(names, pod.Spec.NodeName)
 		}
 		slices.Sort(names)
-		return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == "" })
+		return slices.DeleteFunc(
+			slices.Compact(names),
+			func(name string) bool { return name == "" },
+		)
 	}
-	return nodes(s.world.AgentNamespace, PartOfLabel+"="+PartOf), nodes(s.world.TargetNamespace, PartOfLabel+"="+PartOf)
+
+	return nodes(
+			e.parameters.AgentNamespace,
+			PartOfLabel+"="+PartOf,
+		), nodes(
+			e.parameters.TargetNamespace,
+			PartOfLabel+"="+PartOf,
+		)
 }
 
 // The removal of what a run has created may take a while, and a while more for each target.
@@ -235,28 +275,38 @@ const (
 
 func (o Options) removal(ctx context.Context) (context.Context, context.CancelFunc) {
 	longest := longestRemoval + time.Duration(o.Targets)*removalOfATarget
-	return context.WithTimeoutCause(ctx, longest, fmt.Errorf("it is not gone after %s: see \"netpol-latency "+
-		"cleanup --run-id %s\"", longest, o.RunID))
+	return context.WithTimeoutCause(
+		ctx,
+		longest,
+		fmt.Errorf("it is not gone after %s: see \"netpol-latency "+
+			"cleanup --run-id %s\"", longest, o.RunID),
+	)
 }
 
-// remove has everything deleted that the stage has created.
-func (s *stage) remove(ctx context.Context) error {
-	ctx, cancel := s.removal(ctx)
+// remove has everything deleted that the scenario has created.
+func (e *environment) remove(ctx context.Context) error {
+	ctx, cancel := e.options.removal(ctx)
 	defer cancel()
-	s.tell("cleaning up", 0, 0)
-	if s.Trigger != nil {
-		if err := s.removeTrigger(ctx); err != nil {
+
+	e.report("cleaning up", 0, 0)
+	if e.options.Trigger != nil {
+		if err := e.removeTrigger(ctx); err != nil {
 			return err
 		}
 	}
-	return deleteNamespaces(ctx, s.cluster, []string{s.world.AgentNamespace, s.world.TargetNamespace})
+
+	return deleteNamespaces(
+		ctx,
+		e.cluster,
+		[]string{e.parameters.AgentNamespace, e.parameters.TargetNamespace},
+	)
 }
 
 // removeTrigger deletes those objects of a user's own change that no namespace takes along.
-func (s *stage) removeTrigger(ctx context.Context) error {
-	for _, object := range s.Trigger.Objects {
+func (e *environment) removeTrigger(ctx context.Context) error {
+	for _, object := range e.options.Trigger.Objects {
 		if object.GetNamespace() == "" && !scenario.Patches(object) {
-			if err := s.cluster.Delete(ctx, object); err != nil {
+			if err := e.cluster.Delete(ctx, object); err != nil {
 				return err
 			}
 		}
@@ -274,15 +324,15 @@ func Describe(nodes []string) string {
 
 // ResultNames are the names that the results of a scenario will have.
 func ResultNames(o Options, s scenario.Scenario) []string {
-	stage := newStage(o, s, nil, nil, nil)
+	env := newEnvironment(o, s, nil, nil, nil)
 	var names []string
-	for _, part := range s.Parts(stage.world) {
-		r := stage.newRound(part)
+	for _, part := range s.Parts(env.parameters) {
+		it := env.newIteration(part)
 		for _, expect := range part.Expect {
-			names = append(names, wire(expect).Name(r.name))
+			names = append(names, expectation(expect).Name(it.name))
 		}
 		if s.Kind == scenario.Inside {
-			names = append(names, r.linesOf(mainContainer)...)
+			names = append(names, it.linesOf(mainContainer)...)
 		}
 	}
 	return names

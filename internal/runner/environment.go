@@ -1,0 +1,363 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
+	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
+)
+
+// environment is what one scenario runs in: namespaces of its own, with targets and agents.
+type environment struct {
+	options    Options
+	scenario   scenario.Scenario
+	cluster    *kube.Cluster
+	parameters scenario.World
+	node       string // of the agents, where the placement matters
+	collector  *collector
+	stop       context.CancelFunc
+	collected  chan struct{}
+	pods       map[string][]corev1.Pod // targets by group
+	plan       protocol.Plan
+	iterations int // how many have begun
+	progress   func(Progress)
+}
+
+func (e *environment) mode() string { return e.options.Mode(e.scenario) }
+
+func (e *environment) needsRaw() bool {
+	return slices.Contains([]string{setting.ProbeSYN, setting.ProbeAuto}, e.mode())
+}
+
+// build creates what the scenario needs and waits until it is up.
+func (e *environment) build(ctx context.Context) error {
+	if err := e.choosePlace(ctx); err != nil {
+		return err
+	}
+	if err := e.cluster.Apply(ctx, e.objects()...); err != nil {
+		return err
+	}
+
+	for _, group := range e.groups() {
+		if err := e.cluster.Apply(ctx, e.targets(group)); err != nil {
+			return err
+		}
+	}
+
+	e.startCollecting(ctx)
+	if e.scenario.Kind != scenario.Inside {
+		if err := e.cluster.Apply(ctx, e.agents()); err != nil {
+			return err
+		}
+		if err := e.awaitAgents(ctx); err != nil {
+			return err
+		}
+	}
+
+	return e.awaitTargets(ctx)
+}
+
+func (e *environment) groups() []scenario.Group { return e.scenario.Groups(e.options.Settings) }
+
+// choosePlace picks the node of the agents, if it matters where they are.
+func (e *environment) choosePlace(ctx context.Context) error {
+	if e.options.Placement == setting.PlaceAny {
+		return nil
+	}
+	nodes, err := kube.Nodes(ctx, e.cluster)
+	if err != nil {
+		return err
+	}
+
+	if len(nodes) == 0 || e.options.Placement == setting.PlaceOther && len(nodes) < 2 {
+		return fmt.Errorf(
+			"place targets on another node than the agents: the cluster has %d nodes for pods: "+
+				"expected 2 or more, or --placement any",
+			len(nodes),
+		)
+	}
+
+	e.node = nodes[0].Labels[corev1.LabelHostname]
+	return nil
+}
+
+func (e *environment) startCollecting(ctx context.Context) {
+	ctx, e.stop = context.WithCancel(ctx)
+	e.collector = newCollector(e.cluster, e.parameters.AgentNamespace, e.options.Clock)
+	e.collected = make(chan struct{})
+	go func() {
+		defer close(e.collected)
+		_ = e.collector.run(
+			ctx,
+			scenario.RoleLabel+"="+scenario.RoleAgent,
+		) // it ends with the context
+	}()
+}
+
+// close ends the collecting.
+func (e *environment) close() {
+	if e.stop != nil {
+		e.stop()
+		<-e.collected
+	}
+}
+
+// withSetupTimeout is a context that ends when something has taken too long.
+func (e *environment) withSetupTimeout(
+	ctx context.Context,
+	what string,
+) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(
+		ctx,
+		e.options.Patience,
+		fmt.Errorf("%s: %w: not within %s", what, errSetupTimeout, e.options.Patience),
+	)
+}
+
+func (e *environment) awaitAgents(ctx context.Context) error {
+	ctx, cancel := e.withSetupTimeout(ctx, "start the agents")
+	defer cancel()
+
+	err := e.collector.await(ctx, func() bool {
+		e.report("starting agents", e.collector.ready(), e.options.Agents)
+		return e.collector.ready() == e.options.Agents
+	})
+	switch {
+	case errors.As(err, new(protocol.VersionError)):
+		return err // the pods are up: what keeps them from working is said
+	case err != nil:
+		return errors.Join(err, e.explain(e.parameters.AgentNamespace))
+	}
+
+	return e.findAgents(ctx)
+}
+
+// findAgents reads the names and the addresses of the agents' pods.
+func (e *environment) findAgents(ctx context.Context) error {
+	pods, err := e.list(ctx, e.parameters.AgentNamespace, scenario.RoleLabel+"="+scenario.RoleAgent)
+	if err != nil {
+		return err
+	}
+	e.parameters.AgentPods = nil
+	for _, pod := range pods {
+		e.parameters.AgentPods = append(e.parameters.AgentPods, pod.Name)
+	}
+	e.parameters.Addresses[""] = e.addresses(pods)
+	return nil
+}
+
+// awaitTargets waits until all targets are ready to answer.
+func (e *environment) awaitTargets(ctx context.Context) error {
+	ctx, cancel := e.withSetupTimeout(ctx, "start the targets")
+	defer cancel()
+
+	for _, group := range e.groups() {
+		for {
+			pods, err := e.list(
+				ctx,
+				e.parameters.TargetNamespace,
+				scenario.GroupLabel+"="+group.Name,
+			)
+			if err != nil {
+				return err
+			}
+			ready := readyPods(pods)
+			e.report("starting targets", len(ready), group.Size(e.options.Targets))
+			if len(ready) >= group.Size(e.options.Targets) {
+				e.pods[group.Name], e.parameters.Addresses[group.Name] = ready, e.addresses(ready)
+				break
+			}
+			select {
+			case <-time.After(pollTargets):
+			case <-ctx.Done():
+				return errors.Join(context.Cause(ctx), e.explain(e.parameters.TargetNamespace))
+			}
+		}
+	}
+
+	return e.checkFamily()
+}
+
+// pollTargets is the pause between two looks at the targets, which nobody measures yet.
+const pollTargets = 200 * time.Millisecond
+
+func (e *environment) checkFamily() error {
+	for group, pods := range e.pods {
+		if len(e.parameters.Addresses[group]) < len(pods) {
+			return fmt.Errorf(
+				"probe over %s: not all targets have such an address: "+
+					"does the cluster have that family?",
+				e.options.Family,
+			)
+		}
+	}
+	return nil
+}
+
+// list lists pods. A list from the API server's memory is new enough: what it lacks, the next one
+// has.
+func (e *environment) list(ctx context.Context, namespace, selector string) ([]corev1.Pod, error) {
+	list, err := e.cluster.CoreV1().
+		Pods(namespace).
+		List(ctx, metav1.ListOptions{LabelSelector: selector, ResourceVersion: "0"})
+	if err != nil {
+		return nil, fmt.Errorf("list pods: %w", err)
+	}
+	return list.Items, nil
+}
+
+func readyPods(pods []corev1.Pod) []corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
+		return pod.DeletionTimestamp != nil ||
+			!slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+				return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+			})
+	})
+}
+
+// addresses are the pods' addresses of the family that is measured.
+func (e *environment) addresses(pods []corev1.Pod) []netip.Addr {
+	var all []netip.Addr
+	for _, pod := range pods {
+		if address, ok := e.address(pod); ok {
+			all = append(all, address)
+		}
+	}
+	return all
+}
+
+func (e *environment) address(pod corev1.Pod) (netip.Addr, bool) {
+	for _, ip := range pod.Status.PodIPs {
+		address, err := netip.ParseAddr(ip.IP)
+		if err == nil && address.Is6() == (e.options.Family == setting.IPv6) {
+			return address, true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// explain says what keeps the pods of a namespace from coming up, as far as they tell.
+func (e *environment) explain(namespace string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+
+	pods, err := e.list(ctx, namespace, PartOfLabel+"="+PartOf)
+	if err != nil {
+		return err
+	}
+
+	var reasons []string
+	for _, pod := range pods {
+		for _, status := range pod.Status.ContainerStatuses {
+			if waiting := status.State.Waiting; waiting != nil {
+				reasons = append(reasons, strings.TrimSpace(waiting.Reason+" "+waiting.Message))
+			}
+		}
+		for _, condition := range pod.Status.Conditions {
+			if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+				reasons = append(reasons, condition.Message)
+			}
+		}
+	}
+
+	slices.Sort(reasons)
+	if reasons = slices.Compact(reasons); len(reasons) == 0 {
+		return fmt.Errorf(
+			"none of the %d pods in namespace %s has a reason in its status",
+			len(pods),
+			namespace,
+		)
+	}
+
+	return errors.New(strings.Join(reasons, "; "))
+}
+
+// publish gives the agents a plan. Each carries a ping.
+func (e *environment) publish(ctx context.Context, plan protocol.Plan) error {
+	plan.Ping = e.plan.Ping + 1
+	e.collector.pinged(plan.Ping, time.Now())
+	if err := e.cluster.Apply(ctx, e.planObject(plan)); err != nil {
+		return fmt.Errorf("tell the agents what to do: %w", err)
+	}
+	e.plan = plan
+	return nil
+}
+
+// report says how far the run is.
+func (e *environment) report(what string, done, of int) {
+	e.progress(Progress{Scenario: e.scenario.Name, What: what, Done: done, Of: of})
+}
+
+// Progress is how far a run is.
+type Progress struct {
+	Scenario string
+	What     string
+	Done, Of int
+}
+
+// reset puts the policies in force that the scenario begins with, and no others.
+func (e *environment) reset(ctx context.Context) error {
+	for _, namespace := range []string{e.parameters.AgentNamespace, e.parameters.TargetNamespace} {
+		policies := e.cluster.NetworkingV1().NetworkPolicies(namespace)
+		list, err := policies.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("list policies: %w", err)
+		}
+		for _, policy := range list.Items {
+			if policy.Labels[backgroundLabel] != "" {
+				continue
+			}
+			if err := policies.Delete(ctx, policy.Name, metav1.DeleteOptions{}); err != nil {
+				return fmt.Errorf("delete policy %s: %w", policy.Name, err)
+			}
+		}
+	}
+
+	if e.options.Trigger != nil {
+		patches, objects := e.options.Trigger.Undo(e.parameters)
+		err := errors.Join(e.cluster.Change(ctx, patches...), e.cluster.Delete(ctx, objects...))
+		if err != nil {
+			return err
+		}
+	}
+
+	layers := e.scenario.Setup(e.parameters)
+	for i, objects := range layers {
+		if err := e.cluster.Apply(ctx, objects...); err != nil {
+			return err
+		}
+		if i < len(layers)-1 {
+			if err := e.proveBlocked(ctx); err != nil {
+				return err
+			}
+		}
+	}
+
+	return nil
+}
+
+// proveBlocked waits until every pair of the scenario's beginning is seen blocked.
+func (e *environment) proveBlocked(ctx context.Context) error {
+	it := e.newIteration(e.scenario.Parts(e.parameters)[0])
+	it.part.Expect = slices.Clone(it.part.Expect)
+	for i := range it.part.Expect {
+		it.part.Expect[i].Want = measure.StateAllowed
+	}
+	it.expectAll()
+	return it.prove(ctx)
+}

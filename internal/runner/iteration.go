@@ -1,0 +1,267 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
+	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
+)
+
+// iteration is one trigger and the pairs that it is about.
+type iteration struct {
+	env      *environment
+	part     scenario.Part
+	name     string
+	number   int
+	expected map[pairKey]measure.Target
+	awaited  map[pairKey]bool // those of the expected pairs that are to change
+	before   time.Time
+	after    time.Time
+}
+
+func (e *environment) newIteration(part scenario.Part) *iteration {
+	e.iterations++
+	return &iteration{
+		env: e, part: part, name: e.scenario.FullName(part), number: e.iterations,
+		expected: make(map[pairKey]measure.Target), awaited: make(map[pairKey]bool),
+	}
+}
+
+// runStanding runs a part of the scenario whose targets are up, and returns a sample of every pair.
+func (e *environment) runStanding(
+	ctx context.Context,
+	part scenario.Part,
+) ([]measure.Sample, error) {
+	it := e.newIteration(part)
+	it.expectAll()
+	changed := slices.Concat(part.Change.Apply, part.Change.Delete)
+	if err := it.env.cluster.Prepare(changed...); err != nil {
+		return nil, err
+	}
+	if err := it.prove(ctx); err != nil {
+		return nil, err
+	}
+
+	// Agents learn of the trigger beforehand, so that they probe at the pace of a trigger from its
+	// first instant on.
+	if err := it.env.publish(ctx, it.planAt(protocol.StepTrigger)); err != nil {
+		return nil, err
+	}
+	if err := it.trigger(ctx); err != nil {
+		return nil, err
+	}
+
+	return it.collect(ctx)
+}
+
+// expectAll adds the pairs of all targets that are up.
+func (it *iteration) expectAll() {
+	for _, expect := range it.part.Expect {
+		for _, pod := range it.env.pods[expect.Group] {
+			it.expect(pod, expect)
+		}
+	}
+}
+
+// expect adds a pair.
+func (it *iteration) expect(pod corev1.Pod, expect scenario.Expect) {
+	address, _ := it.env.address(pod)
+	target := measure.Target{
+		Pod:     measure.Object{Namespace: pod.Namespace, Name: pod.Name, UID: string(pod.UID)},
+		Address: netip.AddrPortFrom(address, uint16(expect.Port)),
+	}
+
+	key := pairKey{
+		it.number,
+		target.Pod.UID,
+		uint16(expect.Port),
+		expectation(expect).Name(it.name),
+	}
+
+	it.expected[key] = target
+	if !expect.Forbidden {
+		it.awaited[key] = true
+	}
+}
+
+// expectation is what is expected as the agents get it.
+func expectation(expect scenario.Expect) protocol.Expect {
+	return protocol.Expect{
+		Group: expect.Group, Port: expect.Port, Want: expect.Want.String(),
+		Forbidden: expect.Forbidden, Part: expect.Name,
+	}
+}
+
+func (it *iteration) planAt(step protocol.Step) protocol.Plan {
+	plan := protocol.Plan{
+		Iteration: it.number, Step: step, Scenario: it.name,
+		IPv6:    it.env.options.Family == setting.IPv6,
+		NewPods: it.env.scenario.Kind == scenario.Created, Ping: it.env.plan.Ping,
+	}
+	for _, expect := range it.part.Expect {
+		plan.Expect = append(plan.Expect, expectation(expect))
+	}
+	return plan
+}
+
+// prove has the agents see the old state of every pair. Pairs that do not show it in time are
+// invalid, which the agents know themselves.
+func (it *iteration) prove(ctx context.Context) error {
+	if err := it.env.publish(ctx, it.planAt(protocol.StepProve)); err != nil {
+		return err
+	}
+	bounded, cancel := context.WithTimeout(ctx, it.env.options.Timeout)
+	defer cancel()
+
+	// When the time is over the trigger is applied all the same: the samples say which pairs are
+	// not proved.
+	_ = it.env.collector.await(bounded, func() bool {
+		pairs, agents := it.env.collector.proved(it.number)
+		it.env.report("proving the old state", pairs, len(it.expected))
+		return agents >= it.env.options.Agents && pairs >= len(it.expected)
+	})
+
+	return context.Cause(ctx)
+}
+
+// trigger makes the change, and notes when.
+func (it *iteration) trigger(ctx context.Context) error {
+	it.before = time.Now()
+	err := it.env.cluster.Change(ctx, it.part.Change.Apply...)
+	if err == nil {
+		err = it.env.cluster.Delete(ctx, it.part.Change.Delete...)
+	}
+	it.after = time.Now()
+	if err != nil {
+		return fmt.Errorf("apply the trigger of %s: %w", it.name, err)
+	}
+	return nil
+}
+
+// collect waits for the results of the pairs that are to change, ends the iteration and accounts
+// for all.
+func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
+	bounded, cancel := context.WithTimeout(ctx, it.env.options.Timeout)
+	defer cancel()
+
+	// When the time is over the iteration ends all the same: what has no result is censored.
+	_ = it.env.collector.await(bounded, func() bool {
+		have, doing := it.have(), "measuring"
+		if presumed := it.env.collector.presumed(it.number); presumed > 0 &&
+			have+presumed >= len(it.awaited) {
+			// What is seen blocked is proved only once no reply can come any more.
+			doing = "confirming"
+		}
+		it.env.report(doing, have, len(it.awaited))
+		return have == len(it.awaited)
+	})
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err := it.env.publish(ctx, it.planAt(protocol.StepFinish)); err != nil {
+		return nil, err
+	}
+
+	patient, cancelSetup := it.env.withSetupTimeout(ctx, "collect the results")
+	defer cancelSetup()
+
+	err := it.env.collector.await(
+		patient,
+		func() bool { return it.env.collector.finished(it.number) },
+	)
+	if err != nil && !errors.Is(err, errSetupTimeout) {
+		return nil, err
+	}
+
+	return it.account(), nil
+}
+
+// have counts the awaited pairs that have a sample. The caller holds the collector's lock.
+func (it *iteration) have() int {
+	have := 0
+	for key := range it.awaited {
+		if _, ok := it.env.collector.samples[key]; ok {
+			have++
+		}
+	}
+	return have
+}
+
+// account takes a sample for every expected pair: its own, or one that says that there is none.
+func (it *iteration) account() []measure.Sample {
+	it.env.collector.mu.Lock()
+	defer it.env.collector.mu.Unlock()
+
+	var all []measure.Sample
+	for key, target := range it.expected {
+		sample, ok := it.env.collector.samples[key]
+		if !ok {
+			sample = it.missing(key, target, it.kindOf(key))
+		}
+		delete(it.env.collector.samples, key)
+		if sample.Target.Pod.Name == "" {
+			sample.Target.Pod = target.Pod
+		}
+		all = append(all, it.started(sample))
+	}
+
+	return all
+}
+
+// kindOf is the kind of an expected pair.
+func (it *iteration) kindOf(key pairKey) measure.Kind {
+	switch {
+	case !it.awaited[key]:
+		return measure.KindBlocked
+	case it.env.scenario.Connections:
+		return measure.KindOpen
+	}
+	return measure.KindNew
+}
+
+// missing is the sample of a pair whose agent has not reported.
+func (it *iteration) missing(
+	key pairKey, target measure.Target, kind measure.Kind,
+) measure.Sample {
+	return measure.Sample{
+		Scenario: key.scenario, Target: target, Kind: kind, Status: measure.Censored,
+		Round: key.iteration, Ended: time.Now(),
+		Reason: "its agent did not report: it ended, or its log was lost",
+	}
+}
+
+// started gives a sample its start, on its agent's clock, unless the agent knew it.
+func (it *iteration) started(sample measure.Sample) measure.Sample {
+	if sample.Start.Source != "" {
+		return sample
+	}
+	start, known := it.env.collector.clockOf(sample.Agent).start(it.before, it.after)
+	if !known {
+		return sample.Invalidate(measure.ClockUnknown)
+	}
+	return sample.WithStart(start, 0)
+}
+
+// jitter waits for a random part of a second: repeated triggers must not all fall on the same phase
+// of what happens once a second.
+func jitter(ctx context.Context) error {
+	select {
+	case <-time.After(rand.N(time.Second)):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
