@@ -50,7 +50,12 @@ func (e engineOf) follow(to netip.AddrPort, observer probe.Observer) following {
 }
 
 // newEnvironment ties a run to a cluster and to a way of probing.
-func newEnvironment(scenario Scenario, config Config, client kubernetes.Interface, prober prober) *environment {
+func newEnvironment(
+	scenario Scenario,
+	config Config,
+	client kubernetes.Interface,
+	prober prober,
+) *environment {
 	env := &environment{
 		config: config, scenario: scenario, client: client, prober: prober,
 		metrics: NewMetrics(), results: &results{}, progress: newProgress(),
@@ -95,17 +100,21 @@ func (e *environment) watch(ctx context.Context) (*feed, func()) {
 		policies: make(chan measure.Event), policySynced: make(chan struct{}),
 	}
 	ctx, cancel := context.WithCancel(ctx)
+	targets := kube.Namespace{Client: e.client, Name: e.config.TargetNamespace}
+	clients := kube.Namespace{Client: e.client, Name: e.config.ClientNamespace}
+
 	var watches errgroup.Group
 	watches.Go(func() error {
-		return kube.WatchPods(ctx, e.client, e.config.TargetNamespace, e.config.TargetSelector,
+		return targets.WatchPods(ctx, e.config.TargetSelector,
 			into(ctx, f.pods), func() { close(f.podsSynced) })
 	})
 	if e.scenario.needsPolicy {
 		watches.Go(func() error {
-			return kube.WatchPolicy(ctx, e.client, e.config.ClientNamespace, e.config.AllowPolicyName,
+			return clients.WatchPolicy(ctx, e.config.AllowPolicyName,
 				into(ctx, f.policies), func() { close(f.policySynced) })
 		})
 	}
+
 	return f, func() {
 		cancel()
 		_ = watches.Wait() // it ends with the cancellation just asked for

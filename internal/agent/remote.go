@@ -47,27 +47,17 @@ func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err err
 	if err := r.hello(engine); err != nil {
 		return err
 	}
+
 	ctx, cancel := context.WithCancel(ctx)
-	var watches errgroup.Group
+	home := kube.Namespace{Client: client, Name: config.ClientNamespace}
+	targets := kube.Namespace{Client: client, Name: config.TargetNamespace}
 	plans, pods := make(chan measure.Event), make(chan measure.Event)
+	var watches errgroup.Group
 	watches.Go(func() error {
-		return kube.WatchConfigMap(
-			ctx,
-			client,
-			config.ClientNamespace,
-			protocol.PlanName,
-			into(ctx, plans),
-		)
+		return home.WatchConfigMap(ctx, protocol.PlanName, into(ctx, plans))
 	})
 	watches.Go(func() error {
-		return kube.WatchPods(
-			ctx,
-			client,
-			config.TargetNamespace,
-			config.TargetSelector,
-			into(ctx, pods),
-			func() {},
-		)
+		return targets.WatchPods(ctx, config.TargetSelector, into(ctx, pods), func() {})
 	})
 	defer func() {
 		cancel()
@@ -104,7 +94,8 @@ func (r *remote) hello(engine *probe.Engine) error {
 		boot = nil // the runner then measures the difference of the clocks
 	}
 	err = r.lines.Write(protocol.Line{Hello: &protocol.Hello{
-		Agent: r.config.Index, Boot: strings.TrimSpace(string(boot)), Mode: string(engine.Mode), Reason: engine.Reason,
+		Agent: r.config.Index, Boot: strings.TrimSpace(string(boot)),
+		Mode: string(engine.Mode), Reason: engine.Reason,
 	}})
 	for _, warning := range engine.Warnings {
 		err = errors.Join(err, r.lines.Write(protocol.Line{Warn: &protocol.Warning{Text: warning}}))
@@ -118,6 +109,7 @@ const notifyEvery = 100 * time.Millisecond
 func (r *remote) run(ctx context.Context, plans, pods <-chan measure.Event) error {
 	tick := time.NewTicker(notifyEvery)
 	defer tick.Stop()
+
 	for {
 		var err error
 		select {
@@ -249,15 +241,18 @@ func (r *remote) newPair(pod measure.Event, expect protocol.Expect) *pair {
 		round: r.plan.Iteration, scenario: expect.Name(r.plan.Scenario),
 		afterTrigger: r.plan.Step == protocol.StepTrigger && !r.plan.NewPods,
 	}
+
 	want := measure.StateAllowed
 	if expect.Want == measure.StateBlocked.String() {
 		want = measure.StateBlocked
 	}
+
 	p.observed.transition = measure.NewTransition(want, r.config.rules())
 	p.observed.oldState.Announced = true
 	if r.plan.Step != protocol.StepProve || r.plan.NewPods {
 		p.observed.oldState.Close() // it is too late for a proof, or there is nothing to prove
 	}
+
 	return p
 }
 
@@ -271,12 +266,16 @@ func (r *remote) notify() error {
 			return err
 		}
 	}
+
 	presumed := r.tracker.presumed
 	if presumed == r.toldPresumed {
 		return nil
 	}
+
 	r.toldPresumed = presumed
-	return r.lines.Write(protocol.Line{Presumed: &protocol.Pairs{Iteration: r.plan.Iteration, Pairs: presumed}})
+	return r.lines.Write(
+		protocol.Line{Presumed: &protocol.Pairs{Iteration: r.plan.Iteration, Pairs: presumed}},
+	)
 }
 
 // finish implements program: it writes the pair's sample, and after the last one that the round has
@@ -295,7 +294,11 @@ func (r *remote) conclude() error {
 		return nil
 	}
 	klog.Infof("Round %d: %d samples", r.plan.Iteration, r.samples)
-	return r.lines.Write(protocol.Line{Finished: &protocol.Finished{Iteration: r.plan.Iteration, Samples: r.samples}})
+	return r.lines.Write(
+		protocol.Line{
+			Finished: &protocol.Finished{Iteration: r.plan.Iteration, Samples: r.samples},
+		},
+	)
 }
 
 // writeSample writes a sample as a line.
@@ -325,5 +328,6 @@ func (r *remote) sampleOf(p *pair) measure.Sample {
 	case !p.observed.oldState.Proved() && sample.Status != measure.Deleted:
 		return sample.Invalidate(measure.NeverSeen(sample.Want.Opposite()))
 	}
+
 	return sample
 }

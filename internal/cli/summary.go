@@ -62,7 +62,7 @@ func (o *summaryOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	pods, err := kube.ClientPods(ctx, client, o.namespace, o.selector)
+	pods, err := kube.Namespace{Client: client, Name: o.namespace}.ClientPods(ctx, o.selector)
 	if err != nil {
 		return err
 	}

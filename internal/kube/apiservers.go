@@ -24,17 +24,25 @@ func APIServers(ctx context.Context, client kubernetes.Interface) ([]netip.AddrP
 	if err != nil {
 		return nil, fmt.Errorf("find the API server's endpoints: %w", err)
 	}
+
 	var found []netip.AddrPort
 	for _, slice := range slicesFound.Items {
 		found = append(found, endpoints(slice)...)
 	}
+
 	if len(found) == 0 {
-		return nil, errors.New("find the API server's endpoints: the service default/kubernetes has none")
+		return nil, errors.New(
+			"find the API server's endpoints: the service default/kubernetes has none",
+		)
 	}
-	service, err := client.CoreV1().Services(metav1.NamespaceDefault).Get(ctx, "kubernetes", metav1.GetOptions{})
+
+	service, err := client.CoreV1().
+		Services(metav1.NamespaceDefault).
+		Get(ctx, "kubernetes", metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("find the API server's service: %w", err)
 	}
+
 	for _, text := range service.Spec.ClusterIPs {
 		if address, err := netip.ParseAddr(text); err == nil {
 			for _, port := range service.Spec.Ports {
@@ -42,6 +50,7 @@ func APIServers(ctx context.Context, client kubernetes.Interface) ([]netip.AddrP
 			}
 		}
 	}
+
 	slices.SortFunc(found, netip.AddrPort.Compare)
 	return slices.Compact(found), nil
 }
@@ -61,5 +70,6 @@ func endpoints(slice discoveryv1.EndpointSlice) []netip.AddrPort {
 			}
 		}
 	}
+
 	return found
 }

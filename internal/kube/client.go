@@ -29,7 +29,10 @@ func ConnectUser(kubeconfig, userAgent string) (kubernetes.Interface, error) {
 	rules.ExplicitPath = kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("find the API server: name a file with --kubeconfig or $KUBECONFIG: %w", err)
+		return nil, fmt.Errorf(
+			"find the API server: name a file with --kubeconfig or $KUBECONFIG: %w",
+			err,
+		)
 	}
 	return connect(config, userAgent)
 }
@@ -43,10 +46,12 @@ func inClusterOr(kubeconfig string) (*rest.Config, error) {
 		}
 		return config, nil
 	}
+
 	config, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
 	if err != nil {
 		return nil, fmt.Errorf("read kubeconfig %q: %w", kubeconfig, err)
 	}
+
 	return config, nil
 }
 

@@ -10,18 +10,17 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// WatchConfigMap delivers the events of the one config map of that name, with its data, until the context
-// ends, and returns the context's error.
-func WatchConfigMap(ctx context.Context, client kubernetes.Interface, namespace, name string, sink Sink) error {
-	maps := client.CoreV1().ConfigMaps(namespace)
+// WatchConfigMap delivers the events of the one config map of that name, with its data, until the
+// context ends, and returns the context's error.
+func (n Namespace) WatchConfigMap(ctx context.Context, name string, sink Sink) error {
+	maps := n.Client.CoreV1().ConfigMaps(n.Name)
 	only := fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
 	return source[*corev1.ConfigMapList]{
-		kind:   "config map " + namespace + "/" + name,
+		kind:   "config map " + n.Name + "/" + name,
 		list:   maps.List,
 		watch:  maps.Watch,
 		narrow: func(options *metav1.ListOptions) { options.FieldSelector = only },
@@ -32,6 +31,6 @@ func WatchConfigMap(ctx context.Context, client kubernetes.Interface, namespace,
 			return measure.Event{}
 		},
 		example: &corev1.ConfigMap{},
-		client:  client,
+		client:  n.Client,
 	}.follow(ctx, sink, func() {})
 }

@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/kubernetes"
 )
 
 // longestLine is the longest line of a log that can be read, in bytes.
@@ -24,14 +23,14 @@ const longestLine = 1 << 20
 // retryLog is the pause before a log that broke off is opened again.
 const retryLog = 200 * time.Millisecond
 
-// FollowLog hands every line of a container's log to take, from the first on, until the container has
-// ended or its pod is gone. A log that breaks off is opened again from its beginning: take must know
-// which lines it had. An error of take ends it.
-func FollowLog(
-	ctx context.Context, client kubernetes.Interface, namespace, pod, container string, take func(line []byte) error,
+// FollowLog hands every line of a container's log to take, from the first on, until the container
+// has ended or its pod is gone. A log that breaks off is opened again from its beginning: take must
+// know which lines it had. An error of take ends it.
+func (n Namespace) FollowLog(
+	ctx context.Context, pod, container string, take func(line []byte) error,
 ) error {
 	for {
-		err := readLog(ctx, client, namespace, pod, container, take)
+		err := n.readLog(ctx, pod, container, take)
 		var refused takeError
 		switch {
 		case errors.As(err, &refused):
@@ -39,17 +38,23 @@ func FollowLog(
 		case ctx.Err() != nil:
 			return ctx.Err()
 		}
-		found, podErr := client.CoreV1().Pods(namespace).Get(ctx, pod, metav1.GetOptions{})
+		found, podErr := n.Client.CoreV1().Pods(n.Name).Get(ctx, pod, metav1.GetOptions{})
 		switch {
 		case apierrors.IsNotFound(podErr):
-			return fmt.Errorf("read the log of %s/%s: the pod is gone: %w", namespace, pod, podErr)
+			return fmt.Errorf("read the log of %s/%s: the pod is gone: %w", n.Name, pod, podErr)
 		case podErr != nil || !ended(found, container):
 		case err == nil:
 			// It may have written between the end of that reading and its own end.
-			return readLog(ctx, client, namespace, pod, container, take)
+			return n.readLog(ctx, pod, container, take)
 		case apierrors.IsBadRequest(err):
 			// There is no log of a container that has not run, and that will not change.
-			return fmt.Errorf("read the log of %s/%s: container %s never ran%s", namespace, pod, container, failure(found))
+			return fmt.Errorf(
+				"read the log of %s/%s: container %s never ran%s",
+				n.Name,
+				pod,
+				container,
+				failure(found),
+			)
 		}
 		select {
 		case <-time.After(retryLog):
@@ -62,15 +67,16 @@ func FollowLog(
 // takeError is an error of the reader's own.
 type takeError struct{ error }
 
-func readLog(
-	ctx context.Context, client kubernetes.Interface, namespace, pod, container string, take func(line []byte) error,
+func (n Namespace) readLog(
+	ctx context.Context, pod, container string, take func(line []byte) error,
 ) error {
 	options := &corev1.PodLogOptions{Container: container, Follow: true}
-	stream, err := client.CoreV1().Pods(namespace).GetLogs(pod, options).Stream(ctx)
+	stream, err := n.Client.CoreV1().Pods(n.Name).GetLogs(pod, options).Stream(ctx)
 	if err != nil {
-		return fmt.Errorf("read the log of %s/%s: %w", namespace, pod, err)
+		return fmt.Errorf("read the log of %s/%s: %w", n.Name, pod, err)
 	}
 	defer stream.Close()
+
 	lines := bufio.NewScanner(stream)
 	lines.Buffer(nil, longestLine)
 	for lines.Scan() {
@@ -79,8 +85,9 @@ func readLog(
 		}
 	}
 	if err := lines.Err(); err != nil {
-		return fmt.Errorf("read the log of %s/%s: %w", namespace, pod, err)
+		return fmt.Errorf("read the log of %s/%s: %w", n.Name, pod, err)
 	}
+
 	return nil
 }
 
@@ -102,12 +109,19 @@ func failure(pod *corev1.Pod) string {
 	var text strings.Builder
 	for _, status := range statuses(pod) {
 		if end := status.State.Terminated; end != nil && end.ExitCode != 0 {
-			fmt.Fprintf(&text, "; container %s ended with exit code %d, %s", status.Name, end.ExitCode, end.Reason)
+			fmt.Fprintf(
+				&text,
+				"; container %s ended with exit code %d, %s",
+				status.Name,
+				end.ExitCode,
+				end.Reason,
+			)
 			if end.Message != "" {
 				fmt.Fprintf(&text, ": %s", end.Message)
 			}
 		}
 	}
+
 	return text.String()
 }
 

@@ -17,25 +17,41 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 )
 
-// follow follows the log of container "main" of a pod, and returns its lines. The answers to the requests for the log
-// are those of answer, which counts them from 1.
-func follow(t *testing.T, pod *corev1.Pod, answer func(request int) (string, error)) ([]string, error) {
+// follow follows the log of container "main" of a pod, and returns its lines. The answers to the
+// requests for the log are those of answer, which counts them from 1.
+func follow(
+	t *testing.T,
+	pod *corev1.Pod,
+	answer func(request int) (string, error),
+) ([]string, error) {
 	t.Helper()
 	client := fake.NewClientset(pod)
 	requests := 0
-	client.PrependReactor("get", "pods", func(action clienttesting.Action) (bool, runtime.Object, error) {
-		if action.GetSubresource() != "log" {
-			return false, nil, nil
-		}
-		requests++
-		text, err := answer(requests)
-		return true, &runtime.Unknown{Raw: []byte(text)}, err
-	})
+	client.PrependReactor(
+		"get",
+		"pods",
+		func(action clienttesting.Action) (bool, runtime.Object, error) {
+			if action.GetSubresource() != "log" {
+				return false, nil, nil
+			}
+			requests++
+			text, err := answer(requests)
+			return true, &runtime.Unknown{Raw: []byte(text)}, err
+		},
+	)
 	var lines []string
-	err := FollowLog(t.Context(), client, pod.Namespace, pod.Name, "main", func(line []byte) error {
-		lines = append(lines, string(line))
-		return nil
-	})
+	err := Namespace{
+		client,
+		pod.Namespace,
+	}.FollowLog(
+		t.Context(),
+		pod.Name,
+		"main",
+		func(line []byte) error {
+			lines = append(lines, string(line))
+			return nil
+		},
+	)
 	return lines, err
 }
 
@@ -48,21 +64,27 @@ func podThatEnded(phase corev1.PodPhase, first corev1.ContainerStateTerminated) 
 	}
 }
 
-var errNeverRan = apierrors.NewBadRequest(`container "main" in pod "p" is waiting to start: PodInitializing`)
+var errNeverRan = apierrors.NewBadRequest(
+	`container "main" in pod "p" is waiting to start: PodInitializing`,
+)
 
-// TestFollowLogOfContainerThatNeverRan: the first container of the pod has failed, so that the second has no log and
-// will have none. To wait for it would be to wait for ever.
+// TestFollowLogOfContainerThatNeverRan: the first container of the pod has failed, so that the
+// second has no log and will have none. To wait for it would be to wait for ever.
 func TestFollowLogOfContainerThatNeverRan(t *testing.T) {
-	pod := podThatEnded(corev1.PodFailed, corev1.ContainerStateTerminated{ExitCode: 3, Reason: "Error", Message: "no file"})
+	pod := podThatEnded(
+		corev1.PodFailed,
+		corev1.ContainerStateTerminated{ExitCode: 3, Reason: "Error", Message: "no file"},
+	)
 	_, err := follow(t, pod, func(int) (string, error) { return "", errNeverRan })
-	want := "read the log of n/p: container main never ran; container first ended with exit code 3, Error: no file"
+	want := "read the log of n/p: container main never ran; " +
+		"container first ended with exit code 3, Error: no file"
 	if err == nil || err.Error() != want {
 		t.Errorf("the error is %v; want %s", err, want)
 	}
 }
 
-// TestFollowLogComesBack breaks a log off: it is opened again, also when the container has ended meanwhile, and
-// also when it did not yet run at first.
+// TestFollowLogComesBack breaks a log off: it is opened again, also when the container has ended
+// meanwhile, and also when it did not yet run at first.
 func TestFollowLogComesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pod := podThatEnded(corev1.PodSucceeded, corev1.ContainerStateTerminated{})
@@ -84,7 +106,11 @@ func TestFollowLogComesBack(t *testing.T) {
 			}
 			return "", takeError{errors.New("enough")}
 		}); err == nil || requests != 3 {
-			t.Errorf("%d requests, error %v; want 3: a container that has not ended may still start", requests, err)
+			t.Errorf(
+				"%d requests, error %v; want 3: a container that has not ended may still start",
+				requests,
+				err,
+			)
 		}
 	})
 }

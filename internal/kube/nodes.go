@@ -21,7 +21,10 @@ func Nodes(ctx context.Context, client kubernetes.Interface) ([]corev1.Node, err
 	if err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
-	return slices.DeleteFunc(list.Items, func(node corev1.Node) bool { return node.Spec.Unschedulable }), nil
+	return slices.DeleteFunc(
+		list.Items,
+		func(node corev1.Node) bool { return node.Spec.Unschedulable },
+	), nil
 }
 
 // Plugin is a network plugin that was found in the cluster.
@@ -34,7 +37,8 @@ type Plugin struct {
 // plugins are the daemon sets of network plugins that enforce policies, by the beginning of a name.
 func plugins() []string {
 	return []string{
-		"cilium", "calico-node", "antrea-agent", "weave-net", "kube-router", "ovnkube-node", "kindnet",
+		"cilium", "calico-node", "antrea-agent", "weave-net", "kube-router", "ovnkube-node",
+		"kindnet",
 		"kube-network-policies", "canal", "azure-npm", "aws-node", "anetd", "netd",
 	}
 }
@@ -45,15 +49,21 @@ func Plugins(ctx context.Context, client kubernetes.Interface) ([]Plugin, error)
 	if err != nil {
 		return nil, fmt.Errorf("find the network plugin among the daemon sets: %w", err)
 	}
+
 	var found []Plugin
 	for _, set := range list.Items {
-		if !slices.ContainsFunc(plugins(), func(name string) bool { return strings.HasPrefix(set.Name, name) }) {
+		if !slices.ContainsFunc(
+			plugins(),
+			func(name string) bool { return strings.HasPrefix(set.Name, name) },
+		) {
 			continue
 		}
-		for _, container := range set.Spec.Template.Spec.Containers[:min(1, len(set.Spec.Template.Spec.Containers))] {
+		containers := set.Spec.Template.Spec.Containers
+		for _, container := range containers[:min(1, len(containers))] {
 			_, tag, _ := strings.Cut(path.Base(container.Image), ":")
 			found = append(found, Plugin{Name: set.Name, Version: tag})
 		}
 	}
+
 	return found, nil
 }

@@ -21,8 +21,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// The managers of the fields that are applied: of what a run creates, and of what its triggers change. What a manager
-// does not apply again it gives up, so a trigger that labels a namespace must not be the one who created it.
+// The managers of the fields that are applied: of what a run creates, and of what its triggers
+// change. What a manager does not apply again it gives up, so a trigger that labels a namespace
+// must not be the one who created it.
 const (
 	creator = "netpol-latency"
 	changer = "netpol-latency-trigger"
@@ -41,44 +42,62 @@ func ConnectCluster(kubeconfig, userAgent string) (*Cluster, error) {
 	rules.ExplicitPath = kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf("find the API server: name a file with --kubeconfig or $KUBECONFIG: %w", err)
+		return nil, fmt.Errorf(
+			"find the API server: name a file with --kubeconfig or $KUBECONFIG: %w",
+			err,
+		)
 	}
-	// A person waits for this program, and its writes are the triggers: the server decides what is too much.
+
+	// A person waits for this program, and its writes are the triggers: the server decides what is
+	// too much.
 	config.QPS, config.Burst = -1, 0
 	client, err := connect(rest.CopyConfig(config), userAgent)
 	if err != nil {
 		return nil, err
 	}
+
 	config.UserAgent = userAgent
 	dynamicClient, err := dynamic.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("use the API server's address: %w", err)
 	}
-	mapper := restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(client.Discovery()))
+
+	mapper := restmapper.NewDeferredDiscoveryRESTMapper(
+		memory.NewMemCacheClient(client.Discovery()),
+	)
 	return &Cluster{Interface: client, dynamic: dynamicClient, mapper: mapper}, nil
 }
 
 // resource finds the endpoint of an object's kind, and the object as it is sent there.
-func (c *Cluster) resource(object runtime.Object) (dynamic.ResourceInterface, *unstructured.Unstructured, error) {
+func (c *Cluster) resource(
+	object runtime.Object,
+) (dynamic.ResourceInterface, *unstructured.Unstructured, error) {
 	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 	if err != nil {
 		return nil, nil, fmt.Errorf("encode an object: %w", err)
 	}
+
 	plain := &unstructured.Unstructured{Object: content}
 	kind := plain.GroupVersionKind()
 	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
 	if err != nil {
-		return nil, nil, fmt.Errorf("find out how the API serves %s: is its definition installed? %w", kind, err)
+		return nil, nil, fmt.Errorf(
+			"find out how the API serves %s: is its definition installed? %w",
+			kind,
+			err,
+		)
 	}
+
 	endpoint := c.dynamic.Resource(mapping.Resource)
 	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
 		return endpoint.Namespace(plain.GetNamespace()), plain, nil
 	}
+
 	return endpoint, plain, nil
 }
 
-// Prepare makes sure that the kinds of the objects are known, so that a write that is timed sends one
-// request.
+// Prepare makes sure that the kinds of the objects are known, so that a write that is timed sends
+// one request.
 func (c *Cluster) Prepare(objects ...runtime.Object) error {
 	for _, object := range objects {
 		if _, _, err := c.resource(object); err != nil {
@@ -88,14 +107,14 @@ func (c *Cluster) Prepare(objects ...runtime.Object) error {
 	return nil
 }
 
-// Apply writes objects by server-side apply: those that exist are updated, others created. It takes over
-// fields that others own.
+// Apply writes objects by server-side apply: those that exist are updated, others created. It takes
+// over fields that others own.
 func (c *Cluster) Apply(ctx context.Context, objects ...runtime.Object) error {
 	return c.apply(ctx, creator, objects)
 }
 
-// Change applies the objects of a trigger: of something that exists only what the objects say is changed, and what an
-// earlier change said and this one does not is taken back.
+// Change applies the objects of a trigger: of something that exists only what the objects say is
+// changed, and what an earlier change said and this one does not is taken back.
 func (c *Cluster) Change(ctx context.Context, objects ...runtime.Object) error {
 	return c.apply(ctx, changer, objects)
 }
@@ -122,11 +141,16 @@ func (c *Cluster) Delete(ctx context.Context, objects ...runtime.Object) error {
 			return err
 		}
 		background := metav1.DeletePropagationBackground
-		err = endpoint.Delete(ctx, plain.GetName(), metav1.DeleteOptions{PropagationPolicy: &background})
+		err = endpoint.Delete(
+			ctx,
+			plain.GetName(),
+			metav1.DeleteOptions{PropagationPolicy: &background},
+		)
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("delete %s: %w", name(plain), err)
 		}
 	}
+
 	return nil
 }
 

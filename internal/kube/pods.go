@@ -10,25 +10,22 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
 // WatchPods delivers the events of the pods that the label selector matches until the context ends,
 // and returns the context's error.
-func WatchPods(
-	ctx context.Context, client kubernetes.Interface, namespace, selector string, sink Sink, synced func(),
-) error {
-	pods := client.CoreV1().Pods(namespace)
+func (n Namespace) WatchPods(ctx context.Context, selector string, sink Sink, synced func()) error {
+	pods := n.Client.CoreV1().Pods(n.Name)
 	return source[*corev1.PodList]{
-		kind:    "pods in namespace " + namespace,
+		kind:    "pods in namespace " + n.Name,
 		list:    pods.List,
 		watch:   pods.Watch,
 		narrow:  func(options *metav1.ListOptions) { options.LabelSelector = selector },
 		event:   podEvent,
 		example: &corev1.Pod{},
-		client:  client,
+		client:  n.Client,
 	}.follow(ctx, sink, synced)
 }
 
@@ -51,6 +48,7 @@ func addresses(status corev1.PodStatus) []netip.Addr {
 	for _, ip := range status.PodIPs {
 		texts = append(texts, ip.IP)
 	}
+
 	var found []netip.Addr
 	seen := make(map[netip.Addr]bool)
 	for _, text := range texts {
@@ -59,5 +57,6 @@ func addresses(status corev1.PodStatus) []netip.Addr {
 			found = append(found, address)
 		}
 	}
+
 	return found
 }

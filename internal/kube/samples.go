@@ -18,19 +18,21 @@ import (
 const MetricsPortName = "npdelaymetrics"
 
 // ClientPods are the running test client pods that the label selector matches.
-func ClientPods(
-	ctx context.Context, client kubernetes.Interface, namespace, selector string,
-) ([]corev1.Pod, error) {
-	list, err := client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{LabelSelector: selector})
+func (n Namespace) ClientPods(ctx context.Context, selector string) ([]corev1.Pod, error) {
+	list, err := n.Client.CoreV1().
+		Pods(n.Name).
+		List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		return nil, fmt.Errorf("list test client pods: %w", err)
 	}
+
 	var running []corev1.Pod
 	for _, pod := range list.Items {
 		if pod.Status.Phase == corev1.PodRunning && pod.DeletionTimestamp == nil {
 			running = append(running, pod)
 		}
 	}
+
 	return running, nil
 }
 

@@ -19,7 +19,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// Sink takes events one at a time, in the order in which the watch delivered them. It must not block.
+// Sink takes events one at a time, in the order in which the watch delivered them. It must not
+// block.
 type Sink func(measure.Event)
 
 // source is one kind of object in one namespace.
@@ -39,21 +40,26 @@ type source[L runtime.Object] struct {
 	client any
 }
 
-// follow delivers the events of the source to the sink until the context ends, and calls synced once
-// everything that existed at the beginning has been delivered. One LIST and one WATCH serve it;
-// when the connection breaks or the resource version expires the watch is resumed or renewed, and
-// what happened in between is delivered as events, never as "initial".
+// follow delivers the events of the source to the sink until the context ends, and calls synced
+// once everything that existed at the beginning has been delivered. One LIST and one WATCH serve
+// it; when the connection breaks or the resource version expires the watch is resumed or renewed,
+// and what happened in between is delivered as events, never as "initial".
 func (s source[L]) follow(ctx context.Context, sink Sink, synced func()) error {
 	listWatch := &cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+		ListWithContextFunc: func(
+			ctx context.Context, options metav1.ListOptions,
+		) (runtime.Object, error) {
 			s.narrow(&options)
 			return s.list(ctx, options)
 		},
-		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
+		WatchFuncWithContext: func(
+			ctx context.Context, options metav1.ListOptions,
+		) (watch.Interface, error) {
 			s.narrow(&options)
 			return s.watch(ctx, options)
 		},
 	}
+
 	informer := cache.NewSharedIndexInformer(
 		cache.ToListWatcherWithWatchListSemantics(listWatch, s.client), s.example, 0, nil)
 	err := errors.Join(
@@ -63,10 +69,12 @@ func (s source[L]) follow(ctx context.Context, sink Sink, synced func()) error {
 	if err != nil {
 		return fmt.Errorf("prepare to watch %s: %w", s.kind, err)
 	}
+
 	registration, err := informer.AddEventHandler(handler(sink))
 	if err != nil {
 		return fmt.Errorf("prepare to watch %s: %w", s.kind, err)
 	}
+
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -75,18 +83,20 @@ func (s source[L]) follow(ctx context.Context, sink Sink, synced func()) error {
 	if cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) {
 		synced()
 	}
+
 	<-done
 	return ctx.Err()
 }
 
-// stamped is what the informer keeps of an object: its identity, and the event that it arrived with.
+// stamped is what the informer keeps of an object: its identity, and the event that it arrived
+// with.
 type stamped struct {
 	metav1.ObjectMeta
 	event measure.Event
 }
 
-// stamp runs as soon as the watch has decoded an object, before any queue, so that the time of arrival
-// is not the time when somebody got to it.
+// stamp runs as soon as the watch has decoded an object, before any queue, so that the time of
+// arrival is not the time when somebody got to it.
 func (s source[L]) stamp(object any) (any, error) {
 	if _, again := object.(*stamped); again {
 		return object, nil
@@ -96,10 +106,12 @@ func (s source[L]) stamp(object any) (any, error) {
 	if !ok {
 		return object, nil // a tombstone
 	}
+
 	meta, ok := object.(metav1.Object)
 	if !ok {
 		return object, nil
 	}
+
 	event := describe(s.event(typed), meta, arrived)
 	return &stamped{
 		ObjectMeta: metav1.ObjectMeta{
@@ -143,8 +155,12 @@ func (s source[L]) complain(_ context.Context, _ *cache.Reflector, err error) {
 	case apierrors.IsForbidden(err) && s.forbidden != nil:
 		s.forbidden()
 	case apierrors.IsForbidden(err):
-		klog.Warningf("Cannot watch %s: this client's service account lacks the permission to list "+
-			"and watch them; retrying until it is granted: %v", s.kind, err)
+		klog.Warningf(
+			"Cannot watch %s: this client's service account lacks the permission to list "+
+				"and watch them; retrying until it is granted: %v",
+			s.kind,
+			err,
+		)
 	case apierrors.IsResourceExpired(err), apierrors.IsGone(err):
 		klog.Infof("The watch of %s is too old to resume; listing anew", s.kind)
 	default:
@@ -156,7 +172,9 @@ func (s source[L]) complain(_ context.Context, _ *cache.Reflector, err error) {
 // the watch was broken arrives as an update to another UID: the old incarnation has ended.
 func handler(sink Sink) cache.ResourceEventHandler {
 	return cache.ResourceEventHandlerDetailedFuncs{
-		AddFunc: func(object any, initial bool) { deliver(sink, measure.EventAdded, object, initial) },
+		AddFunc: func(object any, initial bool) {
+			deliver(sink, measure.EventAdded, object, initial)
+		},
 		UpdateFunc: func(before, after any) {
 			old, okOld := before.(*stamped)
 			now, okNow := after.(*stamped)

@@ -71,7 +71,7 @@ func watchPods(t *testing.T, client *fake.Clientset) *recorder {
 	r := &recorder{began: time.Now()}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- WatchPods(ctx, client, "targets", "app = web", r.sink, func() {}) }()
+	go func() { done <- Namespace{client, "targets"}.WatchPods(ctx, "app = web", r.sink, func() {}) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
@@ -99,7 +99,12 @@ func TestWatchPodsTellsOldFromNew(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		must(t, second(pods.Create(t.Context(), pod("new", "2", ""), metav1.CreateOptions{})))
 		time.Sleep(time.Second)
-		must(t, second(pods.UpdateStatus(t.Context(), pod("new", "2", "fd00::2"), metav1.UpdateOptions{})))
+		must(
+			t,
+			second(
+				pods.UpdateStatus(t.Context(), pod("new", "2", "fd00::2"), metav1.UpdateOptions{}),
+			),
+		)
 		time.Sleep(time.Second)
 		must(t, pods.Delete(t.Context(), "new", metav1.DeleteOptions{}))
 		synctest.Wait()
@@ -122,7 +127,10 @@ func TestWatchPodsAfterTheWatchBroke(t *testing.T) {
 		watches.cut()
 		must(t, pods.Delete(t.Context(), "web-0", metav1.DeleteOptions{}))
 		must(t, pods.Delete(t.Context(), "web-1", metav1.DeleteOptions{}))
-		must(t, second(pods.Create(t.Context(), pod("web-0", "3", "10.0.0.3"), metav1.CreateOptions{})))
+		must(
+			t,
+			second(pods.Create(t.Context(), pod("web-0", "3", "10.0.0.3"), metav1.CreateOptions{})),
+		)
 		watches.mend()
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
@@ -135,7 +143,13 @@ func TestWatchPodsAfterTheWatchBroke(t *testing.T) {
 				t.Errorf("pod %s: initial is %v", one.UID, one.Initial)
 			}
 		}
-		want := map[string]int{"added 1": 1, "added 2": 1, "added 3": 1, "deleted 1": 1, "deleted 2": 1}
+		want := map[string]int{
+			"added 1":   1,
+			"added 2":   1,
+			"added 3":   1,
+			"deleted 1": 1,
+			"deleted 2": 1,
+		}
 		have := make(map[string]int)
 		for _, one := range got {
 			have[one]++
@@ -168,7 +182,7 @@ func TestWatchPolicyReadsTheAnnotation(t *testing.T) {
 				events := make(chan measure.Event, 1)
 				done := make(chan error)
 				go func() {
-					done <- WatchPolicy(ctx, client, "clients", "allow",
+					done <- Namespace{client, "clients"}.WatchPolicy(ctx, "allow",
 						func(event measure.Event) { events <- event }, func() {})
 				}()
 				if got := (<-events).TriggeredAt; !got.Equal(test.want) {
@@ -183,26 +197,37 @@ func TestWatchPolicyReadsTheAnnotation(t *testing.T) {
 	}
 }
 
-// A client that may only get its policy asks for it: it learns of its creation, deletion and replacement, and between which
-// requests it came.
+// A client that may only get its policy asks for it: it learns of its creation, deletion and
+// replacement, and between which requests it came.
 func TestWatchPolicyWithPermissionToGetOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset()
 		for _, verb := range []string{"list", "watch"} {
 			forbidden := func(clienttesting.Action) (bool, runtime.Object, error) {
-				return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", errors.New("no"))
+				return true, nil, apierrors.NewForbidden(
+					networkingv1.Resource("networkpolicies"),
+					"",
+					errors.New("no"),
+				)
 			}
 			client.PrependReactor(verb, "networkpolicies", forbidden)
 		}
-		client.PrependWatchReactor("networkpolicies", func(clienttesting.Action) (bool, watch.Interface, error) {
-			return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", errors.New("no"))
-		})
+		client.PrependWatchReactor(
+			"networkpolicies",
+			func(clienttesting.Action) (bool, watch.Interface, error) {
+				return true, nil, apierrors.NewForbidden(
+					networkingv1.Resource("networkpolicies"),
+					"",
+					errors.New("no"),
+				)
+			},
+		)
 		ctx, cancel := context.WithCancel(t.Context())
 		began, synced := time.Now(), make(chan struct{})
 		var events []measure.Event
 		done := make(chan error)
 		go func() {
-			done <- WatchPolicy(ctx, client, "clients", "allow",
+			done <- Namespace{client, "clients"}.WatchPolicy(ctx, "allow",
 				func(event measure.Event) { events = append(events, event) }, func() { close(synced) })
 		}()
 		<-synced
@@ -232,9 +257,16 @@ func TestWatchPolicyWithPermissionToGetOnly(t *testing.T) {
 			t.Fatalf("events (-want +got):\n%s", diff)
 		}
 		start := measure.StartOf(events[0])
-		if from := start.At.Sub(began); start.Source != measure.StartPoll || from > time.Second+time.Millisecond ||
-			from+start.Uncertainty < time.Second+time.Millisecond || start.Uncertainty > 2*askInterval {
-			t.Errorf("the start is %s, from %s for %s; want it to contain 1.001s", start.Source, from, start.Uncertainty)
+		if from := start.At.Sub(began); start.Source != measure.StartPoll ||
+			from > time.Second+time.Millisecond ||
+			from+start.Uncertainty < time.Second+time.Millisecond ||
+			start.Uncertainty > 2*askInterval {
+			t.Errorf(
+				"the start is %s, from %s for %s; want it to contain 1.001s",
+				start.Source,
+				from,
+				start.Uncertainty,
+			)
 		}
 	})
 }
@@ -246,17 +278,25 @@ func TestWatchPolicyWithoutPermission(t *testing.T) {
 			ObjectMeta: metav1.ObjectMeta{Namespace: "clients", Name: "allow", UID: "1"},
 		})
 		var permitted atomic.Bool
-		client.PrependReactor("*", "networkpolicies", func(clienttesting.Action) (bool, runtime.Object, error) {
-			if permitted.Load() {
-				return false, nil, nil
-			}
-			return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", errors.New("no"))
-		})
+		client.PrependReactor(
+			"*",
+			"networkpolicies",
+			func(clienttesting.Action) (bool, runtime.Object, error) {
+				if permitted.Load() {
+					return false, nil, nil
+				}
+				return true, nil, apierrors.NewForbidden(
+					networkingv1.Resource("networkpolicies"),
+					"",
+					errors.New("no"),
+				)
+			},
+		)
 		ctx, cancel := context.WithCancel(t.Context())
 		events := make(chan measure.Event, 1)
 		done := make(chan error)
 		go func() {
-			done <- WatchPolicy(ctx, client, "clients", "allow", func(event measure.Event) { events <- event }, func() {})
+			done <- Namespace{client, "clients"}.WatchPolicy(ctx, "allow", func(event measure.Event) { events <- event }, func() {})
 		}()
 		time.Sleep(3 * time.Second)
 		permitted.Store(true)
@@ -292,19 +332,22 @@ type wires struct {
 // then the resource version has expired.
 func breakable(client *fake.Clientset) *wires {
 	w := &wires{}
-	client.PrependWatchReactor("pods", func(action clienttesting.Action) (bool, watch.Interface, error) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.isCut {
-			return true, nil, apierrors.NewResourceExpired("too old")
-		}
-		gvr := action.GetResource()
-		watcher, err := client.Tracker().Watch(gvr, action.GetNamespace())
-		if err == nil {
-			w.active = append(w.active, watcher)
-		}
-		return true, watcher, err
-	})
+	client.PrependWatchReactor(
+		"pods",
+		func(action clienttesting.Action) (bool, watch.Interface, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			if w.isCut {
+				return true, nil, apierrors.NewResourceExpired("too old")
+			}
+			gvr := action.GetResource()
+			watcher, err := client.Tracker().Watch(gvr, action.GetNamespace())
+			if err == nil {
+				w.active = append(w.active, watcher)
+			}
+			return true, watcher, err
+		},
+	)
 	client.PrependReactor("list", "pods", func(clienttesting.Action) (bool, runtime.Object, error) {
 		w.mu.Lock()
 		defer w.mu.Unlock()

@@ -12,8 +12,6 @@ import (
 	"sync"
 	"time"
 
-	"k8s.io/client-go/kubernetes"
-
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
@@ -45,8 +43,7 @@ type agentLog struct {
 
 // collector gathers what the agents write. Its methods may be called from any goroutine.
 type collector struct {
-	client    kubernetes.Interface
-	namespace string
+	namespace kube.Namespace
 	shared    bool // whether agents on this kernel share the clock
 	boot      string
 
@@ -61,9 +58,8 @@ type collector struct {
 	reading  sync.WaitGroup
 }
 
-func newCollector(client kubernetes.Interface, namespace, clocks string) *collector {
+func newCollector(namespace kube.Namespace, clocks string) *collector {
 	return &collector{
-		client:    client,
 		namespace: namespace,
 		shared:    clocks == setting.ClockAuto,
 		boot:      bootID(),
@@ -78,14 +74,8 @@ func newCollector(client kubernetes.Interface, namespace, clocks string) *collec
 
 // run reads the logs of all agents, also of those that are started later, until the context ends.
 func (c *collector) run(ctx context.Context, selector string) error {
-	err := kube.WatchPods(
-		ctx,
-		c.client,
-		c.namespace,
-		selector,
-		func(event measure.Event) { c.observe(ctx, event) },
-		func() {},
-	)
+	err := c.namespace.WatchPods(ctx, selector,
+		func(event measure.Event) { c.observe(ctx, event) }, func() {})
 	c.reading.Wait()
 	return err
 }
@@ -107,16 +97,8 @@ func (c *collector) observe(ctx context.Context, event measure.Event) {
 	agent := &agentLog{pod: event.Object, node: event.Node}
 	c.agents[uid] = agent
 	c.reading.Go(func() {
-		err := kube.FollowLog(
-			ctx,
-			c.client,
-			c.namespace,
-			event.Object.Name,
-			agentName,
-			func(line []byte) error {
-				return c.take(agent, line)
-			},
-		)
+		err := c.namespace.FollowLog(ctx, event.Object.Name, agentName,
+			func(line []byte) error { return c.take(agent, line) })
 		if err != nil && ctx.Err() == nil {
 			c.warn(fmt.Sprintf("the log of agent pod %s ended: %v", event.Object.Name, err))
 		}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/result"
@@ -53,7 +54,7 @@ func check(t *testing.T, err error) {
 // TestLogIsReadAgain gives the collector a log that breaks off and comes again from its beginning,
 // with lines of others in between: every sample is there once.
 func TestLogIsReadAgain(t *testing.T) {
-	c, agent := newCollector(nil, "agents", setting.ClockAuto), &agentLog{}
+	c, agent := newCollector(kube.Namespace{}, setting.ClockAuto), &agentLog{}
 	lines := log(t, 5)
 	others := []string{"I1123 something else", "{\"other\": 1}"}
 	for _, line := range slices.Concat(others, lines[:4], lines) {
@@ -71,13 +72,8 @@ func TestLogIsReadAgain(t *testing.T) {
 
 // TestLinesAreMissing takes lines out of a log: that is noticed.
 func TestLinesAreMissing(t *testing.T) {
-	c, agent := newCollector(
-		nil,
-		"agents",
-		setting.ClockAuto,
-	), &agentLog{
-		pod: measure.Object{Name: "agent-1"},
-	}
+	c := newCollector(kube.Namespace{}, setting.ClockAuto)
+	agent := &agentLog{pod: measure.Object{Name: "agent-1"}}
 	lines := log(t, 5)
 	for _, line := range append(lines[:2:2], lines[4:]...) {
 		check(t, c.take(agent, []byte(line)))
@@ -95,7 +91,7 @@ func TestLinesAreMissing(t *testing.T) {
 
 // TestAwait waits for a condition that a line brings about, and gives up with its cause.
 func TestAwait(t *testing.T) {
-	c, agent := newCollector(nil, "agents", setting.ClockAuto), &agentLog{}
+	c, agent := newCollector(kube.Namespace{}, setting.ClockAuto), &agentLog{}
 	c.agents["x"] = agent
 	done := make(chan error, 1)
 	go func() {
@@ -115,7 +111,7 @@ func TestAwait(t *testing.T) {
 
 // TestPresumed counts the pairs of an iteration that all agents presume to be blocked.
 func TestPresumed(t *testing.T) {
-	c := newCollector(nil, "agents", setting.ClockAuto)
+	c := newCollector(kube.Namespace{}, setting.ClockAuto)
 	for number, name := range []string{"x", "y"} {
 		agent := &agentLog{}
 		c.agents[name] = agent
@@ -139,13 +135,8 @@ func TestPresumed(t *testing.T) {
 // TestAgentOfAnotherVersion reads the log of an agent that speaks another version of the protocol:
 // whoever waits for it hears why it waits in vain.
 func TestAgentOfAnotherVersion(t *testing.T) {
-	c, agent := newCollector(
-		nil,
-		"agents",
-		setting.ClockAuto,
-	), &agentLog{
-		pod: measure.Object{Name: "agent-0"},
-	}
+	c := newCollector(kube.Namespace{}, setting.ClockAuto)
+	agent := &agentLog{pod: measure.Object{Name: "agent-0"}}
 	c.agents["x"] = agent
 	if err := c.take(agent, []byte(`{"seq":1,"hello":{"agent":0,"mode":"connect"}}`)); err == nil {
 		t.Error("the log of an agent without a version is read on")

@@ -98,7 +98,8 @@ func (e *environment) choosePlace(ctx context.Context) error {
 
 func (e *environment) startCollecting(ctx context.Context) {
 	ctx, e.stop = context.WithCancel(ctx)
-	e.collector = newCollector(e.cluster, e.parameters.AgentNamespace, e.options.Clock)
+	home := kube.Namespace{Client: e.cluster, Name: e.parameters.AgentNamespace}
+	e.collector = newCollector(home, e.options.Clock)
 	e.collected = make(chan struct{})
 	go func() {
 		defer close(e.collected)

@@ -17,7 +17,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
-	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 )
@@ -118,14 +117,9 @@ func (it *iteration) readStartupLogs(ctx context.Context, pods int) []measure.Sa
 	defer stop()
 	all.readers.Go(func() {
 		// It ends with the context, and the pods that it did not deliver are missing then.
-		_ = kube.WatchPods(
-			reading,
-			it.env.cluster.Interface,
-			it.env.parameters.AgentNamespace,
-			scenario.RoleLabel+"="+scenario.RoleStarter,
-			func(event measure.Event) { all.observe(reading, event) },
-			func() {},
-		)
+		starting := scenario.RoleLabel + "=" + scenario.RoleStarter
+		_ = it.env.collector.namespace.WatchPods(reading, starting,
+			func(event measure.Event) { all.observe(reading, event) }, func() {})
 	})
 	_ = it.env.collector.await(ctx, func() bool { return all.complete() }) // or the time is over
 
@@ -166,14 +160,7 @@ func (l *startupLogs) observe(ctx context.Context, event measure.Event) {
 	l.known[uid] = true
 	l.readers.Go(func() {
 		for _, container := range []string{initContainer, mainContainer} {
-			err := kube.FollowLog(
-				ctx,
-				l.iteration.env.cluster,
-				event.Object.Namespace,
-				event.Object.Name,
-				container,
-				l.reader(event.Object),
-			)
+			err := c.namespace.FollowLog(ctx, event.Object.Name, container, l.reader(event.Object))
 			if err != nil && ctx.Err() == nil {
 				c.warn(fmt.Sprintf("the log of pod %s ended: %v", event.Object.Name, err))
 			}

@@ -45,13 +45,10 @@ func TestStartupLogsAreReadSideBySide(t *testing.T) {
 		})
 	}
 	client := fake.NewClientset(objects...)
+	home := kube.Namespace{Client: client, Name: parameters.AgentNamespace}
 	it := &iteration{number: 1, name: "pod-startup", env: &environment{
 		parameters: parameters, cluster: &kube.Cluster{Interface: client},
-		collector: newCollector(
-			client,
-			parameters.AgentNamespace,
-			setting.ClockAuto,
-		), progress: func(Progress) {},
+		collector: newCollector(home, setting.ClockAuto), progress: func(Progress) {},
 	}}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -97,13 +94,10 @@ func TestReadersAreAwaited(t *testing.T) {
 				return false, nil, nil
 			},
 		)
+		home := kube.Namespace{Client: client, Name: parameters.AgentNamespace}
 		it := &iteration{number: 1, name: "pod-startup", env: &environment{
 			parameters: parameters, cluster: &kube.Cluster{Interface: client},
-			collector: newCollector(
-				client,
-				parameters.AgentNamespace,
-				setting.ClockAuto,
-			), progress: func(Progress) {},
+			collector: newCollector(home, setting.ClockAuto), progress: func(Progress) {},
 		}}
 
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)

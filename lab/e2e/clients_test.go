@@ -297,7 +297,8 @@ func closeToAll(t *testing.T, lab *labtest.Lab, namespace string) {
 // clientPods are the trial's running test clients.
 func clientPods(t *testing.T, run trial.Trial) []corev1.Pod {
 	t.Helper()
-	clients, err := kube.ClientPods(t.Context(), run.Client, run.ClientNamespace(), "test=np-test-client")
+	clients, err := kube.Namespace{Client: run.Client, Name: run.ClientNamespace()}.
+		ClientPods(t.Context(), "test=np-test-client")
 	must(t, err)
 	if len(clients) == 0 {
 		t.Fatal("no test client is running")

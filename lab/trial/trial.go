@@ -132,7 +132,8 @@ func (t Trial) Shell(ctx context.Context, line string) error {
 
 // Collect waits for the samples of every client and judges them.
 func (t Trial) Collect(ctx context.Context) (Result, error) {
-	pods, err := kube.ClientPods(ctx, t.Client, t.ClientNamespace(), "test=np-test-client")
+	pods, err := kube.Namespace{Client: t.Client, Name: t.ClientNamespace()}.
+		ClientPods(ctx, "test=np-test-client")
 	if err != nil {
 		return Result{}, err
 	}
