@@ -126,7 +126,13 @@ func (w *walk) hint() {
 // send is the outcome that a probe sent now will have.
 func (w *walk) send() measure.Outcome {
 	now := time.Now()
-	o := measure.Outcome{Verdict: measure.Dropped, Planned: now, Sent: now, SentBy: now, Done: now.Add(500 * time.Millisecond)}
+	o := measure.Outcome{
+		Verdict: measure.Dropped,
+		Planned: now,
+		Sent:    now,
+		SentBy:  now,
+		Done:    now.Add(500 * time.Millisecond),
+	}
 	w.network.mu.Lock()
 	defer w.network.mu.Unlock()
 	if _, open := w.network.opened[w.to]; open {
@@ -154,7 +160,12 @@ type bench struct {
 }
 
 func newBench(t *testing.T, existing ...*corev1.Pod) *bench {
-	b := &bench{t: t, client: fake.NewClientset(), config: DefaultConfig(), ended: make(chan error, 1)}
+	b := &bench{
+		t:      t,
+		client: fake.NewClientset(),
+		config: DefaultConfig(),
+		ended:  make(chan error, 1),
+	}
 	b.config.ClientNamespace, b.config.TargetNamespace = "clients", "targets"
 	b.config.TargetSelector, b.config.TargetPort = "app=web", 80
 	b.config.AllowPolicyName = "allow"
@@ -188,7 +199,9 @@ func (b *bench) stop() error {
 
 func (b *bench) createPod(pod *corev1.Pod) {
 	b.t.Helper()
-	_, err := b.client.CoreV1().Pods("targets").Create(context.Background(), pod, metav1.CreateOptions{})
+	_, err := b.client.CoreV1().
+		Pods("targets").
+		Create(context.Background(), pod, metav1.CreateOptions{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -199,7 +212,9 @@ func (b *bench) assign(pod *corev1.Pod, address string) {
 	b.t.Helper()
 	pod = pod.DeepCopy()
 	pod.Status.PodIP = address
-	_, err := b.client.CoreV1().Pods("targets").UpdateStatus(context.Background(), pod, metav1.UpdateOptions{})
+	_, err := b.client.CoreV1().
+		Pods("targets").
+		UpdateStatus(context.Background(), pod, metav1.UpdateOptions{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -501,7 +516,10 @@ func TestPolicyCreationOlderPodDeliveredLater(t *testing.T) {
 		b.expectStatus("a", measure.Measured)
 		b.expectStatus("b", measure.Measured)
 		if count := len(b.env.results.Samples()); count != 2 {
-			t.Errorf("there are %d results; want 2: the third pod is younger than the policy", count)
+			t.Errorf(
+				"there are %d results; want 2: the third pod is younger than the policy",
+				count,
+			)
 		}
 	})
 }
@@ -518,7 +536,8 @@ func TestPolicyCreationStartedLate(t *testing.T) {
 		b.network.open("10.0.0.1")
 		time.Sleep(time.Second)
 		sample := b.expectStatus("a", measure.Measured)
-		if latency := sample.Latency(); latency.Lower > 6*time.Second || latency.Upper < 6*time.Second {
+		if latency := sample.Latency(); latency.Lower > 6*time.Second ||
+			latency.Upper < 6*time.Second {
 			t.Errorf("latency in [%s, %s]; want it to contain 6s", latency.Lower, latency.Upper)
 		}
 		if sample.Start.Source != measure.StartCreation {

@@ -112,30 +112,54 @@ func (c Config) ValidateProbing() error {
 	return errors.Join(
 		atLeast("probe-interval", c.ProbeInterval >= probe.ShortestBefore, c.ProbeInterval,
 			fmt.Sprintf("%s or more", probe.ShortestBefore)),
-		atLeast("probe-timeout", c.ProbeTimeout > 0 && c.ProbeTimeout < probe.MaxTimeout, c.ProbeTimeout,
-			fmt.Sprintf("more than 0 and less than %s, when the kernel sends a lost SYN again", probe.MaxTimeout)),
+		atLeast(
+			"probe-timeout",
+			c.ProbeTimeout > 0 && c.ProbeTimeout < probe.MaxTimeout,
+			c.ProbeTimeout,
+			fmt.Sprintf("more than 0 and less than %s, when the kernel sends a lost SYN again",
+				probe.MaxTimeout),
+		),
 		atLeast("probe-interval-min", c.ProbeIntervalMin >= probe.ShortestAfter, c.ProbeIntervalMin,
 			fmt.Sprintf("%s or more", probe.ShortestAfter)),
-		atLeast("relative-resolution", c.RelativeResolution >= 0 && c.RelativeResolution <= 1, c.RelativeResolution,
-			"0 to 1, for example 0.01"),
-		atLeast("max-probe-rate", c.MaxProbeRate >= 0 && !math.IsInf(c.MaxProbeRate, 0), c.MaxProbeRate,
-			"more than 0 probes a second, or 0 for what suits the mode"),
+		atLeast(
+			"relative-resolution",
+			c.RelativeResolution >= 0 && c.RelativeResolution <= 1,
+			c.RelativeResolution,
+			"0 to 1, for example 0.01",
+		),
+		atLeast(
+			"max-probe-rate",
+			c.MaxProbeRate >= 0 && !math.IsInf(c.MaxProbeRate, 0),
+			c.MaxProbeRate,
+			"more than 0 probes a second, or 0 for what suits the mode",
+		),
 		atLeast("confirm", c.Confirm > 0, c.Confirm, "1 or more"),
 		atLeast("hold", c.Hold >= 0, c.Hold, "0 or more"),
-		atLeast("tolerate-losses", c.TolerateLosses >= 0 && c.TolerateLosses <= measure.MaxLosses, c.TolerateLosses,
-			fmt.Sprintf("0 to %d", measure.MaxLosses)),
+		atLeast(
+			"tolerate-losses",
+			c.TolerateLosses >= 0 && c.TolerateLosses <= measure.MaxLosses,
+			c.TolerateLosses,
+			fmt.Sprintf("0 to %d", measure.MaxLosses),
+		),
 	)
 }
 
 func (c Config) validateSelector() error {
 	if c.TargetSelector == "" {
-		return errors.New(`-TargetLabelSelector is missing: expected the label selector of the target pods, ` +
-			`for example "app=web"`)
+		return errors.New(
+			`-TargetLabelSelector is missing: expected the label selector of the target pods, ` +
+				`for example "app=web"`,
+		)
 	}
+
 	if _, err := labels.Parse(c.TargetSelector); err != nil {
-		return fmt.Errorf(`-TargetLabelSelector %q is no label selector: expected for example "app=web": %w`,
-			c.TargetSelector, err)
+		return fmt.Errorf(
+			`-TargetLabelSelector %q is not a label selector: expected for example "app=web": %w`,
+			c.TargetSelector,
+			err,
+		)
 	}
+
 	return nil
 }
 
@@ -144,21 +168,36 @@ func (c Config) validatePolicy(scenario Scenario) error {
 		return nil
 	}
 	if c.AllowPolicyName == "" {
-		return errors.New("-AllowPolicyName is missing: expected the name of the network policy in the " +
-			"client's namespace whose creation allows the traffic")
+		return errors.New(
+			"-AllowPolicyName is missing: expected the name of the network policy in the " +
+				"client's namespace whose creation allows the traffic",
+		)
 	}
+
 	if problems := validation.IsDNS1123Subdomain(c.AllowPolicyName); len(problems) > 0 {
-		return fmt.Errorf("-AllowPolicyName %q is no object name: %s", c.AllowPolicyName, problems[0])
+		return fmt.Errorf(
+			"-AllowPolicyName %q is not an object name: %s",
+			c.AllowPolicyName,
+			problems[0],
+		)
 	}
+
 	return nil
 }
 
 func (c Config) validateExpected(scenario Scenario) error {
 	if c.ExpectedTargets != 0 && !scenario.needsPolicy {
-		return errors.New("--expected-targets is for policy creation: expected -MaxTargets, which ends a run of new pods")
+		return errors.New(
+			"--expected-targets is for policy creation: expected -MaxTargets, " +
+				"which ends a run of new pods",
+		)
 	}
-	return atLeast("expected-targets", c.ExpectedTargets >= 0 && c.ExpectedTargets <= c.MaxTargets, c.ExpectedTargets,
-		fmt.Sprintf("0 (unknown) to -MaxTargets, %d", c.MaxTargets))
+	return atLeast(
+		"expected-targets",
+		c.ExpectedTargets >= 0 && c.ExpectedTargets <= c.MaxTargets,
+		c.ExpectedTargets,
+		fmt.Sprintf("0 (unknown) to -MaxTargets, %d", c.MaxTargets),
+	)
 }
 
 func namespace(flag, what, value string) error {
@@ -166,7 +205,7 @@ func namespace(flag, what, value string) error {
 		return fmt.Errorf("-%s is missing: expected %s", flag, what)
 	}
 	if problems := validation.IsDNS1123Label(value); len(problems) > 0 {
-		return fmt.Errorf("-%s %q is no namespace: %s", flag, value, problems[0])
+		return fmt.Errorf("-%s %q is not a namespace name: %s", flag, value, problems[0])
 	}
 	return nil
 }
@@ -176,7 +215,7 @@ func port(flag, what string, value int) error {
 		return fmt.Errorf("-%s is missing: expected %s, from 1 to 65535", flag, what)
 	}
 	if value < 1 || value > 65535 {
-		return fmt.Errorf("-%s %d is no port: expected %s, from 1 to 65535", flag, value, what)
+		return fmt.Errorf("-%s %d is not a port: expected %s, from 1 to 65535", flag, value, what)
 	}
 	return nil
 }

@@ -27,7 +27,8 @@ type option struct {
 // the names that its flags have, that its documentation has, and in kebab case.
 func options(c *Config) []option {
 	return []option{
-		{[]string{"HostNamespace", "testClientNamespace", "host-namespace", "test-client-namespace"},
+		{[]string{"HostNamespace", "testClientNamespace", "host-namespace",
+			"test-client-namespace"},
 			"NAME", "namespace of the test client pods (mandatory)", text(&c.ClientNamespace)},
 		{[]string{"TargetLabelSelector", "targetLabelSelector", "target-label-selector"},
 			"SELECTOR", "label selector of the target pods (mandatory)", text(&c.TargetSelector)},
@@ -40,34 +41,50 @@ func options(c *Config) []option {
 		{[]string{"MetricsPort", "metricsPort", "metrics-port"},
 			"PORT", "port of /metrics, /healthz and /samples", integer(&c.MetricsPort)},
 		{[]string{"AllowPolicyName", "allowPolicyName", "allow-policy-name"},
-			"NAME", "network policy whose creation allows the traffic\n(mandatory for policy creation)",
+			"NAME", "network policy whose creation allows the traffic\n" +
+				"(mandatory for policy creation)",
 			text(&c.AllowPolicyName)},
-		{[]string{"kubeconfig"}, "FILE", "API server to use outside a cluster", text(&c.Kubeconfig)},
-		{[]string{"exit-when-done"}, "", "exit when every target has a result: with 0 if all were\n" +
-			"measured, with 2 if not; without it the client idles", boolean(&c.ExitWhenDone)},
+		{[]string{"kubeconfig"},
+			"FILE", "API server to use outside a cluster", text(&c.Kubeconfig)},
+		{[]string{"exit-when-done"},
+			"", "exit when every target has a result: with 0 if all were\n" +
+				"measured, with 2 if not; without it the client idles", boolean(&c.ExitWhenDone)},
 		{[]string{"target-timeout"}, "DURATION", "give a target up after this time; 0 is never",
 			duration(&c.TargetTimeout)},
-		{[]string{"expected-targets"}, "N", "policy creation: how many targets there will be; /readyz waits until\n" +
-			"all of them were seen denied, and the run does not end without\nthem; 0 is as many as come before the policy",
+		{[]string{"expected-targets"},
+			"N", "policy creation: how many targets there will be; /readyz waits until\n" +
+				"all of them were seen denied, and the run does not end without\n" +
+				"them; 0 is as many as come before the policy",
 			integer(&c.ExpectedTargets)},
-		{[]string{"probe"}, "MODE", "how to probe: http, connect, udp, sctp, syn (needs NET_RAW)\nor auto (syn or connect)",
+		{[]string{"probe"},
+			"MODE", "how to probe: http, connect, udp, sctp, syn (needs NET_RAW)\n" +
+				"or auto (syn or connect)",
 			mode(&c.Probe)},
-		{[]string{"probe-interval"}, "DURATION", "time between two probes of one target before the trigger",
+		{[]string{"probe-interval"},
+			"DURATION", "time between two probes of one target before the trigger",
 			duration(&c.ProbeInterval)},
-		{[]string{"probe-interval-min"}, "DURATION", "shortest time between two probes of one target after it",
+		{[]string{"probe-interval-min"},
+			"DURATION", "shortest time between two probes of one target after it",
 			duration(&c.ProbeIntervalMin)},
-		{[]string{"relative-resolution"}, "PART", "time between two probes of one target after the trigger,\n" +
-			"as a part of the time since then", number(&c.RelativeResolution)},
-		{[]string{"probe-timeout"}, "DURATION", fmt.Sprintf("longest wait of one probe for its connection, below %s", probe.MaxTimeout),
+		{[]string{"relative-resolution"},
+			"PART", "time between two probes of one target after the trigger,\n" +
+				"as a part of the time since then", number(&c.RelativeResolution)},
+		{[]string{"probe-timeout"},
+			"DURATION", fmt.Sprintf("longest wait of one probe for its connection, below %s",
+				probe.MaxTimeout),
 			duration(&c.ProbeTimeout)},
 		{[]string{"max-probe-rate"}, "N", "most probes a second for all targets together;\n" +
 			"the interval stretches to keep to it", number(&c.MaxProbeRate)},
-		{[]string{"confirm"}, "N", "probes in a row that must agree on a new state", integer(&c.Confirm)},
-		{[]string{"hold"}, "DURATION", "how long a target is watched after its transition", duration(&c.Hold)},
-		{[]string{"tolerate-losses"}, "N", "probes in a row that the network may lose without making\n" +
-			"a result wrong; widens brackets by as many intervals", integer(&c.TolerateLosses)},
-		{[]string{"success"}, "KIND", "the same as --probe: any HTTP \"response\" is http, an open\n" +
-			"TCP connection is \"connect\"", success(&c.Probe)},
+		{[]string{"confirm"},
+			"N", "probes in a row that must agree on a new state", integer(&c.Confirm)},
+		{[]string{"hold"},
+			"DURATION", "how long a target is watched after its transition", duration(&c.Hold)},
+		{[]string{"tolerate-losses"},
+			"N", "probes in a row that the network may lose without making\n" +
+				"a result wrong; widens brackets by as many intervals", integer(&c.TolerateLosses)},
+		{[]string{"success"},
+			"KIND", "the same as --probe: any HTTP \"response\" is http, an open\n" +
+				"TCP connection is \"connect\"", success(&c.Probe)},
 	}
 }
 
@@ -93,14 +110,17 @@ func ParseFlags(scenario Scenario, args []string) (Config, error) {
 			}
 		}
 	}
+
 	asked := flags.Bool("version", false, versionUsage)
 	mistakes, err := parseAll(flags, args)
 	if err != nil {
 		return Config{}, err
 	}
+
 	if *asked {
 		return Config{}, errVersion
 	}
+
 	return config, errors.Join(append(mistakes, config.Validate(scenario))...)
 }
 
@@ -120,10 +140,12 @@ func parseAll(flags *flag.FlagSet, args []string) (mistakes []error, err error) 
 		case err != nil:
 			mistakes = append(mistakes, explain(err))
 		case len(args) > 0:
-			mistakes = append(mistakes, fmt.Errorf("unexpected argument %q: expected only flags", args[0]))
+			mistakes = append(mistakes,
+				fmt.Errorf("unexpected argument %q: expected only flags", args[0]))
 			args = args[1:]
 		}
 	}
+
 	return mistakes, nil
 }
 
@@ -221,12 +243,16 @@ func help(w io.Writer, scenario Scenario) error {
 	defaults := DefaultConfig()
 	shown := map[string]any{
 		"MaxTargets": defaults.MaxTargets, "MetricsPort": defaults.MetricsPort,
-		"target-timeout": defaults.TargetTimeout, "expected-targets": defaults.ExpectedTargets, "probe-interval": defaults.ProbeInterval,
-		"probe-timeout": defaults.ProbeTimeout, "max-probe-rate": defaultRates(),
+		"target-timeout":   defaults.TargetTimeout,
+		"expected-targets": defaults.ExpectedTargets,
+		"probe-interval":   defaults.ProbeInterval,
+		"probe-timeout":    defaults.ProbeTimeout, "max-probe-rate": defaultRates(),
 		"probe": defaults.Probe, "probe-interval-min": defaults.ProbeIntervalMin,
-		"relative-resolution": defaults.RelativeResolution, "confirm": defaults.Confirm, "hold": defaults.Hold,
+		"relative-resolution": defaults.RelativeResolution,
+		"confirm":             defaults.Confirm, "hold": defaults.Hold,
 		"tolerate-losses": defaults.TolerateLosses,
 	}
+
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\nUsage:\n  %s FLAGS\n\nExample:\n  %s\n\nFlags:\n",
 		scenario.Summary, scenario.Program, strings.Join(scenario.example(), " \\\n    "))
@@ -241,6 +267,7 @@ func help(w io.Writer, scenario Scenario) error {
 		}
 		fmt.Fprintf(&b, "        %s\n", strings.ReplaceAll(usage, "\n", "\n        "))
 	}
+
 	fmt.Fprintf(&b, "  -version\n        %s\n", versionUsage)
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -87,7 +87,7 @@ func TestParseFlagsReportsEveryMistakeAtOnce(t *testing.T) {
 	for _, want := range []string{
 		"expected a whole number", "unknown flag -nonsense", `unexpected argument "stray"`,
 		"-HostNamespace is missing", "-TargetNamespace is missing", "-AllowPolicyName is missing",
-		"is no label selector", "--probe-timeout 2s is out of range", `expected "response" or "connect"`, "expected one of auto, connect",
+		"is not a label selector", "--probe-timeout 2s is out of range", `expected "response" or "connect"`, "expected one of auto, connect",
 		"--confirm 0 is out of range", "--tolerate-losses 9 is out of range", "--relative-resolution 2 is out of range", "--MaxTargets 0", "--expected-targets -1 is out of range",
 	} {
 		if !strings.Contains(err.Error(), want) {

@@ -29,8 +29,13 @@ type Metrics struct {
 // NewMetrics returns the metrics of one client, registered nowhere yet.
 func NewMetrics() *Metrics {
 	return &Metrics{
-		addressAssigned: prometheus.NewHistogram(histogram("pod_ip_address_assigned_latency_seconds",
-			"Time from a pod's creationTimestamp to the arrival of its address at this client's watch.")),
+		addressAssigned: prometheus.NewHistogram(
+			histogram(
+				"pod_ip_address_assigned_latency_seconds",
+				"Time from a pod's creationTimestamp to the arrival of its address "+
+					"at this client's watch.",
+			),
+		),
 		podReached: prometheus.NewHistogram(histogram("pod_creation_reachability_latency_seconds",
 			"Time from the arrival of a pod's address to the first response of the pod.")),
 		policyEnforced: prometheus.NewHistogram(histogram(
@@ -65,7 +70,8 @@ func histogram(name, help string) prometheus.HistogramOpts {
 		Name: name,
 		Help: help,
 		Buckets: []float64{
-			.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600,
+			.001, .0025, .005, .01, .025, .05, .1, .25, .5,
+			1, 2, 3, 5, 10, 20, 30, 60, 120, 300, 600,
 			1800, 3600,
 		},
 		NativeHistogramBucketFactor:     1.1,

@@ -37,8 +37,13 @@ func TestMetricsOfPodCreation(t *testing.T) {
 			t.Errorf("pod_ip_address_assigned_latency_seconds is %v; want 3", got)
 		}
 		reached := sum(t, b.env.metrics.podReached)
-		if most := 1.234 + b.config.ProbeInterval.Seconds() + .002; reached < 1.234 || reached > most {
-			t.Errorf("pod_creation_reachability_latency_seconds is %v; want 1.234 to %v", reached, most)
+		if most := 1.234 + b.config.ProbeInterval.Seconds() + .002; reached < 1.234 ||
+			reached > most {
+			t.Errorf(
+				"pod_creation_reachability_latency_seconds is %v; want 1.234 to %v",
+				reached,
+				most,
+			)
 		}
 		want := strings.NewReader(`
 # HELP netpol_latency_targets_expected Targets that must end with a result.
@@ -99,7 +104,8 @@ func TestHTTP(t *testing.T) {
 	if code, _ := get("/readyz"); code != 200 {
 		t.Errorf("/readyz answers %d; want 200", code)
 	}
-	if code, body := get("/metrics"); code != 200 || !strings.Contains(body, "pod_creation_reachability_latency_seconds_bucket") {
+	if code, body := get("/metrics"); code != 200 ||
+		!strings.Contains(body, "pod_creation_reachability_latency_seconds_bucket") {
 		t.Errorf("/metrics answers %d without the histograms:\n%s", code, body)
 	}
 	results.expect()

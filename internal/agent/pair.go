@@ -136,11 +136,13 @@ func (p *pair) sample() measure.Sample {
 		Lost:     p.observed.transition.Lost(),
 		Probes:   p.observed.probes,
 	}
+
 	sample.Flaps, sample.FlapCount = p.observed.transition.Flaps()
 	sample.Status, sample.Reason = p.status()
 	if p.expect.Forbidden {
 		sample.Kind, sample.Leaks = measure.KindBlocked, int(p.observed.probes[measure.Allowed])
 	}
+
 	sample.Warnings = p.warnings()
 	return sample
 }
@@ -155,12 +157,14 @@ func (p *pair) warnings() []string {
 	case change.Response == http.StatusForbidden:
 		all = append(all, "answered with 403: what answers may be a policy of layer 7")
 	}
+
 	if !p.observed.transition.Settled() {
 		all = append(all, "not watched to the end: the transition is not confirmed")
 	}
 	if flaps > 0 {
 		all = append(all, "the target flapped: it changed its state more than once")
 	}
+
 	return all
 }
 

@@ -94,7 +94,8 @@ func (c *podCreation) finish(p *pair) error {
 		reached := sample.Answered.Sub(p.assigned)
 		c.metrics.podReached.Observe(seconds(reached))
 		klog.Infof(
-			"Pod %q in namespace %q with IP %q reached %s after pod IP was assigned (resolution %s)",
+			"Pod %q in namespace %q with IP %q reached %s after pod IP was assigned "+
+				"(resolution %s)",
 			p.pod.Name,
 			p.pod.Namespace,
 			p.address,
@@ -102,6 +103,7 @@ func (c *podCreation) finish(p *pair) error {
 			sample.Latency().Resolution(),
 		)
 	}
+
 	c.record(sample)
 	return nil
 }

@@ -33,7 +33,12 @@ type stand struct {
 }
 
 func newStand(t *testing.T, agents, index int) *stand {
-	s := &stand{t: t, plans: make(chan measure.Event), pods: make(chan measure.Event), ended: make(chan error, 1)}
+	s := &stand{
+		t:     t,
+		plans: make(chan measure.Event),
+		pods:  make(chan measure.Event),
+		ended: make(chan error, 1),
+	}
 	config := RemoteConfig{Config: DefaultConfig(), Agents: agents, Index: index}
 	config.Hold = 100 * time.Millisecond
 	r := newRemote(config, &s.network, &s.output)
@@ -123,9 +128,13 @@ func TestRemoteRefutesTheOldState(t *testing.T) {
 		s.sleep(time.Second)
 		s.step(protocol.StepFinish)
 		samples, _ := s.exit()
-		if len(samples) != 1 || samples[0].Status != measure.Measured || samples[0].FlapCount != 0 ||
+		if len(samples) != 1 || samples[0].Status != measure.Measured ||
+			samples[0].FlapCount != 0 ||
 			samples[0].Bracket.Upper.Before(triggered) {
-			t.Errorf("samples %+v; want one that changed after the trigger and did not flap", samples)
+			t.Errorf(
+				"samples %+v; want one that changed after the trigger and did not flap",
+				samples,
+			)
 		}
 		var proved []int
 		for _, line := range s.lines {
@@ -189,8 +198,14 @@ func TestRemoteProvesTheOldState(t *testing.T) {
 		s.sleep(time.Second)
 		s.step(protocol.StepFinish)
 		samples, said := s.exit()
-		if len(samples) != 1 || said != 1 || samples[0].Status != measure.Measured || samples[0].FlapCount != 0 {
-			t.Fatalf("%d samples, %d said: %+v; want one, measured, without a flap", len(samples), said, samples)
+		if len(samples) != 1 || said != 1 || samples[0].Status != measure.Measured ||
+			samples[0].FlapCount != 0 {
+			t.Fatalf(
+				"%d samples, %d said: %+v; want one, measured, without a flap",
+				len(samples),
+				said,
+				samples,
+			)
 		}
 		if !samples[0].Bracket.Contains(opened) {
 			t.Errorf("the bracket %v does not contain %v", samples[0].Bracket, opened)
@@ -211,7 +226,11 @@ func TestRemoteAccounts(t *testing.T) {
 		}
 		s.pod("forbidden", "b", "10.0.0.3")
 		s.network.open("10.0.0.1")
-		s.step(protocol.StepProve, allowedA(), protocol.Expect{Group: "b", Port: 80, Forbidden: true, Part: "other"})
+		s.step(
+			protocol.StepProve,
+			allowedA(),
+			protocol.Expect{Group: "b", Port: 80, Forbidden: true, Part: "other"},
+		)
 		s.sleep(2 * time.Second)
 		s.step(protocol.StepTrigger)
 		s.network.open("10.0.0.3")
@@ -230,7 +249,13 @@ func TestRemoteAccounts(t *testing.T) {
 		}
 		for _, sample := range samples {
 			if sample.Status != want[sample.Target.Pod.UID] {
-				t.Errorf("%s is %s (%s); want %s", sample.Target.Pod.UID, sample.Status, sample.Reason, want[sample.Target.Pod.UID])
+				t.Errorf(
+					"%s is %s (%s); want %s",
+					sample.Target.Pod.UID,
+					sample.Status,
+					sample.Reason,
+					want[sample.Target.Pod.UID],
+				)
 			}
 			if leaks := sample.Leaks; (sample.Target.Pod.UID == "forbidden") != (leaks > 0) {
 				t.Errorf("%s has %d leaks", sample.Target.Pod.UID, leaks)
@@ -275,7 +300,9 @@ func TestStartup(t *testing.T) {
 			var output bytes.Buffer
 			config := StartupConfig{
 				Config: DefaultConfig(), Scenario: "pod-startup", Watch: time.Second, Timeout: 5 * time.Second,
-				Allowed: []netip.AddrPort{allowed}, Forbidden: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.2:80")},
+				Allowed: []netip.AddrPort{
+					allowed,
+				}, Forbidden: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.2:80")},
 			}
 			s := newStartup(config, &network, time.Now(), &output)
 			if err := s.run(t.Context()); err != nil {
@@ -311,6 +338,10 @@ func checkStartup(t *testing.T, output string, want measure.Status) {
 		}
 	}
 	if statuses["pod-startup"] != want || statuses["pod-startup/forbidden"] != measure.Measured {
-		t.Errorf("the statuses are %v; want %s, and measured for the forbidden pair", statuses, want)
+		t.Errorf(
+			"the statuses are %v; want %s, and measured for the forbidden pair",
+			statuses,
+			want,
+		)
 	}
 }

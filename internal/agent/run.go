@@ -28,8 +28,9 @@ const (
 	ExitNotMeasured = 2 // with ExitWhenDone: some target has no latency
 )
 
-// Main is a client's whole program: it returns the exit code. SIGINT and SIGTERM end the run, and
-// a second signal ends the process at once. The release is what the linker was told, empty if it was not.
+// Main is a client's whole program: it returns the exit code. SIGINT and SIGTERM end the run, and a
+// second signal ends the process at once. The release is what the linker was told, empty if it was
+// not.
 func Main(scenario Scenario, release string, args []string, stdout, stderr io.Writer) int {
 	config, err := ParseFlags(scenario, args)
 	switch {
@@ -47,10 +48,12 @@ func Main(scenario Scenario, release string, args []string, stdout, stderr io.Wr
 	if err == nil {
 		return ExitOK
 	}
+
 	fmt.Fprintf(stderr, "%s: %v\n", scenario.Program, err)
 	if errors.Is(err, errNotAllMeasured) {
 		return ExitNotMeasured
 	}
+
 	return ExitFailure
 }
 
@@ -61,19 +64,23 @@ func Run(ctx context.Context, scenario Scenario, config Config) (err error) {
 	for _, line := range config.describe(scenario) {
 		klog.Info(line)
 	}
+
 	client, err := kube.Connect(config.Kubeconfig, scenario.Program)
 	if err != nil {
 		return err
 	}
+
 	engine, err := startEngine(config)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
+
 	listener, err := net.Listen("tcp", fmt.Sprintf(":%d", config.MetricsPort))
 	if err != nil {
 		return fmt.Errorf("serve metrics: choose another port with -MetricsPort: %w", err)
 	}
+
 	return newEnvironment(scenario, config, client, engineOf{engine}).run(ctx, listener)
 }
 
@@ -83,14 +90,16 @@ func startEngine(config Config) (*probe.Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	schedule := engine.Schedule()
-	klog.Infof("Probing by mode %s (%s): every %s before the trigger; after it every %v of the time since then, "+
-		"at least %s apart; at most %.0f probes a second",
-		engine.Mode, engine.Reason, schedule.BaseInterval, schedule.RelativeStep, schedule.MinInterval,
-		schedule.MaxRate)
+	klog.Infof("Probing by mode %s (%s): every %s before the trigger; "+
+		"after it every %v of the time since then, at least %s apart; at most %.0f probes a second",
+		engine.Mode, engine.Reason, schedule.BaseInterval, schedule.RelativeStep,
+		schedule.MinInterval, schedule.MaxRate)
 	for _, warning := range engine.Warnings {
 		klog.Warning(warning)
 	}
+
 	return engine, nil
 }
 
@@ -100,8 +109,10 @@ func (e *environment) run(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return err
 	}
+
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		klog.Infof("Serving metrics on %s", listener.Addr())
@@ -111,6 +122,7 @@ func (e *environment) run(ctx context.Context, listener net.Listener) error {
 		defer cancelIf(e.config.ExitWhenDone, cancel)
 		return e.measure(ctx)
 	})
+
 	return group.Wait()
 }
 
@@ -128,6 +140,7 @@ func (e *environment) measure(ctx context.Context) error {
 	if wrong := account.Check(); wrong != nil {
 		return wrong
 	}
+
 	e.ready() // a run that is over has missed nothing
 	e.progress.concluded.send()
 	e.conclude(account)
@@ -141,6 +154,7 @@ func (e *environment) measure(ctx context.Context) error {
 		klog.Info("Going into idle state")
 		<-ctx.Done()
 	}
+
 	return nil
 }
 
@@ -148,8 +162,13 @@ func (e *environment) measure(ctx context.Context) error {
 func (e *environment) conclude(account measure.Account) {
 	klog.Infof("Targets: %s", account)
 	if account.Expected < e.config.ExpectedTargets {
-		klog.Warningf("Only %d of %d expected targets came", account.Expected, e.config.ExpectedTargets)
+		klog.Warningf(
+			"Only %d of %d expected targets came",
+			account.Expected,
+			e.config.ExpectedTargets,
+		)
 	}
+
 	summary := measure.Summarize(e.scenario.Name, e.results.Samples())
 	exactly := func(q float64) string { // logs keep every digit
 		found := summary.Quantile(q)
@@ -163,6 +182,7 @@ func (e *environment) conclude(account measure.Account) {
 			exactly(.5), exactly(.9), exactly(.99), exactly(1),
 			summary.Resolution.Quantile(.5), summary.Resolution.Quantile(1))
 	}
+
 	for _, warning := range summary.Warnings {
 		klog.Warning(warning)
 	}
@@ -177,11 +197,21 @@ func (c Config) describe(scenario Scenario) []string {
 		"--TargetLabelSelector=" + c.TargetSelector,
 		"--TargetNamespace=" + c.TargetNamespace,
 		fmt.Sprintf("--TargetPort=%d", c.TargetPort),
-		fmt.Sprintf("--probe=%s --probe-interval=%s --probe-timeout=%s --confirm=%d --hold=%s --tolerate-losses=%d",
-			c.Probe, c.ProbeInterval, c.ProbeTimeout, c.Confirm, c.Hold, c.TolerateLosses),
+		fmt.Sprintf(
+			"--probe=%s --probe-interval=%s --probe-timeout=%s "+
+				"--confirm=%d --hold=%s --tolerate-losses=%d",
+			c.Probe,
+			c.ProbeInterval,
+			c.ProbeTimeout,
+			c.Confirm,
+			c.Hold,
+			c.TolerateLosses,
+		),
 	}
+
 	if scenario.needsPolicy {
 		lines = append([]string{"--AllowPolicyName=" + c.AllowPolicyName}, lines...)
 	}
+
 	return lines
 }

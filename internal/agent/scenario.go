@@ -32,8 +32,8 @@ func PolicyCreation() Scenario {
 	return Scenario{
 		Name:    "policy-creation",
 		Program: "policy-creation-enforcement-latency",
-		Summary: "Measures how long after the creation of a network policy that allows it this client\n" +
-			"can reach targets that were denied before.",
+		Summary: "Measures how long after the creation of a network policy that allows it " +
+			"this client\ncan reach targets that were denied before.",
 		needsPolicy: true,
 		run:         runPolicyCreation,
 	}

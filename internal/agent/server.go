@@ -25,13 +25,17 @@ const shutdownGrace = 300 * time.Millisecond
 // handler serves /metrics, /healthz, /readyz and /samples.
 func handler(metrics *Metrics, results *results, progress *progress) (http.Handler, error) {
 	registry := prometheus.NewRegistry()
-	all := append(metrics.Collectors(),
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	all := append(
+		metrics.Collectors(),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
+
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
@@ -50,7 +54,11 @@ func serveReady(progress *progress) http.HandlerFunc {
 		case <-progress.ready.sent:
 			fmt.Fprintln(w, "ok")
 		default:
-			http.Error(w, "not all that exists, or is expected, has been seen yet", http.StatusServiceUnavailable)
+			http.Error(
+				w,
+				"not all that exists, or is expected, has been seen yet",
+				http.StatusServiceUnavailable,
+			)
 		}
 	}
 }
@@ -88,8 +96,10 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler) err
 	if !stop() {
 		<-stopped
 	}
+
 	if errors.Is(err, http.ErrServerClosed) {
 		return nil
 	}
+
 	return fmt.Errorf("serve metrics on %s: %w", listener.Addr(), err)
 }

@@ -29,6 +29,7 @@ func ServeTarget(ctx context.Context, tcp, udp []int) error {
 		}
 		group.Go(func() error { return serveHTTP(ctx, listener) })
 	}
+
 	for _, port := range udp {
 		socket, err := net.ListenPacket("udp", fmt.Sprintf(":%d", port))
 		if err != nil {
@@ -36,13 +37,16 @@ func ServeTarget(ctx context.Context, tcp, udp []int) error {
 		}
 		group.Go(func() error { return serveEcho(ctx, socket) })
 	}
+
 	klog.Infof("Serving TCP ports %v and UDP ports %v", tcp, udp)
 	return group.Wait()
 }
 
 func serveHTTP(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
-		Handler:           http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }),
+		Handler: http.HandlerFunc(
+			func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) },
+		),
 		ReadHeaderTimeout: time.Minute,
 	}
 	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
@@ -56,6 +60,7 @@ func serveHTTP(ctx context.Context, listener net.Listener) error {
 func serveEcho(ctx context.Context, socket net.PacketConn) error {
 	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
 	defer stop()
+
 	buffer := make([]byte, largestEcho)
 	for {
 		n, from, err := socket.ReadFrom(buffer)
