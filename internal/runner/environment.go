@@ -27,7 +27,7 @@ type environment struct {
 	options    Options
 	scenario   scenario.Scenario
 	cluster    *kube.Cluster
-	parameters scenario.World
+	parameters scenario.Parameters
 	node       string // of the agents, where the placement matters
 	collector  *collector
 	stop       context.CancelFunc

@@ -29,7 +29,7 @@ import (
 // nothing of ours, so every sample is missing, and there is one of each all the same.
 func TestStartupLogsAreReadSideBySide(t *testing.T) {
 	const pods = 50
-	parameters := scenario.World{AgentNamespace: "agents"}
+	parameters := scenario.Parameters{AgentNamespace: "agents"}
 	var objects []runtime.Object
 	for i := range pods {
 		objects = append(objects, &corev1.Pod{
@@ -73,7 +73,7 @@ func TestStartupLogsAreReadSideBySide(t *testing.T) {
 // outlives it.
 func TestReadersAreAwaited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		parameters := scenario.World{AgentNamespace: "agents"}
+		parameters := scenario.Parameters{AgentNamespace: "agents"}
 		client := fake.NewClientset(&corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: parameters.AgentNamespace, Name: "starter", UID: "1",

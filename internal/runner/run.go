@@ -163,7 +163,7 @@ func newEnvironment(
 	return &environment{
 		options: o, scenario: s, cluster: cluster, progress: progress,
 		pods: make(map[string][]corev1.Pod),
-		parameters: scenario.World{
+		parameters: scenario.Parameters{
 			Settings:       o.Settings,
 			AgentNamespace: prefix + "-agents", TargetNamespace: prefix + "-targets",
 			APIServers: servers, From: from, Addresses: make(map[string][]netip.Addr),

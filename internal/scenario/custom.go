@@ -29,13 +29,13 @@ func Custom(name string, trigger Trigger) Scenario {
 		Name:    name,
 		Summary: "A change of your own: when does the traffic become what you expect?",
 		Groups:  onlyA,
-		Setup: func(w World) [][]runtime.Object {
+		Setup: func(w Parameters) [][]runtime.Object {
 			if trigger.Isolated {
 				return layer(w.isolation())
 			}
 			return nil
 		},
-		Parts: func(w World) []Part {
+		Parts: func(w Parameters) []Part {
 			namespace := w.AgentNamespace
 			if w.Direction == setting.Ingress {
 				namespace = w.TargetNamespace
@@ -74,7 +74,7 @@ func Patches(object *unstructured.Unstructured) bool {
 }
 
 // patches are the objects that a patch stands for.
-func (w World) patches(object *unstructured.Unstructured) []runtime.Object {
+func (w Parameters) patches(object *unstructured.Unstructured) []runtime.Object {
 	if object.GetKind() == "Namespace" {
 		name := map[string]string{ofAgents: w.AgentNamespace, ofTargets: w.TargetNamespace}[object.GetName()]
 		object.SetName(name)
@@ -91,7 +91,7 @@ func (w World) patches(object *unstructured.Unstructured) []runtime.Object {
 }
 
 // Undo is what takes a user's own change back: objects to delete, and patches without their content.
-func (t Trigger) Undo(w World) (patches, objects []runtime.Object) {
+func (t Trigger) Undo(w Parameters) (patches, objects []runtime.Object) {
 	for _, object := range t.Objects {
 		if !Patches(object) {
 			continue

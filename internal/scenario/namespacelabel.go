@@ -19,7 +19,7 @@ func namespaceLabel() Scenario {
 		Detail: "The peers' namespace is labelled: that of the targets (egress) or of the agents (ingress).\n" +
 			"namespace-label/in: until allowed. namespace-label/out: until blocked.",
 		Groups: onlyA,
-		Setup: func(w World) [][]runtime.Object {
+		Setup: func(w Parameters) [][]runtime.Object {
 			p := w.allow("allow", GroupA, Port)
 			peer := networkingv1.NetworkPolicyPeer{
 				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{SideLabel: "in"}},
@@ -27,7 +27,7 @@ func namespaceLabel() Scenario {
 			w.setRule(p, []networkingv1.NetworkPolicyPeer{peer}, Port)
 			return layer(p, w.isolation()) // isolation last: when it is seen, the other is in force
 		},
-		Parts: func(w World) []Part {
+		Parts: func(w Parameters) []Part {
 			name := w.TargetNamespace
 			if w.Direction == setting.Ingress {
 				name = w.AgentNamespace

@@ -18,13 +18,13 @@ func podCreation() Scenario {
 		Kind:     Created,
 		Baseline: true,
 		Groups:   noGroups,
-		Setup: func(w World) [][]runtime.Object {
+		Setup: func(w Parameters) [][]runtime.Object {
 			if w.Baseline {
 				return nil
 			}
 			return layer(w.isolation(), w.allow("allow", GroupA, Port))
 		},
-		Parts: func(World) []Part {
+		Parts: func(Parameters) []Part {
 			return []Part{{Expect: []Expect{{Group: GroupA, Port: Port, Want: measure.StateAllowed}}}}
 		},
 	}

@@ -19,7 +19,7 @@ func podLabel() Scenario {
 		Detail: "The agents' pods are labelled. The policy selects them as its subject (egress) or as its peer\n" +
 			"(ingress). pod-label/in: until allowed. pod-label/out: until blocked.",
 		Groups: onlyA,
-		Setup: func(w World) [][]runtime.Object {
+		Setup: func(w Parameters) [][]runtime.Object {
 			p := w.byPods().allow("allow", GroupA, Port)
 			if w.Direction == setting.Ingress {
 				p.Spec.Ingress[0].From[0].PodSelector.MatchLabels[SideLabel] = "in"
@@ -28,7 +28,7 @@ func podLabel() Scenario {
 			}
 			return layer(p, w.isolation()) // isolation last: when it is seen, the other is in force
 		},
-		Parts: func(w World) []Part {
+		Parts: func(w Parameters) []Part {
 			var in, out []runtime.Object
 			for _, name := range w.AgentPods {
 				in = append(in, labelled(name, w.AgentNamespace, map[string]string{SideLabel: "in"}))

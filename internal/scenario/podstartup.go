@@ -20,10 +20,10 @@ func podStartup() Scenario {
 		Groups: func(setting.Settings) []Group {
 			return []Group{{Name: GroupA, Few: true}, {Name: GroupB, Few: true}}
 		},
-		Setup: func(w World) [][]runtime.Object {
+		Setup: func(w Parameters) [][]runtime.Object {
 			return layer(w.isolation(), w.byPods().allow("allow", GroupA, Port))
 		},
-		Parts: func(World) []Part {
+		Parts: func(Parameters) []Part {
 			return []Part{{Expect: []Expect{
 				{Group: GroupA, Port: Port, Want: measure.StateAllowed},
 				{Group: GroupB, Port: Port, Forbidden: true, Name: "forbidden"},

@@ -56,7 +56,7 @@ func portNames(protocol string) map[int]string {
 func PortName(protocol string, port int) string { return portNames(protocol)[port] }
 
 // policy is an empty policy on the side that the direction says: of all agents, or of all targets.
-func (w World) policy(name string) *networkingv1.NetworkPolicy {
+func (w Parameters) policy(name string) *networkingv1.NetworkPolicy {
 	p := &networkingv1.NetworkPolicy{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.AgentNamespace},
@@ -77,7 +77,7 @@ func role(name string) metav1.LabelSelector {
 
 // isolation denies everything on its side, but the agents' way to the API server: without that they could
 // not be told what to do.
-func (w World) isolation() *networkingv1.NetworkPolicy {
+func (w Parameters) isolation() *networkingv1.NetworkPolicy {
 	p := w.policy("isolate")
 	if w.Direction == setting.Egress {
 		p.Spec.Egress = w.toAPIServers()
@@ -85,7 +85,7 @@ func (w World) isolation() *networkingv1.NetworkPolicy {
 	return p
 }
 
-func (w World) toAPIServers() []networkingv1.NetworkPolicyEgressRule {
+func (w Parameters) toAPIServers() []networkingv1.NetworkPolicyEgressRule {
 	tcp := corev1.ProtocolTCP
 	var rules []networkingv1.NetworkPolicyEgressRule
 	for _, server := range w.APIServers {
@@ -99,7 +99,7 @@ func (w World) toAPIServers() []networkingv1.NetworkPolicyEgressRule {
 }
 
 // allow permits the traffic of the agents to a group of targets at a port.
-func (w World) allow(name, group string, port int) *networkingv1.NetworkPolicy {
+func (w Parameters) allow(name, group string, port int) *networkingv1.NetworkPolicy {
 	p := w.policy(name)
 	w.setRule(p, w.peers(group), port)
 	if w.Direction == setting.Ingress {
@@ -109,7 +109,7 @@ func (w World) allow(name, group string, port int) *networkingv1.NetworkPolicy {
 }
 
 // setRule gives the policy one rule, on the side that it has.
-func (w World) setRule(p *networkingv1.NetworkPolicy, peers []networkingv1.NetworkPolicyPeer, port int) {
+func (w Parameters) setRule(p *networkingv1.NetworkPolicy, peers []networkingv1.NetworkPolicyPeer, port int) {
 	ports := []networkingv1.NetworkPolicyPort{w.port(port)}
 	if w.Direction == setting.Ingress {
 		p.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{From: peers, Ports: ports}}
@@ -119,7 +119,7 @@ func (w World) setRule(p *networkingv1.NetworkPolicy, peers []networkingv1.Netwo
 }
 
 // port names a port of the targets in the way that the settings say.
-func (w World) port(number int) networkingv1.NetworkPolicyPort {
+func (w Parameters) port(number int) networkingv1.NetworkPolicyPort {
 	protocol := corev1.Protocol(w.Protocol)
 	port := intstr.FromInt(number)
 	one := networkingv1.NetworkPolicyPort{Protocol: &protocol, Port: &port}
@@ -139,7 +139,7 @@ func (w World) port(number int) networkingv1.NetworkPolicyPort {
 }
 
 // peers are the other side of the policy: a group of targets, or the agents.
-func (w World) peers(group string) []networkingv1.NetworkPolicyPeer {
+func (w Parameters) peers(group string) []networkingv1.NetworkPolicyPeer {
 	namespace, pods := w.TargetNamespace, metav1.LabelSelector{MatchLabels: map[string]string{GroupLabel: group}}
 	if w.Direction == setting.Ingress {
 		namespace, pods, group = w.AgentNamespace, role(w.From), ""
@@ -170,7 +170,7 @@ func block(address netip.Addr) networkingv1.NetworkPolicyPeer {
 }
 
 // allowOthers permits everybody but the agents to reach a group of targets.
-func (w World) allowOthers(name, group string, port int) *networkingv1.NetworkPolicy {
+func (w Parameters) allowOthers(name, group string, port int) *networkingv1.NetworkPolicy {
 	p := w.allow(name, group, port)
 	p.Spec.Ingress[0].From[0].IPBlock.Except = prefixes(w.Addresses[""])
 	return p
@@ -185,7 +185,7 @@ func prefixes(addresses []netip.Addr) []string {
 }
 
 // allBut is the block of every address but those of the other groups.
-func (w World) allBut(group string) networkingv1.NetworkPolicyPeer {
+func (w Parameters) allBut(group string) networkingv1.NetworkPolicyPeer {
 	everything := &networkingv1.IPBlock{CIDR: "0.0.0.0/0"}
 	if w.Family == setting.IPv6 {
 		everything.CIDR = "::/0"

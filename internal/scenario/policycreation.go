@@ -22,14 +22,14 @@ func policyCreation() Scenario {
 			}
 			return []Group{{Name: GroupA}}
 		},
-		Setup: func(w World) [][]runtime.Object {
+		Setup: func(w Parameters) [][]runtime.Object {
 			objects := []runtime.Object{w.isolation()}
 			if w.Peer == setting.PeerBlockExcept && w.Direction == setting.Ingress {
 				objects = append(objects, w.allowOthers("except", GroupB, Port))
 			}
 			return layer(objects...)
 		},
-		Parts: func(w World) []Part {
+		Parts: func(w Parameters) []Part {
 			part := Part{
 				Change: Change{Apply: []runtime.Object{w.allow("allow", GroupA, Port)}},
 				Expect: []Expect{{Group: GroupA, Port: Port, Want: measure.StateAllowed}},

@@ -15,10 +15,10 @@ func policyDeletion() Scenario {
 		Summary: "A policy is deleted: first one that allows, then the one that isolates.",
 		Detail:  "policy-deletion/allow: until the traffic is blocked. policy-deletion/isolation: until it is allowed again.",
 		Groups:  onlyA,
-		Setup: func(w World) [][]runtime.Object {
+		Setup: func(w Parameters) [][]runtime.Object {
 			return append(layer(w.isolation()), layer(w.allow("allow", GroupA, Port))...)
 		},
-		Parts: func(w World) []Part {
+		Parts: func(w Parameters) []Part {
 			return []Part{
 				{
 					Name:   "allow",

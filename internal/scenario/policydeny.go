@@ -15,8 +15,8 @@ func policyDeny() Scenario {
 		Summary: "A policy that isolates is created: how long does traffic still flow?",
 		Detail:  "There is no policy before. New connections are judged; \"established\" is about the others.",
 		Groups:  onlyA,
-		Setup:   func(World) [][]runtime.Object { return nil },
-		Parts: func(w World) []Part {
+		Setup:   func(Parameters) [][]runtime.Object { return nil },
+		Parts: func(w Parameters) []Part {
 			return []Part{{
 				Change: Change{Apply: []runtime.Object{w.isolation()}},
 				Expect: []Expect{{Group: GroupA, Port: Port, Want: measure.StateBlocked}},

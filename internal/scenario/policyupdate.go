@@ -19,10 +19,10 @@ func policyUpdate() Scenario {
 		Groups: func(setting.Settings) []Group {
 			return []Group{{Name: GroupA}, {Name: GroupB}, {Name: GroupC, Few: true}}
 		},
-		Setup: func(w World) [][]runtime.Object {
+		Setup: func(w Parameters) [][]runtime.Object {
 			return append(layer(w.isolation()), layer(w.byPods().allow("allow", GroupA, Port))...)
 		},
-		Parts: func(w World) []Part {
+		Parts: func(w Parameters) []Part {
 			blocks := w
 			blocks.Peer = setting.PeerBlock
 			return []Part{
@@ -35,7 +35,7 @@ func policyUpdate() Scenario {
 }
 
 // byPods is the world with policies that tell the groups of targets apart.
-func (w World) byPods() World {
+func (w Parameters) byPods() Parameters {
 	w.Peer = setting.PeerPod
 	return w
 }

@@ -41,9 +41,9 @@ type Scenario struct {
 	Groups func(s setting.Settings) []Group
 	// Setup are the objects that are in force before the first trigger, in layers: after each but the last
 	// every pair is seen blocked, so that what a later one allows cannot be mistaken for what was allowed before.
-	Setup func(w World) [][]runtime.Object
+	Setup func(w Parameters) [][]runtime.Object
 	// Parts are the changes, in order. Each begins in the state that the one before has left.
-	Parts func(w World) []Part
+	Parts func(w Parameters) []Part
 }
 
 // Part is one trigger and what it brings about.

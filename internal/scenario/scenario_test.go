@@ -14,13 +14,13 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// worlds are all the ways in which policies can be written.
-func worlds() []World {
-	var all []World
+// allParameters are all the ways in which policies can be written.
+func allParameters() []Parameters {
+	var all []Parameters
 	for _, direction := range []string{setting.Egress, setting.Ingress} {
 		for _, peer := range []string{setting.PeerPod, setting.PeerNamespace, setting.PeerBlock, setting.PeerBlockExcept} {
 			for _, port := range []string{setting.PortNumber, setting.PortByName, setting.PortRange} {
-				w := World{
+				w := Parameters{
 					Settings:       setting.All().Defaults(),
 					AgentNamespace: "agents", TargetNamespace: "targets", From: RoleAgent, AgentPods: []string{"agent-0"},
 					APIServers: []netip.AddrPort{netip.MustParseAddrPort("172.18.0.1:6443"), netip.MustParseAddrPort("[fd00::1]:6443")},
@@ -35,7 +35,7 @@ func worlds() []World {
 }
 
 // policies are all policies that a scenario writes.
-func policies(w World, s Scenario) []*networkingv1.NetworkPolicy {
+func policies(w Parameters, s Scenario) []*networkingv1.NetworkPolicy {
 	objects := slices.Concat(s.Setup(w)...)
 	for _, part := range s.Parts(w) {
 		objects = append(objects, part.Change.Apply...)
@@ -52,7 +52,7 @@ func policies(w World, s Scenario) []*networkingv1.NetworkPolicy {
 // TestPolicies looks at every policy of every scenario: it is on the side that was asked for, names its peers, since
 // no peer would be every peer, and leaves the agents their way to the API server.
 func TestPolicies(t *testing.T) {
-	for _, w := range worlds() {
+	for _, w := range allParameters() {
 		for _, s := range All() {
 			for _, policy := range policies(w, s) {
 				checkPolicy(t, w, s.Name, policy)
@@ -61,7 +61,7 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-func checkPolicy(t *testing.T, w World, name string, policy *networkingv1.NetworkPolicy) {
+func checkPolicy(t *testing.T, w Parameters, name string, policy *networkingv1.NetworkPolicy) {
 	t.Helper()
 	if len(policy.Spec.PolicyTypes) != 1 || !strings.EqualFold(string(policy.Spec.PolicyTypes[0]), w.Direction) {
 		t.Errorf("%s, %s: policy %s is of %v; want %s", name, w.Peer, policy.Name, policy.Spec.PolicyTypes, w.Direction)

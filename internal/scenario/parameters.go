@@ -9,8 +9,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// World is where a scenario plays, and how its policies are written.
-type World struct {
+// Parameters is where a scenario plays, and how its policies are written.
+type Parameters struct {
 	setting.Settings
 	// AgentNamespace and TargetNamespace are the namespaces of the agents and of the targets.
 	AgentNamespace, TargetNamespace string
