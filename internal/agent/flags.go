@@ -232,7 +232,8 @@ func duration(to *time.Duration) func(string) error {
 
 // defaultRates says how many probes a second the modes send at the most unless told otherwise.
 func defaultRates() string {
-	return fmt.Sprintf("http %g,\nconnect and udp %g, syn %g; on fewer than %d processors\n%g for each of them, syn %g",
+	return fmt.Sprintf("http %g,\nconnect and udp %g, syn %g; "+
+		"on fewer than %d processors\n%g for each of them, syn %g",
 		probe.HTTP.DefaultMaxRate(probe.MinProcs), probe.Connect.DefaultMaxRate(probe.MinProcs),
 		probe.SYN.DefaultMaxRate(probe.MinProcs), probe.MinProcs,
 		probe.Connect.DefaultMaxRate(1), probe.SYN.DefaultMaxRate(1))

@@ -9,7 +9,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// Parameters is where a scenario plays, and how its policies are written.
+// Parameters say where a scenario runs, and how its policies are written.
 type Parameters struct {
 	setting.Settings
 	// AgentNamespace and TargetNamespace are the namespaces of the agents and of the targets.
