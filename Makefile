@@ -50,18 +50,15 @@ demo: lab ## Measure in a lab whose engine takes 300 ms: four scenarios, then th
 	@$(LAB) run --delay 300ms -- sh -ec '$(BIN)/netpol-latency run pod-creation policy-creation policy-deny \
 	  pod-startup --targets 20 --output $(BIN)/demo-$$(date +%Y%m%d-%H%M%S); $(TRIAL)'
 
-# What the tests need is built and installed first. Then the lab's tests, which mostly wait, run beside the others, which
-# mostly compute. No test is skipped for want of a program or a right.
+# What the tests need is built and installed first. Compilers beside labs would starve these: the labs come when nothing is
+# compiled any more. No test is skipped for want of a program or a right.
 .PHONY: test
 test: export NETPOL_LATENCY_REQUIRE_ALL := 1
 test: ## Run every test: unit tests, and the real thing in the lab and in a browser
 	@rm -rf $(TIMES)
-	@$(MAKE) --no-print-directory test-programs
-	@$(MAKE) --no-print-directory test-lab & lab=$$!; failed=0; \
-	for step in test-unit check test-tools test-release test-browser; do \
-	  $(MAKE) --no-print-directory $$step || failed=1; \
-	done; \
-	wait $$lab && [ $$failed = 0 ]
+	@for step in test-programs test-unit check test-tools test-release test-lab test-browser; do \
+	  $(MAKE) --no-print-directory $$step || exit 1; \
+	done
 	@echo "== all tests passed; \"make test-times\" says where the time went"
 
 .PHONY: test-programs
@@ -104,12 +101,12 @@ test-release: $(GOTESTSUM) release-packages ## Run the tests of images and archi
 	@mkdir -p $(TIMES)
 	@cd release && $(GO) vet ./... && $(GOTEST) -timeout 20m ./...
 
-# Labs wait for each other and for time: four tests run side by side.
+# Labs mostly wait: two tests run side by side.
 .PHONY: test-lab
 test-lab: $(GOTESTSUM) lab releaser prometheus helm check-packages ## Run the lab's tests and the end-to-end tests (needs root); PKG=./e2e RUN=TestNode runs some
 	@mkdir -p $(TIMES)
 	@ln -sf $(notdir $(LAB)) $(BIN)/kubectl # the lab's program is kubectl, too, under that name
-	@cd lab && PATH=$(BIN):$$PATH NETPOL_LATENCY_LAB_BIN=$(LAB) $(GOTEST) -vet=off -count=1 -timeout 60m -p 1 -parallel 4 \
+	@cd lab && PATH=$(BIN):$$PATH NETPOL_LATENCY_LAB_BIN=$(LAB) $(GOTEST) -vet=off -count=1 -timeout 60m -p 1 -parallel 2 \
 	  $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
 
 .PHONY: regression
