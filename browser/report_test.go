@@ -281,7 +281,9 @@ func tenThousand(t testing.TB, file string) (opened, slowest time.Duration) {
 	return opened, slowest
 }
 
-func milliseconds(number float64) time.Duration { return time.Duration(number * float64(time.Millisecond)) }
+func milliseconds(number float64) time.Duration {
+	return time.Duration(number * float64(time.Millisecond))
+}
 
 // A report of ten thousand pairs can be used like any other. How fast is the benchmark's question.
 func TestTenThousandPairs(t *testing.T) {
