@@ -55,6 +55,9 @@ func checkPage(t *testing.T, cmd *cobra.Command, page string) {
 		wanted = append(wanted, cmd.Long)
 	}
 	cmd.NonInheritedFlags().VisitAll(func(flag *pflag.Flag) {
+		if flag.Hidden {
+			return // an older spelling, which works and is not offered
+		}
 		wanted = append(wanted, "--"+flag.Name, flag.Usage)
 	})
 	for _, text := range wanted {
