@@ -5,7 +5,9 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -15,8 +17,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
-	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/rest"
+	fakerest "k8s.io/client-go/rest/fake"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -83,31 +89,65 @@ func TestReadersAreAwaited(t *testing.T) {
 				},
 			},
 		})
-		var under atomic.Int64 // requests that are under way
-		client.PrependReactor(
-			"get",
-			"pods",
-			func(clienttesting.Action) (bool, runtime.Object, error) {
-				under.Add(1)
-				defer under.Add(-1)
-				time.Sleep(time.Second)
-				return false, nil, nil
-			},
-		)
-		home := kube.Namespace{Client: client, Name: parameters.AgentNamespace}
+		slow := slowLogs{Interface: client, asked: new(atomic.Int64), under: new(atomic.Int64)}
+		home := kube.Namespace{Client: slow, Name: parameters.AgentNamespace}
 		it := &iteration{number: 1, name: "pod-startup", env: &environment{
-			parameters: parameters, cluster: &kube.Cluster{Interface: client},
+			parameters: parameters, cluster: &kube.Cluster{Interface: slow},
 			collector: newCollector(home, setting.ClockAuto), progress: func(Progress) {},
 		}}
 
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 		defer cancel()
 		samples := it.readStartupLogs(ctx, 1)
-		if left := under.Load(); left != 0 {
+		if asked := slow.asked.Load(); asked == 0 {
+			t.Error("no log was asked for")
+		}
+		if left := slow.under.Load(); left != 0 {
 			t.Errorf("%d requests of a reader are under way after the reading; want none", left)
 		}
 		if len(samples) != 3 {
 			t.Errorf("%d samples; want one of each of the three results", len(samples))
 		}
 	})
+}
+
+// slowLogs is a client to which each answer about a log takes a second, whatever becomes of who
+// asked. A reactor of the fake could not wait: it is called under the fake's lock.
+type slowLogs struct {
+	kubernetes.Interface
+	asked, under *atomic.Int64 // requests, and those that are under way
+}
+
+// IsWatchListSemanticsUnSupported says what the fake says: it sends no bookmarks.
+func (s slowLogs) IsWatchListSemanticsUnSupported() bool { return true }
+
+func (s slowLogs) CoreV1() typedcorev1.CoreV1Interface { return slowCore{s.Interface.CoreV1(), s} }
+
+type slowCore struct {
+	typedcorev1.CoreV1Interface
+	slow slowLogs
+}
+
+func (c slowCore) Pods(namespace string) typedcorev1.PodInterface {
+	return slowPods{c.CoreV1Interface.Pods(namespace), c.slow}
+}
+
+type slowPods struct {
+	typedcorev1.PodInterface
+	slow slowLogs
+}
+
+func (p slowPods) GetLogs(string, *corev1.PodLogOptions) *rest.Request {
+	answer := func(*http.Request) (*http.Response, error) {
+		p.slow.asked.Add(1)
+		p.slow.under.Add(1)
+		defer p.slow.under.Add(-1)
+		time.Sleep(time.Second)
+		return nil, errors.New("too late")
+	}
+	client := &fakerest.RESTClient{
+		Client:               fakerest.CreateHTTPClient(answer),
+		NegotiatedSerializer: scheme.Codecs.WithoutConversion(),
+	}
+	return client.Request()
 }
