@@ -57,9 +57,8 @@ type notice struct {
 func newTracker(program program, prober prober) *tracker {
 	return &tracker{
 		program: program, prober: prober, notices: newQueue[notice](),
-		pods: make(
-			map[string]*trackedPod,
-		), byAddress: make(map[netip.Addr]string), open: make(map[*pair]bool),
+		pods: make(map[string]*trackedPod), byAddress: make(map[netip.Addr]string),
+		open: make(map[*pair]bool),
 	}
 }
 
