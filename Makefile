@@ -50,32 +50,30 @@ demo: lab ## Measure in a lab whose engine takes 300 ms: four scenarios, then th
 	@$(LAB) run --delay 300ms -- sh -ec '$(BIN)/netpol-latency run pod-creation policy-creation policy-deny \
 	  pod-startup --targets 20 --output $(BIN)/demo-$$(date +%Y%m%d-%H%M%S); $(TRIAL)'
 
-# What the tests need is built and installed first. Compilers beside labs would starve these: the labs come when nothing is
-# compiled any more. No test is skipped for want of a program or a right.
+# Compilers beside labs would starve these: one step comes after the other. No test is skipped for want of a program or a right.
 .PHONY: test
 test: export NETPOL_LATENCY_REQUIRE_ALL := 1
 test: ## Run every test: unit tests, and the real thing in the lab and in a browser
 	@rm -rf $(TIMES)
-	@for step in test-programs test-unit check test-tools test-release test-lab test-browser; do \
-	  $(MAKE) --no-print-directory $$step || exit 1; \
+	@for step in packages check-packages benchstat test-unit check test-tools test-release test-lab test-browser; do \
+	  tools/step.sh $(TIMES) $$step $(MAKE) --no-print-directory $$step || exit 1; \
 	done
 	@echo "== all tests passed; \"make test-times\" says where the time went"
 
-.PHONY: test-programs
-test-programs: packages check-packages release-packages browser benchstat lab releaser prometheus helm tools ## Build and install everything that the tests need
-
-# A step of the tests leaves in TIMES when it began and ended. gotestsum says at the end what failed, and leaves the events
-# there, too.
+# In TIMES each step of "make test" leaves when it began and ended, and gotestsum the events of its tests. It says at the end
+# what failed.
 TIMES := $(BIN)/times
-STEP = $(CURDIR)/tools/step.sh $(TIMES)
 GOTESTSUM := $(TOOLS)/gotestsum
 # A line for each package, and in the lab, where a package takes minutes, for each test.
 FORMAT := standard-quiet
 test-lab test-browser: FORMAT := testname
-GOTEST = $(STEP) $@ $(GOTESTSUM) --format $(FORMAT) --jsonfile $(TIMES)/$@.json --
+GOTEST = $(GOTESTSUM) --format $(FORMAT) --jsonfile $(TIMES)/$@.json --
 
-$(GOTESTSUM): tools/go.mod
+$(GOTESTSUM): tools/go.mod | $(TIMES)
 	@cd tools && GOBIN=$(TOOLS) $(GO) install gotest.tools/gotestsum
+
+$(TIMES):
+	@mkdir -p $@
 
 .PHONY: test-times
 test-times: ## Say where the time of the last "make test" went: steps, packages, tests of 10 s and more
@@ -84,27 +82,28 @@ test-times: ## Say where the time of the last "make test" went: steps, packages,
 # Needs nothing but Go. The race detector needs a C compiler; tests whose programs are missing are skipped, and say so.
 .PHONY: test-unit
 test-unit: $(GOTESTSUM) ## Run the root module's tests: with the race detector where there is a C compiler (1 minute)
-	@mkdir -p $(TIMES)
-	@command -v $$($(GO) env CC) >/dev/null || echo "== no C compiler: the race detector is left out; make packages installs one"
 	@for need in xmllint:packages benchstat:benchstat; do PATH=$(BIN):$$PATH command -v $${need%:*} >/dev/null || \
 	  echo "== no $${need%:*}: its tests are skipped; make $${need#*:} installs it"; done
-	@race=$$(command -v $$($(GO) env CC) >/dev/null && echo -race); \
-	  CGO_ENABLED=$${race:+1} PATH=$(BIN):$$PATH $(GOTEST) $$race -timeout 10m ./...
+	@if ! command -v $$($(GO) env CC) >/dev/null; then \
+	  echo "== no C compiler: the race detector is left out; make packages installs one"; \
+	  PATH=$(BIN):$$PATH $(GOTEST) -timeout 10m ./...; \
+	else \
+	  CGO_ENABLED=1 PATH=$(BIN):$$PATH $(GOTEST) -race -timeout 10m ./... && \
+	  echo "== what the race detector's own allocations hide" && \
+	  $(GO) test -count=1 -run NoAllocation ./internal/probe; \
+	fi
 
 .PHONY: test-tools
 test-tools: $(GOTESTSUM) check-packages prometheus ## Run the tests of what checks the project and prepares its release
-	@mkdir -p $(TIMES)
 	@cd tools && $(GO) vet ./... && PATH=$(BIN):$$PATH $(GOTEST) -timeout 10m ./...
 
 .PHONY: test-release
 test-release: $(GOTESTSUM) release-packages ## Run the tests of images and archives: pushed to a registry, pulled, unpacked, made twice
-	@mkdir -p $(TIMES)
 	@cd release && $(GO) vet ./... && $(GOTEST) -timeout 20m ./...
 
 # Labs mostly wait: two tests run side by side.
 .PHONY: test-lab
 test-lab: $(GOTESTSUM) lab releaser prometheus helm check-packages ## Run the lab's tests and the end-to-end tests (needs root); PKG=./e2e RUN=TestNode runs some
-	@mkdir -p $(TIMES)
 	@ln -sf $(notdir $(LAB)) $(BIN)/kubectl # the lab's program is kubectl, too, under that name
 	@cd lab && PATH=$(BIN):$$PATH NETPOL_LATENCY_LAB_BIN=$(LAB) $(GOTEST) -vet=off -count=1 -timeout 60m -p 1 -parallel 2 \
 	  $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
@@ -116,7 +115,6 @@ regression: lab ## Slow the lab's engine down by 30 ms, ten times: compare finds
 
 .PHONY: test-browser
 test-browser: $(GOTESTSUM) lab browser ## Look at the HTML report of a lab's runs in a real browser
-	@mkdir -p $(TIMES)
 	@cd browser && $(GO) vet ./... && NETPOL_LATENCY_LAB_BIN=$(LAB) $(GOTEST) -count=1 -timeout 20m ./...
 
 .PHONY: screenshots
