@@ -111,8 +111,11 @@ func TestHelmInstall(t *testing.T) {
 	do(t, lab, "helm upgrade np "+chart+" --namespace "+clients+" --reuse-values --set step=all")
 	expectAccount(t, lab, clients, "policy-creation", 3)
 	do(t, lab, "helm uninstall np --namespace "+clients+" --wait --timeout 2m")
-	if left := lab.Kubectl("get", "deployments,networkpolicies,roles,serviceaccounts", "-A", "-o", "name",
-		"-l", "app.kubernetes.io/part-of=netpol-latency"); left != "" {
+	left := lab.Kubectl("-n", clients, "get", "deployments,networkpolicies,roles,rolebindings,serviceaccounts", "-o", "name",
+		"-l", "app.kubernetes.io/part-of=netpol-latency") +
+		// What the release had in the namespace of the targets went with it.
+		lab.Kubectl("get", "namespace", "test-policy", "--ignore-not-found", "-o", "name")
+	if left != "" {
 		t.Errorf("the release has left %s", left)
 	}
 }
@@ -142,9 +145,9 @@ func TestMetricsPolicy(t *testing.T) {
 	t.Parallel()
 	lab := soon(t)
 	clients, friends, strangers := lab.Namespace("clients"), lab.Namespace("friends"), lab.Namespace("strangers")
-	do(t, lab, fmt.Sprintf("helm template x %s --namespace %s --set scenario=pod-creation,targets=1 --set-json "+
-		`'scrapers=[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":%q}}}],`+
-		`apiServers=[{"cidr":"%s/32","port":6443}]' | kubectl apply -f -`, chart, clients, friends, apiServer(t, lab)))
+	do(t, lab, fmt.Sprintf("helm template x %s --namespace %s --set scenario=pod-creation,targets=1,targetNamespace=%[2]s --set-json "+
+		`'scrapers=[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":%[3]q}}}],`+
+		`apiServers=[{"cidr":"%[4]s/32","port":6443}]' | kubectl apply -f -`, chart, clients, friends, apiServer(t, lab)))
 	do(t, lab, "kubectl -n "+clients+" rollout status deployment/pod-creation-test-client --timeout=2m")
 	client := pods(t, lab, clients, "test=np-test-client")[0].Status.PodIP
 	for namespace, want := range map[string]bool{friends: true, strangers: false} {
