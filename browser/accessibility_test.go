@@ -23,7 +23,8 @@ type verdict struct {
 	Passed     int         `json:"passed"`
 }
 
-// axe-core finds no fault of any weight in the report of real runs, in light and dark colours, wide and narrow.
+// axe-core finds no fault of any weight in the report of real runs, in light and dark colours, wide
+// and narrow.
 func TestAccessibility(t *testing.T) {
 	file, _ := reportOfLab(t)
 	for name, how := range looks() {
@@ -40,14 +41,16 @@ func looks() map[string]look {
 	return map[string]look{"light": desk(), "dark": night(), "narrow": phone()}
 }
 
-// expectAccessible checks that axe-core finds no fault, and that so many of its rules had something to look at.
+// expectAccessible checks that axe-core finds no fault, and that so many of its rules had something
+// to look at.
 func (p *page) expectAccessible(least int) {
 	p.t.Helper()
 	axe, err := os.ReadFile(filepath.Join("node_modules", "axe-core", "axe.min.js"))
 	if err != nil {
 		p.t.Fatalf("%v: \"make browser\" installs it", err)
 	}
-	eval[bool](p, string(axe)+`; for (const details of document.querySelectorAll("details")) details.open = true; true`)
+	eval[bool](p,
+		string(axe)+`; for (const details of document.querySelectorAll("details")) details.open = true; true`)
 	found := eval[verdict](p, `axe.run(document, { resultTypes: ["violations"] }).then(({ violations, passes }) => ({
 		passed: passes.length, violations: violations.map(({ id, impact, help, nodes }) => (
 			{ id, impact, help, nodes: nodes.slice(0, 3).map((node) => node.html.slice(0, 200) + " " + node.failureSummary) }))}))`)
@@ -63,11 +66,16 @@ func (p *page) expectAccessible(least int) {
 // Each chart says in words what it shows, and where its figures are.
 func TestChartsAreDescribed(t *testing.T) {
 	p := open(t, write(t, synthetic(30)...), desk())
-	said := eval[[]string](p, `report.Chart.all.map(({ box }) => box.getAttribute("role") + ": " + box.ariaLabel)`)
+	said := eval[[]string](p,
+		`report.Chart.all.map(({ box }) => box.getAttribute("role") + ": " + box.ariaLabel)`)
 	want := []string{
-		"img: Distribution of the latencies of 30 pairs in policy-deny. Changed: half after 41.0 ms, nine in ten after 98.9 ms, all after 159 ms. The table of percentiles has the figures.",
-		"img: Timeline of 30 pairs in policy-deny, a line for each, from the trigger until it changed. The table of pairs has the figures.",
-		"img: Matrix of 30 targets and 4 clients in policy-deny: 0 of 30 fields show something else than pairs that are as they should be. The table below has the fields.",
+		"img: Distribution of the latencies of 30 pairs in policy-deny. Changed: half after 41.0 " +
+			"ms, nine in ten after 98.9 ms, all after 159 ms. The table of percentiles has the " +
+			"figures.",
+		"img: Timeline of 30 pairs in policy-deny, a line for each, from the trigger until it " +
+			"changed. The table of pairs has the figures.",
+		"img: Matrix of 30 targets and 4 clients in policy-deny: 0 of 30 fields show something " +
+			"else than pairs that are as they should be. The table below has the fields.",
 	}
 	for i, text := range want {
 		if i >= len(said) || said[i] != text {

@@ -25,7 +25,8 @@ import (
 // patience is how long a page may take for anything, on a machine that is busy with other tests.
 const patience = 1 * time.Minute
 
-// page is a document in a real browser, with everything that it complained about or asked the network for.
+// page is a document in a real browser, with everything that it complained about or asked the
+// network for.
 type page struct {
 	t   testing.TB
 	ctx context.Context
@@ -45,13 +46,15 @@ func desk() look  { return look{1280, 900, "light"} }
 func night() look { return look{1280, 900, "dark"} }
 func phone() look { return look{400, 800, "light"} }
 
-// open opens a file in a browser of its own, and waits until the document's script says that it is ready.
+// open opens a file in a browser of its own, and waits until the document's script says that it is
+// ready.
 func open(t testing.TB, file string, how look) *page {
 	t.Helper()
 	return openUntil(t, file, how, "html[data-ready=true]")
 }
 
-// openUntil opens a file in a browser of its own, and waits until the document has what a selector names.
+// openUntil opens a file in a browser of its own, and waits until the document has what a selector
+// names.
 func openUntil(t testing.TB, file string, how look, selector string) *page {
 	t.Helper()
 	absolute, err := filepath.Abs(file)
@@ -64,9 +67,11 @@ func openUntil(t testing.TB, file string, how look, selector string) *page {
 	}
 	call(p, network.Enable, network.EnableParams{})
 	call(p, log.Enable, cdp.Empty{})
-	call(p, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
-		{Name: "prefers-color-scheme", Value: how.scheme}, {Name: "prefers-reduced-motion", Value: "reduce"},
-	}})
+	call(p, emulation.SetEmulatedMedia,
+		emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{
+			{Name: "prefers-color-scheme", Value: how.scheme},
+			{Name: "prefers-reduced-motion", Value: "reduce"},
+		}})
 	address := (&url.URL{Scheme: "file", Path: absolute}).String()
 	p.do(
 		chromedp.EmulateViewport(how.width, how.height), chromedp.Navigate(address),
@@ -112,11 +117,13 @@ func (p *page) listen(event any) {
 		for _, argument := range event.Args {
 			words = append(words, string(argument.Value)+argument.Description)
 		}
-		p.complaints = append(p.complaints, fmt.Sprintf("console.%s: %s", event.Type, strings.Join(words, " ")))
+		p.complaints = append(p.complaints, fmt.Sprintf("console.%s: %s", event.Type,
+			strings.Join(words, " ")))
 	case *runtime.EventExceptionThrown:
 		p.complaints = append(p.complaints, "exception: "+description(event.ExceptionDetails))
 	case *log.EventEntryAdded:
-		p.complaints = append(p.complaints, fmt.Sprintf("%s: %s", event.Entry.Level, event.Entry.Text))
+		p.complaints = append(p.complaints, fmt.Sprintf("%s: %s", event.Entry.Level,
+			event.Entry.Text))
 	case *network.EventRequestWillBeSent:
 		p.requests = append(p.requests, event.Request.URL)
 	}
@@ -162,7 +169,8 @@ func (p *page) said() []string {
 	return append([]string(nil), p.complaints...)
 }
 
-// expectQuiet checks that the document has complained about nothing, and has asked for nothing but itself.
+// expectQuiet checks that the document has complained about nothing, and has asked for nothing but
+// itself.
 func (p *page) expectQuiet() {
 	p.t.Helper()
 	for _, complaint := range p.said() {
@@ -178,5 +186,6 @@ func (p *page) expectQuiet() {
 // frames waits until the browser has painted what is due.
 func (p *page) frames() {
 	p.t.Helper()
-	eval[bool](p, "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))")
+	eval[bool](p, "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => "+
+		"done(true))))")
 }

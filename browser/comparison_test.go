@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// A comparison of real runs, of which the second was slower: nothing is complained about, nothing is asked for, both
-// curves are drawn, the new one to the right of the old one, and axe-core finds no fault.
+// A comparison of real runs, of which the second was slower: nothing is complained about, nothing
+// is asked for, both curves are drawn, the new one to the right of the old one, and axe-core finds
+// no fault.
 func TestComparisonOfALab(t *testing.T) {
 	if _, err := labRuns(); err != nil {
 		t.Fatal(err)
@@ -20,7 +21,8 @@ func TestComparisonOfALab(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "comparison.html")
-	output, err := exec.Command(filepath.Join(filepath.Dir(lab), "netpol-latency"), "compare", filepath.Join(scratch, "earlier"),
+	output, err := exec.Command(filepath.Join(filepath.Dir(lab), "netpol-latency"), "compare",
+		filepath.Join(scratch, "earlier"),
 		filepath.Join(scratch, "later"), "--format", "html", "-o", file).CombinedOutput()
 	if err != nil {
 		t.Fatalf("netpol-latency compare: %v: %s", err, output)
@@ -30,7 +32,8 @@ func TestComparisonOfALab(t *testing.T) {
 			p := openUntil(t, file, how, "svg")
 			p.expectCurves()
 			p.expectQuiet()
-			if wide := eval[float64](p, "document.documentElement.scrollWidth"); wide > float64(how.width) {
+			if wide := eval[float64](p,
+				"document.documentElement.scrollWidth"); wide > float64(how.width) {
 				t.Errorf("the document is %v pixels wide; want at most %d", wide, how.width)
 			}
 			p.expectAccessible(10)
@@ -58,10 +61,12 @@ func (p *page) expectCurves() {
 	})`)
 	for i, shape := range shapes {
 		if shape.Width < 10 || shape.Height < 50 || !shape.Seen {
-			p.t.Errorf("curve %d is %.0f by %.0f pixels, seen: %t", i, shape.Width, shape.Height, shape.Seen)
+			p.t.Errorf("curve %d is %.0f by %.0f pixels, seen: %t", i, shape.Width, shape.Height,
+				shape.Seen)
 		}
 	}
 	if shapes[1].Left <= shapes[0].Left {
-		p.t.Errorf("the new curve begins at %.0f, the old one at %.0f: the slower one must be to the right", shapes[1].Left, shapes[0].Left)
+		p.t.Errorf("the new curve begins at %.0f, the old one at %.0f: the slower one must be to "+
+			"the right", shapes[1].Left, shapes[0].Left)
 	}
 }

@@ -27,7 +27,8 @@ func (p *page) press(keys ...string) {
 	}
 }
 
-// Everything that can be used is reached by the tab key, in the order of the document, and shows that it has the focus.
+// Everything that can be used is reached by the tab key, in the order of the document, and shows
+// that it has the focus.
 func TestEverythingIsReachedByKeyboard(t *testing.T) {
 	p := open(t, write(t, synthetic(30)...), desk())
 	p.press(kb.Tab)
@@ -50,7 +51,8 @@ func TestEverythingIsReachedByKeyboard(t *testing.T) {
 			t.Errorf("%q does not show that it has the focus", p.focused())
 		}
 	}
-	for _, missed := range eval[[]string](p, usable+`.filter((e) => !window.reached.has(e)).map((e) => e.outerHTML.slice(0, 80))`) {
+	for _, missed := range eval[[]string](p,
+		usable+`.filter((e) => !window.reached.has(e)).map((e) => e.outerHTML.slice(0, 80))`) {
 		t.Errorf("the tab key does not reach %s", missed)
 	}
 	if stops < 20 {

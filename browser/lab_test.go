@@ -17,7 +17,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// labRuns are what the tests of real results read: it is measured once, by the first test that asks.
+// labRuns are what the tests of real results read: it is measured once, by the first test that
+// asks.
 var labRuns = sync.OnceValues(measureInLab)
 
 // scratch is where the runs and their reports are.
@@ -34,9 +35,10 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// script measures in a lab with two nodes: all scenarios with an engine that leaks when a pod starts, then one with an
-// engine that never enforces a group of targets, and whose verdicts flap. The runs say by their exit codes that
-// something is wrong, which is what they are for. At last one that does nothing wrong, and becomes slower.
+// script measures in a lab with two nodes: all scenarios with an engine that leaks when a pod
+// starts, then one with an engine that never enforces a group of targets, and whose verdicts flap.
+// The runs say by their exit codes that something is wrong, which is what they are for. At last one
+// that does nothing wrong, and becomes slower.
 const script = `
 cd "$1"
 netpol-latency run pod-creation policy-creation policy-deny policy-deletion policy-update pod-label namespace-label \
@@ -55,7 +57,8 @@ netpol-latency run policy-deny --targets 4 --repeat 5 --direction ingress -o lat
 func labBinary() (string, error) {
 	lab := os.Getenv("NETPOL_LATENCY_LAB_BIN")
 	if lab == "" {
-		return "", errors.New("$NETPOL_LATENCY_LAB_BIN names no lab: expected the one that \"make lab\" builds; " +
+		return "", errors.New("$NETPOL_LATENCY_LAB_BIN names no lab: expected the one that " +
+			"\"make lab\" builds; " +
 			"\"make test-browser\" does both")
 	}
 	return lab, nil
@@ -66,7 +69,8 @@ func measureInLab() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(lab, "run", "--nodes", "2", "--delay", "60ms", "--jitter", "40ms", "--fault", "leak=200ms", "--",
+	cmd := exec.Command(lab, "run", "--nodes", "2", "--delay", "60ms", "--jitter", "40ms",
+		"--fault", "leak=200ms", "--",
 		"sh", "-ec", script, "sh", scratch)
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(lab)+":"+os.Getenv("PATH"))
 	if output, err := cmd.CombinedOutput(); err != nil {
@@ -91,7 +95,8 @@ func reportOfLab(t *testing.T) (file string, sources []report.Source) {
 	}
 	file = filepath.Join(t.TempDir(), "report.html")
 	command := filepath.Join(filepath.Dir(os.Getenv("NETPOL_LATENCY_LAB_BIN")), "netpol-latency")
-	output, err := exec.Command(command, append([]string{"report", "--format", "html", "-o", file}, runs...)...).CombinedOutput()
+	output, err := exec.Command(command, append([]string{"report", "--format", "html", "-o", file},
+		runs...)...).CombinedOutput()
 	if err != nil || len(output) > 0 {
 		t.Fatalf("netpol-latency report %s: %v: %s", strings.Join(runs, " "), err, output)
 	}

@@ -30,8 +30,8 @@ func (p *page) scrollThrough() {
 	})()`)
 }
 
-// A report of real results: nothing is complained about, nothing is asked for, every chart is drawn, and what was wrong
-// is said.
+// A report of real results: nothing is complained about, nothing is asked for, every chart is
+// drawn, and what was wrong is said.
 func TestReportOfALab(t *testing.T) {
 	file, sources := reportOfLab(t)
 	for name, how := range looks() {
@@ -40,7 +40,8 @@ func TestReportOfALab(t *testing.T) {
 			p.scrollThrough()
 			p.expectCharts(sources)
 			p.expectQuiet()
-			if wide := eval[float64](p, "document.documentElement.scrollWidth"); wide > float64(how.width) {
+			if wide := eval[float64](p,
+				"document.documentElement.scrollWidth"); wide > float64(how.width) {
 				t.Errorf("the document is %v pixels wide; want at most %d", wide, how.width)
 			}
 		})
@@ -48,8 +49,10 @@ func TestReportOfALab(t *testing.T) {
 	p := open(t, file, desk())
 	text := eval[string](p, "document.querySelector('main').innerText")
 	for _, want := range []string{
-		"leaked", "was not enforced everywhere", "did not hold all the time", "pod-startup/forbidden", "node-0 → node-1",
-		"policy-deny.p99<2s: holds", "pod-startup.leaks==0: missed", "Same node against other node", "netpol-latency run",
+		"leaked", "was not enforced everywhere", "did not hold all the time",
+		"pod-startup/forbidden", "node-0 → node-1",
+		"policy-deny.p99<2s: holds", "pod-startup.leaks==0: missed", "Same node against other node",
+		"netpol-latency run",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the document does not say %q", want)
@@ -66,7 +69,8 @@ func TestReportOfALab(t *testing.T) {
 	}
 }
 
-// expectCharts checks that there are as many charts as the results need, and that each shows something.
+// expectCharts checks that there are as many charts as the results need, and that each shows
+// something.
 func (p *page) expectCharts(sources []report.Source) {
 	p.t.Helper()
 	want := 0
@@ -132,7 +136,9 @@ func TestSortAndFilter(t *testing.T) {
 			samples = append(samples, s)
 		}
 	}
-	slices.SortFunc(samples, func(a, b measure.Sample) int { return cmp.Compare(a.Latency().Estimate(), b.Latency().Estimate()) })
+	slices.SortFunc(samples, func(a, b measure.Sample) int {
+		return cmp.Compare(a.Latency().Estimate(), b.Latency().Estimate())
+	})
 	p := open(t, file, desk())
 	section := p.section("policy-deny")
 	if got := p.targets(section); len(got) != 8 || got[0] != samples[0].Target.Pod.Name {
@@ -142,7 +148,8 @@ func TestSortAndFilter(t *testing.T) {
 	if got := p.targets(section); got[0] != samples[7].Target.Pod.Name {
 		t.Errorf("descending, the targets are %q; want first %s", got, samples[7].Target.Pod.Name)
 	}
-	if sort := eval[string](p, fmt.Sprintf(`document.querySelector("%s th[aria-sort]").ariaSort`, section)); sort != "descending" {
+	if sort := eval[string](p, fmt.Sprintf(`document.querySelector("%s th[aria-sort]").ariaSort`,
+		section)); sort != "descending" {
 		t.Errorf("the column is sorted %q; want descending", sort)
 	}
 	search := section + " input[type=search]"
@@ -150,7 +157,8 @@ func TestSortAndFilter(t *testing.T) {
 	if got := p.targets(section); len(got) != 1 || got[0] != samples[3].Target.Pod.Name {
 		t.Errorf("filtered, the targets are %q; want only %s", got, samples[3].Target.Pod.Name)
 	}
-	if said := eval[string](p, fmt.Sprintf(`document.querySelector("%s .shown").textContent`, section)); said != "1 of 8 pairs" {
+	if said := eval[string](p, fmt.Sprintf(`document.querySelector("%s .shown").textContent`,
+		section)); said != "1 of 8 pairs" {
 		t.Errorf("the filter says %q; want 1 of 8 pairs", said)
 	}
 	p.expectFilters(samples, section)
@@ -238,8 +246,10 @@ func TestTimelineLeadsToTheTable(t *testing.T) {
 	p.do(chromedp.MouseEvent(chromedp.MouseMoved, box[0], box[1]))
 	tip := eval[string](p, `document.getElementById("tip").textContent`)
 	p.do(chromedp.MouseClickXY(box[0], box[1]))
-	chosen := eval[string](p, fmt.Sprintf(`document.querySelector("%s tr.chosen th")?.textContent ?? ""`, section))
-	if where := eval[string](p, fmt.Sprintf(`document.querySelector("%s .pages span").textContent`, section)); chosen == "" || where == "1 to 10 of 40" {
+	chosen := eval[string](p,
+		fmt.Sprintf(`document.querySelector("%s tr.chosen th")?.textContent ?? ""`, section))
+	if where := eval[string](p, fmt.Sprintf(`document.querySelector("%s .pages span").textContent`,
+		section)); chosen == "" || where == "1 to 10 of 40" {
 		t.Errorf("the pair %q is shown on page %q; want one of a later page", chosen, where)
 	}
 	if !strings.HasPrefix(tip, chosen+" ") {
@@ -247,7 +257,8 @@ func TestTimelineLeadsToTheTable(t *testing.T) {
 	}
 }
 
-// actions are what a person does with the table and the charts of a section, whose selector takes the place of %s.
+// actions are what a person does with the table and the charts of a section, whose selector takes
+// the place of %s.
 func actions() []string {
 	return []string{
 		`document.querySelector("%s .pairs th:first-child button").click()`,
@@ -260,14 +271,15 @@ func actions() []string {
 	}
 }
 
-// tenThousand opens a report of ten thousand pairs and does everything with it that a person does. It returns when the
-// report was there, and how long the slowest action took until it was painted.
+// tenThousand opens a report of ten thousand pairs and does everything with it that a person does.
+// It returns when the report was there, and how long the slowest action took until it was painted.
 func tenThousand(t testing.TB, file string) (opened, slowest time.Duration) {
 	t.Helper()
 	p := open(t, file, desk())
 	p.frames()
 	painted := `performance.getEntriesByName("first-contentful-paint")[0].startTime`
-	opened = milliseconds(eval[float64](p, "Math.max(Number(document.documentElement.dataset.opened), "+painted+")"))
+	opened = milliseconds(eval[float64](p,
+		"Math.max(Number(document.documentElement.dataset.opened), "+painted+")"))
 	section := p.section("policy-deny")
 	p.scrollThrough()
 	for _, action := range actions() {
@@ -292,7 +304,8 @@ func TestTenThousandPairs(t *testing.T) {
 		opened.Round(time.Millisecond), len(actions()), slowest.Round(time.Millisecond))
 }
 
-// BenchmarkTenThousandPairs must open in two seconds and stay responsive, on a machine that does nothing else.
+// BenchmarkTenThousandPairs must open in two seconds and stay responsive, on a machine that does
+// nothing else.
 func BenchmarkTenThousandPairs(b *testing.B) {
 	const limit, quick = 2 * time.Second, 400 * time.Millisecond
 	file := write(b, synthetic(10_000)...)
@@ -301,7 +314,8 @@ func BenchmarkTenThousandPairs(b *testing.B) {
 		b.ReportMetric(opened.Seconds(), "s-to-open")
 		b.ReportMetric(slowest.Seconds(), "s-slowest-action")
 		if opened > limit || slowest > quick {
-			b.Errorf("open after %s and %s for the slowest action; want at most %s and %s", opened, slowest, limit, quick)
+			b.Errorf("open after %s and %s for the slowest action; want at most %s and %s", opened,
+				slowest, limit, quick)
 		}
 	}
 }
@@ -312,7 +326,8 @@ func TestHostileNamesRunNothing(t *testing.T) {
 	samples := synthetic(3)
 	for i := range samples {
 		samples[i].Target.Pod.Name, samples[i].Client.Name = hostile, hostile
-		samples[i].TargetNode, samples[i].Reason, samples[i].Warnings = hostile, hostile, []string{hostile}
+		samples[i].TargetNode, samples[i].Reason, samples[i].Warnings = hostile, hostile,
+			[]string{hostile}
 	}
 	samples[2].Scenario = hostile
 	p := open(t, write(t, samples...), desk())
@@ -327,10 +342,12 @@ func TestHostileNamesRunNothing(t *testing.T) {
 	p.expectQuiet()
 }
 
-// On paper everything is light and drawn, also what was never scrolled to, and afterwards the screen is as before.
+// On paper everything is light and drawn, also what was never scrolled to, and afterwards the
+// screen is as before.
 func TestPrint(t *testing.T) {
 	p := open(t, write(t, synthetic(30)...), night())
-	paper := get(p, chromedp.PrintToPDF(chromedp.PDFPaper(chromedp.PaperA4), chromedp.PDFPrintBackground()))
+	paper := get(p, chromedp.PrintToPDF(chromedp.PDFPaper(chromedp.PaperA4),
+		chromedp.PDFPrintBackground()))
 	if len(paper) < 20_000 || !strings.HasPrefix(string(paper), "%PDF-") {
 		t.Errorf("the paper is %d bytes", len(paper))
 	}
@@ -346,10 +363,12 @@ func TestPrint(t *testing.T) {
 // A browser without scripts shows the verdict and the figures, and says what it does not show.
 func TestWithoutScripts(t *testing.T) {
 	p := &page{t: t, ctx: start(t)}
-	call(p, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	call(p, emulation.SetScriptExecutionDisabled,
+		emulation.SetScriptExecutionDisabledParams{Value: true})
 	p.do(chromedp.Navigate("file://" + write(t, synthetic(30)...)))
 	text := get(p, chromedp.Text(chromedp.CSS("main")))
-	for _, want := range []string{"This browser runs no scripts", "Policy was enforced on every pair", "median", "policy-deny"} {
+	for _, want := range []string{"This browser runs no scripts",
+		"Policy was enforced on every pair", "median", "policy-deny"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the document does not say %q: %s", want, text)
 		}

@@ -14,12 +14,14 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-var images = flag.String("images", "", "directory for the screenshots (default: they are made and thrown away)")
+var images = flag.String("images", "", "directory for the screenshots (default: they are made "+
+	"and thrown away)")
 
 // largest is how large a screenshot may be, in bytes: they are part of the repository.
 const largest = 150_000
 
-// The screenshots of the documentation are those of a report of real runs, but for that of ten thousand pairs.
+// The screenshots of the documentation are those of a report of real runs, but for that of ten
+// thousand pairs.
 func TestScreenshots(t *testing.T) {
 	file, _ := reportOfLab(t)
 	directory := *images
@@ -27,7 +29,8 @@ func TestScreenshots(t *testing.T) {
 		directory = t.TempDir()
 	}
 	large := open(t, write(t, synthetic(10_000)...), desk())
-	pages := map[look]*page{desk(): open(t, file, desk()), night(): open(t, file, night()), phone(): open(t, file, phone())}
+	pages := map[look]*page{desk(): open(t, file, desk()), night(): open(t, file, night()),
+		phone(): open(t, file, phone())}
 	for _, shot := range []struct {
 		name string
 		page *page
@@ -36,16 +39,20 @@ func TestScreenshots(t *testing.T) {
 	}{
 		{"report-large", large, ".views figure", 700},
 		{"report-verdict", pages[desk()], "#run-1 .verdict", 620},
-		{"report-distribution", pages[desk()], pages[desk()].section("policy-deny") + " .pairwise", 440},
-		{"report-timeline", pages[night()], pages[night()].sectionOf("run-2", "policy-deny") + " .views figure", 400},
-		{"report-matrix", pages[desk()], pages[desk()].section("pod-startup/forbidden") + " .views figure:last-child", 400},
+		{"report-distribution", pages[desk()], pages[desk()].section("policy-deny") + " .pairwise",
+			440},
+		{"report-timeline", pages[night()], pages[night()].sectionOf("run-2", "policy-deny") +
+			" .views figure", 400},
+		{"report-matrix", pages[desk()], pages[desk()].section("pod-startup/forbidden") +
+			" .views figure:last-child", 400},
 		{"report-phone", pages[phone()], "#run-2 .verdict", 760},
 	} {
 		content := shot.page.shoot(shot.part, shot.high)
 		if len(content) > largest || len(content) < 5_000 {
 			t.Errorf("%s has %d bytes; want some, and at most %d", shot.name, len(content), largest)
 		}
-		if err := os.WriteFile(filepath.Join(directory, shot.name+".png"), content, 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(directory, shot.name+".png"), content,
+			0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -67,7 +74,8 @@ func (p *page) shoot(selector string, high float64) []byte {
 	got := call(p, cdppage.CaptureScreenshot, cdppage.CaptureScreenshotParams{
 		Format: "png", CaptureBeyondViewport: new(true),
 		Clip: &cdppage.Viewport{
-			X: max(0, box[0]-margin), Y: max(0, box[1]-margin), Width: box[2] + 2*min(margin, box[0]), Height: min(box[3]+2*margin, high), Scale: 1,
+			X: max(0, box[0]-margin), Y: max(0, box[1]-margin), Width: box[2] +
+				2*min(margin, box[0]), Height: min(box[3]+2*margin, high), Scale: 1,
 		},
 	})
 	return got.Data

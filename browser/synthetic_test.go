@@ -19,7 +19,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/result"
 )
 
-// synthetic are pairs as a run of policy-deny might bring them: most changed, some late, some never, a few flapped.
+// synthetic are pairs as a run of policy-deny might bring them: most changed, some late, some
+// never, a few flapped.
 func synthetic(pairs int) []measure.Sample {
 	random := rand.New(rand.NewPCG(1, 2))
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
@@ -29,27 +30,34 @@ func synthetic(pairs int) []measure.Sample {
 		width := time.Duration((1 + 9*random.Float64()) * float64(time.Millisecond))
 		s := measure.Sample{
 			Scenario: "policy-deny", Status: measure.Measured, Want: measure.StateBlocked, Round: 1,
-			Client:     measure.Object{Namespace: "agents", Name: fmt.Sprintf("agent-%d", i%4), UID: fmt.Sprintf("client-%d", i%4)},
+			Client: measure.Object{Namespace: "agents", Name: fmt.Sprintf("agent-%d", i%4),
+				UID: fmt.Sprintf("client-%d", i%4)},
 			ClientNode: fmt.Sprintf("node-%d", i%4), TargetNode: fmt.Sprintf("node-%d", i%7),
 			Target: measure.Target{
-				Pod:     measure.Object{Namespace: "targets", Name: fmt.Sprintf("target-%d", i), UID: fmt.Sprintf("target-%d", i)},
-				Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}), 8080),
+				Pod: measure.Object{Namespace: "targets", Name: fmt.Sprintf("target-%d", i),
+					UID: fmt.Sprintf("target-%d", i)},
+				Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)}),
+					8080),
 			},
-			Start:   measure.Start{Source: measure.StartWrite, At: began, Uncertainty: 500 * time.Microsecond},
+			Start: measure.Start{Source: measure.StartWrite, At: began,
+				Uncertainty: 500 * time.Microsecond},
 			Bracket: measure.Bracket{Lower: began.Add(latency - width), Upper: began.Add(latency)},
 			Ended:   began.Add(latency + 300*time.Millisecond),
 		}
 		s.Probes[measure.Allowed], s.Probes[measure.Dropped] = 20, 30
 		switch {
 		case i%500 == 499:
-			s.Status, s.Bracket, s.Ended = measure.Censored, measure.Bracket{}, began.Add(3*time.Second)
+			s.Status, s.Bracket, s.Ended = measure.Censored, measure.Bracket{},
+				began.Add(3*time.Second)
 			s.Reason = "the run ended before the target was reached"
 		case i%100 == 99:
 			s.FlapCount = 2
 			for j := range 2 {
 				at := s.Bracket.Upper.Add(time.Duration(50+40*j) * time.Millisecond)
 				s.Flaps = append(s.Flaps, measure.Change{
-					To: measure.State(1 + j), Bracket: measure.Bracket{Lower: at.Add(-3 * time.Millisecond), Upper: at},
+					To: measure.State(1 +
+						j), Bracket: measure.Bracket{Lower: at.Add(-3 * time.Millisecond),
+						Upper: at},
 				})
 			}
 		}
@@ -61,7 +69,8 @@ func synthetic(pairs int) []measure.Sample {
 func write(t testing.TB, samples ...measure.Sample) (file string) {
 	t.Helper()
 	var document bytes.Buffer
-	source := report.Source{Directory: "results", Run: result.Run{Schema: 1, ID: "synthetic"}, Samples: samples}
+	source := report.Source{Directory: "results", Run: result.Run{Schema: 1, ID: "synthetic"},
+		Samples: samples}
 	if err := html.Write(&document, report.Build(source)); err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,8 @@ func TestKustomizeBases(t *testing.T) {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(want, string(got)); diff != "" {
-					t.Errorf("the base differs from the templates: run \"go test ./manifests -update\" (-templates +base):\n%s", diff)
+					t.Errorf("the base differs from the templates: run \"go test ./manifests "+
+						"-update\" (-templates +base):\n%s", diff)
 				}
 			})
 		}

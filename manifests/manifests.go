@@ -1,8 +1,9 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package manifests renders the objects that a test client needs, from the templates of the Helm chart beside it:
-// they are written once, for Helm, for the command "netpol-latency manifests" and for the kustomize bases.
+// Package manifests renders the objects that a test client needs, from the templates of the Helm
+// chart beside it: they are written once, for Helm, for the command "netpol-latency manifests" and
+// for the kustomize bases.
 package manifests
 
 import (
@@ -36,7 +37,8 @@ const (
 	All Step = "all"
 )
 
-// Values fill in the templates. They are those of the chart, whose values.yaml holds the defaults and explains them.
+// Values fill in the templates. They are those of the chart, whose values.yaml holds the defaults
+// and explains them.
 type Values struct {
 	// Namespace is that of the test client: a release's own.
 	Namespace string `json:"-"`
@@ -44,8 +46,8 @@ type Values struct {
 	Scenario        string `json:"scenario"`
 	Step            Step   `json:"step"`
 	TargetNamespace string `json:"targetNamespace"`
-	// ClientImage and TargetImage are the container images; without ClientImage the test's own. A target serves HTTP on
-	// TargetPort.
+	// ClientImage and TargetImage are the container images; without ClientImage the test's own. A
+	// target serves HTTP on TargetPort.
 	ClientImage     string `json:"image"`
 	ImagePullPolicy string `json:"imagePullPolicy"`
 	TargetImage     string `json:"targetImage"`
@@ -58,10 +60,11 @@ type Values struct {
 	APIServers []Endpoint `json:"apiServers"`
 	// ClientArgs are further arguments of the client.
 	ClientArgs []string `json:"clientArgs"`
-	// NetRaw gives the client what the probe modes syn and auto use: it runs as root with the capability
-	// NET_RAW alone.
+	// NetRaw gives the client what the probe modes syn and auto use: it runs as root with the
+	// capability NET_RAW alone.
 	NetRaw bool `json:"netRaw"`
-	// Resources are those of the client, Scrapers the peers (NetworkPolicyPeer) that may read its metrics.
+	// Resources are those of the client, Scrapers the peers (NetworkPolicyPeer) that may read its
+	// metrics.
 	Resources map[string]map[string]string `json:"resources"`
 	Scrapers  []map[string]any             `json:"scrapers"`
 	// PodMonitor adds the object by which a Prometheus operator finds the client.
@@ -79,8 +82,8 @@ func EndpointOf(address netip.AddrPort) Endpoint {
 	return Endpoint{netip.PrefixFrom(address.Addr(), address.Addr().BitLen()), address.Port()}
 }
 
-// DefaultValues are the chart's values for a scenario. They are compiled in, so that only a chart that no test has seen
-// could make it panic.
+// DefaultValues are the chart's values for a scenario. They are compiled in, so that only a chart
+// that no test has seen could make it panic.
 func DefaultValues(scenario string) Values {
 	content, err := chart.ReadFile("netpol-latency/values.yaml")
 	values := Values{Namespace: "default"}
@@ -101,27 +104,32 @@ func (v Values) Validate() error {
 		mistakes = append(mistakes,
 			fmt.Errorf("unknown test %q: expected pod-creation or policy-creation", v.Scenario))
 	}
-	for what, name := range map[string]string{"namespace": v.Namespace, "target namespace": v.TargetNamespace} {
+	for what, name := range map[string]string{"namespace": v.Namespace,
+		"target namespace": v.TargetNamespace} {
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
 			mistakes = append(mistakes, fmt.Errorf("%s %q: %s", what, name, problems[0]))
 		}
 	}
 	if v.Namespace == v.TargetNamespace {
-		mistakes = append(mistakes, fmt.Errorf("the client and its targets are both in namespace %q: "+
+		mistakes = append(mistakes, fmt.Errorf("the client and its targets are both in namespace "+
+			"%q: "+
 			"expected two, so that removing the targets' leaves the client's alone", v.Namespace))
 	}
 	if v.TargetPort < 1 || v.TargetPort > 65535 {
 		mistakes = append(mistakes, fmt.Errorf("target port %d: expected 1 to 65535", v.TargetPort))
 	}
 	if v.Targets < 1 || v.Clients < 1 {
-		mistakes = append(mistakes, fmt.Errorf("%d targets and %d clients: expected 1 or more of each",
+		mistakes = append(mistakes, fmt.Errorf("%d targets and %d clients: expected 1 or more of "+
+			"each",
 			v.Targets, v.Clients))
 	}
 	if v.Step != Setup && v.Step != Trigger && v.Step != All {
-		mistakes = append(mistakes, fmt.Errorf("unknown step %q: expected %s, %s or %s", v.Step, Setup, Trigger, All))
+		mistakes = append(mistakes, fmt.Errorf("unknown step %q: expected %s, %s or %s", v.Step,
+			Setup, Trigger, All))
 	}
 	if len(v.APIServers) == 0 {
-		mistakes = append(mistakes, errors.New("no address of the API server: the client could not reach it"))
+		mistakes = append(mistakes, errors.New("no address of the API server: the client could "+
+			"not reach it"))
 	}
 	return errors.Join(mistakes...)
 }
@@ -129,11 +137,12 @@ func (v Values) Validate() error {
 //go:embed netpol-latency/values.yaml netpol-latency/templates/*.yaml
 var chart embed.FS
 
-// order is that in which the objects of the templates are applied, and triggers name those of the change that is
-// measured.
+// order is that in which the objects of the templates are applied, and triggers name those of the
+// change that is measured.
 func order(scenario string) []string {
 	setup := []string{
-		"namespaces", "permissions", "permissions-policies", "policy-allow-apiserver", "policy-allow-scrapers",
+		"namespaces", "permissions", "permissions-policies", "policy-allow-apiserver",
+		"policy-allow-scrapers",
 		"policy-deny-egress-to-target-pods", "test-client-deployment", "pod-monitor",
 	}
 	const allow, targets = "policy-allow-egress-to-target-pods", "target-deployment"
@@ -174,7 +183,8 @@ func Render(w io.Writer, values Values) error {
 	if err := values.Validate(); err != nil {
 		return err
 	}
-	parsed, err := template.New("").Funcs(functions()).ParseFS(chart, "netpol-latency/templates/*.yaml")
+	parsed, err := template.New("").Funcs(functions()).ParseFS(chart,
+		"netpol-latency/templates/*.yaml")
 	if err != nil {
 		return fmt.Errorf("parse templates: %w", err)
 	}
@@ -208,5 +218,6 @@ func (v Values) data() (map[string]any, error) {
 	if err := json.Unmarshal(text, &values); err != nil {
 		return nil, fmt.Errorf("fill in templates: %w", err)
 	}
-	return map[string]any{"Values": values, "Release": map[string]any{"Namespace": v.Namespace}}, nil
+	return map[string]any{"Values": values, "Release": map[string]any{"Namespace": v.Namespace}},
+		nil
 }

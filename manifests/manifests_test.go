@@ -16,7 +16,8 @@ import (
 func values(scenario string) Values {
 	v := DefaultValues(scenario)
 	v.APIServers = []Endpoint{
-		EndpointOf(netip.MustParseAddrPort("10.0.0.2:443")), EndpointOf(netip.MustParseAddrPort("[fd00::2]:6443")),
+		EndpointOf(netip.MustParseAddrPort("10.0.0.2:443")),
+		EndpointOf(netip.MustParseAddrPort("[fd00::2]:6443")),
 	}
 	return v
 }
@@ -27,7 +28,8 @@ func kinds(t *testing.T, step Step, v Values) []string {
 	var all []string
 	for _, document := range strings.Split(render(t, step, v), "\n---\n") {
 		var object unstructured.Unstructured
-		if err := yaml.UnmarshalStrict([]byte(strings.TrimPrefix(document, "---\n")), &object.Object); err != nil {
+		if err := yaml.UnmarshalStrict([]byte(strings.TrimPrefix(document, "---\n")),
+			&object.Object); err != nil {
 			t.Fatalf("%v in:\n%s", err, document)
 		}
 		all = append(all, object.GetKind()+" "+object.GetNamespace()+"/"+object.GetName())
@@ -53,18 +55,21 @@ func TestRenderOrder(t *testing.T) {
 		step     Step
 		want     string
 	}{
-		{"the targets trigger pod creation", "pod-creation", Trigger, "Deployment test-policy/pod-creation-target"},
+		{"the targets trigger pod creation", "pod-creation", Trigger,
+			"Deployment test-policy/pod-creation-target"},
 		{"the allowing policy triggers policy creation", "policy-creation", Trigger,
 			"NetworkPolicy default/policy-creation-allow-egress-to-target"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := strings.Join(kinds(t, test.step, values(test.scenario)), ", "); got != test.want {
+			if got := strings.Join(kinds(t, test.step, values(test.scenario)),
+				", "); got != test.want {
 				t.Errorf("Render() has %s; want %s", got, test.want)
 			}
 			all := kinds(t, All, values(test.scenario))
 			setup := kinds(t, Setup, values(test.scenario))
-			if got, want := strings.Join(all, ", "), strings.Join(setup, ", ")+", "+test.want; got != want {
+			if got, want := strings.Join(all, ", "), strings.Join(setup,
+				", ")+", "+test.want; got != want {
 				t.Errorf("all has %s; want the setup and then the trigger, %s", got, want)
 			}
 		})
@@ -87,7 +92,8 @@ func TestRenderNamespaces(t *testing.T) {
 
 func TestRenderNamesEveryAPIServer(t *testing.T) {
 	stream := render(t, Setup, values("policy-creation"))
-	for _, want := range []string{`cidr: "10.0.0.2/32"`, `cidr: "fd00::2/128"`, "port: 6443", "port: 443"} {
+	for _, want := range []string{`cidr: "10.0.0.2/32"`, `cidr: "fd00::2/128"`, "port: 6443",
+		"port: 443"} {
 		if !strings.Contains(stream, want) {
 			t.Errorf("the manifests lack %q", want)
 		}
@@ -109,7 +115,8 @@ func TestValidateReportsEverything(t *testing.T) {
 	if err == nil {
 		t.Fatal("Validate() = nil")
 	}
-	for _, want := range []string{"unknown test", `namespace "A"`, `target namespace "b_"`, "target port -1", "0 targets", "no address"} {
+	for _, want := range []string{"unknown test", `namespace "A"`, `target namespace "b_"`,
+		"target port -1", "0 targets", "no address"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("the message lacks %q:\n%s", want, err)
 		}
@@ -118,11 +125,13 @@ func TestValidateReportsEverything(t *testing.T) {
 
 func TestRenderNetRawOnDemand(t *testing.T) {
 	v := values("policy-creation")
-	if got := render(t, Setup, v); strings.Contains(got, "NET_RAW") || strings.Contains(got, "runAsUser: 0") {
+	if got := render(t, Setup, v); strings.Contains(got, "NET_RAW") ||
+		strings.Contains(got, "runAsUser: 0") {
 		t.Errorf("the client has rights that nobody asked for:\n%s", got)
 	}
 	v.NetRaw = true
-	if got := render(t, Setup, v); strings.Count(got, "add: [NET_RAW]") != 1 || strings.Count(got, "runAsUser: 0") != 1 {
+	if got := render(t, Setup, v); strings.Count(got, "add: [NET_RAW]") != 1 ||
+		strings.Count(got, "runAsUser: 0") != 1 {
 		t.Errorf("the client lacks the right to raw sockets:\n%s", got)
 	}
 }

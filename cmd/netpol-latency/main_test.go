@@ -22,7 +22,8 @@ const release = "v1.2.3"
 func buildAll(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	build := exec.Command("go", "build", "-ldflags", "-s -w -X main.version="+release, "-o", dir+"/", "../...")
+	build := exec.Command("go", "build", "-ldflags", "-s -w -X main.version="+release, "-o",
+		dir+"/", "../...")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the programs: %v\n%s", err, output)
@@ -30,8 +31,8 @@ func buildAll(t *testing.T) string {
 	return dir
 }
 
-// A release's programs say which it is, under each of the names that they are installed as, and the shell completes
-// them.
+// A release's programs say which it is, under each of the names that they are installed as, and the
+// shell completes them.
 func TestPrograms(t *testing.T) {
 	dir := buildAll(t)
 	for _, name := range []string{"kubectl-netpol_latency", "kubectl_complete-netpol_latency"} {
@@ -48,14 +49,16 @@ func TestPrograms(t *testing.T) {
 func testVersion(t *testing.T) {
 	for _, line := range []string{
 		"netpol-latency version", "kubectl-netpol_latency version",
-		"pod-creation-reachability-latency -version", "policy-creation-enforcement-latency --version",
+		"pod-creation-reachability-latency -version",
+		"policy-creation-enforcement-latency --version",
 	} {
 		program := strings.Fields(line)[0]
 		if program == "kubectl-netpol_latency" {
 			program = "netpol-latency"
 		}
 		got := output(t, strings.Fields(line)...)
-		for _, want := range []string{program + " " + release + "\n", runtime.GOOS + "/" + runtime.GOARCH + "\n"} {
+		for _, want := range []string{program + " " + release + "\n", runtime.GOOS + "/" +
+			runtime.GOARCH + "\n"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("%s prints %q; want it to contain %q", line, got, want)
 			}
@@ -64,15 +67,18 @@ func testVersion(t *testing.T) {
 }
 
 func testPlugin(t *testing.T) {
-	if got, want := output(t, "kubectl-netpol_latency", "run", "--help"), "kubectl netpol-latency run [SCENARIO…]"; !strings.Contains(got, want) {
+	if got, want := output(t, "kubectl-netpol_latency", "run", "--help"),
+		"kubectl netpol-latency run [SCENARIO…]"; !strings.Contains(got, want) {
 		t.Errorf("the plugin's help lacks %q:\n%s", want, got)
 	}
-	if got, want := output(t, "kubectl_complete-netpol_latency", "run", "--family", ""), "IPv4\nIPv6\n:36\n"; got != want {
+	if got, want := output(t, "kubectl_complete-netpol_latency", "run", "--family", ""),
+		"IPv4\nIPv6\n:36\n"; got != want {
 		t.Errorf("kubectl is offered %q; want %q", got, want)
 	}
 }
 
-// testBash has a real bash with its bash-completion complete what a user has typed, and press no more keys.
+// testBash has a real bash with its bash-completion complete what a user has typed, and press no
+// more keys.
 func testBash(t *testing.T) {
 	const library = "/usr/share/bash-completion/bash_completion"
 	need.File(t, library, "make check-packages installs bash-completion")
@@ -82,8 +88,10 @@ func testBash(t *testing.T) {
 	}{
 		{"netpol-latency scen", []string{"scenarios"}},
 		{"netpol-latency run policy-de", []string{
-			"policy-deny      (A policy that isolates is created: how long does traffic still flow?)",
-			"policy-deletion  (A policy is deleted: first one that allows, then the one that isolates.)",
+			"policy-deny      (A policy that isolates is created: how long does traffic still " +
+				"flow?)",
+			"policy-deletion  (A policy is deleted: first one that allows, then the one that " +
+				"isolates.)",
 		}},
 		{"netpol-latency run policy-deny pod-l", []string{"pod-label"}},
 		{"netpol-latency run --family IPv", []string{"IPv4", "IPv6"}},

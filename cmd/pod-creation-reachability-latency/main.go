@@ -10,8 +10,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/agent"
 )
 
-// version is the release, for example v1.2.3. The linker sets it, with -X main.version; without it the program
-// says what the module system knows.
+// version is the release, for example v1.2.3. The linker sets it, with -X main.version; without it
+// the program says what the module system knows.
 var version string
 
 func main() {

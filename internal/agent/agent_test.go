@@ -223,7 +223,8 @@ func (b *bench) assign(pod *corev1.Pod, address string) {
 
 func (b *bench) deletePod(name string) {
 	b.t.Helper()
-	if err := b.client.CoreV1().Pods("targets").Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
+	if err := b.client.CoreV1().Pods("targets").Delete(context.Background(), name,
+		metav1.DeleteOptions{}); err != nil {
 		b.t.Fatal(err)
 	}
 	synctest.Wait()
@@ -375,8 +376,10 @@ func TestPolicyCreationStatuses(t *testing.T) {
 				b.createPolicy()
 				time.Sleep(time.Second)
 			},
-			want:  measure.Measured,
-			check: func(b *bench, sample measure.Sample) { b.expectLatency(sample, -40*time.Millisecond) },
+			want: measure.Measured,
+			check: func(b *bench, sample measure.Sample) {
+				b.expectLatency(sample, -40*time.Millisecond)
+			},
 		},
 		{
 			name: "a target that is deleted before it was reached is deleted",
@@ -447,7 +450,8 @@ func TestPolicyCreationExpectedTargets(t *testing.T) {
 	}
 	begin := func(t *testing.T) *bench {
 		b := newBench(t, pod("a", "a", "10.0.0.1"))
-		b.config.ExpectedTargets, b.config.ExitWhenDone, b.config.TargetTimeout = 2, true, 20*time.Second
+		b.config.ExpectedTargets, b.config.ExitWhenDone, b.config.TargetTimeout = 2, true,
+			20*time.Second
 		b.start(PolicyCreation())
 		time.Sleep(2 * time.Second)
 		if ready(b) {

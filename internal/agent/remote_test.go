@@ -52,8 +52,10 @@ func newStand(t *testing.T, agents, index int) *stand {
 // pod tells of a target.
 func (s *stand) pod(uid, group, address string) {
 	s.pods <- measure.Event{
-		Type: measure.EventAdded, Object: measure.Object{Namespace: "targets", Name: uid, UID: uid}, Arrived: time.Now(),
-		Addresses: []netip.Addr{netip.MustParseAddr(address)}, Labels: map[string]string{protocol.GroupLabel: group}, Node: "node-1",
+		Type: measure.EventAdded, Object: measure.Object{Namespace: "targets", Name: uid, UID: uid},
+		Arrived:   time.Now(),
+		Addresses: []netip.Addr{netip.MustParseAddr(address)},
+		Labels:    map[string]string{protocol.GroupLabel: group}, Node: "node-1",
 	}
 	synctest.Wait()
 }
@@ -67,7 +69,8 @@ func (s *stand) step(step protocol.Step, expect ...protocol.Expect) {
 	s.plan.Step, s.plan.Scenario = step, "test"
 	s.plan.Ping++
 	s.plans <- measure.Event{
-		Type: measure.EventUpdated, Arrived: time.Now(), Data: map[string]string{protocol.PlanName: s.plan.String()},
+		Type: measure.EventUpdated, Arrived: time.Now(),
+		Data: map[string]string{protocol.PlanName: s.plan.String()},
 	}
 	synctest.Wait()
 }
@@ -241,7 +244,8 @@ func TestRemoteAccounts(t *testing.T) {
 		s.step(protocol.StepFinish)
 		s.sleep(time.Second)
 		want := map[string]measure.Status{
-			"open": measure.Invalid, "shut": measure.Censored, "forbidden": measure.Measured, "late": measure.Invalid,
+			"open": measure.Invalid, "shut": measure.Censored, "forbidden": measure.Measured,
+			"late": measure.Invalid,
 		}
 		samples, said := s.exit()
 		if len(samples) != len(want) || said != len(want) {
@@ -270,7 +274,8 @@ func TestRemoteShares(t *testing.T) {
 	for index := range 4 {
 		r := newRemote(RemoteConfig{Config: DefaultConfig(), Agents: 4, Index: index}, nil, nil)
 		share := 0
-		for _, uid := range []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16"} {
+		for _, uid := range []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12",
+			"13", "14", "15", "16"} {
 			if r.mine(uid) {
 				counts[uid]++
 				share++
@@ -299,7 +304,8 @@ func TestStartup(t *testing.T) {
 			}
 			var output bytes.Buffer
 			config := StartupConfig{
-				Config: DefaultConfig(), Scenario: "pod-startup", Watch: time.Second, Timeout: 5 * time.Second,
+				Config: DefaultConfig(), Scenario: "pod-startup", Watch: time.Second,
+				Timeout: 5 * time.Second,
 				Allowed: []netip.AddrPort{
 					allowed,
 				}, Forbidden: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.2:80")},

@@ -26,7 +26,8 @@ type rule struct {
 }
 
 func rules() map[string]rule {
-	kubernetes := []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/", "k8s.io/klog/v2"}
+	kubernetes := []string{"k8s.io/api/", "k8s.io/apimachinery/", "k8s.io/client-go/",
+		"k8s.io/klog/v2"}
 	return map[string]rule{
 		"internal/measure": {},
 		"internal/probe": {
@@ -34,40 +35,51 @@ func rules() map[string]rule {
 			others: []string{"golang.org/x/sys/unix"},
 		},
 		"internal/probe/packet": {
-			others: []string{"github.com/vishvananda/netlink/nl", "golang.org/x/net/bpf", "golang.org/x/sys/unix"},
+			others: []string{"github.com/vishvananda/netlink/nl", "golang.org/x/net/bpf",
+				"golang.org/x/sys/unix"},
 		},
-		"internal/kube":        {own: []string{"internal/measure"}, others: kubernetes},
-		"internal/protocol":    {},
-		"internal/setting":     {own: []string{"internal/measure"}},
-		"internal/result":      {own: []string{"internal/measure", "internal/setting"}},
-		"internal/report":      {own: []string{"internal/measure", "internal/result", "internal/setting"}},
-		"internal/report/html": {own: []string{"internal/measure", "internal/report", "internal/result", "internal/setting"}},
-		"internal/interrupt":   {},
-		"internal/need":        {},
-		"internal/version":     {},
-		"internal/suite":       {own: []string{"internal/measure", "internal/setting"}, others: []string{"go.yaml.in/yaml/v3"}},
-		"internal/scenario":    {own: []string{"internal/measure", "internal/setting"}, others: kubernetes},
+		"internal/kube":     {own: []string{"internal/measure"}, others: kubernetes},
+		"internal/protocol": {},
+		"internal/setting":  {own: []string{"internal/measure"}},
+		"internal/result":   {own: []string{"internal/measure", "internal/setting"}},
+		"internal/report": {own: []string{"internal/measure", "internal/result",
+			"internal/setting"}},
+		"internal/report/html": {own: []string{"internal/measure", "internal/report",
+			"internal/result", "internal/setting"}},
+		"internal/interrupt": {},
+		"internal/need":      {},
+		"internal/version":   {},
+		"internal/suite": {own: []string{"internal/measure", "internal/setting"},
+			others: []string{"go.yaml.in/yaml/v3"}},
+		"internal/scenario": {own: []string{"internal/measure", "internal/setting"},
+			others: kubernetes},
 		"internal/runner": {
 			own: []string{
-				"internal/kube", "internal/measure", "internal/protocol", "internal/result", "internal/scenario",
+				"internal/kube", "internal/measure", "internal/protocol", "internal/result",
+				"internal/scenario",
 				"internal/setting",
 			},
 			others: append(kubernetes, "golang.org/x/sync/errgroup", "golang.org/x/time/rate"),
 		},
 		"internal/agent": {
 			own: []string{
-				"internal/interrupt", "internal/kube", "internal/measure", "internal/probe", "internal/protocol",
+				"internal/interrupt", "internal/kube", "internal/measure", "internal/probe",
+				"internal/protocol",
 				"internal/result", "internal/version",
 			},
-			others: append(kubernetes, "github.com/prometheus/client_golang/", "golang.org/x/sync/errgroup"),
+			others: append(kubernetes, "github.com/prometheus/client_golang/",
+				"golang.org/x/sync/errgroup"),
 		},
 		"internal/cli": {
 			own: []string{
-				"internal/agent", "internal/interrupt", "internal/kube", "internal/measure", "internal/probe", "internal/report",
-				"internal/report/html", "internal/result", "internal/runner", "internal/scenario", "internal/setting", "internal/suite",
+				"internal/agent", "internal/interrupt", "internal/kube", "internal/measure",
+				"internal/probe", "internal/report",
+				"internal/report/html", "internal/result", "internal/runner", "internal/scenario",
+				"internal/setting", "internal/suite",
 				"internal/version", "manifests",
 			},
-			others: append(kubernetes, "github.com/spf13/", "golang.org/x/term", "sigs.k8s.io/yaml"),
+			others: append(kubernetes, "github.com/spf13/", "golang.org/x/term",
+				"sigs.k8s.io/yaml"),
 		},
 		"manifests":                               {others: append(kubernetes, "sigs.k8s.io/yaml")},
 		"cmd/netpol-latency":                      {own: []string{"internal/cli"}},
@@ -89,7 +101,8 @@ func TestImports(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if entry.IsDir() && slices.Contains([]string{"lab", "browser", "release", "tools", "bin", ".git", "testdata"}, path.Base(relative)) {
+		if entry.IsDir() && slices.Contains([]string{"lab", "browser", "release", "tools", "bin",
+			".git", "testdata"}, path.Base(relative)) {
 			return filepath.SkipDir
 		}
 		if !strings.HasSuffix(relative, ".go") {
@@ -99,7 +112,8 @@ func TestImports(t *testing.T) {
 		seen[directory] = true
 		rule, known := all[directory]
 		if !known {
-			t.Errorf("package %s has no rule: decide who may import what, here and in docs/architecture.md", directory)
+			t.Errorf("package %s has no rule: decide who may import what, here and in "+
+				"docs/architecture.md", directory)
 			return nil
 		}
 		if !strings.HasSuffix(relative, "_test.go") {
@@ -134,8 +148,11 @@ func check(t *testing.T, name, file string, rule rule) {
 		own, isOwn := strings.CutPrefix(imported, module)
 		switch {
 		case isOwn && slices.Contains(rule.own, own):
-		case !isOwn && !strings.Contains(strings.SplitN(imported, "/", 2)[0], "."): // standard library
-		case !isOwn && slices.ContainsFunc(rule.others, func(p string) bool { return strings.HasPrefix(imported, p) }):
+		// standard library
+		case !isOwn && !strings.Contains(strings.SplitN(imported, "/", 2)[0], "."):
+		case !isOwn && slices.ContainsFunc(rule.others, func(p string) bool {
+			return strings.HasPrefix(imported, p)
+		}):
 		default:
 			t.Errorf("%s imports %s, which its package may not", name, imported)
 		}
@@ -159,9 +176,11 @@ func TestMeasureIsPure(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, spec := range parsed.Imports {
-			for _, banned := range []string{"os", "io", "net", "net/http", "context", "sync", "bufio"} {
+			for _, banned := range []string{"os", "io", "net", "net/http", "context", "sync",
+				"bufio"} {
 				if spec.Path.Value == strconv.Quote(banned) {
-					t.Errorf("%s imports %s: package measure does no I/O and starts nothing", file, banned)
+					t.Errorf("%s imports %s: package measure does no I/O and starts nothing", file,
+						banned)
 				}
 			}
 		}

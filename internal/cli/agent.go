@@ -32,15 +32,22 @@ type probing struct {
 
 func (p *probing) add(f *pflag.FlagSet) {
 	p.config = agent.DefaultConfig()
-	f.StringVar(&p.mode, "probe", string(probe.Connect), "probe mode: connect, http, udp, syn, established or\nauto")
-	f.DurationVar(&p.interval, "probe-interval", 0, "time between two probes of a pair before the trigger\n(default that of the mode)")
-	f.DurationVar(&p.shortest, "probe-interval-min", 0, "shortest time between two probes of a pair after it\n(default that of the mode)")
+	f.StringVar(&p.mode, "probe", string(probe.Connect),
+		"probe mode: connect, http, udp, syn, established or\nauto")
+	f.DurationVar(&p.interval, "probe-interval", 0,
+		"time between two probes of a pair before the trigger\n(default that of the mode)")
+	f.DurationVar(&p.shortest, "probe-interval-min", 0,
+		"shortest time between two probes of a pair after it\n(default that of the mode)")
 	f.Float64Var(&p.config.RelativeResolution, "relative-resolution", p.config.RelativeResolution,
 		"time between two probes of a pair after the trigger, as a\npart of the time since then")
-	f.Float64Var(&p.config.MaxProbeRate, "max-probe-rate", 0, "most probes a second (default that of the mode)")
-	f.DurationVar(&p.config.ProbeTimeout, "probe-timeout", p.config.ProbeTimeout, fmt.Sprintf("longest wait of a probe, below %s", probe.MaxTimeout))
-	f.IntVar(&p.config.Confirm, "confirm", p.config.Confirm, "probes in a row that must agree on a new state")
-	f.DurationVar(&p.config.Hold, "hold", p.config.Hold, "how long a pair is watched after its transition")
+	f.Float64Var(&p.config.MaxProbeRate, "max-probe-rate", 0,
+		"most probes a second (default that of the mode)")
+	f.DurationVar(&p.config.ProbeTimeout, "probe-timeout", p.config.ProbeTimeout,
+		fmt.Sprintf("longest wait of a probe, below %s", probe.MaxTimeout))
+	f.IntVar(&p.config.Confirm, "confirm", p.config.Confirm,
+		"probes in a row that must agree on a new state")
+	f.DurationVar(&p.config.Hold, "hold", p.config.Hold,
+		"how long a pair is watched after its transition")
 	f.IntVar(&p.config.TolerateLosses, "tolerate-losses", 0, "probes in a row that may be lost")
 }
 
@@ -51,7 +58,8 @@ func (p *probing) finish() (agent.Config, error) {
 		return agent.Config{}, fmt.Errorf("--probe %w", err)
 	}
 	schedule := probe.DefaultSchedule(mode)
-	p.config.Probe, p.config.ProbeInterval, p.config.ProbeIntervalMin = mode, schedule.BaseInterval, schedule.MinInterval
+	p.config.Probe, p.config.ProbeInterval, p.config.ProbeIntervalMin = mode, schedule.BaseInterval,
+		schedule.MinInterval
 	if p.interval > 0 {
 		p.config.ProbeInterval = p.interval
 	}
@@ -68,7 +76,8 @@ func newAgent() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "agent",
 		Short: "Probe inside a pod what a run asks for",
-		Long: "The process that \"netpol-latency run\" starts in pods: it follows the plan in a config map of\n" +
+		Long: "The process that \"netpol-latency run\" starts in pods: it follows the plan in a " +
+			"config map of\n" +
 			"its namespace and writes what it finds to standard output, as numbered JSON Lines.",
 		Example: "  netpol-latency agent --namespace clients --target-namespace servers \\\n" +
 			"    --target-selector netpol-latency/role=target --index 0 --agents 1",
@@ -82,7 +91,8 @@ func newAgent() *cobra.Command {
 			config.ClientNamespace, config.TargetNamespace = namespace, targetNamespace
 			config.TargetSelector, config.Kubeconfig = selector, kubeconfig
 			if config.Index < 0 || config.Agents < 1 || config.Index >= config.Agents {
-				return fmt.Errorf("--index %d of --agents %d: expected a number from 0 to one less than the agents",
+				return fmt.Errorf("--index %d of --agents %d: expected a number from 0 to one "+
+					"less than the agents",
 					config.Index, config.Agents)
 			}
 			return agent.RunRemote(cmd.Context(), config, cmd.OutOrStdout())
@@ -124,10 +134,12 @@ func newStartup() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "startup",
 		Short: "Probe from the first instant of a pod",
-		Long: "What the scenario pod-startup runs in new pods: it probes from its first instant until everything\n" +
+		Long: "What the scenario pod-startup runs in new pods: it probes from its first instant " +
+			"until everything\n" +
 			"that is allowed was reached, and writes what it finds as numbered JSON Lines.",
-		Example: "  netpol-latency agent startup --allowed 10.0.0.8:80 --forbidden 10.0.0.9:80 --watch 1s",
-		Args:    cobra.NoArgs,
+		Example: "  netpol-latency agent startup --allowed 10.0.0.8:80 --forbidden 10.0.0.9:80 " +
+			"--watch 1s",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			probing, err := flags.finish()
 			if err != nil {
@@ -160,7 +172,8 @@ func endpoints(flag string, texts []string) ([]netip.AddrPort, error) {
 	for _, text := range texts {
 		one, err := netip.ParseAddrPort(text)
 		if err != nil {
-			return nil, fmt.Errorf("--%s %q: expected an address and a port, for example 10.0.0.8:80", flag, text)
+			return nil, fmt.Errorf("--%s %q: expected an address and a port, for example "+
+				"10.0.0.8:80", flag, text)
 		}
 		all = append(all, one)
 	}
@@ -172,11 +185,14 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Be a target: an HTTP server and a UDP echo",
-		Long: "What \"netpol-latency run\" starts as targets: each TCP port answers HTTP, each UDP port sends\n" +
+		Long: "What \"netpol-latency run\" starts as targets: each TCP port answers HTTP, each " +
+			"UDP port sends\n" +
 			"back what it gets.",
 		Example: "  netpol-latency serve --tcp 8080,8081 --udp 8080",
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return agent.ServeTarget(cmd.Context(), tcp, udp) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return agent.ServeTarget(cmd.Context(), tcp, udp)
+		},
 	}
 	cmd.Flags().IntSliceVar(&tcp, "tcp", []int{8080}, "TCP ports")
 	cmd.Flags().IntSliceVar(&udp, "udp", nil, "UDP ports")

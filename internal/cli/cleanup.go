@@ -19,7 +19,8 @@ func newCleanup() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "cleanup --run-id ID",
 		Short: "Remove what a run has left",
-		Long: "Remove the namespaces of a run that was killed or kept, and wait until they are gone. Nothing that a\n" +
+		Long: "Remove the namespaces of a run that was killed or kept, and wait until they are " +
+			"gone. Nothing that a\n" +
 			"run has not created itself is touched.",
 		Example: "  netpol-latency cleanup --run-id 1f2e3d4c\n  netpol-latency cleanup --all",
 		Args:    cobra.NoArgs,

@@ -28,42 +28,55 @@ func TestMainOutput(t *testing.T) {
 		stdout []string
 		stderr []string
 	}{
-		{"help names every command", "--help", ExitOK, []string{"manifests", "summary", "version"}, nil},
-		{"help has an example", "manifests --help", ExitOK, []string{"Examples:", "| kubectl apply -f -"}, nil},
+		{"help names every command", "--help", ExitOK, []string{"manifests", "summary", "version"},
+			nil},
+		{"help has an example", "manifests --help", ExitOK,
+			[]string{"Examples:", "| kubectl apply -f -"}, nil},
 		{"help has an example", "summary --help", ExitOK, []string{"Examples:", "--wait"}, nil},
 		{"version", "version", ExitOK, []string{"netpol-latency", "commit", "platform  "}, nil},
-		{"the flag of that name", "--version", ExitOK, []string{"netpol-latency", "commit", "platform  "}, nil},
-		{"version as JSON", "version --output=json", ExitOK, []string{`"program": "netpol-latency"`, `"platform": "`}, nil},
-		{"a version's format is checked", "version -o yaml", ExitFailure, nil, []string{`--output "yaml": expected text or json`}},
+		{"the flag of that name", "--version", ExitOK, []string{"netpol-latency", "commit",
+			"platform  "}, nil},
+		{"version as JSON", "version --output=json", ExitOK,
+			[]string{`"program": "netpol-latency"`, `"platform": "`}, nil},
+		{"a version's format is checked", "version -o yaml", ExitFailure, nil,
+			[]string{`--output "yaml": expected text or json`}},
 		{
 			"manifests for named API servers need no cluster",
-			"manifests policy-creation --api-server 10.0.0.2:443 --api-server [fd00::2]:443 --net-raw", ExitOK,
+			"manifests policy-creation --api-server 10.0.0.2:443 --api-server [fd00::2]:443 " +
+				"--net-raw", ExitOK,
 			[]string{`cidr: "10.0.0.2/32"`, `cidr: "fd00::2/128"`, "add: [NET_RAW]"}, nil,
 		},
 		{
-			"the step is checked", "manifests pod-creation --api-server 10.0.0.2:443 --step later", ExitFailure,
+			"the step is checked", "manifests pod-creation --api-server 10.0.0.2:443 --step later",
+			ExitFailure,
 			nil, []string{`"later"`, "setup, trigger or all"},
 		},
 		{
-			"the scenario is checked", "manifests pod-deletion --api-server 10.0.0.2:443", ExitFailure,
+			"the scenario is checked", "manifests pod-deletion --api-server 10.0.0.2:443",
+			ExitFailure,
 			nil, []string{`"pod-deletion"`, "pod-creation", "policy-creation"},
 		},
 		{
 			"an address is checked", "manifests pod-creation --api-server here", ExitFailure,
 			nil, []string{`--api-server "here": expected an address and a port`},
 		},
-		{"scenarios are explained", "scenarios", ExitOK, []string{"policy-update", "until it is allowed again"}, nil},
-		{"help lists the exit codes", "run --help", ExitOK, []string{"Exit codes: 0 everything", "--threshold"}, nil},
+		{"scenarios are explained", "scenarios", ExitOK,
+			[]string{"policy-update", "until it is allowed again"}, nil},
+		{"help lists the exit codes", "run --help", ExitOK,
+			[]string{"Exit codes: 0 everything", "--threshold"}, nil},
 		{
 			"all mistakes at once",
-			"run policy-magic --targets 0 --direction up --same-node --other-node --threshold y", ExitFailure, nil,
+			"run policy-magic --targets 0 --direction up --same-node --other-node --threshold y",
+			ExitFailure, nil,
 			[]string{
-				`"policy-magic": expected one of`, `--targets "0": expected a whole number from 1 to 10000`,
+				`"policy-magic": expected one of`,
+				`--targets "0": expected a whole number from 1 to 10000`,
 				`direction "up"`, "exclude each other", `threshold "y": expected`,
 			},
 		},
 		{
-			"a threshold is about something", "run policy-deny --threshold x.p99<1s", ExitFailure, nil,
+			"a threshold is about something", "run policy-deny --threshold x.p99<1s", ExitFailure,
+			nil,
 			[]string{`threshold "x.p99<1s" is about no result of this run: expected one of ["policy-deny"]`},
 		},
 		{
@@ -94,7 +107,8 @@ func TestMainOutput(t *testing.T) {
 			[]string{"scenario established keeps connections open: expected protocol TCP"},
 		},
 		{
-			"UDP is not probed by TCP", "run policy-deny --protocol UDP --probe connect", ExitFailure, nil,
+			"UDP is not probed by TCP", "run policy-deny --protocol UDP --probe connect",
+			ExitFailure, nil,
 			[]string{`probe mode "connect" sends TCP`},
 		},
 		{
@@ -122,45 +136,69 @@ func TestMainOutput(t *testing.T) {
 			"run --placement any --other-node", ExitFailure, nil,
 			[]string{"--placement any and --other-node exclude each other"},
 		},
-		{"--set needs a suite", "run --set targets=5", ExitFailure, nil, []string{"expected --config with it"}},
-		{"--policy is alone", "run policy-deny --policy testdata/none.yaml", ExitFailure, nil, []string{"read --policy"}},
-		{"--expect needs --policy", "run --expect allowed", ExitFailure, nil, []string{"--expect are about --policy"}},
-		{"background changes need policies", "run --background-qps 5", ExitFailure, nil, []string{"--background-policies of 1 or more"}},
-		{"cleanup needs a run", "cleanup", ExitFailure, nil, []string{"either --run-id ID or --all"}},
+		{"--set needs a suite", "run --set targets=5", ExitFailure, nil,
+			[]string{"expected --config with it"}},
+		{"--policy is alone", "run policy-deny --policy testdata/none.yaml", ExitFailure, nil,
+			[]string{"read --policy"}},
+		{"--expect needs --policy", "run --expect allowed", ExitFailure, nil,
+			[]string{"--expect are about --policy"}},
+		{"background changes need policies", "run --background-qps 5", ExitFailure, nil,
+			[]string{"--background-policies of 1 or more"}},
+		{"cleanup needs a run", "cleanup", ExitFailure, nil,
+			[]string{"either --run-id ID or --all"}},
 		{
-			"an agent needs a number", "agent --namespace a --target-namespace b --target-selector c --index 2 --agents 2", ExitFailure,
+			"an agent needs a number", "agent --namespace a --target-namespace b " +
+				"--target-selector c --index 2 --agents 2", ExitFailure,
 			nil, []string{"--index 2 of --agents 2: expected a number from 0"},
 		},
-		{"a probe mode is checked", "agent startup --probe ping", ExitFailure, nil, []string{`"ping": expected one of`}},
-		{"an address is checked", "agent startup --allowed here", ExitFailure, nil, []string{`--allowed "here": expected an address`}},
+		{"a probe mode is checked", "agent startup --probe ping", ExitFailure, nil,
+			[]string{`"ping": expected one of`}},
+		{"an address is checked", "agent startup --allowed here", ExitFailure, nil,
+			[]string{`--allowed "here": expected an address`}},
 		{"no cluster", "summary", ExitFailure, nil, []string{"netpol-latency: "}},
-		{"report explains its formats", "report --help", ExitOK, []string{"Examples:", "kube-burner", "perfdash"}, nil},
-		{"report wants a run", "report", ExitFailure, nil, []string{"expected the directory of a run"}},
-		{"report wants a run there", "report testdata", ExitFailure, nil, []string{"testdata has no run.json"}},
-		{"a format is checked", "report --format pdf " + aRun, ExitFailure, nil, []string{`"pdf": expected one of text, markdown`}},
-		{"a report", "report " + aRun, ExitOK, []string{"run b1ba14d1", "95 % from", "policy-deny.p99<500ms: holds"}, nil},
+		{"report explains its formats", "report --help", ExitOK,
+			[]string{"Examples:", "kube-burner", "perfdash"}, nil},
+		{"report wants a run", "report", ExitFailure, nil,
+			[]string{"expected the directory of a run"}},
+		{"report wants a run there", "report testdata", ExitFailure, nil,
+			[]string{"testdata has no run.json"}},
+		{"a format is checked", "report --format pdf " + aRun, ExitFailure, nil,
+			[]string{`"pdf": expected one of text, markdown`}},
+		{"a report", "report " + aRun, ExitOK, []string{"run b1ba14d1", "95 % from",
+			"policy-deny.p99<500ms: holds"}, nil},
 		{
 			"a further limit", "report --threshold policy-deny.p99<1ms " + aRun, ExitThreshold,
 			[]string{"policy-deny.p99<1ms: missed"}, []string{"a threshold was missed: 1"},
 		},
-		{"a limit about nothing", "report --threshold x.p99<1ms " + aRun, ExitFailure, nil, []string{`"x.p99<1ms" is about no result`}},
-		{"compare has an example", "compare --help", ExitOK, []string{"Examples:", "--fail-if", "--force"}, nil},
-		{"compare wants two", "compare " + aRun, ExitFailure, nil, []string{"1 directories: expected two"}},
-		{"compare wants runs", "compare testdata " + aRun, ExitFailure, nil, []string{"expected the directory of a run"}},
+		{"a limit about nothing", "report --threshold x.p99<1ms " + aRun, ExitFailure, nil,
+			[]string{`"x.p99<1ms" is about no result`}},
+		{"compare has an example", "compare --help", ExitOK,
+			[]string{"Examples:", "--fail-if", "--force"}, nil},
+		{"compare wants two", "compare " + aRun, ExitFailure, nil,
+			[]string{"1 directories: expected two"}},
+		{"compare wants runs", "compare testdata " + aRun, ExitFailure, nil,
+			[]string{"expected the directory of a run"}},
 		{
-			"compare names all mistakes", "compare --format pdf --fail-if p99>5 " + aRun + " " + aRun, ExitFailure, nil,
+			"compare names all mistakes", "compare --format pdf --fail-if p99>5 " + aRun + " " +
+				aRun, ExitFailure, nil,
 			[]string{`"pdf": expected text`, `"p99>5": "5" is neither`},
 		},
-		{"what differs is not compared", "compare " + aRun + " " + fast, ExitFailure, nil, []string{"not comparable", "--force", "pod-creation is in the one"}},
-		{"slower", "compare --fail-if p99>10% " + fast + " " + slow, ExitThreshold, []string{"EXCEEDED"}, []string{"2 of 2 limits"}},
-		{"faster", "compare --fail-if p99>10% " + slow + " " + fast, ExitOK, []string{"faster", "not exceeded"}, nil},
-		{"too few", "compare --fail-if p99>10% " + aRun + " " + aRun, ExitFailure, []string{"too few"}, []string{"cannot be decided"}},
-		{"an unknown command", "meassure", ExitFailure, nil, []string{`unknown command "meassure"`}},
+		{"what differs is not compared", "compare " + aRun + " " + fast, ExitFailure, nil,
+			[]string{"not comparable", "--force", "pod-creation is in the one"}},
+		{"slower", "compare --fail-if p99>10% " + fast + " " + slow, ExitThreshold,
+			[]string{"EXCEEDED"}, []string{"2 of 2 limits"}},
+		{"faster", "compare --fail-if p99>10% " + slow + " " + fast, ExitOK,
+			[]string{"faster", "not exceeded"}, nil},
+		{"too few", "compare --fail-if p99>10% " + aRun + " " + aRun, ExitFailure,
+			[]string{"too few"}, []string{"cannot be decided"}},
+		{"an unknown command", "meassure", ExitFailure, nil,
+			[]string{`unknown command "meassure"`}},
 	}
 	for _, test := range tests {
 		t.Run(test.name+"/"+test.line, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
-			if code := Main("", append([]string{Name}, strings.Fields(test.line)...), &stdout, &stderr); code != test.code {
+			if code := Main("", append([]string{Name}, strings.Fields(test.line)...), &stdout,
+				&stderr); code != test.code {
 				t.Errorf("exit code %d; want %d: %s", code, test.code, &stderr)
 			}
 			expect(t, "standard output", stdout.String(), test.stdout)
@@ -192,7 +230,8 @@ func TestReportFile(t *testing.T) {
 	run := func(code int, line ...string) {
 		t.Helper()
 		var stdout, stderr bytes.Buffer
-		if got := Main("", append([]string{Name}, line...), &stdout, &stderr); got != code || stdout.Len() > 0 {
+		if got := Main("", append([]string{Name}, line...), &stdout, &stderr); got != code ||
+			stdout.Len() > 0 {
 			t.Errorf("%q ends with %d; want %d: %s%s", line, got, code, &stdout, &stderr)
 		}
 	}
@@ -207,15 +246,19 @@ func TestReportFile(t *testing.T) {
 		t.Error("a report that could not be made replaced the file")
 	}
 	run(ExitFailure, "report", "-o", filepath.Join(directory, "none", "report.txt"), aRun)
-	run(ExitOK, "compare", "--format", "html", "-o", filepath.Join(directory, "page.html"), fast, slow)
-	run(ExitOK, "report", "--format", "perfdata", "-o", filepath.Join(directory, "artifacts"), aRun, fast)
+	run(ExitOK, "compare", "--format", "html", "-o", filepath.Join(directory, "page.html"), fast,
+		slow)
+	run(ExitOK, "report", "--format", "perfdata", "-o", filepath.Join(directory, "artifacts"), aRun,
+		fast)
 	run(ExitFailure, "report", "--format", "perfdata", "-o", file, aRun)
-	found, err := filepath.Glob(filepath.Join(directory, "artifacts", "GenericPrometheusQuery *.json"))
+	found, err := filepath.Glob(filepath.Join(directory, "artifacts",
+		"GenericPrometheusQuery *.json"))
 	if err != nil || len(found) != 6 {
 		t.Errorf("perfdata wrote %q, %v; want 6 files", found, err)
 	}
 	entries, err := os.ReadDir(directory)
 	if err != nil || len(entries) != 3 {
-		t.Errorf("the directory has %v, %v; want the report, the page and the artifacts", entries, err)
+		t.Errorf("the directory has %v, %v; want the report, the page and the artifacts", entries,
+			err)
 	}
 }

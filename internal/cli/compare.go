@@ -41,10 +41,13 @@ func newCompare(settings setting.Table) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare OLD NEW",
 		Short: "Tell whether policy changes have become slower",
-		Long: "Compare two runs: each the directory of a run with at least five rounds (--repeat), or a\n" +
+		Long: "Compare two runs: each the directory of a run with at least five rounds " +
+			"(--repeat), or a\n" +
 			"directory that holds those of several runs. Formats:\n\n" + names + "\n" +
-			"With --fail-if it exits with 4 if a figure has grown by more than the limit and chance is no\n" +
-			"explanation (5 % significance over all limits together), and with 1 if that cannot be decided,\n" +
+			"With --fail-if it exits with 4 if a figure has grown by more than the limit and " +
+			"chance is no\n" +
+			"explanation (5 % significance over all limits together), and with 1 if that cannot " +
+			"be decided,\n" +
 			"for want of rounds.",
 		Example: "  netpol-latency run policy-deny --repeat 10 -o old\n" +
 			"  netpol-latency run policy-deny --repeat 10 -o new\n" +
@@ -52,18 +55,22 @@ func newCompare(settings setting.Table) *cobra.Command {
 			"    --fail-if 'policy-deny.median > +50ms'",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 2 {
-				return fmt.Errorf("%d directories: expected two, for example: netpol-latency compare old new", len(args))
+				return fmt.Errorf("%d directories: expected two, for example: netpol-latency "+
+					"compare old new", len(args))
 			}
 			return nil
 		},
 		ValidArgsFunction: directories,
-		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd, formats, args[0], args[1]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd, formats, args[0], args[1])
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.format, "format", formats[0].Name, "one of the formats above")
 	f.StringVarP(&o.output, "output", "o", "", "file to write (default standard output)")
-	f.StringArrayVar(&o.failIf, "fail-if", nil, "[SCENARIO.]FIGURE > +CHANGE that is too much, the figure min,\nmean, median, "+
-		"pNN or max, the change in percent or a duration\n(repeatable)")
+	f.StringArrayVar(&o.failIf, "fail-if", nil,
+		"[SCENARIO.]FIGURE > +CHANGE that is too much, the figure min,\nmean, median, "+
+			"pNN or max, the change in percent or a duration\n(repeatable)")
 	f.BoolVar(&o.force, "force", false, "compare also what is not comparable")
 	offer(cmd, "format", words...)
 	offerFiles(cmd, "output")
@@ -73,11 +80,16 @@ func newCompare(settings setting.Table) *cobra.Command {
 // errSlower is the end of a comparison that worked, and found what must not be.
 var errSlower = errors.New("slower than allowed")
 
-func (o *compareOptions) run(cmd *cobra.Command, formats []report.ComparisonFormat, oldPath, newPath string) error {
-	at := slices.IndexFunc(formats, func(f report.ComparisonFormat) bool { return f.Name == o.format })
+func (o *compareOptions) run(
+	cmd *cobra.Command, formats []report.ComparisonFormat, oldPath, newPath string,
+) error {
+	at := slices.IndexFunc(formats, func(f report.ComparisonFormat) bool {
+		return f.Name == o.format
+	})
 	var mistakes []error
 	if at < 0 {
-		mistakes = append(mistakes, fmt.Errorf("format %q: expected text, markdown or html", o.format))
+		mistakes = append(mistakes, fmt.Errorf("format %q: expected text, markdown or html",
+			o.format))
 	}
 	var limits []measure.Limit
 	for _, text := range o.failIf {
@@ -109,7 +121,8 @@ func (o *compareOptions) run(cmd *cobra.Command, formats []report.ComparisonForm
 	return judgeChecks(comparison.Checks)
 }
 
-// judgeChecks says how the command ends. A limit that is exceeded counts before one that cannot be decided.
+// judgeChecks says how the command ends. A limit that is exceeded counts before one that cannot be
+// decided.
 func judgeChecks(checks []report.Check) error {
 	exceeded := 0
 	var undecided []error

@@ -19,12 +19,14 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// askTimeout is how long a shell waits for what the cluster has to offer: somebody has pressed a key.
+// askTimeout is how long a shell waits for what the cluster has to offer: somebody has pressed a
+// key.
 const askTimeout = 2 * time.Second
 
 // offer has the shell offer words as the values of a flag, in their order.
 func offer(cmd *cobra.Command, flag string, words ...cobra.Completion) {
-	offerFunc(cmd, flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder))
+	offerFunc(cmd, flag, cobra.FixedCompletions(words,
+		cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveKeepOrder))
 }
 
 func offerFunc(cmd *cobra.Command, flag string, find cobra.CompletionFunc) {
@@ -69,7 +71,9 @@ func modeText(mode probe.Mode) string {
 }
 
 // scenarioNames offers scenarios that are not named yet, with their one-line descriptions.
-func scenarioNames(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+func scenarioNames(
+	_ *cobra.Command, args []string, _ string,
+) ([]cobra.Completion, cobra.ShellCompDirective) {
 	var all []cobra.Completion
 	for _, one := range scenario.All() {
 		if !slices.Contains(args, one.Name) {
@@ -79,8 +83,11 @@ func scenarioNames(_ *cobra.Command, args []string, _ string) ([]cobra.Completio
 	return all, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
 }
 
-// testNames offers the tests that there are manifests for, those of the default scenarios, if none is named yet.
-func testNames(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+// testNames offers the tests that there are manifests for, those of the default scenarios, if none
+// is named yet.
+func testNames(
+	cmd *cobra.Command, args []string, typed string,
+) ([]cobra.Completion, cobra.ShellCompDirective) {
 	all, directive := scenarioNames(cmd, args, typed)
 	return slices.DeleteFunc(all, func(one cobra.Completion) bool {
 		name, _, _ := strings.Cut(one, "\t")
@@ -88,9 +95,11 @@ func testNames(cmd *cobra.Command, args []string, typed string) ([]cobra.Complet
 	}), directive
 }
 
-// thresholdBeginnings offers the results of the scenarios, all if none is named, and then their figures. The
-// operator and the limit are the user's.
-func thresholdBeginnings(_ *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+// thresholdBeginnings offers the results of the scenarios, all if none is named, and then their
+// figures. The operator and the limit are the user's.
+func thresholdBeginnings(
+	_ *cobra.Command, args []string, typed string,
+) ([]cobra.Completion, cobra.ShellCompDirective) {
 	name, _, named := strings.Cut(typed, ".")
 	var all []cobra.Completion
 	if named {
@@ -107,7 +116,9 @@ func thresholdBeginnings(_ *cobra.Command, args []string, typed string) ([]cobra
 			}
 		}
 	}
-	return all, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveKeepOrder
+	return all,
+		cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace |
+			cobra.ShellCompDirectiveKeepOrder
 }
 
 // resultNames are the scenario and its parts, each with the dot that comes before a figure.
@@ -123,7 +134,8 @@ func resultNames(one scenario.Scenario) []cobra.Completion {
 
 // runIDs offers the runs that have left something in the cluster.
 func runIDs(kubeconfig *string) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion,
+		cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), askTimeout)
 		defer cancel()
 		cluster, err := kube.ConnectCluster(*kubeconfig, Name)
@@ -145,7 +157,8 @@ func runIDs(kubeconfig *string) cobra.CompletionFunc {
 
 // namespaces offers the namespaces of the cluster.
 func namespaces(kubeconfig *string) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion,
+		cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), askTimeout)
 		defer cancel()
 		client, err := kube.ConnectUser(*kubeconfig, Name)
@@ -172,9 +185,11 @@ func newPluginCompletion() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := cmd.OutOrStdout().Write([]byte(
-				"The shell completes this plugin with kubectl, if kubectl's own completion is set up and a program\n" +
+				"The shell completes this plugin with kubectl, if kubectl's own completion is " +
+					"set up and a program\n" +
 					completeFile + " is in the PATH. This makes it:\n\n" +
-					"  ln -s \"$(command -v " + pluginFile + ")\" /usr/local/bin/" + completeFile + "\n"))
+					"  ln -s \"$(command -v " + pluginFile + ")\" /usr/local/bin/" + completeFile +
+					"\n"))
 			return err
 		},
 	}

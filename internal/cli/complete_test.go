@@ -25,7 +25,8 @@ import (
 func complete(t *testing.T, args ...string) []string {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	if code := Main("", append([]string{Name, cobra.ShellCompRequestCmd}, args...), &stdout, &stderr); code != ExitOK {
+	if code := Main("", append([]string{Name, cobra.ShellCompRequestCmd}, args...), &stdout,
+		&stderr); code != ExitOK {
 		t.Fatalf("completing %q ends with %d: %s", args, code, &stderr)
 	}
 	return strings.Split(strings.TrimSuffix(stdout.String(), "\n"), "\n")
@@ -52,7 +53,8 @@ func TestComplete(t *testing.T) {
 		line string
 		want []string
 	}{
-		{"run --direction ", []string{"egress\tpolicies of the pods that connect", "ingress\tpolicies of the targets", fixed}},
+		{"run --direction ", []string{"egress\tpolicies of the pods that connect",
+			"ingress\tpolicies of the targets", fixed}},
 		{"run --family=", []string{"IPv4", "IPv6", fixed}},
 		{"run --protocol ", []string{"TCP", "UDP", fixed}},
 		{"run --expect ", []string{"allowed", "blocked", fixed}},
@@ -60,37 +62,44 @@ func TestComplete(t *testing.T) {
 		{"run -o ", []string{directive(cobra.ShellCompDirectiveFilterDirs)}},
 		{"report ", []string{directive(cobra.ShellCompDirectiveFilterDirs)}},
 		{"compare ", []string{directive(cobra.ShellCompDirectiveFilterDirs)}},
-		{"run -c ", []string{"yaml", "yml", "json", directive(cobra.ShellCompDirectiveFilterFileExt)}},
-		{"run --policy ", []string{"yaml", "yml", "json", directive(cobra.ShellCompDirectiveFilterFileExt)}},
+		{"run -c ", []string{"yaml", "yml", "json",
+			directive(cobra.ShellCompDirectiveFilterFileExt)}},
+		{"run --policy ", []string{"yaml", "yml", "json",
+			directive(cobra.ShellCompDirectiveFilterFileExt)}},
 		{"run --kubeconfig ", []string{directive(cobra.ShellCompDirectiveDefault)}},
 		{"run --targets ", []string{directive(noFiles)}},
 		{"run policy-update --threshold ", []string{
 			"policy-update.",
-			"policy-update/selector/close.", "policy-update/selector/open.", "policy-update/selector/other.",
+			"policy-update/selector/close.", "policy-update/selector/open.",
+			"policy-update/selector/other.",
 			"policy-update/port/close.", "policy-update/port/open.", "policy-update/port/other.",
 			"policy-update/peer/close.", "policy-update/peer/open.", "policy-update/peer/other.",
 			directive(noFiles, inOrder, noSpace),
 		}},
 		{"manifests ", []string{
-			"pod-creation\t" + summary(t, "pod-creation"), "policy-creation\t" + summary(t, "policy-creation"), fixed,
+			"pod-creation\t" + summary(t, "pod-creation"), "policy-creation\t" +
+				summary(t, "policy-creation"), fixed,
 		}},
 		{"manifests pod-creation ", []string{fixed}},
 		{"manifests --step ", []string{
-			"setup\twhat must be in place before the trigger", "trigger\tthe change whose effect is measured",
+			"setup\twhat must be in place before the trigger",
+			"trigger\tthe change whose effect is measured",
 			"all\tboth, for removing a test", fixed,
 		}},
 		{"version -o ", []string{"text", "json", fixed}},
 		{"summary --namespace ", []string{directive(cobra.ShellCompDirectiveError)}}, // no cluster
 		{"ver", []string{"version\tPrint the version", directive(noFiles)}},
 		{"completion ", []string{
-			"bash\tGenerate the autocompletion script for bash", "fish\tGenerate the autocompletion script for fish",
+			"bash\tGenerate the autocompletion script for bash",
+			"fish\tGenerate the autocompletion script for fish",
 			"powershell\tGenerate the autocompletion script for powershell",
 			"zsh\tGenerate the autocompletion script for zsh", directive(noFiles),
 		}},
 	}
 	for _, test := range tests {
 		t.Run(test.line, func(t *testing.T) {
-			if diff := cmp.Diff(test.want, complete(t, strings.Split(test.line, " ")...)); diff != "" {
+			if diff := cmp.Diff(test.want, complete(t, strings.Split(test.line,
+				" ")...)); diff != "" {
 				t.Errorf("the completions differ (-want +got):\n%s", diff)
 			}
 		})
@@ -112,7 +121,8 @@ func TestCompleteScenarios(t *testing.T) {
 	for _, one := range scenario.All() {
 		offered := slices.Contains(got, one.Name+"\t"+one.Summary)
 		if named := one.Name == "policy-deny"; offered == named {
-			t.Errorf("after policy-deny, %s is offered: %v\n%s", one.Name, offered, strings.Join(got, "\n"))
+			t.Errorf("after policy-deny, %s is offered: %v\n%s", one.Name, offered,
+				strings.Join(got, "\n"))
 		}
 	}
 }
@@ -128,7 +138,8 @@ func TestCompleteThresholds(t *testing.T) {
 			continue
 		}
 		limit := "<1s"
-		if slices.Contains([]string{"expected", "measured", "censored", "invalid", "deleted", "leaks", "flaps"},
+		if slices.Contains([]string{"expected", "measured", "censored", "invalid", "deleted",
+			"leaks", "flaps"},
 			strings.TrimPrefix(figure, "policy-deny.")) {
 			limit = "==0"
 		}
@@ -138,20 +149,25 @@ func TestCompleteThresholds(t *testing.T) {
 	}
 }
 
-// What is offered for a flag is what the command takes: its own message about a wrong value lists the same.
+// What is offered for a flag is what the command takes: its own message about a wrong value lists
+// the same.
 func TestCompleteOffersWhatIsTaken(t *testing.T) {
 	t.Setenv("KUBECONFIG", filepath.Join(t.TempDir(), "none"))
 	tests := []struct{ command, flag, before string }{
-		{"run", "direction", `direction "wrong": expected one of `}, {"run", "family", `family "wrong": expected one of `},
-		{"run", "protocol", `protocol "wrong": expected one of `}, {"run", "peer", `peer "wrong": expected one of `},
-		{"run", "port", `port "wrong": expected one of `}, {"run", "clock", `clock "wrong": expected one of `},
+		{"run", "direction", `direction "wrong": expected one of `},
+		{"run", "family", `family "wrong": expected one of `},
+		{"run", "protocol", `protocol "wrong": expected one of `},
+		{"run", "peer", `peer "wrong": expected one of `},
+		{"run", "port", `port "wrong": expected one of `},
+		{"run", "clock", `clock "wrong": expected one of `},
 		{"agent startup", "probe", `probe mode "wrong": expected one of `},
 	}
 	for _, test := range tests {
 		t.Run(test.command+" --"+test.flag, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
 			line := append([]string{Name}, strings.Fields(test.command)...)
-			if code := Main("", append(line, "--"+test.flag, "wrong"), &stdout, &stderr); code != ExitFailure {
+			if code := Main("", append(line, "--"+test.flag, "wrong"), &stdout,
+				&stderr); code != ExitFailure {
 				t.Errorf("a wrong value ends with %d; want %d", code, ExitFailure)
 			}
 			_, list, found := strings.Cut(stderr.String(), test.before)
@@ -160,7 +176,8 @@ func TestCompleteOffersWhatIsTaken(t *testing.T) {
 				t.Fatalf("the message lacks %q:\n%s", test.before, &stderr)
 			}
 			var words []string
-			for _, word := range complete(t, append(strings.Fields(test.command), "--"+test.flag, "")...) {
+			for _, word := range complete(t, append(strings.Fields(test.command), "--"+test.flag,
+				"")...) {
 				if name, _, _ := strings.Cut(word, "\t"); !strings.HasPrefix(name, ":") {
 					words = append(words, name)
 				}
@@ -180,12 +197,15 @@ func TestEveryModeIsDescribed(t *testing.T) {
 	}
 }
 
-// Whoever adds a flag that takes a text decides what the shell offers for it; nothing, for those below.
+// Whoever adds a flag that takes a text decides what the shell offers for it; nothing, for those
+// below.
 func TestEveryFlagIsCompleted(t *testing.T) {
 	free := []string{
 		"run --image", "run --target-image", "run --run-id", "run --set", "run --from", "run --to",
-		"manifests --image", "manifests --target-image", "manifests --client-arg", "manifests --api-server",
-		"summary --selector", "agent --target-selector", "agent startup --allowed", "agent startup --forbidden",
+		"manifests --image", "manifests --target-image", "manifests --client-arg",
+		"manifests --api-server",
+		"summary --selector", "agent --target-selector", "agent startup --allowed",
+		"agent startup --forbidden",
 		"compare --fail-if",
 	}
 	seen := make(map[string]bool)
@@ -195,7 +215,8 @@ func TestEveryFlagIsCompleted(t *testing.T) {
 			seen[name] = true
 			_, completed := cmd.GetFlagCompletionFunc(flag.Name)
 			if takesText(flag) && completed == slices.Contains(free, name) {
-				t.Errorf("%s: completed is %v, and listed as free is %v; expected one of both", name, completed, completed)
+				t.Errorf("%s: completed is %v, and listed as free is %v; expected one of both",
+					name, completed, completed)
 			}
 		})
 	})

@@ -31,9 +31,11 @@ type customOptions struct {
 func (c *customOptions) flags(f *pflag.FlagSet) {
 	f.StringVar(&c.file, "policy", "", "measure the objects in this file as the trigger, of any\n"+
 		"kind that the API serves; those with a namespace are put\ninto the run's own")
-	f.StringVar(&c.from, "from", "", "labels for the agents, for --policy to select, for example app=web")
+	f.StringVar(&c.from, "from", "", "labels for the agents, for --policy to select, for example "+
+		"app=web")
 	f.StringVar(&c.to, "to", "", "labels for the targets, for example app=db")
-	f.StringVar(&c.expect, "expect", "", "what --policy brings about: allowed (after isolation) or blocked")
+	f.StringVar(&c.expect, "expect", "", "what --policy brings about: allowed (after isolation) "+
+		"or blocked")
 }
 
 // offer says what the shell may offer for the flags.
@@ -46,7 +48,8 @@ func (c *customOptions) offer(cmd *cobra.Command) {
 func (c *customOptions) trigger() (*scenario.Trigger, error) {
 	if c.file == "" {
 		if c.from != "" || c.to != "" || c.expect != "" {
-			return nil, errors.New("--from, --to and --expect are about --policy: expected it with them")
+			return nil, errors.New("--from, --to and --expect are about --policy: expected it " +
+				"with them")
 		}
 		return nil, nil
 	}
@@ -76,7 +79,8 @@ func (c *customOptions) trigger() (*scenario.Trigger, error) {
 func parseLabels(flag, text string) (map[string]string, error) {
 	found, err := labels.ConvertSelectorToLabelsMap(text)
 	if err != nil {
-		return nil, fmt.Errorf("--%s %q: expected labels, for example app=web,tier=front: %w", flag, text, err)
+		return nil, fmt.Errorf("--%s %q: expected labels, for example app=web,tier=front: %w", flag,
+			text, err)
 	}
 	return found, nil
 }
@@ -98,7 +102,8 @@ func decodeObjects(content []byte) ([]*unstructured.Unstructured, error) {
 		case len(object.Object) == 0:
 			continue
 		case object.GetKind() == "" || object.GetAPIVersion() == "" || object.GetName() == "":
-			return nil, fmt.Errorf("document %d: expected an object with apiVersion, kind and metadata.name", number)
+			return nil, fmt.Errorf("document %d: expected an object with apiVersion, kind and "+
+				"metadata.name", number)
 		}
 		all = append(all, object)
 	}

@@ -23,7 +23,8 @@ func printTasks(ctx context.Context, out io.Writer, cluster *kube.Cluster, tasks
 	}
 	for _, one := range tasks {
 		before, triggers := runner.Objects(one.options, one.scenario, servers)
-		if err := printObjects(out, "# "+one.scenario.Name+": before the trigger", before); err != nil {
+		if err := printObjects(out, "# "+one.scenario.Name+": before the trigger",
+			before); err != nil {
 			return err
 		}
 		if err := printObjects(out, "# "+one.scenario.Name+": the triggers", triggers); err != nil {

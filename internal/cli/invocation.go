@@ -15,8 +15,8 @@ import (
 // Name is the name of the program.
 const Name = "netpol-latency"
 
-// The names under which kubectl finds a plugin and what completes it: in a file's name a dash separates commands,
-// so that the one in the plugin's name is written as an underscore.
+// The names under which kubectl finds a plugin and what completes it: in a file's name a dash
+// separates commands, so that the one in the plugin's name is written as an underscore.
 const (
 	pluginFile   = "kubectl-netpol_latency"
 	completeFile = "kubectl_complete-netpol_latency"

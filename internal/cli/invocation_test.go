@@ -55,7 +55,8 @@ func TestPluginTexts(t *testing.T) {
 				}
 			}
 			if len([]rune(line)) > 100 {
-				t.Errorf("%s --help has a line of more than 100 columns: %s", cmd.CommandPath(), line)
+				t.Errorf("%s --help has a line of more than 100 columns: %s", cmd.CommandPath(),
+					line)
 			}
 		}
 	})
@@ -73,17 +74,22 @@ func TestPlugin(t *testing.T) {
 	}{
 		{
 			"usage", pluginFile, []string{"run", "--help"}, ExitOK,
-			"Usage:\n  kubectl netpol-latency run [SCENARIO…] [flags]\n\nExamples:\n  kubectl netpol-latency run --targets 20", "",
+			"Usage:\n  kubectl netpol-latency run [SCENARIO…] [flags]\n\nExamples:\n  kubectl " +
+				"netpol-latency run --targets 20", "",
 		},
-		{"the tree", pluginFile, []string{"--help"}, ExitOK, `Use "kubectl netpol-latency [command] --help"`, ""},
+		{"the tree", pluginFile, []string{"--help"}, ExitOK,
+			`Use "kubectl netpol-latency [command] --help"`, ""},
 		{
 			"a mistake", pluginFile, []string{"meassure"}, ExitFailure, "",
 			`kubectl netpol-latency: unknown command "meassure" for "kubectl netpol-latency"`,
 		},
-		{"the program's own name", pluginFile, []string{"version"}, ExitOK, "netpol-latency v1.2.3\n", ""},
-		{"completion is kubectl's", pluginFile, []string{"completion"}, ExitOK, "/usr/local/bin/" + completeFile, ""},
+		{"the program's own name", pluginFile, []string{"version"}, ExitOK,
+			"netpol-latency v1.2.3\n", ""},
+		{"completion is kubectl's", pluginFile, []string{"completion"}, ExitOK, "/usr/local/bin/" +
+			completeFile, ""},
 		{
-			"what kubectl asks for completions", completeFile, []string{"run", "--family", ""}, ExitOK,
+			"what kubectl asks for completions", completeFile, []string{"run", "--family", ""},
+			ExitOK,
 			"IPv4\nIPv6\n:", "Completion ended",
 		},
 	}
@@ -107,9 +113,12 @@ func TestPlugin(t *testing.T) {
 func TestPluginMessages(t *testing.T) {
 	root := newRoot(startedAs(pluginFile), version.Read(Name, ""), setting.All())
 	tests := []struct{ text, want string }{
-		{`start one with "netpol-latency manifests"`, `start one with "kubectl netpol-latency manifests"`},
-		{"netpol-latency run --output has written", "kubectl netpol-latency run --output has written"},
-		{"image netpol-latency/netpol-latency:latest", "image netpol-latency/netpol-latency:latest"},
+		{`start one with "netpol-latency manifests"`,
+			`start one with "kubectl netpol-latency manifests"`},
+		{"netpol-latency run --output has written",
+			"kubectl netpol-latency run --output has written"},
+		{"image netpol-latency/netpol-latency:latest",
+			"image netpol-latency/netpol-latency:latest"},
 		{"the label netpol-latency is missing", "the label netpol-latency is missing"},
 		{"netpol-latency runs", "netpol-latency runs"},
 	}
@@ -117,7 +126,8 @@ func TestPluginMessages(t *testing.T) {
 		if got := reword(root, test.text); got != test.want {
 			t.Errorf("%q becomes %q; want %q", test.text, got, test.want)
 		}
-		if got := reword(newRoot(standalone(), version.Read(Name, ""), setting.All()), test.text); got != test.text {
+		if got := reword(newRoot(standalone(), version.Read(Name, ""), setting.All()),
+			test.text); got != test.text {
 			t.Errorf("%q becomes %q in a program of its own", test.text, got)
 		}
 	}

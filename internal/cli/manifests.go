@@ -25,10 +25,14 @@ func newManifests() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "manifests pod-creation|policy-creation",
 		Short: "Print the objects of a test, ready to apply",
-		Long: "Print the objects of a test: permissions, policies, test client and targets. The addresses of\n" +
-			"the API server, which the client must reach under the policies, are read from the cluster.\n\n" +
-			"A test has two steps. Apply \"setup\", wait until the Deployments are up, then apply \"trigger\":\n" +
-			"the target pods of pod-creation, the allowing policy of policy-creation. \"all\" prints both, for\n" +
+		Long: "Print the objects of a test: permissions, policies, test client and targets. The " +
+			"addresses of\n" +
+			"the API server, which the client must reach under the policies, are read from the " +
+			"cluster.\n\n" +
+			"A test has two steps. Apply \"setup\", wait until the Deployments are up, then " +
+			"apply \"trigger\":\n" +
+			"the target pods of pod-creation, the allowing policy of policy-creation. \"all\" " +
+			"prints both, for\n" +
 			"removing a test.",
 		Example: "  netpol-latency manifests policy-creation | kubectl apply -f -\n" +
 			"  kubectl rollout status deployment/policy-creation-test-client\n" +
@@ -37,15 +41,19 @@ func newManifests() *cobra.Command {
 			"  netpol-latency manifests policy-creation --step all | kubectl delete -f -",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
-				return fmt.Errorf("got %d tests: expected one, pod-creation or policy-creation", len(args))
+				return fmt.Errorf("got %d tests: expected one, pod-creation or policy-creation",
+					len(args))
 			}
 			return nil
 		},
 		ValidArgsFunction: testNames,
-		RunE:              func(cmd *cobra.Command, args []string) error { return options.run(cmd, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return options.run(cmd, args[0])
+		},
 	}
 	options.flags(cmd)
-	offer(cmd, "step", cobra.CompletionWithDesc(string(manifests.Setup), "what must be in place before the trigger"),
+	offer(cmd, "step", cobra.CompletionWithDesc(string(manifests.Setup),
+		"what must be in place before the trigger"),
 		cobra.CompletionWithDesc(string(manifests.Trigger), "the change whose effect is measured"),
 		cobra.CompletionWithDesc(string(manifests.All), "both, for removing a test"))
 	offerFiles(cmd, "kubeconfig")
@@ -56,16 +64,21 @@ func newManifests() *cobra.Command {
 
 func (o *manifestsOptions) flags(cmd *cobra.Command) {
 	f, v := cmd.Flags(), &o.values
-	f.StringVar((*string)(&v.Step), "step", string(v.Step), "objects to print: setup, trigger or all")
+	f.StringVar((*string)(&v.Step), "step", string(v.Step),
+		"objects to print: setup, trigger or all")
 	f.StringVar(&v.Namespace, "namespace", v.Namespace, "namespace of the test client")
-	f.StringVar(&v.TargetNamespace, "target-namespace", v.TargetNamespace, "namespace of the target pods; one that is not\nthe test's own must exist already")
+	f.StringVar(&v.TargetNamespace, "target-namespace", v.TargetNamespace,
+		"namespace of the target pods; one that is not\nthe test's own must exist already")
 	f.StringVar(&v.ClientImage, "image", "", "image of the test client (default: the test's own)")
-	f.StringVar(&v.TargetImage, "target-image", v.TargetImage, "image of the targets, an HTTP server\n")
+	f.StringVar(&v.TargetImage, "target-image", v.TargetImage,
+		"image of the targets, an HTTP server\n")
 	f.IntVar(&v.TargetPort, "target-port", v.TargetPort, "port that the target image serves")
 	f.IntVar(&v.Targets, "targets", v.Targets, "number of target pods")
 	f.IntVar(&v.Clients, "clients", v.Clients, "number of test client pods")
-	f.StringSliceVar(&v.ClientArgs, "client-arg", nil, "further argument of the test client (repeatable)")
-	f.BoolVar(&v.NetRaw, "net-raw", false, "let the test client use --probe=syn or auto: it runs as root with\nthe capability NET_RAW alone")
+	f.StringSliceVar(&v.ClientArgs, "client-arg", nil,
+		"further argument of the test client (repeatable)")
+	f.BoolVar(&v.NetRaw, "net-raw", false, "let the test client use --probe=syn or auto: it runs "+
+		"as root with\nthe capability NET_RAW alone")
 	f.BoolVar(&v.PodMonitor, "pod-monitor", false, "add a PodMonitor for a Prometheus operator")
 	f.StringSliceVar(&o.apiServers, "api-server", nil,
 		"address:port of the API server (repeatable;\ndefault: asked of the cluster)")
@@ -79,7 +92,8 @@ func (o *manifestsOptions) run(cmd *cobra.Command, scenario string) error {
 	for _, text := range o.apiServers {
 		address, err := netip.ParseAddrPort(text)
 		if err != nil {
-			return fmt.Errorf("--api-server %q: expected an address and a port, for example 10.0.0.2:443 or "+
+			return fmt.Errorf("--api-server %q: expected an address and a port, for example "+
+				"10.0.0.2:443 or "+
 				"[fd00::2]:443", text)
 		}
 		values.APIServers = append(values.APIServers, manifests.EndpointOf(address))

@@ -31,7 +31,8 @@ type progress struct {
 
 func newProgress(out io.Writer) *progress {
 	file, isFile := out.(*os.File)
-	return &progress{out: out, terminal: isFile && term.IsTerminal(int(file.Fd())), began: time.Now()}
+	return &progress{out: out, terminal: isFile && term.IsTerminal(int(file.Fd())),
+		began: time.Now()}
 }
 
 // redraw is the shortest time between two changes of the line.
@@ -51,7 +52,8 @@ func (p *progress) show(now runner.Progress) {
 		return
 	}
 	p.drawn, p.onLine = time.Now(), true
-	fmt.Fprintf(p.out, "\r\x1b[K[%5.1fs] %s%s%s", time.Since(p.began).Seconds(), what, of(now, " "), p.eta(now))
+	fmt.Fprintf(p.out, "\r\x1b[K[%5.1fs] %s%s%s", time.Since(p.began).Seconds(), what, of(now, " "),
+		p.eta(now))
 }
 
 func of(now runner.Progress, before string) string {

@@ -11,8 +11,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/report"
 )
 
-// replace puts a file in its place when all of it is written, so that nobody reads the half of it and what was there
-// stays if it fails.
+// replace puts a file in its place when all of it is written, so that nobody reads the half of it
+// and what was there stays if it fails.
 func replace(path string, content []byte) (err error) {
 	draft, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {

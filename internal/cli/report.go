@@ -49,8 +49,10 @@ func newReport(settings setting.Table) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report DIRECTORY…",
 		Short: "Write about runs: for a terminal, a change, a CI system or a program",
-		Long: "Read the directories that \"netpol-latency run\" has written, and write about them. Formats:\n\n" +
-			describe(formats) + "\nWith --threshold it exits with 4 if one of these limits is missed. The limits of the runs\n" +
+		Long: "Read the directories that \"netpol-latency run\" has written, and write about " +
+			"them. Formats:\n\n" +
+			describe(formats) + "\nWith --threshold it exits with 4 if one of these limits is " +
+			"missed. The limits of the runs\n" +
 			"themselves are shown, and were judged when they were run.",
 		Example: "  netpol-latency report results\n" +
 			"  netpol-latency report --open results\n" +
@@ -59,21 +61,28 @@ func newReport(settings setting.Table) *cobra.Command {
 			"  netpol-latency report --format perfdata -o artifacts results-*",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return errors.New("expected the directory of a run, or several, for example: netpol-latency report results")
+				return errors.New("expected the directory of a run, or several, for example: " +
+					"netpol-latency report results")
 			}
 			return nil
 		},
 		ValidArgsFunction: directories,
-		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd, formats, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd, formats, args)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.format, "format", formats[0].Name, "one of the formats above")
-	f.StringVarP(&o.output, "output", "o", "", "file to write, or for perfdata a directory for its files\n(default standard output)")
-	f.StringArrayVar(&o.thresholds, "threshold", nil, "further limit of a result, for example\n'policy-deny.p99<500ms' (repeatable)")
-	f.BoolVar(&o.open, "open", false, "show the report in a browser: implies --format html, and without -o\na file report.html in the first directory")
+	f.StringVarP(&o.output, "output", "o", "",
+		"file to write, or for perfdata a directory for its files\n(default standard output)")
+	f.StringArrayVar(&o.thresholds, "threshold", nil,
+		"further limit of a result, for example\n'policy-deny.p99<500ms' (repeatable)")
+	f.BoolVar(&o.open, "open", false, "show the report in a browser: implies --format html, and "+
+		"without -o\na file report.html in the first directory")
 	offer(cmd, "format", words...)
 	offerFiles(cmd, "output")
-	offerFunc(cmd, "threshold", func(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	offerFunc(cmd, "threshold", func(cmd *cobra.Command, _ []string,
+		typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return thresholdBeginnings(cmd, nil, typed) // the arguments are directories
 	})
 	return cmd
@@ -92,7 +101,8 @@ func describe(formats []report.Format) string {
 func findFormat(formats []report.Format, name string) (report.Format, error) {
 	at := slices.IndexFunc(formats, func(f report.Format) bool { return f.Name == name })
 	if at < 0 {
-		return report.Format{}, fmt.Errorf("format %q: expected one of %s", name, report.Names(formats))
+		return report.Format{}, fmt.Errorf("format %q: expected one of %s", name,
+			report.Names(formats))
 	}
 	return formats[at], nil
 }
@@ -138,13 +148,15 @@ func (o *reportOptions) imply(formatGiven bool, paths []string) error {
 		return nil
 	}
 	if formatGiven && o.format != htmlFormat {
-		return fmt.Errorf("--open shows %s, and --format is %s: expected one of them", htmlFormat, o.format)
+		return fmt.Errorf("--open shows %s, and --format is %s: expected one of them", htmlFormat,
+			o.format)
 	}
 	o.format, o.output = htmlFormat, cmp.Or(o.output, filepath.Join(paths[0], "report.html"))
 	return nil
 }
 
-// limit adds thresholds to the runs that have results of which they are, and counts the missed ones.
+// limit adds thresholds to the runs that have results of which they are, and counts the missed
+// ones.
 func limit(sources []report.Source, texts []string) (missed int, err error) {
 	var mistakes []error
 	for _, text := range texts {
@@ -168,14 +180,17 @@ func limit(sources []report.Source, texts []string) (missed int, err error) {
 			}
 		}
 		if about == 0 {
-			mistakes = append(mistakes, fmt.Errorf("threshold %q is about no result of these runs", text))
+			mistakes = append(mistakes, fmt.Errorf("threshold %q is about no result of these runs",
+				text))
 		}
 	}
 	return missed, errors.Join(mistakes...)
 }
 
 // write writes to where the flags say. Nothing is left of a report that could not be made.
-func (o *reportOptions) write(stdout io.Writer, format report.Format, sources []report.Source) error {
+func (o *reportOptions) write(
+	stdout io.Writer, format report.Format, sources []report.Source,
+) error {
 	reports := report.Build(sources...)
 	if o.output == "" {
 		return format.Write(stdout, reports)

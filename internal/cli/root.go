@@ -25,8 +25,8 @@ const (
 	ExitThreshold = 4 // a threshold was missed
 )
 
-// Main is the whole program: it returns the exit code. The release is what the linker was told, empty if it was
-// not; the first argument is the name that the program was started by.
+// Main is the whole program: it returns the exit code. The release is what the linker was told,
+// empty if it was not; the first argument is the name that the program was started by.
 func Main(release string, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := interrupt.Context(context.Background())
 	defer stop()
@@ -71,7 +71,8 @@ func newRoot(started invocation, build version.Build, settings setting.Table) *c
 	root := &cobra.Command{
 		Use:   Name,
 		Short: "Measure how long a cluster takes to make a network policy true on the wire",
-		Long: "netpol-latency measures how long after the Kubernetes API accepted a change the cluster's\n" +
+		Long: "netpol-latency measures how long after the Kubernetes API accepted a change the " +
+			"cluster's\n" +
 			"network really allows, or really blocks, the traffic that the change is about.",
 		Annotations:   map[string]string{cobra.CommandDisplayNameAnnotation: started.call},
 		Version:       build.Version,

@@ -42,19 +42,25 @@ func newRun(build version.Build, settings setting.Table) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [SCENARIO…]",
 		Short: "Measure policy changes in a cluster, from nothing to a table",
-		Long: "Create targets and agents in namespaces of its own, make the changes, measure each pair, and remove\n" +
+		Long: "Create targets and agents in namespaces of its own, make the changes, measure " +
+			"each pair, and remove\n" +
 			"everything again. \"netpol-latency scenarios\" explains the scenarios; without one,\n" +
 			"pod-creation and policy-creation are measured.\n\n" +
-			"Exit codes: 0 everything was measured and is within the thresholds; 1 wrong usage, or it failed;\n" +
-			"2 some pair never changed in time (censored); 3 some result is invalid: the state before the trigger\n" +
+			"Exit codes: 0 everything was measured and is within the thresholds; 1 wrong usage, " +
+			"or it failed;\n" +
+			"2 some pair never changed in time (censored); 3 some result is invalid: the state " +
+			"before the trigger\n" +
 			"could not be proved; 4 a threshold was missed. If several apply: 1, then 3, 2, 4.",
 		Example: "  netpol-latency run --targets 20 --repeat 3\n" +
 			"  netpol-latency run -c suite.yaml --set targets=50\n" +
-			"  netpol-latency run policy-deny --direction ingress --threshold 'policy-deny.p99<500ms'\n" +
+			"  netpol-latency run policy-deny --direction ingress --threshold " +
+			"'policy-deny.p99<500ms'\n" +
 			"  netpol-latency run --policy deny.yaml --from app=web --to app=db --expect blocked",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: scenarioNames,
-		RunE:              func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd, args)
+		},
 	}
 	o.flags(cmd.Flags())
 	o.custom.flags(cmd.Flags())
@@ -80,17 +86,21 @@ func (o *runOptions) offer(cmd *cobra.Command) {
 
 func (o *runOptions) flags(f *pflag.FlagSet) {
 	o.settings.add(f)
-	f.StringVarP(&o.output, "output", "o", "", "directory for the results (default a new dated one)")
+	f.StringVarP(&o.output, "output", "o", "",
+		"directory for the results (default a new dated one)")
 	f.StringVar(&o.AgentImage, "image", o.AgentImage, "image of the agents\n")
 	f.StringVar(&o.TargetImage, "target-image", o.TargetImage,
 		"image of the targets, which serves the ports 8080 and 8081\n"+
 			"by itself (default the image of the agents)")
-	f.StringVarP(&o.suite, "config", "c", "", "run the suite in this file: scenarios with their settings,\nand thresholds")
+	f.StringVarP(&o.suite, "config", "c", "",
+		"run the suite in this file: scenarios with their settings,\nand thresholds")
 	f.StringArrayVar(&o.set, "set", nil,
 		"change a setting of the suite, for example targets=50 or\n"+
 			"policy-deny.repeat=3 (repeatable)")
-	f.StringArrayVar(&o.thresholds, "threshold", nil, "limit of a result, for example 'policy-deny.p99<500ms'\n(repeatable)")
-	f.BoolVar(&o.Keep, "keep", false, "leave everything in place, for \"netpol-latency cleanup\"\nto remove")
+	f.StringArrayVar(&o.thresholds, "threshold", nil,
+		"limit of a result, for example 'policy-deny.p99<500ms'\n(repeatable)")
+	f.BoolVar(&o.Keep, "keep", false, "leave everything in place, for \"netpol-latency "+
+		"cleanup\"\nto remove")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the objects instead of creating them")
 	f.StringVar(&o.RunID, "run-id", "", "name of the run (default a new one)")
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
@@ -132,7 +142,8 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 	if err != nil {
 		return err
 	}
-	work := &work{options: o, cluster: cluster, progress: newProgress(cmd.ErrOrStderr()), began: time.Now(), directory: directory}
+	work := &work{options: o, cluster: cluster, progress: newProgress(cmd.ErrOrStderr()),
+		began: time.Now(), directory: directory}
 	fmt.Fprintf(cmd.ErrOrStderr(), "run %s: results go to %s\n", o.RunID, o.output)
 	failed := work.play(cmd.Context(), tasks)
 	written := work.write(context.WithoutCancel(cmd.Context()))
@@ -186,8 +197,8 @@ func (w *work) show(out io.Writer) error {
 	return nil
 }
 
-// errInvalid, errCensored and errThreshold are the ends of a run that worked, but whose result is not as it
-// is to be.
+// errInvalid, errCensored and errThreshold are the ends of a run that worked, but whose result is
+// not as it is to be.
 var (
 	errInvalid   = errors.New("some results are invalid")
 	errCensored  = errors.New("some pairs did not change in time")
@@ -214,14 +225,16 @@ func (w *work) verdict(out io.Writer, thresholds []measure.Threshold) error {
 // write writes the results.
 func (w *work) write(ctx context.Context) error {
 	run := result.Run{
-		ID: w.options.RunID, Version: w.options.build.Version, Began: w.began, Ended: time.Now(), Command: os.Args[1:], Scenarios: w.done,
+		ID: w.options.RunID, Version: w.options.build.Version, Began: w.began, Ended: time.Now(),
+		Command: os.Args[1:], Scenarios: w.done,
 		Thresholds: w.options.thresholds, Warnings: w.warnings,
 	}
 	w.describe(ctx, &run)
 	return w.directory.Write(run, w.samples, measure.SummarizeAll(w.samples))
 }
 
-// describe adds what the cluster says about itself. What it does not say is left out: the results count.
+// describe adds what the cluster says about itself. What it does not say is left out: the results
+// count.
 func (w *work) describe(ctx context.Context, run *result.Run) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -239,7 +252,8 @@ func (w *work) describe(ctx context.Context, run *result.Run) {
 	}
 	for _, node := range nodes {
 		run.Nodes = append(run.Nodes, result.Node{
-			Name: node.Name, Kernel: node.Status.NodeInfo.KernelVersion, OS: node.Status.NodeInfo.OSImage,
+			Name: node.Name, Kernel: node.Status.NodeInfo.KernelVersion,
+			OS: node.Status.NodeInfo.OSImage,
 		})
 	}
 }

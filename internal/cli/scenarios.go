@@ -21,7 +21,8 @@ func newScenarios() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, one := range scenario.All() {
 				detail := strings.ReplaceAll(one.Detail, "\n", "\n    ")
-				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n  %s\n    %s\n", one.Name, one.Summary, detail); err != nil {
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n  %s\n    %s\n", one.Name,
+					one.Summary, detail); err != nil {
 					return err
 				}
 			}

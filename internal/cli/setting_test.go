@@ -95,7 +95,8 @@ func TestOneEntryMakesASetting(t *testing.T) {
 	t.Run("flag", func(t *testing.T) {
 		help, err := execute(t, "run", "--help")
 		const usage = `taste of the packets (default "plain")`
-		if err != nil || !strings.Contains(help, "--flavour string") || !strings.Contains(help, usage) {
+		if err != nil || !strings.Contains(help, "--flavour string") ||
+			!strings.Contains(help, usage) {
 			t.Errorf("%v: the help lacks the flag:\n%s", err, help)
 		}
 		got := labels(plan(t, "policy-deny", "--flavour", "hot"))
@@ -167,7 +168,8 @@ func TestPlacement(t *testing.T) {
 		{"the default", setting.PlaceAny, nil},
 		{"by name", setting.PlaceOther, []string{"--placement", "other-node"}},
 		{"as it was spelt", setting.PlaceSame, []string{"--same-node"}},
-		{"both say the same", setting.PlaceOther, []string{"--placement=other-node", "--other-node"}},
+		{"both say the same", setting.PlaceOther, []string{"--placement=other-node",
+			"--other-node"}},
 		{"the default as it was spelt", setting.PlaceAny, []string{"--any"}},
 		{"not as it was spelt", setting.PlaceAny, []string{"--same-node=false"}},
 	}
@@ -180,7 +182,8 @@ func TestPlacement(t *testing.T) {
 		})
 	}
 	help, err := execute(t, "run", "--help")
-	shown, hidden := strings.Contains(help, "--placement string"), !strings.Contains(help, "--same-node")
+	shown, hidden := strings.Contains(help, "--placement string"),
+		!strings.Contains(help, "--same-node")
 	if err != nil || !shown || !hidden {
 		t.Errorf("%v: the help lacks --placement, or has the earlier spellings:\n%s", err, help)
 	}
@@ -198,7 +201,8 @@ func TestTasksTellSettingsApart(t *testing.T) {
 		{"policy-deny --protocol UDP", "UDP"},
 		{"established --probe syn", ""},
 		{"policy-deny --repeat 5 --patience 1h", ""},
-		{"policy-deny --background-policies 10 --direction ingress", "ingress, 10 background policies"},
+		{"policy-deny --background-policies 10 --direction ingress",
+			"ingress, 10 background policies"},
 	}
 	for _, test := range tests {
 		t.Run(test.line, func(t *testing.T) {

@@ -35,7 +35,8 @@ func newSummary() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "summary",
 		Short: "Print what the running test clients have measured",
-		Long: "Fetch the samples of the running test clients through the API server and print a table of\n" +
+		Long: "Fetch the samples of the running test clients through the API server and print a " +
+			"table of\n" +
 			"percentiles for each test, with the resolution of the measurement.",
 		Example: "  netpol-latency summary --wait --timeout 5m\n" +
 			"  netpol-latency summary --samples > samples.jsonl",
@@ -44,11 +45,13 @@ func newSummary() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&options.namespace, "namespace", "default", "namespace of the test clients")
-	f.StringVar(&options.selector, "selector", "test=np-test-client", "label selector of the test clients")
+	f.StringVar(&options.selector, "selector", "test=np-test-client",
+		"label selector of the test clients")
 	f.StringVar(&options.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
 	f.BoolVar(&options.wait, "wait", false, "wait until every target has a result")
 	f.DurationVar(&options.timeout, "timeout", 10*time.Minute, "longest wait")
-	f.BoolVar(&options.samples, "samples", false, "print the samples as JSON Lines instead of the table")
+	f.BoolVar(&options.samples, "samples", false,
+		"print the samples as JSON Lines instead of the table")
 	offerFunc(cmd, "namespace", namespaces(&options.kubeconfig))
 	offerFiles(cmd, "kubeconfig")
 	return cmd
@@ -56,7 +59,8 @@ func newSummary() *cobra.Command {
 
 func (o *summaryOptions) run(cmd *cobra.Command) error {
 	ctx, cancel := context.WithTimeoutCause(cmd.Context(), o.timeout,
-		fmt.Errorf("not every target had a result after %s: see the logs of the test clients", o.timeout))
+		fmt.Errorf("not every target had a result after %s: see the logs of the test clients",
+			o.timeout))
 	defer cancel()
 	client, err := kube.ConnectUser(o.kubeconfig, "netpol-latency")
 	if err != nil {
@@ -67,7 +71,8 @@ func (o *summaryOptions) run(cmd *cobra.Command) error {
 		return err
 	}
 	if len(pods) == 0 {
-		return fmt.Errorf("no test client is running in namespace %q with labels %q: start one with "+
+		return fmt.Errorf("no test client is running in namespace %q with labels %q: start one "+
+			"with "+
 			"\"netpol-latency manifests\"", o.namespace, o.selector)
 	}
 	samples, err := o.collect(ctx, client, pods)
@@ -96,7 +101,8 @@ func (o *summaryOptions) collect(
 		samples, err := result.Read(stream)
 		_ = stream.Close() // everything has been read
 		if err != nil {
-			return nil, fmt.Errorf("fetch the samples of pod %s/%s: %w", pod.Namespace, pod.Name, err)
+			return nil, fmt.Errorf("fetch the samples of pod %s/%s: %w", pod.Namespace, pod.Name,
+				err)
 		}
 		all = append(all, samples...)
 	}

@@ -29,13 +29,16 @@ func (o *runOptions) tasks(names []string) ([]task, error) {
 	case err != nil:
 		return nil, err
 	case trigger != nil && (len(names) > 0 || o.suite != ""):
-		return nil, errors.New("--policy is a scenario of its own: expected neither scenarios nor --config with it")
+		return nil, errors.New("--policy is a scenario of its own: expected neither scenarios " +
+			"nor --config with it")
 	case trigger != nil:
 		o.Trigger = trigger
 		one, err := o.task(scenario.Custom("policy", *trigger), o.Settings, 0)
 		return []task{one}, err
 	case o.suite != "" && len(names) > 0:
-		return nil, fmt.Errorf("--config says what to run: expected no scenario besides, such as %q", names[0])
+		return nil,
+			fmt.Errorf("--config says what to run: expected no scenario besides, such as %q",
+				names[0])
 	case o.suite != "":
 		return o.suiteTasks()
 	case len(o.set) > 0:

@@ -23,7 +23,8 @@ func parseThresholds(texts []string, tasks []task) ([]measure.Threshold, error) 
 	for _, text := range texts {
 		one, err := measure.ParseThreshold(text)
 		if err == nil && len(tasks) > 0 && !slices.ContainsFunc(names, one.AboutName) {
-			err = fmt.Errorf("threshold %q is about no result of this run: expected one of %q", text, names)
+			err = fmt.Errorf("threshold %q is about no result of this run: expected one of %q",
+				text, names)
 		}
 		all, mistakes = append(all, one), append(mistakes, err)
 	}

@@ -16,13 +16,15 @@ func newVersion(build version.Build) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Long: "Print the version, the commit that it was built from and its date, the version of Go, and the\n" +
+		Long: "Print the version, the commit that it was built from and its date, the version of " +
+			"Go, and the\n" +
 			"platform. It needs no cluster.",
 		Example: "  netpol-latency version\n  netpol-latency version -o json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if format != version.Text && format != version.JSON {
-				return fmt.Errorf("--output %q: expected %s or %s", format, version.Text, version.JSON)
+				return fmt.Errorf("--output %q: expected %s or %s", format, version.Text,
+					version.JSON)
 			}
 			return build.Write(cmd.OutOrStdout(), format)
 		},

@@ -1,8 +1,8 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package interrupt turns the first SIGINT or SIGTERM into the end of a context and leaves the second
-// to the kernel.
+// Package interrupt turns the first SIGINT or SIGTERM into the end of a context and leaves the
+// second to the kernel.
 package interrupt
 
 import (
@@ -12,10 +12,10 @@ import (
 	"syscall"
 )
 
-// Context returns a context that ends at the first SIGINT or SIGTERM. By then both signals have their
-// default action again: whoever has seen that the work is being ended can end the process at once with
-// another. signal.NotifyContext cannot promise that, since its signals are caught until its stop function
-// is called, which is after the context has ended.
+// Context returns a context that ends at the first SIGINT or SIGTERM. By then both signals have
+// their default action again: whoever has seen that the work is being ended can end the process at
+// once with another. signal.NotifyContext cannot promise that, since its signals are caught until
+// its stop function is called, which is after the context has ended.
 //
 // The stop function ends the context and gives the signals back; it may be called more than once.
 func Context(parent context.Context) (_ context.Context, stop func()) {

@@ -35,8 +35,8 @@ func patient() {
 	select {}
 }
 
-// TestSecondSignal sends the second signal as soon as the first is seen to work, many times over: there
-// must be no moment in which it is swallowed.
+// TestSecondSignal sends the second signal as soon as the first is seen to work, many times over:
+// there must be no moment in which it is swallowed.
 func TestSecondSignal(t *testing.T) {
 	for range 50 {
 		for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {

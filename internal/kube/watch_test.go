@@ -59,7 +59,8 @@ func (r *recorder) sink(event measure.Event) {
 func pod(name, uid, address string) *corev1.Pod {
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: "targets", Name: name, UID: types.UID(uid), Labels: map[string]string{"app": "web"},
+			Namespace: "targets", Name: name, UID: types.UID(uid),
+			Labels: map[string]string{"app": "web"},
 		},
 		Status: corev1.PodStatus{PodIP: address},
 	}
@@ -71,7 +72,9 @@ func watchPods(t *testing.T, client *fake.Clientset) *recorder {
 	r := &recorder{began: time.Now()}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
-	go func() { done <- Namespace{client, "targets"}.WatchPods(ctx, "app = web", r.sink, func() {}) }()
+	go func() {
+		done <- Namespace{client, "targets"}.WatchPods(ctx, "app = web", r.sink, func() {})
+	}()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
@@ -228,7 +231,9 @@ func TestWatchPolicyWithPermissionToGetOnly(t *testing.T) {
 		done := make(chan error)
 		go func() {
 			done <- Namespace{client, "clients"}.WatchPolicy(ctx, "allow",
-				func(event measure.Event) { events = append(events, event) }, func() { close(synced) })
+				func(event measure.Event) {
+					events = append(events, event)
+				}, func() { close(synced) })
 		}()
 		<-synced
 		policies := client.NetworkingV1().NetworkPolicies("clients")
@@ -253,7 +258,8 @@ func TestWatchPolicyWithPermissionToGetOnly(t *testing.T) {
 		for _, event := range events {
 			got = append(got, event.Type.String()+" "+event.Object.UID)
 		}
-		if diff := cmp.Diff([]string{"added 1", "deleted 1", "added 2", "deleted 2"}, got); diff != "" {
+		if diff := cmp.Diff([]string{"added 1", "deleted 1", "added 2", "deleted 2"},
+			got); diff != "" {
 			t.Fatalf("events (-want +got):\n%s", diff)
 		}
 		start := measure.StartOf(events[0])
@@ -296,7 +302,8 @@ func TestWatchPolicyWithoutPermission(t *testing.T) {
 		events := make(chan measure.Event, 1)
 		done := make(chan error)
 		go func() {
-			done <- Namespace{client, "clients"}.WatchPolicy(ctx, "allow", func(event measure.Event) { events <- event }, func() {})
+			done <- Namespace{client, "clients"}.WatchPolicy(ctx, "allow",
+				func(event measure.Event) { events <- event }, func() {})
 		}()
 		time.Sleep(3 * time.Second)
 		permitted.Store(true)
@@ -316,7 +323,9 @@ func TestAddresses(t *testing.T) {
 		PodIPs: []corev1.PodIP{{IP: "10.0.0.1"}, {IP: "fd00::1"}, {IP: "nonsense"}},
 	}
 	want := []netip.Addr{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("fd00::1")}
-	if diff := cmp.Diff(want, addresses(status), cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); diff != "" {
+	if diff := cmp.Diff(want, addresses(status), cmp.Comparer(func(a, b netip.Addr) bool {
+		return a == b
+	})); diff != "" {
 		t.Errorf("addresses() (-want +got):\n%s", diff)
 	}
 }

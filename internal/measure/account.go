@@ -41,7 +41,8 @@ func (a Account) AllMeasured() bool {
 	return a.Expected > 0 && a.Count(Measured) == a.Expected
 }
 
-// String lists the counts, for example "20 expected, 19 measured, 1 censored, 0 invalid, 0 deleted".
+// String lists the counts, for example "20 expected, 19 measured, 1 censored, 0 invalid, 0
+// deleted".
 func (a Account) String() string {
 	text := fmt.Sprintf("%d expected", a.Expected)
 	for _, status := range Statuses() {

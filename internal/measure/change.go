@@ -39,8 +39,8 @@ type Change struct {
 	// Evidence is how the probe that showed the new state ended, Before how the newest that showed
 	// the old one did: Ambiguous if there was none.
 	Evidence, Before Verdict
-	// Answered is when the reply that showed the new state had arrived, zero if there was none. The bracket of a
-	// connection ends before that, when it was open.
+	// Answered is when the reply that showed the new state had arrived, zero if there was none. The
+	// bracket of a connection ends before that, when it was open.
 	Answered time.Time
 	// Response is the HTTP status of the probe that showed the new state, 0 without one.
 	Response int
@@ -65,12 +65,13 @@ func (r Rules) confirm() int { return max(1, r.Confirm, r.Losses+1) }
 
 // detector turns the outcomes of one pair, in the order of their sends, into changes of state.
 //
-// A reply is proof that the network allowed the pair at some instant between its send and its arrival.
-// A failure is not: packets get lost. So one reply changes the state to allowed, and only as many
-// failures in a row as the rules demand change it to blocked.
+// A reply is proof that the network allowed the pair at some instant between its send and its
+// arrival. A failure is not: packets get lost. So one reply changes the state to allowed, and only
+// as many failures in a row as the rules demand change it to blocked.
 //
-// Packets can overtake each other: two that were under way at the same time say nothing about an order
-// of states. So a failure counts against a reply only if it was sent after the reply had arrived.
+// Packets can overtake each other: two that were under way at the same time say nothing about an
+// order of states. So a failure counts against a reply only if it was sent after the reply had
+// arrived.
 type detector struct {
 	rules Rules
 	state State
@@ -78,7 +79,8 @@ type detector struct {
 	lastReply time.Time
 	// proved is when the newest of all replies arrived.
 	proved time.Time
-	// failures are the sends of the newest failures, newest first, as many as may have been lost and one.
+	// failures are the sends of the newest failures, newest first, as many as may have been lost
+	// and one.
 	failures [MaxLosses + 1]time.Time
 	failure  Verdict // how the newest failure ended
 	// run counts the failures since the newest reply; bound is when the first of them that cannot
@@ -120,8 +122,9 @@ func (d *detector) reply(o Outcome) (Change, bool) {
 		upper = o.Opened
 	}
 	return Change{
-		To: StateAllowed, Evidence: Allowed, Before: d.failure, Response: o.Response, Answered: o.Done,
-		Bracket: Bracket{Lower: d.failures[d.rules.Losses], Upper: upper},
+		To: StateAllowed, Evidence: Allowed, Before: d.failure, Response: o.Response,
+		Answered: o.Done,
+		Bracket:  Bracket{Lower: d.failures[d.rules.Losses], Upper: upper},
 	}, true
 }
 
@@ -149,9 +152,9 @@ func (d *detector) fail(o Outcome) (Change, bool) {
 	return change, true
 }
 
-// passed is an instant by which a failed probe had met the filter: the answer of a filter that rejects
-// came after that; a packet that was dropped was there one way's time after it left, which is less than
-// the time that the slowest of the newest replies took for both ways.
+// passed is an instant by which a failed probe had met the filter: the answer of a filter that
+// rejects came after that; a packet that was dropped was there one way's time after it left, which
+// is less than the time that the slowest of the newest replies took for both ways.
 func (d *detector) passed(o Outcome) time.Time {
 	if o.Verdict != Dropped || d.lastReply.IsZero() {
 		return o.Done

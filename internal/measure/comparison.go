@@ -10,25 +10,26 @@ import (
 	"time"
 )
 
-// MinReplicates is how many replicates each side of a comparison needs for a verdict. With five, the least probability
-// that the two-sided test can give is 2 of 252.
+// MinReplicates is how many replicates each side of a comparison needs for a verdict. With five,
+// the least probability that the two-sided test can give is 2 of 252.
 const MinReplicates = 5
 
 // Significance is the share of comparisons between equals that may be called different.
 const Significance = 0.05
 
-// Comparison holds one figure of two sets of replicates, old and new, against each other. A replicate is what was
-// repeated as a whole, with a trigger of its own: the summary of one round, or of one run.
+// Comparison holds one figure of two sets of replicates, old and new, against each other. A
+// replicate is what was repeated as a whole, with a trigger of its own: the summary of one round,
+// or of one run.
 type Comparison struct {
 	Figure Figure
 	// Old and New are the figures of the replicates, OldCount and NewCount how many have one.
 	Old, New           Center
 	OldCount, NewCount int
-	// Change is by how much new values are longer, in nanoseconds; Ratio the same as a share of the old ones, 0.2 for
-	// 20 % longer, unknown if an old one is not above zero.
+	// Change is by how much new values are longer, in nanoseconds; Ratio the same as a share of the
+	// old ones, 0.2 for 20 % longer, unknown if an old one is not above zero.
 	Change, Ratio Difference
-	// P is the probability of a difference at least so clear, in either direction, if nothing differs; 1 if there
-	// are too few replicates.
+	// P is the probability of a difference at least so clear, in either direction, if nothing
+	// differs; 1 if there are too few replicates.
 	P float64
 }
 
@@ -42,17 +43,20 @@ type Center struct {
 // String is the median, for example 612ms or >1200ms.
 func (c Center) String() string { return observed{c.Value, c.Longer}.String() }
 
-// Difference is the estimate of a difference, with its interval of 95 % confidence: the median of the differences
-// between each new value and each old one, and two of them between which the true one lies if the distributions differ in
-// nothing but their place (Hodges and Lehmann; Hollander and Wolfe, section 4.2). An end that is not known, for
-// want of replicates or because of censored values, is infinite; an estimate that is not known is NaN.
+// Difference is the estimate of a difference, with its interval of 95 % confidence: the median of
+// the differences between each new value and each old one, and two of them between which the true
+// one lies if the distributions differ in nothing but their place (Hodges and Lehmann; Hollander
+// and Wolfe, section 4.2). An end that is not known, for want of replicates or because of censored
+// values, is infinite; an estimate that is not known is NaN.
 type Difference struct{ Value, Lower, Upper float64 }
 
-// Compare holds a figure of the new replicates against that of the old ones. Replicates without latencies are left out.
+// Compare holds a figure of the new replicates against that of the old ones. Replicates without
+// latencies are left out.
 func Compare(figure Figure, earlier, later []Summary) Comparison {
 	before, after := figures(figure, earlier), figures(figure, later)
 	c := Comparison{
-		Figure: figure, OldCount: len(before), NewCount: len(after), Old: center(before), New: center(after),
+		Figure: figure, OldCount: len(before), NewCount: len(after), Old: center(before),
+		New:    center(after),
 		Change: difference(before, after, func(x, y float64) float64 { return y - x }), P: 1,
 		Ratio: Difference{math.NaN(), math.Inf(-1), math.Inf(1)},
 	}
@@ -94,8 +98,9 @@ func allPositive(values []observed) bool {
 	return !slices.ContainsFunc(values, func(o observed) bool { return o.latency <= 0 })
 }
 
-// difference estimates how far the values lie apart, by a distance that grows with the new value. An old value that is
-// only known to be longer makes the distance smaller, nobody knows by how much, and a new one greater.
+// difference estimates how far the values lie apart, by a distance that grows with the new value.
+// An old value that is only known to be longer makes the distance smaller, nobody knows by how
+// much, and a new one greater.
 func difference(earlier, later []observed, distance func(x, y float64) float64) Difference {
 	found := Difference{math.NaN(), math.Inf(-1), math.Inf(1)}
 	if len(earlier) == 0 || len(later) == 0 {
@@ -136,15 +141,17 @@ func middle(sorted []float64) float64 {
 	return low + (high-low)/2
 }
 
-// Holm adjusts probabilities of several tests, so that the share of all such families in which anything is called
-// different without being so is no greater than the significance (Holm, A simple sequentially rejective multiple test
-// procedure, Scandinavian Journal of Statistics 6, 1979).
+// Holm adjusts probabilities of several tests, so that the share of all such families in which
+// anything is called different without being so is no greater than the significance (Holm, A simple
+// sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979).
 func Holm(probabilities []float64) []float64 {
 	order := make([]int, len(probabilities))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(probabilities[a], probabilities[b]) })
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Compare(probabilities[a], probabilities[b])
+	})
 	adjusted, most := make([]float64, len(probabilities)), 0.0
 	for rank, i := range order {
 		most = max(most, min(1, probabilities[i]*float64(len(order)-rank)))

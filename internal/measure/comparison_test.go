@@ -21,7 +21,8 @@ func replicates(of []observed) []Summary {
 	return all
 }
 
-// TestComparePublished is the example of Hollander and Wolfe (1973), page 75: the estimate of the difference is 0.305.
+// TestComparePublished is the example of Hollander and Wolfe (1973), page 75: the estimate of the
+// difference is 0.305.
 func TestComparePublished(t *testing.T) {
 	old := values(1.15, 0.88, 0.90, 0.74, 1.21)
 	later := values(0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46)
@@ -48,8 +49,10 @@ func TestCompareFew(t *testing.T) {
 
 // TestCompareCensored does not make more of values that are only known to be longer than is known.
 func TestCompareCensored(t *testing.T) {
-	c := Compare("median", replicates(values(1, 2, 3, 4, 5, 6)), replicates(values(-9, -9, -9, -9, -9, -9)))
-	if !math.IsNaN(c.Change.Value) || c.Change.Lower < 3000 || !math.IsInf(c.Change.Upper, 1) || c.P > 0.01 {
+	c := Compare("median", replicates(values(1, 2, 3, 4, 5, 6)),
+		replicates(values(-9, -9, -9, -9, -9, -9)))
+	if !math.IsNaN(c.Change.Value) || c.Change.Lower < 3000 || !math.IsInf(c.Change.Upper, 1) ||
+		c.P > 0.01 {
 		t.Errorf("all new ones censored: %+v", c)
 	}
 	wantOld, wantNew := Center{Value: 3 * time.Microsecond},
@@ -57,7 +60,8 @@ func TestCompareCensored(t *testing.T) {
 	if c.Old != wantOld || c.New != wantNew {
 		t.Errorf("the medians are %s and %s", c.Old, c.New)
 	}
-	c = Compare("median", replicates(values(-9, -9, -9, -9, -9, -9)), replicates(values(-9, -9, -9, -9, -9, -9)))
+	c = Compare("median", replicates(values(-9, -9, -9, -9, -9, -9)),
+		replicates(values(-9, -9, -9, -9, -9, -9)))
 	if c.P != 1 || !math.IsInf(c.Change.Lower, -1) || !math.IsInf(c.Change.Upper, 1) {
 		t.Errorf("all censored: %+v", c)
 	}
@@ -71,20 +75,22 @@ func TestCompareCensored(t *testing.T) {
 func trial(random *rand.Rand, n int, place, spread float64) []Summary {
 	var all []observed
 	for range n {
-		all = append(all, observed{time.Duration(place * math.Exp(spread*random.NormFloat64()) * 1e6), false})
+		all = append(all,
+			observed{time.Duration(place * math.Exp(spread*random.NormFloat64()) * 1e6), false})
 	}
 	return replicates(all)
 }
 
-// TestCompareFalseAlarms simulates comparisons in which nothing differs, of which at most 5 in 100 may say so, and
-// others of a known change, which has to be in the interval and be found.
+// TestCompareFalseAlarms simulates comparisons in which nothing differs, of which at most 5 in 100
+// may say so, and others of a known change, which has to be in the interval and be found.
 func TestCompareFalseAlarms(t *testing.T) {
 	random := rand.New(rand.NewPCG(11, 12))
 	const draws = 2000
 	for _, n := range []int{5, 10} {
 		alarms, covered, found, coveredRatio := 0, 0, 0, 0
 		for range draws {
-			old, same, slower := trial(random, n, 100, 0.1), trial(random, n, 100, 0.1), trial(random, n, 120, 0.1)
+			old, same, slower := trial(random, n, 100, 0.1), trial(random, n, 100, 0.1),
+				trial(random, n, 120, 0.1)
 			plain := Compare("median", old, same)
 			if plain.P <= Significance {
 				alarms++
@@ -101,10 +107,13 @@ func TestCompareFalseAlarms(t *testing.T) {
 			}
 		}
 		share := func(n int) float64 { return float64(n) / draws }
-		t.Logf("%d rounds: false alarms %.3f, intervals with the truth %.3f and %.3f, changes of 20 %% found %.3f", n,
+		t.Logf("%d rounds: false alarms %.3f, intervals with the truth %.3f and %.3f, changes of "+
+			"20 %% found %.3f", n,
 			share(alarms), share(covered), share(coveredRatio), share(found))
-		if share(alarms) > 0.05 || share(covered) < 0.945 || share(coveredRatio) < 0.945 || share(found) < 0.5 {
-			t.Errorf("%d rounds: false alarms %.3f, coverage %.3f and %.3f, power %.3f", n, share(alarms), share(covered),
+		if share(alarms) > 0.05 || share(covered) < 0.945 || share(coveredRatio) < 0.945 ||
+			share(found) < 0.5 {
+			t.Errorf("%d rounds: false alarms %.3f, coverage %.3f and %.3f, power %.3f", n,
+				share(alarms), share(covered),
 				share(coveredRatio), share(found))
 		}
 	}
@@ -122,7 +131,8 @@ func TestLimitFalseAlarms(t *testing.T) {
 		for _, growth := range []float64{0, 0.1, 0.2, 0.3, 0.4} {
 			alarms := 0
 			for range draws {
-				p, err := limit.Test(trial(random, n, 100, 0.05), trial(random, n, 100*(1+growth), 0.05))
+				p, err := limit.Test(trial(random, n, 100, 0.05),
+					trial(random, n, 100*(1+growth), 0.05))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -142,9 +152,11 @@ func TestLimitFalseAlarms(t *testing.T) {
 
 // TestParseLimit reads limits, and says what is wrong with others.
 func TestParseLimit(t *testing.T) {
-	old, later := replicates(values(100, 101, 102, 103, 104)), replicates(values(125, 126, 127, 128, 129))
+	old, later := replicates(values(100, 101, 102, 103, 104)),
+		replicates(values(125, 126, 127, 128, 129))
 	for text, beyond := range map[string]bool{
-		"p99 > +20%": true, "median>+25%": false, "policy-deny.mean > +20us": true, "max > 1ms": false, "p99.9>0%": true,
+		"p99 > +20%": true, "median>+25%": false, "policy-deny.mean > +20us": true,
+		"max > 1ms": false, "p99.9>0%": true,
 	} {
 		limit, err := ParseLimit(text)
 		if err != nil {
@@ -152,13 +164,16 @@ func TestParseLimit(t *testing.T) {
 			continue
 		}
 		p, err := limit.Test(old, later)
-		if err != nil || beyond != (p <= Significance) || beyond != limit.Beyond(Compare(limit.Figure(), old, later)) {
+		if err != nil || beyond != (p <= Significance) ||
+			beyond != limit.Beyond(Compare(limit.Figure(), old, later)) {
 			t.Errorf("%s: p is %v, %v; want beyond: %v", text, p, err, beyond)
 		}
 	}
 	for text, want := range map[string]string{
-		"": "expected [SCENARIO.]FIGURE", "p99 < +5%": "expected [SCENARIO.]FIGURE", "p101 > +5%": `unknown figure "p101"`,
-		"p99 > +5": "neither a percentage nor a duration", "p99 > +x%": "expected [SCENARIO.]FIGURE", "p99 > -5%": "expected [SCENARIO.]",
+		"": "expected [SCENARIO.]FIGURE", "p99 < +5%": "expected [SCENARIO.]FIGURE",
+		"p101 > +5%": `unknown figure "p101"`,
+		"p99 > +5":   "neither a percentage nor a duration",
+		"p99 > +x%":  "expected [SCENARIO.]FIGURE", "p99 > -5%": "expected [SCENARIO.]",
 		"p99 > 1.2.3%": "is no percentage",
 	} {
 		if _, err := ParseLimit(text); err == nil || !strings.Contains(err.Error(), want) {
@@ -180,7 +195,8 @@ func TestLimitUndecidable(t *testing.T) {
 	if _, err := limit.Test(few, zero); err == nil || !strings.Contains(err.Error(), "at least 5") {
 		t.Errorf("four replicates: %v", err)
 	}
-	if _, err := limit.Test(zero, zero); err == nil || !strings.Contains(err.Error(), "not above zero") {
+	if _, err := limit.Test(zero, zero); err == nil || !strings.Contains(err.Error(),
+		"not above zero") {
 		t.Errorf("a percentage of zero: %v", err)
 	}
 }
@@ -195,14 +211,15 @@ func TestHolm(t *testing.T) {
 	}
 }
 
-// rounds draws rounds of pairs that share what their trigger met: the delay of a round varies by 5 %, and that of a
-// pair within it by 1 %. Two of a hundred pairs are given up at 150 ms.
+// rounds draws rounds of pairs that share what their trigger met: the delay of a round varies by 5
+// %, and that of a pair within it by 1 %. Two of a hundred pairs are given up at 150 ms.
 func rounds(random *rand.Rand, n, pairs int, place float64) (all []Summary, each []observed) {
 	for range n {
 		shared := place * math.Exp(0.05*random.NormFloat64())
 		var one []observed
 		for range pairs {
-			latency := observed{time.Duration(shared * math.Exp(0.01*random.NormFloat64()) * 1e6), false}
+			latency := observed{time.Duration(shared * math.Exp(0.01*random.NormFloat64()) * 1e6),
+				false}
 			if random.IntN(50) == 0 {
 				latency = observed{150 * time.Millisecond, true}
 			}
@@ -215,8 +232,9 @@ func rounds(random *rand.Rand, n, pairs int, place float64) (all []Summary, each
 	return all, each
 }
 
-// TestCompareFamily simulates a whole command: the medians and 99th percentiles of two scenarios, adjusted for being
-// four. Who counts pairs instead of rounds calls equals different much too often.
+// TestCompareFamily simulates a whole command: the medians and 99th percentiles of two scenarios,
+// adjusted for being four. Who counts pairs instead of rounds calls equals different much too
+// often.
 func TestCompareFamily(t *testing.T) {
 	random := rand.New(rand.NewPCG(15, 16))
 	p := func(greater, less float64) float64 { return min(1, 2*min(greater, less)) }
@@ -229,9 +247,11 @@ func TestCompareFamily(t *testing.T) {
 				earlier, pairsBefore := rounds(random, 10, 5, 100)
 				later, pairsAfter := rounds(random, 10, 5, place)
 				for _, figure := range []Figure{"median", "p99"} {
-					family = append(family, p(newPermutation(figures(figure, earlier), figures(figure, later)).tails()))
+					family = append(family, p(newPermutation(figures(figure, earlier),
+						figures(figure, later)).tails()))
 				}
-				if len(family) == 2 && p(newPermutation(pairsBefore, pairsAfter).normal()) <= Significance {
+				if len(family) == 2 && p(newPermutation(pairsBefore,
+					pairsAfter).normal()) <= Significance {
 					naive++
 				}
 			}
@@ -240,7 +260,8 @@ func TestCompareFamily(t *testing.T) {
 			}
 		}
 		share, pairs := float64(found)/draws, float64(naive)/draws
-		t.Logf("%.0f ms against 100 ms: found in %.3f; by pairs of one scenario %.3f", place, share, pairs)
+		t.Logf("%.0f ms against 100 ms: found in %.3f; by pairs of one scenario %.3f", place, share,
+			pairs)
 		const noise = 0.0146
 		if place == 100 && (share > 0.05+noise || pairs < 0.2) || place > 100 && share < 0.9 {
 			t.Errorf("%.0f ms against 100 ms: found in %.3f; by pairs %.3f", place, share, pairs)

@@ -1,8 +1,8 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package measure owns the nouns of netpol-latency and the arithmetic between them. Read its files in
-// the order of the data flow:
+// Package measure owns the nouns of netpol-latency and the arithmetic between them. Read its files
+// in the order of the data flow:
 //
 //	event -> target -> outcome -> transition -> sample -> account, summary
 //

@@ -37,7 +37,8 @@ type Event struct {
 	Object Object
 	// Arrived is when the watch delivered the event to this process, whenever it was handled.
 	Arrived time.Time
-	// Absent is when the object was asked for in vain for the last time, of one that is polled; zero if it is watched.
+	// Absent is when the object was asked for in vain for the last time, of one that is polled;
+	// zero if it is watched.
 	Absent time.Time
 	// Created is the object's creationTimestamp: the API server's clock, whole seconds.
 	Created time.Time
@@ -49,7 +50,8 @@ type Event struct {
 	Addresses []netip.Addr
 	// Node is where a pod runs, empty until it is scheduled.
 	Node string
-	// Labels are a pod's labels, and Data what a config map holds: only where somebody watches for them.
+	// Labels are a pod's labels, and Data what a config map holds: only where somebody watches for
+	// them.
 	Labels map[string]string
 	Data   map[string]string
 	// Finished marks a pod that has ended for good although its object still exists.

@@ -10,14 +10,16 @@ import (
 	"unicode"
 )
 
-// Figure names a duration that a [Summary] has: min, mean, median, max or pNN, for example p99 or p99.9.
+// Figure names a duration that a [Summary] has: min, mean, median, max or pNN, for example p99 or
+// p99.9.
 type Figure string
 
 // ParseFigure reads the name of a figure.
 func ParseFigure(text string) (Figure, error) {
 	figure := Figure(text)
 	if _, ok := figure.quantile(); !ok && figure != "mean" {
-		return "", fmt.Errorf("unknown figure %q: expected min, mean, median, p0 to p100 or max", text)
+		return "", fmt.Errorf("unknown figure %q: expected min, mean, median, p0 to p100 or max",
+			text)
 	}
 	return figure, nil
 }

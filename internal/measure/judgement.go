@@ -14,12 +14,14 @@ type Judgement struct {
 	Text string
 }
 
-// JudgeAll holds each threshold against each summary that it is about. One that is about nothing that there is, because
-// the run ended before, is missed.
+// JudgeAll holds each threshold against each summary that it is about. One that is about nothing
+// that there is, because the run ended before, is missed.
 func JudgeAll(thresholds []Threshold, summaries []Summary) []Judgement {
 	var all []Judgement
 	for _, threshold := range thresholds {
-		about := slices.DeleteFunc(slices.Clone(summaries), func(s Summary) bool { return !threshold.About(s) })
+		about := slices.DeleteFunc(slices.Clone(summaries), func(s Summary) bool {
+			return !threshold.About(s)
+		})
 		if len(about) == 0 {
 			about = []Summary{{Scenario: threshold.Name()}}
 		}
@@ -28,7 +30,8 @@ func JudgeAll(thresholds []Threshold, summaries []Summary) []Judgement {
 			if more := threshold.which(summary); more != "" {
 				text += " (" + more + ")"
 			}
-			all = append(all, Judgement{Threshold: threshold, Summary: summary, Holds: holds, Text: text})
+			all = append(all, Judgement{Threshold: threshold, Summary: summary, Holds: holds,
+				Text: text})
 		}
 	}
 	return all

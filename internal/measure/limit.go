@@ -31,7 +31,8 @@ func ParseLimit(text string) (Limit, error) {
 	text = strings.TrimSpace(text)
 	parts := form.FindStringSubmatch(text)
 	if parts == nil {
-		return Limit{}, fmt.Errorf("limit %q: expected [SCENARIO.]FIGURE > +CHANGE, %s", text, limitExample)
+		return Limit{}, fmt.Errorf("limit %q: expected [SCENARIO.]FIGURE > +CHANGE, %s", text,
+			limitExample)
 	}
 	figure, err := ParseFigure(parts[2])
 	if err != nil {
@@ -41,14 +42,16 @@ func ParseLimit(text string) (Limit, error) {
 	if digits, ok := strings.CutSuffix(parts[3], "%"); ok {
 		percent, err := strconv.ParseFloat(digits, 64)
 		if err != nil {
-			return Limit{}, fmt.Errorf("limit %q: %q is no percentage, %s", text, parts[3], limitExample)
+			return Limit{}, fmt.Errorf("limit %q: %q is no percentage, %s", text, parts[3],
+				limitExample)
 		}
 		l.growth = percent / 100
 		return l, nil
 	}
 	change, err := time.ParseDuration(parts[3])
 	if err != nil {
-		return Limit{}, fmt.Errorf("limit %q: %q is neither a percentage nor a duration with a unit, %s",
+		return Limit{}, fmt.Errorf("limit %q: %q is neither a percentage nor a duration with a "+
+			"unit, %s",
 			text, parts[3], limitExample)
 	}
 	l.growth, l.absolute = float64(change), true
@@ -66,15 +69,18 @@ func (l Limit) About(name string) bool {
 	return l.scenario == "" || name == l.scenario || strings.HasPrefix(name, l.scenario+"/")
 }
 
-// Test is the probability of new replicates so much longer, if the figure has grown by the limit and no more: the
-// permutation test of the new figures against the old ones as they would be with the limit's growth.
+// Test is the probability of new replicates so much longer, if the figure has grown by the limit
+// and no more: the permutation test of the new figures against the old ones as they would be with
+// the limit's growth.
 func (l Limit) Test(earlier, later []Summary) (float64, error) {
 	before, after := figures(l.figure, earlier), figures(l.figure, later)
 	if n := min(len(before), len(after)); n < MinReplicates {
-		return 1, fmt.Errorf("only %d replicates have a latency: expected at least %d of each side", n, MinReplicates)
+		return 1, fmt.Errorf("only %d replicates have a latency: expected at least %d of each side",
+			n, MinReplicates)
 	}
 	if !l.absolute && !allPositive(before) {
-		return 1, errors.New("an old latency is not above zero, so a percentage of it means nothing: " +
+		return 1, errors.New("an old latency is not above zero, so a percentage of it means " +
+			"nothing: " +
 			"expected a limit in milliseconds")
 	}
 	grown := make([]observed, len(before))

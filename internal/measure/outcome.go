@@ -65,8 +65,8 @@ type Outcome struct {
 	Sent time.Time
 	// SentBy is read after that packet has left.
 	SentBy time.Time
-	// Opened is when a connection was open on which a response was asked for, zero otherwise: the network allowed the
-	// pair by then, however long the response took.
+	// Opened is when a connection was open on which a response was asked for, zero otherwise: the
+	// network allowed the pair by then, however long the response took.
 	Opened time.Time
 	// Done is when the verdict was known: for Allowed the arrival of the reply.
 	Done time.Time

@@ -5,19 +5,21 @@ package measure
 
 import "math"
 
-// exactPermutations is up to how many values the permutation distribution is counted; beyond that its normal
-// approximation differs from it by less than matters.
+// exactPermutations is up to how many values the permutation distribution is counted; beyond that
+// its normal approximation differs from it by less than matters.
 const exactPermutations = 100
 
-// permutation is the two-sample test of whether the values of one side tend to be greater than those of the other:
-// that of Wilcoxon, Mann and Whitney. Values of which it is not known which is greater, because they are tied or one of
-// them is only known to be longer than something, count as neither, which makes it the test of Gehan (A generalized
-// Wilcoxon test for comparing arbitrarily singly-censored samples, Biometrika 52, 1965) as Mantel computes it
-// (Ranking procedures for arbitrarily restricted observations, Biometrics 23, 1967).
+// permutation is the two-sample test of whether the values of one side tend to be greater than
+// those of the other: that of Wilcoxon, Mann and Whitney. Values of which it is not known which is
+// greater, because they are tied or one of them is only known to be longer than something, count as
+// neither, which makes it the test of Gehan (A generalized Wilcoxon test for comparing arbitrarily
+// singly-censored samples, Biometrika 52, 1965) as Mantel computes it (Ranking procedures for
+// arbitrarily restricted observations, Biometrics 23, 1967).
 //
-// Each value scores +1 for each other that it exceeds and -1 for each that exceeds it. If both sides come from one
-// distribution, each choice of which of the values are new is as likely as any other, given the values: so the
-// probabilities are exact, whatever the distribution, the ties and the share that is censored.
+// Each value scores +1 for each other that it exceeds and -1 for each that exceeds it. If both
+// sides come from one distribution, each choice of which of the values are new is as likely as any
+// other, given the values: so the probabilities are exact, whatever the distribution, the ties and
+// the share that is censored.
 type permutation struct {
 	scores []int // of all values, the new ones last
 	news   int
@@ -34,7 +36,8 @@ func newPermutation(earlier, later []observed) permutation {
 	return p
 }
 
-// order is 1 if the value is known to exceed the other, -1 if the other is known to exceed it, else 0.
+// order is 1 if the value is known to exceed the other, -1 if the other is known to exceed it, else
+// 0.
 func (o observed) order(other observed) int {
 	switch {
 	case !o.longer && !other.longer && o.latency > other.latency,
@@ -56,8 +59,8 @@ func (p permutation) statistic() int {
 	return sum
 }
 
-// tails are the probabilities of a statistic at least as great, and at most as great, as the one that was seen, if
-// old and new do not differ.
+// tails are the probabilities of a statistic at least as great, and at most as great, as the one
+// that was seen, if old and new do not differ.
 func (p permutation) tails() (greater, less float64) {
 	if len(p.scores) > exactPermutations {
 		return p.normal()
@@ -77,7 +80,8 @@ func (p permutation) tails() (greater, less float64) {
 	return min(greater, 1), min(less, 1)
 }
 
-// counted is the probability of each sum of as many shifted scores as there are new values, by counting the choices.
+// counted is the probability of each sum of as many shifted scores as there are new values, by
+// counting the choices.
 func (p permutation) counted(shift int) []float64 {
 	most := 2 * shift * p.news
 	ways := make([][]float64, p.news+1)
@@ -121,7 +125,8 @@ func (p permutation) normal() (greater, less float64) {
 	return greater, less
 }
 
-// untied is the permutation test of values of which none are alike, which depends on their numbers only.
+// untied is the permutation test of values of which none are alike, which depends on their numbers
+// only.
 func untied(old, news int) permutation {
 	p := permutation{news: news}
 	for i := range old + news {
@@ -130,10 +135,11 @@ func untied(old, news int) permutation {
 	return p
 }
 
-// cut is how many of the old*news differences between the sides, the smallest and as many of the greatest, can be left
-// out of an interval that misses the true difference in no more than 5 of 100 cases; negative if there are too
-// few values for any (Hollander and Wolfe, Nonparametric Statistical Methods, section 4.3: the interval reaches from the
-// difference of rank cut+1 to its mirror image).
+// cut is how many of the old*news differences between the sides, the smallest and as many of the
+// greatest, can be left out of an interval that misses the true difference in no more than 5 of 100
+// cases; negative if there are too few values for any (Hollander and Wolfe, Nonparametric
+// Statistical Methods, section 4.3: the interval reaches from the difference of rank cut+1 to its
+// mirror image).
 func cut(old, news int) int {
 	const alpha = 1 - confidence
 	p := untied(old, news)

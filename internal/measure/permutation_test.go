@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// values are observations in units of a microsecond; below zero, what is only known to be longer than the rest.
+// values are observations in units of a microsecond; below zero, what is only known to be longer
+// than the rest.
 func values(of ...float64) []observed {
 	var all []observed
 	for _, one := range of {
@@ -29,13 +30,15 @@ func TestPermutationPublished(t *testing.T) {
 		greater, less float64
 	}{
 		{
-			// Hollander and Wolfe (1973), page 69, permeability of the human chorioamnion at term and at 12 to 26 weeks, as
-			// the documentation of R's wilcox.test has it: W = 35, p = 0.1272.
+			// Hollander and Wolfe (1973), page 69, permeability of the human chorioamnion at term
+			// and at 12 to 26 weeks, as the documentation of R's wilcox.test has it: W = 35, p =
+			// 0.1272.
 			"Hollander and Wolfe", values(1.15, 0.88, 0.90, 0.74, 1.21),
 			values(0.80, 0.83, 1.89, 1.04, 1.45, 1.38, 1.91, 1.64, 0.73, 1.46), 0.1272, 0.8968,
 		},
 		{
-			// The documentation of scipy.stats.mannwhitneyu: ages of males and females at a diagnosis, two-sided 0.1111.
+			// The documentation of scipy.stats.mannwhitneyu: ages of males and females at a
+			// diagnosis, two-sided 0.1111.
 			"scipy", values(20, 11, 17, 12), values(19, 22, 16, 29, 24), 0.1111 / 2, 0.9683,
 		},
 	}
@@ -43,17 +46,19 @@ func TestPermutationPublished(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			greater, less := newPermutation(test.old, test.new).tails()
 			if !near(greater, test.greater, 5e-5) || !near(less, test.less, 5e-5) {
-				t.Errorf("the tails are %.5f and %.5f; want %.4f and %.4f", greater, less, test.greater, test.less)
+				t.Errorf("the tails are %.5f and %.5f; want %.4f and %.4f", greater, less,
+					test.greater, test.less)
 			}
 		})
 	}
 }
 
-// leukaemia are the weeks of remission in the trial of 6-mercaptopurine against a placebo (Freireich and others, Blood 21,
-// 1963), on which Gehan's paper shows the test.
+// leukaemia are the weeks of remission in the trial of 6-mercaptopurine against a placebo
+// (Freireich and others, Blood 21, 1963), on which Gehan's paper shows the test.
 func leukaemia() (placebo, treated []observed) {
 	return values(1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23),
-		values(6, 6, 6, -6, 7, -9, 10, -10, -11, 13, 16, -17, -19, -20, 22, 23, -25, -32, -32, -34, -35)
+		values(6, 6, 6, -6, 7, -9, 10, -10, -11, 13, 16, -17, -19, -20, 22, 23, -25, -32, -32, -34,
+			-35)
 }
 
 // TestPermutationCensored is Gehan's example, with his statistic of 271.
@@ -98,13 +103,16 @@ func TestPermutationByHand(t *testing.T) {
 			}
 		}
 		greater, less := p.tails()
-		if !near(greater, float64(more+same)/float64(choices), 1e-12) || !near(less, float64(choices-more)/float64(choices), 1e-12) {
-			t.Fatalf("the tails of %v are %v and %v; want %d and %d of %d", all, greater, less, more+same, choices-more, choices)
+		if !near(greater, float64(more+same)/float64(choices), 1e-12) ||
+			!near(less, float64(choices-more)/float64(choices), 1e-12) {
+			t.Fatalf("the tails of %v are %v and %v; want %d and %d of %d", all, greater, less,
+				more+same, choices-more, choices)
 		}
 	}
 }
 
-// TestPermutationApproximation holds the normal distribution against the exact one where it takes over.
+// TestPermutationApproximation holds the normal distribution against the exact one where it takes
+// over.
 func TestPermutationApproximation(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	var all []observed
@@ -113,10 +121,13 @@ func TestPermutationApproximation(t *testing.T) {
 	}
 	p := newPermutation(all[:50], all[50:])
 	greater, less := p.tails()
-	if approximate, other := p.normal(); !near(greater, approximate, 2e-3) || !near(less, other, 2e-3) {
-		t.Errorf("the tails are %v and %v, approximately %v and %v", greater, less, approximate, other)
+	if approximate, other := p.normal(); !near(greater, approximate, 2e-3) ||
+		!near(less, other, 2e-3) {
+		t.Errorf("the tails are %v and %v, approximately %v and %v", greater, less, approximate,
+			other)
 	}
-	if g, l := newPermutation(make([]observed, 60), make([]observed, 60)).tails(); g != 1 || l != 1 {
+	if g, l := newPermutation(make([]observed, 60), make([]observed, 60)).tails(); g != 1 ||
+		l != 1 {
 		t.Errorf("nothing but ties has tails %v and %v; want 1", g, l)
 	}
 	// Beyond the limit the ranks of an interval come from the normal distribution as well.
@@ -126,8 +137,8 @@ func TestPermutationApproximation(t *testing.T) {
 	}
 }
 
-// TestCut holds the number of differences that are left out against the tables of critical values of the
-// Mann-Whitney statistic (two-sided, 5 %).
+// TestCut holds the number of differences that are left out against the tables of critical values
+// of the Mann-Whitney statistic (two-sided, 5 %).
 func TestCut(t *testing.T) {
 	for _, test := range []struct{ m, n, critical int }{
 		{3, 3, -1}, {4, 4, 0}, {5, 5, 2}, {5, 8, 6}, {10, 10, 23}, {8, 12, 22}, {20, 20, 127},

@@ -10,15 +10,16 @@ import (
 	"time"
 )
 
-// Quantile is a quantile of the latencies of all pairs that count, with the interval that contains the
-// quantile of the whole population with 95 % confidence.
+// Quantile is a quantile of the latencies of all pairs that count, with the interval that contains
+// the quantile of the whole population with 95 % confidence.
 type Quantile struct {
 	// Value is the quantile; with Longer it is only known to be longer than Value.
 	Value  time.Duration
 	Longer bool
-	// Lower and Upper are the interval. Without a bound above, because there are too few pairs or because the
-	// bound is that of a censored one, Open is true and Upper zero. Without a bound below, because there are
-	// too few pairs, OpenBelow is true and Lower zero, which need not be below a latency.
+	// Lower and Upper are the interval. Without a bound above, because there are too few pairs or
+	// because the bound is that of a censored one, Open is true and Upper zero. Without a bound
+	// below, because there are too few pairs, OpenBelow is true and Lower zero, which need not be
+	// below a latency.
 	Lower, Upper    time.Duration
 	Open, OpenBelow bool
 }
@@ -54,7 +55,8 @@ func observe(samples []Sample) []observed {
 	return all
 }
 
-// byLatency orders observations: of two with the same figure, the one that is longer than it is the longer one.
+// byLatency orders observations: of two with the same figure, the one that is longer than it is the
+// longer one.
 func byLatency(a, b observed) int {
 	switch {
 	case a.latency != b.latency:
@@ -67,14 +69,15 @@ func byLatency(a, b observed) int {
 	return -1
 }
 
-// Quantile is the quantile of rank q, from 0 to 1, by nearest rank. It is exact as long as no pair before it is
-// censored; from the first censored one on, the order is not known, and every quantile is longer than that
-// pair was watched for. The usual estimators, such as that of Kaplan and Meier, would tell more, but assume that
-// pairs are given up for reasons that have nothing to do with their latency, and here they are given up for being
-// slow. What is said here holds whatever the reason.
+// Quantile is the quantile of rank q, from 0 to 1, by nearest rank. It is exact as long as no pair
+// before it is censored; from the first censored one on, the order is not known, and every quantile
+// is longer than that pair was watched for. The usual estimators, such as that of Kaplan and Meier,
+// would tell more, but assume that pairs are given up for reasons that have nothing to do with
+// their latency, and here they are given up for being slow. What is said here holds whatever the
+// reason.
 //
-// The interval is that of the order statistics whose ranks contain the quantile's with binomial probability, for
-// any distribution (David and Nagaraja, Order Statistics, section 7.1).
+// The interval is that of the order statistics whose ranks contain the quantile's with binomial
+// probability, for any distribution (David and Nagaraja, Order Statistics, section 7.1).
 func (s Summary) Quantile(q float64) Quantile {
 	n := len(s.observed)
 	if n == 0 {
@@ -94,8 +97,8 @@ func (s Summary) Quantile(q float64) Quantile {
 	return estimate
 }
 
-// Mean is the mean of the latencies of all pairs that count, zero without any. With a censored pair, which counts
-// with the time that it was watched for, the mean is only known to be longer.
+// Mean is the mean of the latencies of all pairs that count, zero without any. With a censored
+// pair, which counts with the time that it was watched for, the mean is only known to be longer.
 func (s Summary) Mean() (mean time.Duration, longer bool) {
 	if len(s.observed) == 0 {
 		return 0, false
@@ -118,8 +121,8 @@ func (s Summary) at(rank int) observed {
 	return s.observed[rank-1]
 }
 
-// ranks are the narrowest ranks, centred in probability, between which the quantile q of a population lies with
-// the confidence; 0 and n+1 are none.
+// ranks are the narrowest ranks, centred in probability, between which the quantile q of a
+// population lies with the confidence; 0 and n+1 are none.
 func ranks(n int, q float64) (lower, upper int) {
 	const tail = (1 - confidence) / 2
 	sum := 0.0

@@ -13,15 +13,16 @@ import (
 // timed is a sample that was measured, or censored, after a time.
 func timed(latency time.Duration, status Status) Sample {
 	start := time.Unix(1000, 0)
-	sample := Sample{Scenario: "x", Status: status, Start: Start{At: start}, Ended: start.Add(latency)}
+	sample := Sample{Scenario: "x", Status: status, Start: Start{At: start},
+		Ended: start.Add(latency)}
 	if status == Measured {
 		sample.Bracket = Bracket{Lower: start.Add(latency), Upper: start.Add(latency)}
 	}
 	return sample
 }
 
-// TestQuantileInterval draws 10,000 data sets of each size: the interval contains the population's quantile in 93 to 97
-// of 100, or in at least 95 where so few pairs have no ranks that come closer.
+// TestQuantileInterval draws 10,000 data sets of each size: the interval contains the population's
+// quantile in 93 to 97 of 100, or in at least 95 where so few pairs have no ranks that come closer.
 func TestQuantileInterval(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	for _, n := range []int{5, 20, 50, 200, 500} {
@@ -30,17 +31,20 @@ func TestQuantileInterval(t *testing.T) {
 			share := simulatedCoverage(random, n, q)
 			t.Logf("n=%d q=%v: %.4f, by the binomial distribution %.4f", n, q, share, possible)
 			if possible < confidence {
-				t.Errorf("n=%d q=%v: the ranks hold the quantile with probability %.4f; want at least 0.95", n, q, possible)
+				t.Errorf("n=%d q=%v: the ranks hold the quantile with probability %.4f; want at "+
+					"least 0.95", n, q, possible)
 			}
 			const noise = 0.0066 // three standard errors of a share of 0.95 of 10,000
 			if share < 0.95-noise || share > 0.97 && share > possible+noise {
-				t.Errorf("n=%d q=%v: the interval has the quantile in %.4f of the draws; want 0.95", n, q, share)
+				t.Errorf("n=%d q=%v: the interval has the quantile in %.4f of the draws; want 0.95",
+					n, q, share)
 			}
 		}
 	}
 }
 
-// coverage is how often the ranks contain the quantile: at least lower and fewer than upper pairs are below it.
+// coverage is how often the ranks contain the quantile: at least lower and fewer than upper pairs
+// are below it.
 func coverage(n int, q float64) float64 {
 	lower, upper := ranks(n, q)
 	sum := 0.0
@@ -50,8 +54,8 @@ func coverage(n int, q float64) float64 {
 	return sum
 }
 
-// simulatedCoverage draws values of a uniform distribution in their order: the partial sums of exponential ones, as
-// shares of the whole.
+// simulatedCoverage draws values of a uniform distribution in their order: the partial sums of
+// exponential ones, as shares of the whole.
 func simulatedCoverage(random *rand.Rand, n int, q float64) float64 {
 	const draws = 10_000
 	hits := 0
@@ -81,10 +85,12 @@ func TestQuantileAgrees(t *testing.T) {
 	for range 200 {
 		var samples []Sample
 		for range 1 + random.IntN(50) {
-			samples = append(samples, timed(time.Duration(random.IntN(1000))*time.Millisecond, Measured))
+			samples = append(samples, timed(time.Duration(random.IntN(1000))*time.Millisecond,
+				Measured))
 		}
 		summary, q := Summarize("x", samples), random.Float64()
-		if got, want := summary.Quantile(q), summary.Latency.Quantile(q); got.Value != want || got.Longer {
+		if got, want := summary.Quantile(q), summary.Latency.Quantile(q); got.Value != want ||
+			got.Longer {
 			t.Fatalf("quantile %v of %d samples is %v; want %v", q, len(samples), got, want)
 		}
 	}
@@ -109,8 +115,8 @@ func TestQuantileCensored(t *testing.T) {
 	}
 }
 
-// TestQuantileBelowZero has latencies below zero, of which there are too few for an interval: no lower end may
-// stand above them.
+// TestQuantileBelowZero has latencies below zero, of which there are too few for an interval: no
+// lower end may stand above them.
 func TestQuantileBelowZero(t *testing.T) {
 	samples := []Sample{timed(-3*time.Millisecond, Measured), timed(-2*time.Millisecond, Measured)}
 	got := Summarize("x", samples).Quantile(0.5)
@@ -122,7 +128,8 @@ func TestQuantileBelowZero(t *testing.T) {
 	}
 }
 
-// TestRanks holds ranks against tables, and those that reach no end against the sizes that they take.
+// TestRanks holds ranks against tables, and those that reach no end against the sizes that they
+// take.
 func TestRanks(t *testing.T) {
 	tests := []struct {
 		name         string
@@ -142,7 +149,8 @@ func TestRanks(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			if lower, upper := ranks(test.n, test.q); lower != test.lower || upper != test.upper {
-				t.Errorf("ranks(%d, %v) = %d, %d; want %d, %d", test.n, test.q, lower, upper, test.lower, test.upper)
+				t.Errorf("ranks(%d, %v) = %d, %d; want %d, %d", test.n, test.q, lower, upper,
+					test.lower, test.upper)
 			}
 		})
 	}

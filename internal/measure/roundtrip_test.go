@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestRoundTrips remembers a hiccup for as long as two windows of replies, and takes a reply for overdue by what it
-// remembers.
+// TestRoundTrips remembers a hiccup for as long as two windows of replies, and takes a reply for
+// overdue by what it remembers.
 func TestRoundTrips(t *testing.T) {
 	var trips RoundTrips
 	if _, known := trips.Overdue(); known {

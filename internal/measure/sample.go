@@ -64,20 +64,23 @@ type Start struct {
 	Uncertainty time.Duration
 }
 
-// StartOfWrite is the start of a trigger that we wrote: the API accepted it between the two instants.
+// StartOfWrite is the start of a trigger that we wrote: the API accepted it between the two
+// instants.
 func StartOfWrite(before, after time.Time) Start {
 	return Start{Source: StartWrite, At: before, Uncertainty: after.Sub(before)}
 }
 
 // StartOf is the best start that an event of a trigger written by another process offers: the
-// writer's own stamp, else the arrival of the event, or the time between two requests if it was asked for, else (the object existed before we looked) its
-// creationTimestamp, which was cut to whole seconds.
+// writer's own stamp, else the arrival of the event, or the time between two requests if it was
+// asked for, else (the object existed before we looked) its creationTimestamp, which was cut to
+// whole seconds.
 func StartOf(event Event) Start {
 	switch {
 	case !event.TriggeredAt.IsZero():
 		return Start{Source: StartAnnotation, At: event.TriggeredAt}
 	case !event.Initial && !event.Absent.IsZero():
-		return Start{Source: StartPoll, At: event.Absent, Uncertainty: event.Arrived.Sub(event.Absent)}
+		return Start{Source: StartPoll, At: event.Absent,
+			Uncertainty: event.Arrived.Sub(event.Absent)}
 	case !event.Initial:
 		return Start{Source: StartWatch, At: event.Arrived}
 	default:
@@ -98,7 +101,8 @@ type Sample struct {
 	Start Start
 	// Bracket contains the transition; zero unless Measured.
 	Bracket Bracket
-	// Answered is when the reply that showed that a pair is allowed had arrived: the original's end of a latency.
+	// Answered is when the reply that showed that a pair is allowed had arrived: the original's end
+	// of a latency.
 	Answered time.Time
 	// Ended is when the status was decided.
 	Ended time.Time
@@ -112,18 +116,19 @@ type Sample struct {
 	// without one: a 403 can be an L7 policy's denial.
 	Evidence Verdict
 	Response int
-	// Flaps are the first changes of state around and after the transition, FlapCount the number of all.
+	// Flaps are the first changes of state around and after the transition, FlapCount the number of
+	// all.
 	Flaps     []Change
 	FlapCount int
 	// Lost counts the probes that failed between answered ones, too few in a row to be a change.
 	Lost uint64
 	// Probes counts the probes by verdict.
 	Probes [VerdictCount]uint64
-	// Setting tells samples of one scenario apart that was run in several ways, for example "ingress IPv6"; empty for
-	// the default way.
+	// Setting tells samples of one scenario apart that was run in several ways, for example
+	// "ingress IPv6"; empty for the default way.
 	Setting string
-	// Client is the pod that probed, and Want the state that the trigger was to bring about, where a run knows
-	// them. Round numbers the triggers of a run, Agent the pods that probed.
+	// Client is the pod that probed, and Want the state that the trigger was to bring about, where
+	// a run knows them. Round numbers the triggers of a run, Agent the pods that probed.
 	Client       Object
 	Want         State
 	Round, Agent int

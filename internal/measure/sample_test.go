@@ -67,7 +67,8 @@ func TestLatency(t *testing.T) {
 		{
 			name: "an uncertain start widens the interval",
 			sample: Sample{
-				Start: Start{At: at(0), Uncertainty: time.Second}, Bracket: Bracket{at(1500), at(1510)},
+				Start:   Start{At: at(0), Uncertainty: time.Second},
+				Bracket: Bracket{at(1500), at(1510)},
 			},
 			want:     Latency{500 * time.Millisecond, 1510 * time.Millisecond},
 			estimate: 1005 * time.Millisecond,

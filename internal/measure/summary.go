@@ -79,7 +79,8 @@ func Summarize(scenario string, samples []Sample) Summary {
 	return summary
 }
 
-// SummarizeAll condenses the samples of a run: one summary for each setting, scenario and part, by setting and name.
+// SummarizeAll condenses the samples of a run: one summary for each setting, scenario and part, by
+// setting and name.
 func SummarizeAll(samples []Sample) []Summary {
 	var all []Summary
 	for _, group := range groupByResult(samples) {
@@ -118,17 +119,20 @@ func warnings(summary Summary, warned map[string]int) []string {
 	var all []string
 	for _, status := range []Status{Censored, Invalid, Deleted} {
 		if n := summary.Account.Count(status); n > 0 {
-			all = append(all, fmt.Sprintf("%d of %d targets %s: %s", n, summary.Account.Expected, status, meaning(status)))
+			all = append(all, fmt.Sprintf("%d of %d targets %s: %s", n, summary.Account.Expected,
+				status, meaning(status)))
 		}
 	}
 	median := summary.Quantile(0.5)
 	if width := summary.Resolution.Quantile(0.5); width > median.Value/2 && width > 0 &&
 		!median.Longer {
-		all = append(all, fmt.Sprintf("the resolution (median %s) is coarse beside the latency (median %s)",
+		all = append(all, fmt.Sprintf("the resolution (median %s) is coarse beside the latency "+
+			"(median %s)",
 			FormatDuration(width), median))
 	}
 	for _, warning := range slices.Sorted(maps.Keys(warned)) {
-		all = append(all, fmt.Sprintf("%d of %d samples: %s", warned[warning], summary.Account.Expected, warning))
+		all = append(all, fmt.Sprintf("%d of %d samples: %s", warned[warning],
+			summary.Account.Expected, warning))
 	}
 	return all
 }

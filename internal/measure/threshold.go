@@ -23,14 +23,16 @@ type Threshold struct {
 // thresholdExample ends every message about a threshold that cannot be read.
 const thresholdExample = "for example policy-deny.p99<500ms or pod-startup/forbidden.leaks==0"
 
-// ParseThreshold reads SCENARIO.FIGURE, an operator (<, <=, >, >=, ==, !=) and a limit. The figures min, max,
-// mean, median and pNN are durations; expected, measured, censored, invalid, deleted, leaks and flaps are counts.
+// ParseThreshold reads SCENARIO.FIGURE, an operator (<, <=, >, >=, ==, !=) and a limit. The figures
+// min, max, mean, median and pNN are durations; expected, measured, censored, invalid, deleted,
+// leaks and flaps are counts.
 func ParseThreshold(text string) (Threshold, error) {
 	form := regexp.MustCompile(`^([a-z0-9-]+(?:/[a-z0-9-]+)*)\.([a-z0-9.]+)\s*(<=|>=|==|!=|<|>)\s*(\S+)$`)
 	text = strings.TrimSpace(text)
 	parts := form.FindStringSubmatch(text)
 	if parts == nil {
-		return Threshold{}, fmt.Errorf("threshold %q: expected SCENARIO.FIGURE, an operator (<, <=, >, >=, == or !=) "+
+		return Threshold{}, fmt.Errorf("threshold %q: expected SCENARIO.FIGURE, an operator (<, "+
+			"<=, >, >=, == or !=) "+
 			"and a limit, %s", text, thresholdExample)
 	}
 	t := Threshold{text: text, scenario: parts[1], figure: parts[2], operator: parts[3]}
@@ -52,14 +54,16 @@ func ParseThreshold(text string) (Threshold, error) {
 		}
 		t.limit = float64(limit)
 	default:
-		return Threshold{}, fmt.Errorf("threshold %q: unknown figure %q: expected min, mean, median, p0 to p100, max, "+
-			"expected, measured, censored, invalid, deleted, leaks or flaps, %s", text, t.figure, thresholdExample)
+		return Threshold{}, fmt.Errorf("threshold %q: unknown figure %q: expected min, mean, "+
+			"median, p0 to p100, max, "+
+			"expected, measured, censored, invalid, deleted, leaks or flaps, %s", text, t.figure,
+			thresholdExample)
 	}
 	return t, nil
 }
 
-// About reports whether the threshold is about a summary: that of its scenario or of a part of it. What is forbidden
-// has no latency: a limit of one is about it only by its full name.
+// About reports whether the threshold is about a summary: that of its scenario or of a part of it.
+// What is forbidden has no latency: a limit of one is about it only by its full name.
 func (t Threshold) About(s Summary) bool {
 	if s.Scenario == t.scenario {
 		return true
@@ -107,8 +111,9 @@ func (t Threshold) duration(s Summary) (observed, bool) {
 	return value, true
 }
 
-// Judge reports whether the threshold holds for a summary, with a line that says so. What cannot be decided does
-// not hold: nothing was measured, or the figure is only known to be longer than something.
+// Judge reports whether the threshold holds for a summary, with a line that says so. What cannot be
+// decided does not hold: nothing was measured, or the figure is only known to be longer than
+// something.
 func (t Threshold) Judge(s Summary) (holds bool, text string) {
 	if why := t.undecided(s); why != "" {
 		return false, t.text + ": missed, " + why
@@ -136,8 +141,8 @@ func (t Threshold) format(figure time.Duration) string {
 	return text
 }
 
-// undecided says why the summary does not tell what the figure is, if so. That pairs which were not looked at
-// have neither leaked nor flapped says nothing.
+// undecided says why the summary does not tell what the figure is, if so. That pairs which were not
+// looked at have neither leaked nor flapped says nothing.
 func (t Threshold) undecided(s Summary) string {
 	_, isCount := t.count(s)
 	needsPairs := !isCount || t.figure == "leaks" || t.figure == "flaps"

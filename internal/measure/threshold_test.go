@@ -11,7 +11,8 @@ import (
 
 func TestThreshold(t *testing.T) {
 	samples := []Sample{
-		timed(100*time.Millisecond, Measured), timed(200*time.Millisecond, Measured), timed(time.Second, Censored),
+		timed(100*time.Millisecond, Measured), timed(200*time.Millisecond, Measured),
+		timed(time.Second, Censored),
 	}
 	samples[0].FlapCount = 2
 	tests := []struct {
@@ -52,7 +53,8 @@ func TestThreshold(t *testing.T) {
 	}
 }
 
-// TestThresholdUndecided holds thresholds against results that do not tell: none of them may pass for that.
+// TestThresholdUndecided holds thresholds against results that do not tell: none of them may pass
+// for that.
 func TestThresholdUndecided(t *testing.T) {
 	invalid := []Sample{{Scenario: "x", Status: Invalid}}
 	forbidden := timed(time.Second, Measured)
@@ -69,15 +71,18 @@ func TestThresholdUndecided(t *testing.T) {
 		{"x.mean<1h", invalid, "missed, nothing was measured"},
 		{"x.leaks==0", invalid, "missed, nothing was measured"},
 		{"x.flaps==0", invalid, "missed, nothing was measured"},
-		{"x.p99<1h", []Sample{forbidden}, "missed, its pairs were to stay blocked and have no latency"},
+		{"x.p99<1h", []Sample{forbidden}, "missed, its pairs were to stay blocked and have no " +
+			"latency"},
 	}
 	for _, test := range tests {
 		threshold, err := ParseThreshold(test.text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if holds, says := threshold.Judge(Summarize("x", test.samples)); holds || !strings.Contains(says, test.says) {
-			t.Errorf("%s of %d samples: %v, %q; want %q", test.text, len(test.samples), holds, says, test.says)
+		if holds, says := threshold.Judge(Summarize("x", test.samples)); holds ||
+			!strings.Contains(says, test.says) {
+			t.Errorf("%s of %d samples: %v, %q; want %q", test.text, len(test.samples), holds, says,
+				test.says)
 		}
 	}
 }
@@ -87,13 +92,14 @@ func TestThresholdString(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if threshold.String() != "policy-update/close.p95 < 1s" || threshold.Name() != "policy-update/close" {
+	if threshold.String() != "policy-update/close.p95 < 1s" ||
+		threshold.Name() != "policy-update/close" {
 		t.Errorf("String() = %q, Name() = %q", threshold, threshold.Name())
 	}
 }
 
-// TestThresholdAbout has a threshold be about the parts of its scenario, and a limit of a latency only about those that
-// have one.
+// TestThresholdAbout has a threshold be about the parts of its scenario, and a limit of a latency
+// only about those that have one.
 func TestThresholdAbout(t *testing.T) {
 	for _, test := range []struct {
 		text     string
@@ -132,7 +138,8 @@ func TestThresholdMistakes(t *testing.T) {
 		"policy-deny.p<1s":        `unknown figure "p"`,
 	} {
 		_, err := ParseThreshold(text)
-		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "for example") {
+		if err == nil || !strings.Contains(err.Error(), want) ||
+			!strings.Contains(err.Error(), "for example") {
 			t.Errorf("%s: %v; want %q and an example", text, err, want)
 		}
 	}

@@ -11,14 +11,14 @@ const maxFlaps = 16
 // DefaultConfirm is how many probes in a row must agree on a new state unless told otherwise.
 const DefaultConfirm = 3
 
-// Transition follows the probes of one pair to the change into the state that a trigger brings about.
-// The zero value is not usable; NewTransition makes one.
+// Transition follows the probes of one pair to the change into the state that a trigger brings
+// about. The zero value is not usable; NewTransition makes one.
 //
-// Without loss, a blocked probe was sent before traffic was allowed, and an answered one had its reply
-// after it: from blocked to allowed the bracket reaches from the last blocked send to the first reply, or to
-// when the connection was open on which the reply came.
-// From allowed to blocked it reaches from the send of the last answered probe to the instant by which
-// the first unanswered one had met the filter.
+// Without loss, a blocked probe was sent before traffic was allowed, and an answered one had its
+// reply after it: from blocked to allowed the bracket reaches from the last blocked send to the
+// first reply, or to when the connection was open on which the reply came. From allowed to blocked
+// it reaches from the send of the last answered probe to the instant by which the first unanswered
+// one had met the filter.
 type Transition struct {
 	want     State
 	detector detector
@@ -26,7 +26,8 @@ type Transition struct {
 	change   Change
 	changed  bool
 	agreed   int // probes in a row that saw the state since the newest change
-	// confirmed says that the change will not be taken back, settled that it was watched long enough.
+	// confirmed says that the change will not be taken back, settled that it was watched long
+	// enough.
 	confirmed, settled bool
 	flaps              []Change
 	flapCount          int
@@ -63,9 +64,9 @@ func (t *Transition) Observe(o Outcome) {
 	t.conclude(o.Sent)
 }
 
-// Presume takes in that so many probes in a row have no reply by the given instant, though theirs is overdue (see
-// [RoundTrips]); 0 is that a reply has come after all. A presumption only tells sooner what the outcomes are likely to
-// show: the transition is theirs.
+// Presume takes in that so many probes in a row have no reply by the given instant, though theirs
+// is overdue (see [RoundTrips]); 0 is that a reply has come after all. A presumption only tells
+// sooner what the outcomes are likely to show: the transition is theirs.
 func (t *Transition) Presume(overdue int, at time.Time) {
 	switch {
 	case t.want != StateBlocked || t.detector.state == StateBlocked:
@@ -76,7 +77,8 @@ func (t *Transition) Presume(overdue int, at time.Time) {
 	}
 }
 
-// Presumed is when the pair was presumed to be blocked, before outcomes showed it: zero if it was not, or a reply came.
+// Presumed is when the pair was presumed to be blocked, before outcomes showed it: zero if it was
+// not, or a reply came.
 func (t *Transition) Presumed() time.Time { return t.presumed }
 
 // conclude decides whether enough was seen by the time of a send.
@@ -143,7 +145,8 @@ func (t *Transition) Change() Change { return t.change }
 // State is the state that the pair is in, as far as its probes have shown it.
 func (t *Transition) State() State { return t.detector.state }
 
-// Baseline is how the newest probe before the transition showed the old state, Ambiguous if none did.
+// Baseline is how the newest probe before the transition showed the old state, Ambiguous if none
+// did.
 func (t *Transition) Baseline() Verdict {
 	if t.changed {
 		return t.change.Before
@@ -154,8 +157,8 @@ func (t *Transition) Baseline() Verdict {
 	return t.detector.failure
 }
 
-// Flaps are the first changes of state around and after the transition, at most 16, and the number of
-// all of them.
+// Flaps are the first changes of state around and after the transition, at most 16, and the number
+// of all of them.
 func (t *Transition) Flaps() ([]Change, int) { return t.flaps, t.flapCount }
 
 // Lost counts the probes that failed between answered ones, too few in a row to be a change.

@@ -39,8 +39,10 @@ func TestTransition(t *testing.T) {
 			outcomes: []Outcome{sent(0, Dropped, 500), sent(10, Dropped, 510)},
 		},
 		{
-			name: "the bracket reaches from the last blocked send to the first reply", want: StateAllowed,
-			outcomes:  []Outcome{sent(0, Dropped, 500), sent(10, Dropped, 510), sent(20, Allowed, 21)},
+			name: "the bracket reaches from the last blocked send to the first reply",
+			want: StateAllowed,
+			outcomes: []Outcome{sent(0, Dropped, 500), sent(10, Dropped, 510),
+				sent(20, Allowed, 21)},
 			bracket:   Bracket{at(10), at(21)},
 			confirmed: true, settled: true, base: Dropped,
 		},
@@ -50,9 +52,11 @@ func TestTransition(t *testing.T) {
 			bracket:  Bracket{time.Time{}, at(1)}, confirmed: true, settled: true,
 		},
 		{
-			name: "an ambiguous probe proves nothing and only widens the bracket", want: StateAllowed,
-			outcomes: []Outcome{sent(0, Rejected, 1), sent(10, Ambiguous, 10), sent(20, Allowed, 21)},
-			bracket:  Bracket{at(0), at(21)}, confirmed: true, settled: true, base: Rejected,
+			name: "an ambiguous probe proves nothing and only widens the bracket",
+			want: StateAllowed,
+			outcomes: []Outcome{sent(0, Rejected, 1), sent(10, Ambiguous, 10),
+				sent(20, Allowed, 21)},
+			bracket: Bracket{at(0), at(21)}, confirmed: true, settled: true, base: Rejected,
 		},
 		{
 			name: "a duplicate is one probe, not two", want: StateAllowed, rules: Rules{Confirm: 2},
@@ -72,8 +76,10 @@ func TestTransition(t *testing.T) {
 			name: "a moment of grace that is taken back is a flap and not the transition",
 			want: StateAllowed, rules: thrice, base: Dropped,
 			outcomes: []Outcome{
-				sent(0, Dropped, 9), sent(10, Allowed, 11), sent(20, Dropped, 29), sent(30, Dropped, 39),
-				sent(40, Dropped, 49), sent(50, Allowed, 51), sent(60, Allowed, 61), sent(70, Allowed, 71),
+				sent(0, Dropped, 9), sent(10, Allowed, 11), sent(20, Dropped, 29),
+				sent(30, Dropped, 39),
+				sent(40, Dropped, 49), sent(50, Allowed, 51), sent(60, Allowed, 61),
+				sent(70, Allowed, 71),
 			},
 			bracket: Bracket{at(40), at(51)}, confirmed: true, settled: true, flaps: 2,
 		},
@@ -81,7 +87,8 @@ func TestTransition(t *testing.T) {
 			name: "a held transition is watched until the hold is over, and a return is a flap",
 			want: StateAllowed, rules: Rules{Hold: 40 * time.Millisecond}, base: Dropped,
 			outcomes: []Outcome{
-				sent(0, Dropped, 9), sent(10, Allowed, 11), sent(20, Dropped, 29), sent(30, Allowed, 31),
+				sent(0, Dropped, 9), sent(10, Allowed, 11), sent(20, Dropped, 29),
+				sent(30, Allowed, 31),
 				sent(40, Allowed, 41),
 			},
 			bracket: Bracket{at(0), at(11)}, confirmed: true, flaps: 2,
@@ -90,7 +97,8 @@ func TestTransition(t *testing.T) {
 			name: "from the last answered send until the first dropped probe had met the filter",
 			want: StateBlocked, rules: thrice, base: Allowed,
 			outcomes: []Outcome{
-				sent(0, Allowed, 3), sent(10, Allowed, 12), sent(20, Dropped, 520), sent(30, Dropped, 530),
+				sent(0, Allowed, 3), sent(10, Allowed, 12), sent(20, Dropped, 520),
+				sent(30, Dropped, 530),
 				sent(40, Dropped, 540),
 			},
 			bracket: Bracket{at(10), at(23)}, confirmed: true, settled: true,
@@ -102,7 +110,8 @@ func TestTransition(t *testing.T) {
 			bracket:  Bracket{at(0), at(11)}, confirmed: true, settled: true,
 		},
 		{
-			name: "a lost probe before a transition to blocked is none, and its bracket allows for it",
+			name: "a lost probe before a transition to blocked is none, and its bracket allows " +
+				"for it",
 			want: StateBlocked, rules: Rules{Confirm: 2, Losses: 1}, base: Allowed,
 			outcomes: []Outcome{
 				sent(0, Allowed, 1), sent(10, Dropped, 510), sent(20, Allowed, 21),
@@ -118,13 +127,15 @@ func TestTransition(t *testing.T) {
 			name: "one reply after the block is a leak", want: StateBlocked, base: Allowed,
 			rules: Rules{Confirm: 2, Hold: time.Second},
 			outcomes: []Outcome{
-				sent(0, Allowed, 1), sent(10, Dropped, 510), sent(20, Dropped, 520), sent(30, Allowed, 31),
+				sent(0, Allowed, 1), sent(10, Dropped, 510), sent(20, Dropped, 520),
+				sent(30, Allowed, 31),
 				sent(40, Dropped, 540), sent(50, Dropped, 550), sent(2000, Dropped, 2500),
 			},
 			bracket: Bracket{at(0), at(11)}, confirmed: true, settled: true, flaps: 2,
 		},
 		{
-			name: "an open connection without a response is no sign of a block", want: StateBlocked, base: Allowed,
+			name: "an open connection without a response is no sign of a block", want: StateBlocked,
+			base:     Allowed,
 			outcomes: []Outcome{sent(0, Allowed, 1), sent(10, Unanswered, 510)},
 		},
 	}
@@ -154,8 +165,8 @@ func TestTransition(t *testing.T) {
 	}
 }
 
-// TestPresume presumes a block once as many replies are overdue as confirm one, takes that back when one comes, and leaves
-// the transition to the outcomes.
+// TestPresume presumes a block once as many replies are overdue as confirm one, takes that back
+// when one comes, and leaves the transition to the outcomes.
 func TestPresume(t *testing.T) {
 	blocked := NewTransition(StateBlocked, Rules{Confirm: 3})
 	expect := func(when string, presumed time.Time) {
@@ -182,7 +193,8 @@ func TestPresume(t *testing.T) {
 	blocked.Presume(0, at(600))
 	expect("the outcomes have shown it", at(60))
 	if want := (Bracket{at(0), at(51)}); !blocked.Confirmed() || blocked.Change().Bracket != want {
-		t.Errorf("confirmed %t, bracket %v; want %v", blocked.Confirmed(), blocked.Change().Bracket, want)
+		t.Errorf("confirmed %t, bracket %v; want %v", blocked.Confirmed(), blocked.Change().Bracket,
+			want)
 	}
 	blocked.Observe(sent(700, Allowed, 701))
 	expect("it is allowed again", time.Time{})
@@ -224,8 +236,8 @@ func TestBracketContainsTransition(t *testing.T) {
 	}
 }
 
-// world is a network that changes once, as packets meet its filter, and loses no more packets in a row
-// than the rules allow.
+// world is a network that changes once, as packets meet its filter, and loses no more packets in a
+// row than the rules allow.
 type world struct {
 	want    State
 	rules   Rules
@@ -256,7 +268,8 @@ func drawWorld(random *rand.Rand) world {
 		w.sends = append(w.sends, now)
 		// Packets may overtake each other on their way.
 		w.forward = append(w.forward, time.Duration(random.Int64N(int64(longestForward))))
-		w.back = append(w.back, shortestBack+time.Duration(random.Int64N(int64(longestBack-shortestBack))))
+		w.back = append(w.back,
+			shortestBack+time.Duration(random.Int64N(int64(longestBack-shortestBack))))
 		if lost++; random.IntN(10) > 0 || lost > w.rules.Losses {
 			lost = 0
 		}
@@ -272,7 +285,8 @@ func (w world) meets(i int) time.Time { return w.sends[i].Add(w.forward[i]) }
 
 // outcome is what becomes of a probe.
 func (w world) outcome(i int) Outcome {
-	o := Outcome{Verdict: Dropped, Sent: w.sends[i], SentBy: w.sends[i], Done: w.sends[i].Add(w.timeout)}
+	o := Outcome{Verdict: Dropped, Sent: w.sends[i], SentBy: w.sends[i],
+		Done: w.sends[i].Add(w.timeout)}
 	meets := w.meets(i)
 	if (meets.Before(w.truth) == (w.want == StateBlocked)) && !w.lost[i] {
 		o.Verdict, o.Done = Allowed, meets.Add(w.back[i])
@@ -283,8 +297,8 @@ func (w world) outcome(i int) Outcome {
 // widest is the longest distance between a probe and the one that many later, and a round trip.
 func (w world) widest() time.Duration {
 	var widest time.Duration
-	// The probe before the change, that after it, and between them as many as may be lost, on either
-	// side of it.
+	// The probe before the change, that after it, and between them as many as may be lost, on
+	// either side of it.
 	for i, apart := 0, 2*w.rules.Losses+1; i < len(w.sends); i++ {
 		widest = max(widest, w.sends[min(i+apart, len(w.sends)-1)].Sub(w.sends[i]))
 	}
@@ -292,14 +306,15 @@ func (w world) widest() time.Duration {
 	return widest + 2*(longestForward+longestBack)
 }
 
-// FuzzTransition plays any sequence of outcomes, in any order and with duplicates: what is known never
-// contradicts itself.
+// FuzzTransition plays any sequence of outcomes, in any order and with duplicates: what is known
+// never contradicts itself.
 func FuzzTransition(f *testing.F) {
 	f.Add(byte(1), byte(0), []byte{1, 10, 2, 20})
 	f.Add(byte(2), byte(0x12), []byte{1, 10, 1, 10, 2, 20, 2, 30})
 	f.Fuzz(func(t *testing.T, want, rules byte, script []byte) {
 		transition := NewTransition(State(1+want%2), Rules{
-			Confirm: int(rules & 7), Losses: int(rules>>3) % (MaxLosses + 1), Hold: time.Duration(rules>>6) * time.Millisecond,
+			Confirm: int(rules & 7), Losses: int(rules>>3) % (MaxLosses + 1),
+			Hold: time.Duration(rules>>6) * time.Millisecond,
 		})
 		unpresumed := transition
 		var seen int
@@ -308,8 +323,10 @@ func FuzzTransition(f *testing.F) {
 			transition.Presume(int(script[0]>>3), at(when))
 			transition.Observe(sent(when, verdict, when+int(script[0])))
 			unpresumed.Observe(sent(when, verdict, when+int(script[0])))
-			if transition.Change() != unpresumed.Change() || transition.Settled() != unpresumed.Settled() {
-				t.Fatalf("a presumption has made %+v of %+v", transition.Change(), unpresumed.Change())
+			if transition.Change() != unpresumed.Change() ||
+				transition.Settled() != unpresumed.Settled() {
+				t.Fatalf("a presumption has made %+v of %+v", transition.Change(),
+					unpresumed.Change())
 			}
 			if _, flaps := transition.Flaps(); flaps < seen {
 				t.Fatalf("%d flaps have become %d", seen, flaps)
@@ -317,10 +334,12 @@ func FuzzTransition(f *testing.F) {
 				seen = flaps
 			}
 			change := transition.Change()
-			if transition.Changed() && change.Bracket.Bounded() && change.Bracket.Upper.Before(change.Bracket.Lower) {
+			if transition.Changed() && change.Bracket.Bounded() &&
+				change.Bracket.Upper.Before(change.Bracket.Lower) {
 				t.Fatalf("bracket %v ends before it begins", change.Bracket)
 			}
-			if transition.Confirmed() && !transition.Changed() || transition.Settled() && !transition.Confirmed() {
+			if transition.Confirmed() && !transition.Changed() || transition.Settled() &&
+				!transition.Confirmed() {
 				t.Fatal("settled without being confirmed, or confirmed without a change")
 			}
 			if transition.Settled() && change.To != State(1+want%2) {

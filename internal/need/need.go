@@ -1,9 +1,9 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package need is for tests that need what a machine may lack: a program, a right, a feature of the kernel. Such a test is
-// skipped, and says why. Where everything must run, as in CI, it fails instead, unless what is lacking is a feature of the
-// kernel, which nobody can install there.
+// Package need is for tests that need what a machine may lack: a program, a right, a feature of the
+// kernel. Such a test is skipped, and says why. Where everything must run, as in CI, it fails
+// instead, unless what is lacking is a feature of the kernel, which nobody can install there.
 package need
 
 import (
@@ -16,11 +16,12 @@ import (
 	"testing"
 )
 
-// RequireAll is the variable of the environment that makes a test fail that would be skipped for want of a program or a
-// right. "make test" sets it.
+// RequireAll is the variable of the environment that makes a test fail that would be skipped for
+// want of a program or a right. "make test" sets it.
 const RequireAll = "NETPOL_LATENCY_REQUIRE_ALL"
 
-// Program is the path of a program, without which the test is skipped. How says how it is installed.
+// Program is the path of a program, without which the test is skipped. How says how it is
+// installed.
 func Program(t testing.TB, name, how string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -28,7 +29,8 @@ func Program(t testing.TB, name, how string) string {
 	return path
 }
 
-// File is for a file that a package brings, without which the test is skipped. How says how it is installed.
+// File is for a file that a package brings, without which the test is skipped. How says how it is
+// installed.
 func File(t testing.TB, path, how string) {
 	t.Helper()
 	_, err := os.Stat(path)
@@ -38,8 +40,8 @@ func File(t testing.TB, path, how string) {
 	Machine(t, err, how)
 }
 
-// Machine goes on if err is nil. It skips the test if err says that this machine has no such program, right or feature, and
-// fails it for any other error. How says what to do about it.
+// Machine goes on if err is nil. It skips the test if err says that this machine has no such
+// program, right or feature, and fails it for any other error. How says what to do about it.
 func Machine(t testing.TB, err error, how string) {
 	t.Helper()
 	right := errors.Is(err, fs.ErrPermission)

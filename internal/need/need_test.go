@@ -30,7 +30,8 @@ func TestMachine(t *testing.T) {
 	}{
 		{"nothing is lacking", nil, "", ""},
 		{"no right", fmt.Errorf("open a socket: %w", syscall.EPERM), "skipped", "failed"},
-		{"no feature", fmt.Errorf("open a socket: %w", errors.ErrUnsupported), "skipped", "skipped"},
+		{"no feature", fmt.Errorf("open a socket: %w", errors.ErrUnsupported), "skipped",
+			"skipped"},
 		{"no protocol", fmt.Errorf("use SCTP: %w", syscall.EPROTONOSUPPORT), "skipped", "skipped"},
 		{"no program", fmt.Errorf("find it: %w", exec.ErrNotFound), "skipped", "failed"},
 		{"a fault of our own", errors.New("NET_RAW is missing"), "failed", "failed"},

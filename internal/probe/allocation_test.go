@@ -54,7 +54,8 @@ func TestNoAllocation(t *testing.T) {
 		mode Mode
 		open bool
 	}{
-		{"connect dropped", Connect, false}, {"http dropped", HTTP, false}, {"syn dropped", SYN, false},
+		{"connect dropped", Connect, false}, {"http dropped", HTTP, false},
+		{"syn dropped", SYN, false},
 		{"udp dropped", UDP, false}, {"syn answered", SYN, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -65,7 +66,8 @@ func TestNoAllocation(t *testing.T) {
 			case test.mode == UDP:
 				to = deaf(t)
 			}
-			engine := startEngine(t, test.mode, Schedule{BaseInterval: time.Millisecond, MinInterval: time.Millisecond, MaxRate: 5000}, 50*time.Millisecond)
+			engine := startEngine(t, test.mode, Schedule{BaseInterval: time.Millisecond,
+				MinInterval: time.Millisecond, MaxRate: 5000}, 50*time.Millisecond)
 			c := &counter{reached: make(chan int, 2)}
 			pair := engine.Add(to, c)
 			var before, after runtime.MemStats
@@ -81,10 +83,12 @@ func TestNoAllocation(t *testing.T) {
 			t.Logf("%d allocations in %d probes and %d s", allocations, enough-grown, seconds)
 			most := uint64(enough-grown) / 20
 			if test.mode == SYN {
-				most += 150 * seconds // for what it asks the kernel of routes, however many probes there are
+				// for what it asks the kernel of routes, however many probes there are
+				most += 150 * seconds
 			}
 			if allocations > most {
-				t.Errorf("%d allocations in %d probes: want none of its own", allocations, enough-grown)
+				t.Errorf("%d allocations in %d probes: want none of its own", allocations,
+					enough-grown)
 			}
 		})
 	}

@@ -91,7 +91,8 @@ func selfCheck(mode Mode) error {
 		to := expected.at.Addr().(*net.TCPAddr).AddrPort()
 		if got := once(engine, to); got.Verdict != expected.verdict {
 			return errors.Join(fmt.Errorf("check probe mode %s: a probe of this pod's own port %d "+
-				"was %s: expected %s", mode, to.Port(), got.Verdict, expected.verdict), engine.Close())
+				"was %s: expected %s", mode, to.Port(), got.Verdict, expected.verdict),
+				engine.Close())
 		}
 	}
 	return engine.Close()

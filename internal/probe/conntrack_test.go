@@ -60,7 +60,8 @@ func TestConntrackNeverFills(t *testing.T) {
 				budget.spend(now)
 				interval := schedule.limited(budget.rate(now, schedule.MaxRate)).Before(pairs)
 				if now >= trigger {
-					interval = schedule.limited(budget.rate(now, schedule.MaxRate)).After(time.Duration(now-trigger), pairs)
+					interval = schedule.limited(budget.rate(now,
+						schedule.MaxRate)).After(time.Duration(now-trigger), pairs)
 				}
 				if interval > 20*time.Second {
 					break // from here on there are fewer with every hour

@@ -42,7 +42,8 @@ func TestDueQueue(t *testing.T) {
 				t.Fatalf("step %d: pair %d is not at its place", step, p.number)
 			}
 			if all[0].due > p.due {
-				t.Fatalf("step %d: pair %d is due at %d, before the first, at %d", step, p.number, p.due, all[0].due)
+				t.Fatalf("step %d: pair %d is due at %d, before the first, at %d", step, p.number,
+					p.due, all[0].due)
 			}
 		}
 	}

@@ -85,8 +85,10 @@ func (e *Engine) fit(timeout time.Duration) error {
 			"expected more than %d", limit, reservedDescriptors)
 	}
 	if most < e.schedule.MaxRate {
-		e.Warnings = append(e.Warnings, fmt.Sprintf("at most %.0f probes a second instead of %.0f: "+
-			"the process may open only %d descriptors (ulimit -n)", most, e.schedule.MaxRate, limit))
+		e.Warnings = append(e.Warnings,
+			fmt.Sprintf("at most %.0f probes a second instead of %.0f: "+
+				"the process may open only %d descriptors (ulimit -n)", most, e.schedule.MaxRate,
+				limit))
 		e.schedule.MaxRate = most
 	}
 	return nil

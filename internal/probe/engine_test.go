@@ -63,7 +63,8 @@ func check(t testing.TB, err error) {
 
 // fast is a schedule for tests.
 func fast() Schedule {
-	return Schedule{BaseInterval: 5 * time.Millisecond, MinInterval: time.Millisecond, RelativeStep: 0.01, MaxRate: 5000}
+	return Schedule{BaseInterval: 5 * time.Millisecond, MinInterval: time.Millisecond,
+		RelativeStep: 0.01, MaxRate: 5000}
 }
 
 // TestVerdicts sends probes of every mode to addresses that are open, closed and silent, on a real
@@ -73,7 +74,9 @@ func TestVerdicts(t *testing.T) {
 		var buffer [1]byte
 		_, _ = connection.Read(buffer[:]) // until the other end is tired of waiting
 	}
-	gibberish := func(connection net.Conn) { _, _ = connection.Write([]byte("220 mail.example ESMTP\r\n")) }
+	gibberish := func(connection net.Conn) {
+		_, _ = connection.Write([]byte("220 mail.example ESMTP\r\n"))
+	}
 	tests := []struct {
 		name     string
 		mode     Mode
@@ -85,7 +88,8 @@ func TestVerdicts(t *testing.T) {
 		{"connect closed", Connect, closed(t), measure.Refused, 0},
 		{"connect silent", Connect, silent(t), measure.Dropped, 0},
 		{"connect open IPv6", Connect, serveOn(t, "[::1]:0", mute), measure.Allowed, 0},
-		{"connect without a route", Connect, netip.MustParseAddrPort("224.0.0.1:80"), measure.Unreachable, 0},
+		{"connect without a route", Connect, netip.MustParseAddrPort("224.0.0.1:80"),
+			measure.Unreachable, 0},
 		{"http answers 403", HTTP, serve(t, respond), measure.Allowed, 403},
 		{"http answers 403 IPv6", HTTP, serveOn(t, "[::1]:0", respond), measure.Allowed, 403},
 		{"http closed", HTTP, closed(t), measure.Refused, 0},
@@ -112,13 +116,17 @@ func TestVerdicts(t *testing.T) {
 			<-r.stopped
 			for i, o := range r.outcomes {
 				if o.Verdict != test.want || o.Response != test.response {
-					t.Errorf("probe %d: %s, response %d, %v; want %s, %d", i, o.Verdict, o.Response, o.Err, test.want, test.response)
+					t.Errorf("probe %d: %s, response %d, %v; want %s, %d", i, o.Verdict, o.Response,
+						o.Err, test.want, test.response)
 				}
 				if o.SentBy.Before(o.Sent) || o.Done.Before(o.Sent) || o.Sent.Before(o.Planned) {
-					t.Errorf("probe %d: planned %v, sent %v, by %v, done %v: out of order", i, o.Planned, o.Sent, o.SentBy, o.Done)
+					t.Errorf("probe %d: planned %v, sent %v, by %v, done %v: out of order", i,
+						o.Planned, o.Sent, o.SentBy, o.Done)
 				}
 			}
-			if !slices.IsSortedFunc(r.outcomes, func(a, b measure.Outcome) int { return a.Sent.Compare(b.Sent) }) {
+			if !slices.IsSortedFunc(r.outcomes, func(a, b measure.Outcome) int {
+				return a.Sent.Compare(b.Sent)
+			}) {
 				t.Error("the outcomes came in another order than the probes were sent in")
 			}
 		})
@@ -197,7 +205,8 @@ func TestDescriptorLimit(t *testing.T) {
 	var old unix.Rlimit
 	check(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &old))
 	small := unix.Rlimit{Cur: 200, Max: old.Max}
-	engine := &Engine{schedule: Schedule{BaseInterval: time.Millisecond, MinInterval: time.Millisecond, MaxRate: 1e6}}
+	engine := &Engine{schedule: Schedule{BaseInterval: time.Millisecond,
+		MinInterval: time.Millisecond, MaxRate: 1e6}}
 	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &small))
 	check(t, engine.fit(500*time.Millisecond))
 	var now unix.Rlimit
@@ -231,9 +240,13 @@ func TestNewRejects(t *testing.T) {
 	}{
 		{"a time-out of a second", func(c *Config) { c.Timeout = time.Second }, "less than 1s"},
 		{"no time-out", func(c *Config) { c.Timeout = 0 }, "more than 0"},
-		{"an unknown mode", func(c *Config) { c.Mode = "ping" }, `"ping": expected one of auto, connect, http, udp, sctp, syn, established`},
+		{"an unknown mode", func(c *Config) {
+			c.Mode = "ping"
+		}, `"ping": expected one of auto, connect, http, udp, sctp, syn, established`},
 		{"no base interval", func(c *Config) { c.Schedule.BaseInterval = 0 }, "1ms or more"},
-		{"a negative rate", func(c *Config) { c.Schedule.MaxRate = -1 }, "more than 0 probes a second"},
+		{"a negative rate", func(c *Config) {
+			c.Schedule.MaxRate = -1
+		}, "more than 0 probes a second"},
 		{"a negative resolution", func(c *Config) { c.Schedule.RelativeStep = -1 }, "0 to 1"},
 	}
 	for _, test := range tests {
@@ -276,13 +289,15 @@ func TestEstablished(t *testing.T) {
 		count[o.Verdict]++
 	}
 	if got := connections.Load(); got != 2 {
-		t.Errorf("there were %d connections; want 2: one that the server ended, and one that was cut", got)
+		t.Errorf("there were %d connections; want 2: one that the server ended, and one that was "+
+			"cut", got)
 	}
 	if last := r.outcomes[len(r.outcomes)-1]; last.Verdict != measure.Refused {
 		t.Errorf("the last probe is %s; want refused, as its connection was cut", last.Verdict)
 	}
 	if count[measure.Allowed] != 13 {
-		t.Errorf("%d probes were allowed; want the 13 that were answered: %v", count[measure.Allowed], count)
+		t.Errorf("%d probes were allowed; want the 13 that were answered: %v",
+			count[measure.Allowed], count)
 	}
 }
 
@@ -315,7 +330,9 @@ func TestEstablishedReadsBeforeReset(t *testing.T) {
 // TestReadsBeforeReset leaves what a server did unread until it has reset the connection: the
 // connection had opened, and what was answered had arrived, however late it is looked at.
 func TestReadsBeforeReset(t *testing.T) {
-	answer := func(connection net.Conn) { _, _ = connection.Write([]byte("HTTP/1.1 403 Forbidden\r\n\r\n")) }
+	answer := func(connection net.Conn) {
+		_, _ = connection.Write([]byte("HTTP/1.1 403 Forbidden\r\n\r\n"))
+	}
 	ask := func(connection net.Conn) {
 		var request [1024]byte
 		_, err := connection.Read(request[:])
@@ -331,7 +348,8 @@ func TestReadsBeforeReset(t *testing.T) {
 	}{
 		{"connect", Connect, nil, false, measure.Allowed, 0},
 		{"http answered", HTTP, []func(net.Conn){ask, answer}, true, measure.Allowed, 403},
-		{"http answered before it asked", HTTP, []func(net.Conn){answer}, false, measure.Allowed, 403},
+		{"http answered before it asked", HTTP, []func(net.Conn){answer}, false, measure.Allowed,
+			403},
 		{"http not answered", HTTP, []func(net.Conn){ask}, true, measure.Unanswered, 0},
 		{"http not even asked", HTTP, nil, false, measure.Unanswered, 0},
 	}
@@ -355,7 +373,8 @@ func TestReadsBeforeReset(t *testing.T) {
 			w.await()
 			<-r.stopped
 			if got := r.outcomes[0]; got.Verdict != test.want || got.Response != test.response {
-				t.Errorf("got %s, response %d, %v; want %s, %d", got.Verdict, got.Response, got.Err, test.want, test.response)
+				t.Errorf("got %s, response %d, %v; want %s, %d", got.Verdict, got.Response, got.Err,
+					test.want, test.response)
 			}
 		})
 	}

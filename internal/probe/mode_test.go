@@ -25,7 +25,8 @@ func TestDefaultMaxRate(t *testing.T) {
 		{Established, 64, 5000},
 	} {
 		if got := test.mode.DefaultMaxRate(test.processors); got != test.want {
-			t.Errorf("%s on %d processors sends %.0f a second; want %.0f", test.mode, test.processors, got, test.want)
+			t.Errorf("%s on %d processors sends %.0f a second; want %.0f", test.mode,
+				test.processors, got, test.want)
 		}
 	}
 }

@@ -37,7 +37,8 @@ func (m *silence) poll(replies []reply) []reply {
 	}
 	for _, t := range m.flying {
 		if m.table.runs(t) {
-			replies = append(replies, reply{entry: t.entry, verdict: measure.Allowed, at: m.clock.now()})
+			replies = append(replies, reply{entry: t.entry, verdict: measure.Allowed,
+				at: m.clock.now()})
 		}
 	}
 	m.flying = m.flying[:0]
@@ -97,7 +98,9 @@ func TestOverdue(t *testing.T) {
 		network.silent.Store(true)
 		outcomes := hints.until(func(h hint) bool { return h.overdue >= 3 })
 		network.silent.Store(false)
-		outcomes = append(outcomes, hints.until(func(h hint) bool { return !h.ended && h.overdue == 0 })...)
+		outcomes = append(outcomes, hints.until(func(h hint) bool {
+			return !h.ended && h.overdue == 0
+		})...)
 		outcomes = append(outcomes, hints.until(answered)...)
 		if n := dropped(outcomes); n > 0 {
 			t.Errorf("%d probes failed whose replies came late", n)

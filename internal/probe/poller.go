@@ -79,7 +79,8 @@ func (p *poller) wait(timeout time.Duration) []unix.EpollEvent {
 	for _, event := range p.events[:n] {
 		if event.Fd == none {
 			var count [8]byte
-			_, _ = unix.Read(p.eventfd, count[:]) // what it was woken for is for the caller to look at
+			// what it was woken for is for the caller to look at
+			_, _ = unix.Read(p.eventfd, count[:])
 			continue
 		}
 		happened = append(happened, event)

@@ -83,7 +83,8 @@ func TestPoolForgets(t *testing.T) {
 	for _, to := range []netip.AddrPort{silent(t), serve(t, func(net.Conn) {})} {
 		socket := p.take(0)
 		if socket == none {
-			fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+			fd, err := unix.Socket(unix.AF_INET,
+				unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 			check(t, err)
 			socket = int32(fd)
 		}
@@ -113,7 +114,8 @@ func TestPoolFull(t *testing.T) {
 			check(t, m.takeSocket(i, &w.table.entries[i], pair.state.(*socketState)))
 		}
 		if after := descriptors(t); after != before+most || m.pool.alive != most {
-			t.Errorf("%d descriptors are open beside %d, and %d sockets counted; want %d", after-before, before, m.pool.alive, most)
+			t.Errorf("%d descriptors are open beside %d, and %d sockets counted; want %d",
+				after-before, before, m.pool.alive, most)
 		}
 		for _, i := range batch {
 			m.release(&w.table.entries[i])

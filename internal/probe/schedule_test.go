@@ -13,7 +13,8 @@ import (
 )
 
 func TestScheduleAfter(t *testing.T) {
-	schedule := Schedule{BaseInterval: 100 * time.Millisecond, MinInterval: time.Millisecond, RelativeStep: 0.01, MaxRate: 20_000}
+	schedule := Schedule{BaseInterval: 100 * time.Millisecond, MinInterval: time.Millisecond,
+		RelativeStep: 0.01, MaxRate: 20_000}
 	tests := []struct {
 		name    string
 		elapsed time.Duration
@@ -46,7 +47,8 @@ func TestNext(t *testing.T) {
 		{100, 100, 110}, {100, 109, 110}, {100, 110, 120}, {100, 135, 140},
 	} {
 		if got := next(test.planned, test.now, 10); got != test.want {
-			t.Errorf("after a probe planned for %d and launched at %d the next is due at %d; want %d",
+			t.Errorf("after a probe planned for %d and launched at %d the next is due at %d; "+
+				"want %d",
 				test.planned, test.now, got, test.want)
 		}
 	}
@@ -79,7 +81,8 @@ func FuzzSchedule(f *testing.F) {
 	f.Add(uint16(3), uint16(40), uint16(60_000), uint32(100), uint16(0))
 	f.Fuzz(func(t *testing.T, pairs, shortest, relative uint16, rate uint32, late uint16) {
 		schedule := Schedule{
-			BaseInterval: 100 * time.Millisecond, MinInterval: time.Duration(1+shortest%100) * time.Millisecond,
+			BaseInterval: 100 * time.Millisecond,
+			MinInterval:  time.Duration(1+shortest%100) * time.Millisecond,
 			RelativeStep: float64(relative) / math.MaxUint16, MaxRate: float64(1 + rate%200_000),
 		}
 		if err := schedule.Validate(); err != nil {
@@ -100,12 +103,15 @@ func FuzzSchedule(f *testing.F) {
 			all.reschedule(p, next(p.due, now, schedule.After(time.Duration(now), n)))
 		}
 		// Every pair had one probe to begin with; the rest is what the budget has paid for.
-		if most := time.Duration(now).Seconds()*schedule.MaxRate + float64(2*n); float64(total) > most+1 {
-			t.Errorf("%d probes in %s: the budget is %.0f a second", total, time.Duration(now), schedule.MaxRate)
+		if most := time.Duration(now).Seconds()*schedule.MaxRate +
+			float64(2*n); float64(total) > most+1 {
+			t.Errorf("%d probes in %s: the budget is %.0f a second", total, time.Duration(now),
+				schedule.MaxRate)
 		}
 		for _, e := range all {
 			if launches[e.pair] < 5 {
-				t.Errorf("pair %d had %d probes where the average had 20", e.pair.number, launches[e.pair])
+				t.Errorf("pair %d had %d probes where the average had 20", e.pair.number,
+					launches[e.pair])
 			}
 		}
 	})

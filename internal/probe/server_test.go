@@ -46,7 +46,8 @@ func serveOn(t testing.TB, address string, treat func(net.Conn)) netip.AddrPort 
 func respond(connection net.Conn) {
 	var request [1024]byte
 	if _, err := connection.Read(request[:]); err == nil {
-		_, _ = connection.Write([]byte("HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+		_, _ = connection.Write([]byte("HTTP/1.1 403 Forbidden\r\nContent-Length: " +
+			"0\r\nConnection: close\r\n\r\n"))
 	}
 }
 
@@ -69,7 +70,8 @@ func silent(t testing.TB) netip.AddrPort {
 	if err != nil {
 		t.Fatal(err)
 	}
-	to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), uint16(bound.(*unix.SockaddrInet4).Port))
+	to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}),
+		uint16(bound.(*unix.SockaddrInet4).Port))
 	connection, err := net.Dial("tcp", to.String())
 	if err != nil {
 		t.Fatal(err)

@@ -195,7 +195,8 @@ func (m *sockets) readResponse(a attempt, events uint32, replies []reply) []repl
 func (m *sockets) readDatagram(a attempt, events uint32, replies []reply) []reply {
 	err := socketError(a.fd, events)
 	if err == nil && events&unix.EPOLLIN != 0 {
-		replies, err = m.exchange.read(a, replies) // which takes an error that has come since the event
+		// which takes an error that has come since the event
+		replies, err = m.exchange.read(a, replies)
 	}
 	if err != nil && !errors.Is(err, unix.EAGAIN) {
 		replies = append(replies, a.is(m.classify(a.entry, err), err))

@@ -111,7 +111,8 @@ func (m *syn) ready(_ int32, _ uint32, replies []reply) []reply { return replies
 func (m *syn) add(p *pair) {
 	m.pairs[packet.FamilyOf(p.to.Addr())]++
 	p.state = &synState{
-		address: packet.NewSocketAddress(netip.AddrPortFrom(p.to.Addr(), 0)), // the port is in the segment
+		// the port is in the segment
+		address: packet.NewSocketAddress(netip.AddrPortFrom(p.to.Addr(), 0)),
 		ports:   m.ports + uint16(p.number*97),
 	}
 }
@@ -137,7 +138,8 @@ func (m *syn) launch(batch []int32, replies []reply) []reply {
 		if err := m.routes.Update(&state.path, e.pair.to); err != nil {
 			e.sent = m.clock.now()
 			e.sentBy = e.sent
-			replies = append(replies, reply{entry: i, verdict: measure.Unreachable, at: e.sent, err: err})
+			replies = append(replies, reply{entry: i, verdict: measure.Unreachable, at: e.sent,
+				err: err})
 			continue
 		}
 		if state.path.Socket == none || state.probes%routedEvery == 0 {
@@ -212,7 +214,8 @@ func (m *syn) flush(socket int, replies []reply) []reply {
 		if err != nil {
 			m.gone = m.gone || packet.Gone(err)
 			i := m.sending[first]
-			replies = append(replies, reply{entry: i, verdict: errorVerdict(err), at: after, err: err})
+			replies = append(replies, reply{entry: i, verdict: errorVerdict(err), at: after,
+				err: err})
 			sent = 1
 		}
 		first += sent

@@ -50,14 +50,17 @@ func (m *shuffled) poll(replies []reply) []reply {
 		if m.table.runs(t) {
 			verdict := measure.Verdict(m.random.IntN(measure.VerdictCount))
 			replies = append(replies,
-				reply{entry: t.entry, verdict: verdict, at: m.clock.now(), err: errors.New("by chance")})
+				reply{entry: t.entry, verdict: verdict, at: m.clock.now(),
+					err: errors.New("by chance")})
 		}
 	}
 	return replies
 }
 
 // fakeWorker is a worker with a fake prober, which shares its workspace.
-func fakeWorker(t *testing.T, fake prober, space **workspace, schedule Schedule, timeout time.Duration) *worker {
+func fakeWorker(
+	t *testing.T, fake prober, space **workspace, schedule Schedule, timeout time.Duration,
+) *worker {
 	t.Helper()
 	var err error
 	if *space, err = newWorkspace(inFlight(schedule, timeout)); err != nil {
@@ -67,7 +70,9 @@ func fakeWorker(t *testing.T, fake prober, space **workspace, schedule Schedule,
 }
 
 // startFake runs an engine with a fake prober.
-func startFake(t *testing.T, fake prober, space **workspace, schedule Schedule, timeout time.Duration) *Engine {
+func startFake(
+	t *testing.T, fake prober, space **workspace, schedule Schedule, timeout time.Duration,
+) *Engine {
 	t.Helper()
 	engine := &Engine{worker: fakeWorker(t, fake, space, schedule, timeout)}
 	go engine.worker.run()
@@ -78,14 +83,16 @@ func startFake(t *testing.T, fake prober, space **workspace, schedule Schedule, 
 // once, in the order of their sends, and every slot is free at the end.
 func TestOrder(t *testing.T) {
 	prober := &shuffled{random: rand.New(rand.NewPCG(3, 4))}
-	schedule := Schedule{BaseInterval: time.Millisecond, MinInterval: time.Millisecond, MaxRate: 20_000}
+	schedule := Schedule{BaseInterval: time.Millisecond, MinInterval: time.Millisecond,
+		MaxRate: 20_000}
 	engine := startFake(t, prober, &prober.workspace, schedule, 20*time.Millisecond)
 	const pairs, probes = 20, 100
 	for number, r := range addPairs(engine, pairs, probes) {
 		<-r.stopped
 		for i := range probes - 1 {
 			if !r.outcomes[i].Sent.Before(r.outcomes[i+1].Sent) {
-				t.Fatalf("pair %d: outcome %d was sent at %v, the next at %v", number, i, r.outcomes[i].Sent, r.outcomes[i+1].Sent)
+				t.Fatalf("pair %d: outcome %d was sent at %v, the next at %v", number, i,
+					r.outcomes[i].Sent, r.outcomes[i+1].Sent)
 			}
 		}
 	}
@@ -109,7 +116,8 @@ func addPairs(engine *Engine, pairs, probes int) []*recorder {
 // entries, those that are not sent are counted, and still no pair starves.
 func TestFullTable(t *testing.T) {
 	const pairs, entries, probes = 100, 10, 3
-	schedule := Schedule{BaseInterval: 10 * time.Millisecond, MinInterval: time.Millisecond, MaxRate: 10_000}
+	schedule := Schedule{BaseInterval: 10 * time.Millisecond, MinInterval: time.Millisecond,
+		MaxRate: 10_000}
 	prober := &unanswered{}
 	w := fakeWorker(t, prober, &prober.workspace, schedule, 10*time.Millisecond)
 	w.table = newInFlightTable(entries)
@@ -128,7 +136,8 @@ func TestFullTable(t *testing.T) {
 // are spread evenly over the base interval that a thousand pairs have.
 func TestBaseIntervalSpreads(t *testing.T) {
 	const pairs = 1000
-	schedule := Schedule{BaseInterval: time.Millisecond, MinInterval: time.Millisecond, MaxRate: 5000}
+	schedule := Schedule{BaseInterval: time.Millisecond, MinInterval: time.Millisecond,
+		MaxRate: 5000}
 	prober := &unanswered{}
 	w := fakeWorker(t, prober, &prober.workspace, schedule, 10*time.Millisecond)
 	for number := range pairs {
@@ -147,7 +156,8 @@ func TestBaseIntervalSpreads(t *testing.T) {
 	}
 	for part, count := range counts {
 		if count < pairs/20 || count > pairs/5 {
-			t.Errorf("part %d of the base interval has %d of %d pairs: %v", part, count, pairs, counts)
+			t.Errorf("part %d of the base interval has %d of %d pairs: %v", part, count, pairs,
+				counts)
 		}
 	}
 }
@@ -186,7 +196,9 @@ func TestDone(t *testing.T) {
 		then func(*worker)
 	}{
 		{"time over", func(t *testing.T) netip.AddrPort { return silent(t) }, waitUntilFree},
-		{"answered", func(t *testing.T) netip.AddrPort { return serve(t, expectNoRequest(t)) }, waitUntilFree},
+		{"answered", func(t *testing.T) netip.AddrPort {
+			return serve(t, expectNoRequest(t))
+		}, waitUntilFree},
 		{"closed", func(t *testing.T) netip.AddrPort { return silent(t) }, func(w *worker) {
 			w.commands.put(command{do: quit})
 			w.drainCommands()
@@ -208,7 +220,8 @@ func TestDone(t *testing.T) {
 				t.Errorf("%d of %d entries are free at the end", free, len(w.table.entries))
 			}
 			if len(r.outcomes) != 1 {
-				t.Errorf("the observer heard of %d probes; want the one that it needed", len(r.outcomes))
+				t.Errorf("the observer heard of %d probes; want the one that it needed",
+					len(r.outcomes))
 			}
 		})
 	}
@@ -237,7 +250,8 @@ func TestAnsweredWhileHalted(t *testing.T) {
 			}
 			for i, outcome := range r.outcomes {
 				if outcome.Verdict != measure.Allowed {
-					t.Fatalf("probe %d, which was answered, is %s (%v)", i, outcome.Verdict, outcome.Err)
+					t.Fatalf("probe %d, which was answered, is %s (%v)", i, outcome.Verdict,
+						outcome.Err)
 				}
 			}
 		})

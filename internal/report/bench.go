@@ -12,8 +12,9 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// Bench writes a Go benchmark line for each round of each result, so that benchstat sees each trigger as one run of
-// a benchmark. A figure that is only known to be longer than something is left out of its line.
+// Bench writes a Go benchmark line for each round of each result, so that benchstat sees each
+// trigger as one run of a benchmark. A figure that is only known to be longer than something is
+// left out of its line.
 func Bench(w io.Writer, reports []Report) error {
 	var page bytes.Buffer
 	fmt.Fprintln(&page, "pkg: netpol-latency")
@@ -32,7 +33,8 @@ func Bench(w io.Writer, reports []Report) error {
 	return nil
 }
 
-// benchLine is a round as a line, with the pairs in the place of the iterations; empty if it has no latency.
+// benchLine is a round as a line, with the pairs in the place of the iterations; empty if it has no
+// latency.
 func benchLine(round measure.Summary) string {
 	if round.Kind == measure.KindBlocked || len(round.Latency) == 0 {
 		return ""

@@ -13,15 +13,16 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// incomparable says what differs between the runs of two sides that must not differ, a sentence each. What one of them
-// did not note is not held against it.
+// incomparable says what differs between the runs of two sides that must not differ, a sentence
+// each. What one of them did not note is not held against it.
 func incomparable(earlier, later Side) []string {
 	reference := earlier.Sources[0]
 	var all []string
 	for _, side := range []Side{earlier, later} {
 		for _, source := range side.Sources {
 			for _, text := range differences(reference.Settings, reference.Run, source.Run) {
-				all = append(all, fmt.Sprintf("%s and %s: %s", reference.Directory, source.Directory, text))
+				all = append(all, fmt.Sprintf("%s and %s: %s", reference.Directory,
+					source.Directory, text))
 			}
 		}
 	}
@@ -32,7 +33,8 @@ func incomparable(earlier, later Side) []string {
 func differences(fields setting.Table, a, b result.Run) []string {
 	var all []string
 	if a.Schema != b.Schema {
-		all = append(all, fmt.Sprintf("the schema is %d in the one, %d in the other", a.Schema, b.Schema))
+		all = append(all, fmt.Sprintf("the schema is %d in the one, %d in the other", a.Schema,
+			b.Schema))
 	}
 	ours, theirs := byScenario(a), byScenario(b)
 	names := slices.Sorted(maps.Keys(ours))
@@ -49,7 +51,8 @@ func differences(fields setting.Table, a, b result.Run) []string {
 		case other == nil:
 			all = append(all, fmt.Sprintf("%s is in the one only", name))
 		case len(one) != len(other):
-			all = append(all, fmt.Sprintf("%s was run in %d ways in the one, %d in the other", name, len(one), len(other)))
+			all = append(all, fmt.Sprintf("%s was run in %d ways in the one, %d in the other", name,
+				len(one), len(other)))
 		default:
 			for i := range one {
 				found := settingsDiffer(fields, name, one[i].Settings, other[i].Settings)
@@ -67,7 +70,9 @@ func byScenario(run result.Run) map[string][]result.Scenario {
 		all[one.Scenario] = append(all[one.Scenario], one)
 	}
 	for _, ways := range all {
-		slices.SortStableFunc(ways, func(a, b result.Scenario) int { return strings.Compare(a.Setting, b.Setting) })
+		slices.SortStableFunc(ways, func(a, b result.Scenario) int {
+			return strings.Compare(a.Setting, b.Setting)
+		})
 	}
 	return all
 }

@@ -47,7 +47,8 @@ type Compared struct {
 	old, new []measure.Summary // the replicates
 }
 
-// ComparedFigure is one figure on both sides, with its probability adjusted for all figures that are compared.
+// ComparedFigure is one figure on both sides, with its probability adjusted for all figures that
+// are compared.
 type ComparedFigure struct {
 	measure.Comparison
 	Adjusted float64
@@ -66,7 +67,8 @@ func (f ComparedFigure) Verdict() string {
 	return "faster"
 }
 
-// Slower reports whether new values tend to be the longer ones, also where by how much is not known.
+// Slower reports whether new values tend to be the longer ones, also where by how much is not
+// known.
 func (f ComparedFigure) Slower() bool {
 	if math.IsNaN(f.Change.Value) {
 		return math.IsInf(f.Change.Upper, 1) && !math.IsInf(f.Change.Lower, -1)
@@ -90,8 +92,8 @@ type Check struct {
 // ErrIncomparable is a comparison of what is not alike.
 var ErrIncomparable = errors.New("the runs are not comparable")
 
-// Compare holds two sides against each other, and checks limits. Unless forced it refuses what is not comparable with
-// an error that says what differs.
+// Compare holds two sides against each other, and checks limits. Unless forced it refuses what is
+// not comparable with an error that says what differs.
 func Compare(earlier, later Side, limits []measure.Limit, force bool) (Comparison, error) {
 	c := Comparison{Old: earlier, New: later, Unit: UnitRound}
 	if min(len(earlier.Sources), len(later.Sources)) >= measure.MinReplicates {
@@ -99,7 +101,8 @@ func Compare(earlier, later Side, limits []measure.Limit, force bool) (Compariso
 	}
 	if found := incomparable(earlier, later); len(found) > 0 {
 		if !force {
-			return c, fmt.Errorf("%w: --force compares them all the same:\n  %s", ErrIncomparable, strings.Join(found, "\n  "))
+			return c, fmt.Errorf("%w: --force compares them all the same:\n  %s", ErrIncomparable,
+				strings.Join(found, "\n  "))
 		}
 		c.Warnings = append(c.Warnings, found...)
 	}
@@ -121,8 +124,8 @@ func Compare(earlier, later Side, limits []measure.Limit, force bool) (Compariso
 	return c, nil
 }
 
-// match finds the results that both sides have. Ones that are forced together may have other settings, if there is
-// one of each.
+// match finds the results that both sides have. Ones that are forced together may have other
+// settings, if there is one of each.
 func (c *Comparison) match() {
 	before, after := c.Old.replicates(c.Unit), c.New.replicates(c.Unit)
 	pooledOld, pooledNew := pooled(c.Old), pooled(c.New)
@@ -172,7 +175,8 @@ func pooled(side Side) map[resultKey]measure.Result {
 	return all
 }
 
-// compare compares the median, the 99th percentile, and the figures of the limits that are about the result.
+// compare compares the median, the 99th percentile, and the figures of the limits that are about
+// the result.
 func (r *Compared) compare(limits []measure.Limit) {
 	if r.Old.Kind == measure.KindBlocked {
 		return
@@ -184,11 +188,13 @@ func (r *Compared) compare(limits []measure.Limit) {
 		}
 	}
 	for _, figure := range figures {
-		r.Figures = append(r.Figures, ComparedFigure{Comparison: measure.Compare(figure, r.old, r.new)})
+		r.Figures = append(r.Figures, ComparedFigure{Comparison: measure.Compare(figure, r.old,
+			r.new)})
 	}
 }
 
-// adjust adjusts the probabilities for the number of figures: who compares many would find one that differs by chance.
+// adjust adjusts the probabilities for the number of figures: who compares many would find one that
+// differs by chance.
 func (c *Comparison) adjust() {
 	var all []*ComparedFigure
 	var probabilities []float64
@@ -213,7 +219,8 @@ func (c *Comparison) check(limits []measure.Limit) {
 			}
 			p, err := limit.Test(one.old, one.new)
 			c.Checks = append(c.Checks, Check{
-				Limit: limit, Name: one.Name, Comparison: measure.Compare(limit.Figure(), one.old, one.new), Err: err,
+				Limit: limit, Name: one.Name, Comparison: measure.Compare(limit.Figure(), one.old,
+					one.new), Err: err,
 			})
 			probabilities = append(probabilities, p)
 		}
@@ -234,20 +241,25 @@ func (c *Comparison) warn() {
 		c.Warnings = append(c.Warnings, one.warnings(c.Unit, figures)...)
 	}
 	if c.Unit == UnitRound && max(len(c.Old.Sources), len(c.New.Sources)) > 1 {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("rounds are compared, and those of one run may be alike for reasons of that "+
+		c.Warnings = append(c.Warnings, fmt.Sprintf("rounds are compared, and those of one run "+
+			"may be alike for reasons of that "+
 			"run: with at least %d runs on each side, runs are compared", measure.MinReplicates))
 	}
 	if old, now := c.Old.Sources[0].Run.Version, c.New.Sources[0].Run.Version; old != now {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("the runs were made by different versions, %s and %s", known(old), known(now)))
+		c.Warnings = append(c.Warnings, fmt.Sprintf("the runs were made by different versions, "+
+			"%s and %s", known(old), known(now)))
 	}
 }
 
 func (r *Compared) warnings(unit Unit, figures int) []string {
 	var all []string
-	say := func(format string, values ...any) { all = append(all, r.Name+": "+fmt.Sprintf(format, values...)) }
+	say := func(format string, values ...any) {
+		all = append(all, r.Name+": "+fmt.Sprintf(format, values...))
+	}
 	for _, status := range []measure.Status{measure.Censored, measure.Invalid, measure.Deleted} {
 		if old, now := r.Old.Account.Count(status), r.New.Account.Count(status); old+now > 0 {
-			say("%d of %d targets %s in the old, %d of %d in the new", old, r.Old.Account.Expected, status, now, r.New.Account.Expected)
+			say("%d of %d targets %s in the old, %d of %d in the new", old, r.Old.Account.Expected,
+				status, now, r.New.Account.Expected)
 		}
 	}
 	if r.Old.Leaks+r.New.Leaks > 0 {
@@ -259,16 +271,20 @@ func (r *Compared) warnings(unit Unit, figures int) []string {
 	first := r.Figures[0]
 	switch {
 	case !first.Enough():
-		say("%s and %s have a latency: at least %d of each are needed for a verdict (--repeat)", many(first.OldCount, unit),
+		say("%s and %s have a latency: at least %d of each are needed for a verdict (--repeat)",
+			many(first.OldCount, unit),
 			many(first.NewCount, unit), measure.MinReplicates)
-	case 2*float64(figures)/choose(first.OldCount+first.NewCount, first.NewCount) > measure.Significance:
-		say("%s and %s are too few to show a difference in any of %d figures: repeat more often", many(first.OldCount, unit),
+	case 2*float64(figures)/choose(first.OldCount+first.NewCount,
+		first.NewCount) > measure.Significance:
+		say("%s and %s are too few to show a difference in any of %d figures: repeat more often",
+			many(first.OldCount, unit),
 			many(first.NewCount, unit), figures)
 	}
 	resolution := max(r.Old.Resolution.Quantile(0.5), r.New.Resolution.Quantile(0.5))
 	for _, figure := range r.Figures {
 		change := math.Abs(figure.Change.Value)
-		if figure.Enough() && figure.Adjusted <= measure.Significance && change < float64(resolution) {
+		if figure.Enough() && figure.Adjusted <= measure.Significance &&
+			change < float64(resolution) {
 			say("the change of %s is smaller than the resolution (median %s)", figure.Figure,
 				measure.FormatDuration(resolution))
 		}
@@ -292,7 +308,8 @@ func many(n int, unit Unit) string { return measure.Plural(n, string(unit)) }
 func (c Check) Text() string {
 	of := c.Name
 	text := fmt.Sprintf("limit %s: %s: ", c.Limit, of)
-	change := fmt.Sprintf("%s, %s (p %s)", signed(c.Comparison.Change.Value), percent(c.Comparison.Ratio.Value), probability(c.P))
+	change := fmt.Sprintf("%s, %s (p %s)", signed(c.Comparison.Change.Value),
+		percent(c.Comparison.Ratio.Value), probability(c.P))
 	switch {
 	case c.Err != nil:
 		return text + "cannot be decided: " + c.Err.Error()

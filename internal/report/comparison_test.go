@@ -41,7 +41,8 @@ func limits(t *testing.T, texts ...string) []measure.Limit {
 
 // TestComparisonGolden compares runs of a lab whose engine took 100 and 130 ms.
 func TestComparisonGolden(t *testing.T) {
-	c, err := Compare(side(t, "delay100"), side(t, "delay130"), limits(t, "p99 > +10%", "policy-deny.mean > +40ms"), false)
+	c, err := Compare(side(t, "delay100"), side(t, "delay130"),
+		limits(t, "p99 > +10%", "policy-deny.mean > +40ms"), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,14 +100,30 @@ func TestIncomparable(t *testing.T) {
 		other Side
 		want  string
 	}{
-		{"schema", change(func(r *result.Run) { r.Schema = 2 }), "the schema is 1 in the one, 2 in the other"},
-		{"scenario", change(func(r *result.Run) { r.Scenarios[0].Scenario = "pod-label" }), "pod-label is in the other only"},
-		{"missing", change(func(r *result.Run) { r.Scenarios = r.Scenarios[:1] }), "is in the one only"},
-		{"targets", change(func(r *result.Run) { r.Scenarios[0].Settings["targets"] = []byte("7") }), "is 3 in the one, 7 in the other"},
-		{"ways", change(func(r *result.Run) { r.Scenarios = append(r.Scenarios, r.Scenarios[0]) }), "1 ways in the one, 2 in the other"},
-		{"family", change(func(r *result.Run) { r.Scenarios[0].Settings["family"] = []byte(`"IPv6"`) }), "is IPv4 in the one, IPv6 in the other"},
-		{"probe mode", change(func(r *result.Run) { r.Scenarios[0].Settings["probe"] = []byte(`"syn"`) }), "the probe mode of"},
-		{"timeout", change(func(r *result.Run) { r.Scenarios[0].Settings["timeoutNs"] = []byte("1000000000") }), "the timeout of"},
+		{"schema", change(func(r *result.Run) {
+			r.Schema = 2
+		}), "the schema is 1 in the one, 2 in the other"},
+		{"scenario", change(func(r *result.Run) {
+			r.Scenarios[0].Scenario = "pod-label"
+		}), "pod-label is in the other only"},
+		{"missing", change(func(r *result.Run) {
+			r.Scenarios = r.Scenarios[:1]
+		}), "is in the one only"},
+		{"targets", change(func(r *result.Run) {
+			r.Scenarios[0].Settings["targets"] = []byte("7")
+		}), "is 3 in the one, 7 in the other"},
+		{"ways", change(func(r *result.Run) {
+			r.Scenarios = append(r.Scenarios, r.Scenarios[0])
+		}), "1 ways in the one, 2 in the other"},
+		{"family", change(func(r *result.Run) {
+			r.Scenarios[0].Settings["family"] = []byte(`"IPv6"`)
+		}), "is IPv4 in the one, IPv6 in the other"},
+		{"probe mode", change(func(r *result.Run) {
+			r.Scenarios[0].Settings["probe"] = []byte(`"syn"`)
+		}), "the probe mode of"},
+		{"timeout", change(func(r *result.Run) {
+			r.Scenarios[0].Settings["timeoutNs"] = []byte("1000000000")
+		}), "the timeout of"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -129,11 +146,13 @@ func TestIncomparable(t *testing.T) {
 	}
 }
 
-// TestOpenSide reads a run, or a directory with several, of which each is a replicate if there are enough.
+// TestOpenSide reads a run, or a directory with several, of which each is a replicate if there are
+// enough.
 func TestOpenSide(t *testing.T) {
 	parent := filepath.Join(t.TempDir(), "[runs]")
 	for _, name := range []string{"a", "b", "c", "d", "e"} {
-		if err := os.CopyFS(filepath.Join(parent, name), os.DirFS("testdata/delay100")); err != nil {
+		if err := os.CopyFS(filepath.Join(parent, name),
+			os.DirFS("testdata/delay100")); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -146,27 +165,33 @@ func TestOpenSide(t *testing.T) {
 		t.Errorf("five runs each: %v, %s, %+v", err, c.Unit, c.Results[0].Figures[0])
 	}
 	c, err = Compare(several, side(t, "delay130"), nil, false)
-	if err != nil || c.Unit != UnitRound || c.Results[0].Figures[0].OldCount != 50 || !strings.Contains(c.Warnings[0], "rounds are compared") {
-		t.Errorf("five runs against one: %v, %s, %+v, %q", err, c.Unit, c.Results[0].Figures[0], c.Warnings)
+	if err != nil || c.Unit != UnitRound || c.Results[0].Figures[0].OldCount != 50 ||
+		!strings.Contains(c.Warnings[0], "rounds are compared") {
+		t.Errorf("five runs against one: %v, %s, %+v, %q", err, c.Unit, c.Results[0].Figures[0],
+			c.Warnings)
 	}
-	if _, err := OpenSide(t.TempDir(), setting.All()); err == nil || !strings.Contains(err.Error(), "expected the directory of a run") {
+	if _, err := OpenSide(t.TempDir(), setting.All()); err == nil ||
+		!strings.Contains(err.Error(), "expected the directory of a run") {
 		t.Errorf("an empty directory: %v", err)
 	}
 }
 
 // TestFewRounds has no verdict of three rounds, and an undecided limit.
 func TestFewRounds(t *testing.T) {
-	c, err := Compare(side(t, "schema1"), side(t, "schema1"), limits(t, "policy-deny.p99 > +5%"), false)
+	c, err := Compare(side(t, "schema1"), side(t, "schema1"), limits(t, "policy-deny.p99 > +5%"),
+		false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(c.Checks) != 1 || c.Checks[0].Err == nil || !strings.Contains(c.Checks[0].Text(), "cannot be decided") {
+	if len(c.Checks) != 1 || c.Checks[0].Err == nil || !strings.Contains(c.Checks[0].Text(),
+		"cannot be decided") {
 		t.Errorf("the checks are %+v", c.Checks)
 	}
 	if !strings.Contains(strings.Join(c.Warnings, "\n"), "at least 5 of each are needed") {
 		t.Errorf("the warnings are %q", c.Warnings)
 	}
-	if _, err := Compare(side(t, "schema1"), side(t, "schema1"), limits(t, "x.p99 > +5%"), false); err == nil {
+	if _, err := Compare(side(t, "schema1"), side(t, "schema1"), limits(t, "x.p99 > +5%"),
+		false); err == nil {
 		t.Error("a limit about nothing is taken")
 	}
 }
@@ -174,9 +199,11 @@ func TestFewRounds(t *testing.T) {
 // TestManyFigures warns if so few rounds cannot show anything among so many figures.
 func TestManyFigures(t *testing.T) {
 	few := side(t, "delay100")
-	few.Sources[0].Samples = slices.DeleteFunc(few.Sources[0].Samples, func(s measure.Sample) bool { return s.Round > 5 })
+	few.Sources[0].Samples = slices.DeleteFunc(few.Sources[0].Samples,
+		func(s measure.Sample) bool { return s.Round > 5 })
 	c, err := Compare(few, few, limits(t, "p10 > 1%", "p20 > 1%", "p30 > 1%"), false)
-	if err != nil || !strings.Contains(strings.Join(c.Warnings, "\n"), "too few to show a difference in any of 10 figures") {
+	if err != nil || !strings.Contains(strings.Join(c.Warnings, "\n"),
+		"too few to show a difference in any of 10 figures") {
 		t.Errorf("%v: the warnings are %q", err, c.Warnings)
 	}
 }

@@ -16,7 +16,8 @@ func ComparisonMarkdown(w io.Writer, c Comparison) error {
 	fmt.Fprintf(&page, "### Network policy latency, old against new\n\n- old: %s\n- new: %s\n\n",
 		escape(c.Old.Describe()),
 		escape(c.New.Describe()))
-	fmt.Fprint(&page, "| scenario | figure | old | new | change | 95 % from | to | in % | from | to | p | |\n"+
+	fmt.Fprint(&page, "| scenario | figure | old | new | change | 95 % from | to | in % | from | "+
+		"to | p | |\n"+
 		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, one := range c.Results {
 		for _, figure := range one.Figures {
@@ -24,7 +25,8 @@ func ComparisonMarkdown(w io.Writer, c Comparison) error {
 				strings.Join(figure.Cells(), " | "))
 		}
 		if len(one.Figures) == 0 {
-			fmt.Fprintf(&page, "| %s | leaks | %d | %d | | | | | | | | |\n", escape(one.Name), one.Old.Leaks, one.New.Leaks)
+			fmt.Fprintf(&page, "| %s | leaks | %d | %d | | | | | | | | |\n", escape(one.Name),
+				one.Old.Leaks, one.New.Leaks)
 		}
 	}
 	var lines []string

@@ -73,7 +73,8 @@ func (f ComparedFigure) Cells() []string {
 	return []string{
 		f.Old.String(), f.New.String(), signed(f.Change.Value), signed(f.Change.Lower),
 		signed(f.Change.Upper),
-		percent(f.Ratio.Value), percent(f.Ratio.Lower), percent(f.Ratio.Upper), probability(f.Adjusted), f.Verdict(),
+		percent(f.Ratio.Value), percent(f.Ratio.Lower), percent(f.Ratio.Upper),
+		probability(f.Adjusted), f.Verdict(),
 	}
 }
 
@@ -82,7 +83,8 @@ func (r Compared) Counts(unit Unit) string {
 	if r.Old.Kind == measure.KindBlocked {
 		return fmt.Sprintf("%d and %d leaks", r.Old.Leaks, r.New.Leaks)
 	}
-	return fmt.Sprintf("%s and %s", many(r.Figures[0].OldCount, unit), many(r.Figures[0].NewCount, unit))
+	return fmt.Sprintf("%s and %s", many(r.Figures[0].OldCount, unit),
+		many(r.Figures[0].NewCount, unit))
 }
 
 // Describe says in a line what a side is.

@@ -13,7 +13,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// CSV writes a header and one line for each sample (RFC 4180). Durations are nanoseconds; what has no value is empty.
+// CSV writes a header and one line for each sample (RFC 4180). Durations are nanoseconds; what has
+// no value is empty.
 func CSV(w io.Writer, reports []Report) error {
 	lines := csv.NewWriter(w)
 	lines.UseCRLF = true

@@ -15,7 +15,8 @@ type Format struct {
 	Summary string
 	// Write writes everything as one document.
 	Write func(w io.Writer, reports []Report) error
-	// Files are the documents of a format whose readers expect several, by the names that they expect; else nil.
+	// Files are the documents of a format whose readers expect several, by the names that they
+	// expect; else nil.
 	Files func(reports []Report) ([]File, error)
 }
 
@@ -33,7 +34,8 @@ func Formats() []Format {
 		{Name: "json", Summary: "everything, for programs", Write: JSON},
 		{Name: "csv", Summary: "one line for each sample", Write: CSV},
 		{Name: "junit", Summary: "a test case for each scenario and threshold", Write: JUnit},
-		{Name: "perfdata", Summary: "ClusterLoader2's, for perfdash", Write: PerfData, Files: perfDataFiles},
+		{Name: "perfdata", Summary: "ClusterLoader2's, for perfdash", Write: PerfData,
+			Files: perfDataFiles},
 		{Name: "kube-burner", Summary: "quantile documents like kube-burner's", Write: KubeBurner},
 		{Name: "benchfmt", Summary: "Go benchmark lines, for benchstat", Write: Bench},
 	}

@@ -65,9 +65,11 @@ func troubled(t *testing.T) Source {
 	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
 	sample := func(scenario string, round int, status measure.Status) measure.Sample {
 		return measure.Sample{
-			Scenario: scenario, Setting: "other-node", Round: round, Status: status, Ended: at(5000), Want: measure.StateBlocked,
-			Target: measure.Target{Pod: measure.Object{Namespace: "targets", Name: "a,\"b\""}, Address: netip.MustParseAddrPort("[fd00::1]:80")},
-			Start:  measure.Start{Source: measure.StartWrite, At: began},
+			Scenario: scenario, Setting: "other-node", Round: round, Status: status,
+			Ended: at(5000), Want: measure.StateBlocked,
+			Target: measure.Target{Pod: measure.Object{Namespace: "targets", Name: "a,\"b\""},
+				Address: netip.MustParseAddrPort("[fd00::1]:80")},
+			Start: measure.Start{Source: measure.StartWrite, At: began},
 		}
 	}
 	measured := sample("policy-deny", 1, measure.Measured)
@@ -83,14 +85,18 @@ func troubled(t *testing.T) Source {
 	}
 	return Source{
 		Run: result.Run{
-			Schema: 1, ID: "troubled", Version: "v1.0.0", Began: began, Ended: at(9000), Command: []string{"run", "it's"},
-			Plugins: []result.Plugin{{Name: "cilium", Version: "v1.18"}}, Warnings: []string{"the log of <agent> broke off"},
+			Schema: 1, ID: "troubled", Version: "v1.0.0", Began: began, Ended: at(9000),
+			Command:  []string{"run", "it's"},
+			Plugins:  []result.Plugin{{Name: "cilium", Version: "v1.18"}},
+			Warnings: []string{"the log of <agent> broke off"},
 			Scenarios: []result.Scenario{{
-				Scenario: "policy-deny", Setting: "other-node", AgentNodes: []string{"a"}, TargetNodes: []string{"b", "c"},
+				Scenario: "policy-deny", Setting: "other-node", AgentNodes: []string{"a"},
+				TargetNodes: []string{"b", "c"},
 			}},
 		},
 		Samples: []measure.Sample{
-			measured, sample("policy-deny", 1, measure.Censored), invalid, sample("policy-deny", 2, measure.Deleted), leaked,
+			measured, sample("policy-deny", 1, measure.Censored), invalid,
+			sample("policy-deny", 2, measure.Deleted), leaked,
 		},
 		Thresholds: []measure.Threshold{threshold},
 	}
@@ -127,7 +133,8 @@ func TestOldDirectories(t *testing.T) {
 	for schema := 1; schema <= result.Schema; schema++ {
 		source := opened(t, "schema"+string(rune('0'+schema)))
 		if source.Run.Schema != schema || len(source.Samples) != 90 || len(source.Thresholds) != 1 {
-			t.Errorf("schema %d: %d samples, %d thresholds of run %+v", schema, len(source.Samples), len(source.Thresholds), source.Run)
+			t.Errorf("schema %d: %d samples, %d thresholds of run %+v", schema, len(source.Samples),
+				len(source.Thresholds), source.Run)
 		}
 	}
 }
@@ -140,7 +147,8 @@ func TestJUnitSchema(t *testing.T) {
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		output, err := exec.CommandContext(t.Context(), xmllint, "--nonet", "--noout", "--schema", "testdata/junit.xsd", path).CombinedOutput()
+		output, err := exec.CommandContext(t.Context(), xmllint, "--nonet", "--noout", "--schema",
+			"testdata/junit.xsd", path).CombinedOutput()
 		if err != nil {
 			t.Logf("xmllint: %s", output)
 		}
@@ -214,13 +222,15 @@ func TestPerfData(t *testing.T) {
 		if strings.Contains(file.Name, "troubled") {
 			want = 1 // of one measured and one censored pair no more than the median is known
 		}
-		if found.Version != "v1" || len(found.DataItems) != 1 || found.DataItems[0].Unit != "s" || len(found.DataItems[0].Data) != want {
+		if found.Version != "v1" || len(found.DataItems) != 1 || found.DataItems[0].Unit != "s" ||
+			len(found.DataItems[0].Data) != want {
 			t.Errorf("%s has %+v", file.Name, found)
 		}
 	}
 }
 
-// TestCSV reads what was written with another reader's rules: every line has as many fields, and ends with CR and LF.
+// TestCSV reads what was written with another reader's rules: every line has as many fields, and
+// ends with CR and LF.
 func TestCSV(t *testing.T) {
 	var page bytes.Buffer
 	source := troubled(t)
@@ -235,7 +245,8 @@ func TestCSV(t *testing.T) {
 
 // TestBenchstat has benchstat compare two runs: it finds every round, and the change.
 func TestBenchstat(t *testing.T) {
-	benchstat := need.Program(t, "benchstat", "make benchstat builds it, and make test-unit finds it in bin/")
+	benchstat := need.Program(t, "benchstat",
+		"make benchstat builds it, and make test-unit finds it in bin/")
 	write := func(name string) string {
 		var page bytes.Buffer
 		if err := Bench(&page, Build(opened(t, name))); err != nil {
@@ -247,7 +258,8 @@ func TestBenchstat(t *testing.T) {
 		}
 		return path
 	}
-	output, err := exec.CommandContext(t.Context(), benchstat, "old="+write("delay100"), "new="+write("delay130")).CombinedOutput()
+	output, err := exec.CommandContext(t.Context(), benchstat, "old="+write("delay100"),
+		"new="+write("delay130")).CombinedOutput()
 	if err != nil {
 		t.Fatalf("benchstat: %v: %s", err, output)
 	}
@@ -260,7 +272,8 @@ func TestBenchstat(t *testing.T) {
 // TestPlacements holds the same node against other nodes.
 func TestPlacements(t *testing.T) {
 	got := placements(Build(opened(t, "schema1"), troubled(t)))
-	want := []string{"same node against other nodes: policy-deny: p50 303ms and 300ms, p99 304ms and >5000ms"}
+	want := []string{"same node against other nodes: policy-deny: p50 303ms and 300ms, p99 304ms " +
+		"and >5000ms"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("placements() (-want +got):\n%s", diff)
 	}

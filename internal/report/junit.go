@@ -75,7 +75,8 @@ func JUnit(w io.Writer, reports []Report) error {
 func junitOf(report Report) junitSuite {
 	run := report.Run
 	suite := junitSuite{
-		Name: "run " + run.ID, Time: seconds(run.Ended.Sub(run.Began)), Timestamp: run.Began.UTC().Format("2006-01-02T15:04:05"),
+		Name: "run " + run.ID, Time: seconds(run.Ended.Sub(run.Began)),
+		Timestamp: run.Began.UTC().Format("2006-01-02T15:04:05"),
 	}
 	for _, fact := range environment(run) {
 		suite.Properties = append(suite.Properties, junitProperty{fact[0], fact[1]})

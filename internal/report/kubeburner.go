@@ -27,8 +27,8 @@ type burnerQuantiles struct {
 	Metadata     map[string]any `json:"metadata"`
 }
 
-// KubeBurner writes a list with a document for each result of each run. A figure that is only known to be longer than
-// something is left out; the account in the metadata says why.
+// KubeBurner writes a list with a document for each result of each run. A figure that is only known
+// to be longer than something is left out; the account in the metadata says why.
 func KubeBurner(w io.Writer, reports []Report) error {
 	all := []burnerQuantiles{}
 	for _, report := range reports {
@@ -51,11 +51,13 @@ func burnerOf(source Source, summary measure.Summary) burnerQuantiles {
 		account[status.String()] = summary.Account.Count(status)
 	}
 	return burnerQuantiles{
-		QuantileName: summary.Scenario, UUID: source.Run.ID, P99: at(0.99), P95: at(0.95), P50: at(0.5), Min: at(0), Max: at(1),
+		QuantileName: summary.Scenario, UUID: source.Run.ID, P99: at(0.99), P95: at(0.95),
+		P50: at(0.5), Min: at(0), Max: at(1),
 		Average: milliseconds(summary.Mean()), Timestamp: source.Run.Ended.UTC(),
 		MetricName: "netpolLatencyQuantilesMeasurement", JobName: "netpol-latency",
 		Metadata: map[string]any{
-			"setting": summary.Setting, "kubernetes": source.Run.Kubernetes, "expected": summary.Account.Expected, "account": account,
+			"setting": summary.Setting, "kubernetes": source.Run.Kubernetes,
+			"expected": summary.Account.Expected, "account": account,
 			"resolutionNs": summary.Resolution.Quantile(0.5),
 		},
 	}

@@ -33,14 +33,16 @@ func Markdown(w io.Writer, reports []Report) error {
 
 func markdownOf(page *bytes.Buffer, report Report) {
 	run := report.Run
-	fmt.Fprintf(page, "### Network policy latency, run %s, %s\n", escape(run.ID), run.Began.UTC().Format("2006-01-02 15:04 UTC"))
+	fmt.Fprintf(page, "### Network policy latency, run %s, %s\n", escape(run.ID),
+		run.Began.UTC().Format("2006-01-02 15:04 UTC"))
 	summaries := report.Assessment.Summaries()
 	for _, group := range bySetting(summaries) {
 		fmt.Fprintln(page)
 		if group[0].Setting != "" {
 			fmt.Fprintf(page, "%s:\n\n", escape(group[0].Setting))
 		}
-		fmt.Fprint(page, "| scenario | measured | p50 (95 %) | p90 | p95 | p99 (95 %) | max | resolution p50 |\n"+
+		fmt.Fprint(page, "| scenario | measured | p50 (95 %) | p90 | p95 | p99 (95 %) | max | "+
+			"resolution p50 |\n"+
 			"| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 		for _, summary := range group {
 			fmt.Fprintln(page, markdownRow(summary))
@@ -94,6 +96,7 @@ func list(page *bytes.Buffer, lines []string) {
 
 // escape keeps a text from being taken for markup.
 func escape(text string) string {
-	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "<", "&lt;", "*", "\\*", "_", "\\_", "`", "\\`", "$", "\\$",
+	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "<", "&lt;", "*", "\\*", "_", "\\_", "`",
+		"\\`", "$", "\\$",
 		"\n", " ", "&", "&amp;", "#", "\\#", "@", "&#64;").Replace(text)
 }

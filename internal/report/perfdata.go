@@ -41,7 +41,8 @@ func PerfData(w io.Writer, reports []Report) error {
 	return nil
 }
 
-// perfDataFiles are one document for each run and scenario, named as those of ClusterLoader2's Prometheus queries.
+// perfDataFiles are one document for each run and scenario, named as those of ClusterLoader2's
+// Prometheus queries.
 func perfDataFiles(reports []Report) ([]File, error) {
 	var files []File
 	for _, report := range reports {
@@ -73,15 +74,18 @@ func perfDataFiles(reports []Report) ([]File, error) {
 // perfName is the name of a document: perfdash takes it apart at the underscores.
 func perfName(source Source, scenario string) string {
 	plain := strings.NewReplacer("/", "-", "_", "-", " ", "-")
-	return fmt.Sprintf("GenericPrometheusQuery NetpolLatency-%s_netpol-latency-%s_%s.json", plain.Replace(scenario),
+	return fmt.Sprintf("GenericPrometheusQuery NetpolLatency-%s_netpol-latency-%s_%s.json",
+		plain.Replace(scenario),
 		plain.Replace(source.Run.ID), source.Run.Ended.UTC().Format(time.RFC3339))
 }
 
 func perfLabels(source Source) map[string]string {
-	return map[string]string{"run": source.Run.ID, "kubernetes": source.Run.Kubernetes, "version": source.Run.Version}
+	return map[string]string{"run": source.Run.ID, "kubernetes": source.Run.Kubernetes,
+		"version": source.Run.Version}
 }
 
-// perfItemOf has the quantiles in seconds. One that is only known to be longer is left out: it has no value.
+// perfItemOf has the quantiles in seconds. One that is only known to be longer is left out: it has
+// no value.
 func perfItemOf(summary measure.Summary) perfItem {
 	item := perfItem{Data: make(map[string]float64), Unit: "s", Labels: map[string]string{
 		"Metric": summary.Scenario, "Expected": strconv.Itoa(summary.Account.Expected),

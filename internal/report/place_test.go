@@ -72,7 +72,8 @@ func TestPlace(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			test.played.Scenario = "policy-deny"
 			nodes := NewNodes(Source{
-				Settings: setting.All(), Samples: []measure.Sample{pair("known", "", "node-1"), test.sample},
+				Settings: setting.All(), Samples: []measure.Sample{pair("known", "", "node-1"),
+					test.sample},
 				Run: result.Run{Scenarios: []result.Scenario{test.played}},
 			})
 			client, target := nodes.Of(test.sample)

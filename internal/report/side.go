@@ -32,7 +32,8 @@ func OpenSide(path string, settings setting.Table) (Side, error) {
 		return Side{}, fmt.Errorf("look for runs in %s: %w", path, err)
 	}
 	if len(runs) == 0 {
-		return Side{}, fmt.Errorf("read %s: expected the directory of a run, which has a run.json, or one that holds "+
+		return Side{}, fmt.Errorf("read %s: expected the directory of a run, which has a "+
+			"run.json, or one that holds "+
 			"several such directories", path)
 	}
 	side := Side{Path: path}
@@ -65,7 +66,8 @@ func (s Side) samples() []measure.Sample {
 	return all
 }
 
-// replicates are the summaries of what was repeated, by result: of each run, or of each round of all runs.
+// replicates are the summaries of what was repeated, by result: of each run, or of each round of
+// all runs.
 func (s Side) replicates(unit Unit) map[resultKey][]measure.Summary {
 	all := make(map[resultKey][]measure.Summary)
 	for _, source := range s.Sources {

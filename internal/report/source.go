@@ -82,7 +82,8 @@ func (s *Source) relabel() {
 // Summaries condense the samples: one for each setting, scenario and part.
 func (s Source) Summaries() []measure.Summary { return measure.SummarizeAll(s.Samples) }
 
-// Rounds condense the samples of each round: for each setting, scenario and part the summaries of its triggers.
+// Rounds condense the samples of each round: for each setting, scenario and part the summaries of
+// its triggers.
 func (s Source) Rounds() [][]measure.Summary {
 	rounds := make(map[int][]measure.Sample)
 	for _, sample := range s.Samples {

@@ -76,13 +76,15 @@ func TestOpenEarlier(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	got := []string{source.Samples[0].Setting, source.Samples[1].Setting, source.Run.Scenarios[2].Setting}
+	got := []string{source.Samples[0].Setting, source.Samples[1].Setting,
+		source.Run.Scenarios[2].Setting}
 	const label = "5 targets, baseline, timeout 30s, probe syn"
 	if diff := cmp.Diff([]string{"", label, label}, got); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
 	}
 	settings := source.Settings.Recall(source.Run.Scenarios[2].Settings)
-	if settings.Targets != 5 || !settings.Baseline || settings.Timeout != 30*time.Second || settings.Probe != "syn" {
+	if settings.Targets != 5 || !settings.Baseline || settings.Timeout != 30*time.Second ||
+		settings.Probe != "syn" {
 		t.Errorf("the settings are %+v", settings)
 	}
 }
@@ -109,7 +111,8 @@ func TestOpen(t *testing.T) {
 	if source.Run.ID != "x" || len(summaries) != 2 || summaries[1].Account.Expected != 2 {
 		t.Errorf("the source is %+v with summaries %+v", source, summaries)
 	}
-	if _, err := Open(t.TempDir(), setting.All()); err == nil || !strings.Contains(err.Error(), "run.json") {
+	if _, err := Open(t.TempDir(), setting.All()); err == nil ||
+		!strings.Contains(err.Error(), "run.json") {
 		t.Errorf("an empty directory is read: %v", err)
 	}
 }

@@ -24,11 +24,13 @@ type Row struct {
 	Note string
 }
 
-// Rows are the lines of a summary: the latency, the ends of the 95 % intervals of its quantiles, and its resolution.
+// Rows are the lines of a summary: the latency, the ends of the 95 % intervals of its quantiles,
+// and its resolution.
 func Rows(summary measure.Summary) []Row {
 	of := fmt.Sprintf("%d/%d", summary.Account.Count(measure.Measured), summary.Account.Expected)
 	if summary.Kind == measure.KindBlocked {
-		return []Row{{Label: summary.Scenario, Of: of, Note: fmt.Sprintf("%d leaks", summary.Leaks)}}
+		return []Row{{Label: summary.Scenario, Of: of, Note: fmt.Sprintf("%d leaks",
+			summary.Leaks)}}
 	}
 	latency, lower := Row{Label: summary.Scenario, Of: of}, Row{Label: "  95 % from"}
 	upper, resolution := Row{Label: "  95 % to"}, Row{Label: "  resolution"}
@@ -66,7 +68,8 @@ func Table(w io.Writer, rows []Row, warnings []string) error {
 	}
 	var lines bytes.Buffer
 	for line := range strings.Lines(page.String()) {
-		lines.WriteString(strings.TrimRight(line, " \n") + "\n") // a note is shorter than its columns
+		// a note is shorter than its columns
+		lines.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
 	for _, warning := range warnings {
 		wrapped(&lines, "warning: ", warning)

@@ -18,9 +18,11 @@ func TestTable(t *testing.T) {
 	samples := []measure.Sample{{Scenario: "policy-creation", Status: measure.Deleted}}
 	for i := range 20 {
 		lower := start.Add(300*time.Millisecond + time.Duration(i)*100*time.Microsecond)
-		bracket := measure.Bracket{Lower: lower, Upper: lower.Add(10*time.Millisecond + time.Duration(i)*time.Microsecond)}
+		bracket := measure.Bracket{Lower: lower, Upper: lower.Add(10*time.Millisecond +
+			time.Duration(i)*time.Microsecond)}
 		samples = append(samples, measure.Sample{
-			Scenario: "policy-creation", Status: measure.Measured, Start: measure.Start{At: start}, Bracket: bracket,
+			Scenario: "policy-creation", Status: measure.Measured, Start: measure.Start{At: start},
+			Bracket: bracket,
 		})
 	}
 	summary := measure.Summarize("policy-creation", samples)

@@ -65,7 +65,8 @@ func environment(run result.Run) [][2]string {
 		plugins = append(plugins, strings.TrimSpace(plugin.Name+" "+plugin.Version))
 	}
 	for _, node := range run.Nodes {
-		nodes = append(nodes, fmt.Sprintf("%s (kernel %s, %s)", node.Name, known(node.Kernel), known(node.OS)))
+		nodes = append(nodes, fmt.Sprintf("%s (kernel %s, %s)", node.Name, known(node.Kernel),
+			known(node.OS)))
 	}
 	return [][2]string{
 		{"command", CommandLine(run)},
@@ -95,7 +96,8 @@ func account(summaries []measure.Summary) string {
 		text += fmt.Sprintf(", %d %s", count, status)
 	}
 	for _, summary := range summaries {
-		expected, leaks, flaps = expected+summary.Account.Expected, leaks+summary.Leaks, flaps+summary.Flaps
+		expected, leaks, flaps = expected+summary.Account.Expected, leaks+summary.Leaks,
+			flaps+summary.Flaps
 	}
 	return fmt.Sprintf("account: %d expected%s; %d leaks, %d flaps", expected, text, leaks, flaps)
 }

@@ -34,7 +34,8 @@ type Run struct {
 	Nodes      []Node   `json:"nodes"`
 	// Scenarios are what was run, in order.
 	Scenarios []Scenario `json:"scenarios"`
-	// Thresholds are the limits of the results, as they were written. Warnings are about the run as a whole.
+	// Thresholds are the limits of the results, as they were written. Warnings are about the run as
+	// a whole.
 	Thresholds []string `json:"thresholds,omitempty"`
 	Warnings   []string `json:"warnings,omitempty"`
 }
@@ -75,7 +76,8 @@ type Summary struct {
 	Warnings   []string                 `json:"warnings,omitempty"`
 }
 
-// Quantile is a quantile of the latencies, with its interval of 95 % confidence; an end that is missing is open.
+// Quantile is a quantile of the latencies, with its interval of 95 % confidence; an end that is
+// missing is open.
 type Quantile struct {
 	Value time.Duration `json:"ns"`
 	// Longer says that the quantile is longer than the value.
@@ -94,7 +96,8 @@ func Create(path string) (Directory, error) {
 		return "", fmt.Errorf("make room for the results: %w", err)
 	}
 	if len(entries) > 0 {
-		return "", fmt.Errorf("make room for the results: %s is not empty: expected a new directory, so that no result "+
+		return "", fmt.Errorf("make room for the results: %s is not empty: expected a new "+
+			"directory, so that no result "+
 			"is overwritten", path)
 	}
 	return Directory(path), nil
@@ -111,16 +114,18 @@ func (d Directory) Write(run Run, samples []measure.Sample, summaries []measure.
 		digests = append(digests, Digest(summary))
 	}
 	run.Schema = Schema
-	return errors.Join(d.file("samples.jsonl", lines.Bytes()), d.json("run.json", run), d.json("summary.json", digests))
+	return errors.Join(d.file("samples.jsonl", lines.Bytes()), d.json("run.json", run),
+		d.json("summary.json", digests))
 }
 
-// Read reads what a run left. The digests in summary.json are for other programs: whoever has the samples makes
-// them anew.
+// Read reads what a run left. The digests in summary.json are for other programs: whoever has the
+// samples makes them anew.
 func (d Directory) Read() (Run, []measure.Sample, error) {
 	var run Run
 	content, err := os.ReadFile(filepath.Join(string(d), "run.json"))
 	if errors.Is(err, os.ErrNotExist) {
-		return Run{}, nil, fmt.Errorf("read the results: %s has no run.json: expected a directory that "+
+		return Run{}, nil, fmt.Errorf("read the results: %s has no run.json: expected a "+
+			"directory that "+
 			"netpol-latency run --output has written", d)
 	}
 	if err != nil {
@@ -130,7 +135,8 @@ func (d Directory) Read() (Run, []measure.Sample, error) {
 		return Run{}, nil, fmt.Errorf("read %s: %w", filepath.Join(string(d), "run.json"), err)
 	}
 	if run.Schema < 1 || run.Schema > Schema {
-		return Run{}, nil, fmt.Errorf("read %s: its schema is %d; this version reads 1 to %d: use a newer one",
+		return Run{}, nil, fmt.Errorf("read %s: its schema is %d; this version reads 1 to %d: "+
+			"use a newer one",
 			filepath.Join(string(d), "run.json"), run.Schema, Schema)
 	}
 	file, err := os.Open(filepath.Join(string(d), "samples.jsonl"))
@@ -163,8 +169,9 @@ func (d Directory) file(name string, content []byte) error {
 // Digest is a summary as summary.json has it.
 func Digest(s measure.Summary) Summary {
 	one := Summary{
-		Scenario: s.Scenario, Setting: s.Setting, Expected: s.Account.Expected, Statuses: make(map[string]int),
-		Leaks: s.Leaks, Flaps: s.Flaps, Warnings: s.Warnings,
+		Scenario: s.Scenario, Setting: s.Setting, Expected: s.Account.Expected,
+		Statuses: make(map[string]int),
+		Leaks:    s.Leaks, Flaps: s.Flaps, Warnings: s.Warnings,
 		Resolution: quantiles(s.Resolution),
 	}
 	if s.Kind != measure.KindBlocked &&

@@ -28,7 +28,8 @@ func TestDirectory(t *testing.T) {
 	at := time.Unix(1000, 0).UTC()
 	samples := []measure.Sample{
 		{
-			Scenario: "policy-deny", Status: measure.Measured, Want: measure.StateBlocked, Round: 2, Agent: 1,
+			Scenario: "policy-deny", Status: measure.Measured, Want: measure.StateBlocked, Round: 2,
+			Agent:      1,
 			Client:     measure.Object{Namespace: "agents", Name: "agent-1", UID: "u"},
 			ClientNode: "node-1", TargetNode: "node-2",
 			Start: measure.Start{Source: measure.StartWrite, At: at, Uncertainty: time.Millisecond},
@@ -51,7 +52,8 @@ func TestDirectory(t *testing.T) {
 	}
 	var digests []Summary
 	readJSON(t, filepath.Join(path, "summary.json"), &digests)
-	if len(digests) != 1 || digests[0].Statuses["measured"] != 1 || digests[0].Latency["p50"].Value != 10500*time.Microsecond {
+	if len(digests) != 1 || digests[0].Statuses["measured"] != 1 ||
+		digests[0].Latency["p50"].Value != 10500*time.Microsecond {
 		t.Errorf("the summary is %+v", digests)
 	}
 	if run.Schema != Schema || run.ID != "x" {
@@ -75,18 +77,21 @@ func TestDirectoryThatIsNone(t *testing.T) {
 		"not JSON":  {map[string]string{"run.json": `{`}, "run.json: unexpected end"},
 		"half":      {map[string]string{"run.json": `{"schema":1}`}, "samples.jsonl: no such file"},
 		"bad line": {
-			map[string]string{"run.json": `{"schema":1}`, "samples.jsonl": `{"schema":1,"status":"odd"}`}, "read sample 1",
+			map[string]string{"run.json": `{"schema":1}`,
+				"samples.jsonl": `{"schema":1,"status":"odd"}`}, "read sample 1",
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			path := t.TempDir()
 			for name, content := range test.files {
-				if err := os.WriteFile(filepath.Join(path, name), []byte(content), 0o600); err != nil {
+				if err := os.WriteFile(filepath.Join(path, name), []byte(content),
+					0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if _, _, err := Directory(path).Read(); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, _, err := Directory(path).Read(); err == nil ||
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("the error is %v; want %q in it", err, test.want)
 			}
 		})

@@ -134,14 +134,16 @@ func recordOf(s measure.Sample) record {
 		Response: s.Response, FlapCount: s.FlapCount, Lost: s.Lost,
 		Warnings: s.Warnings, Probes: make(map[string]uint64),
 		Round: s.Round, Agent: s.Agent, Leaks: s.Leaks,
-		Setting: s.Setting, ClientSpace: s.Client.Namespace, ClientPod: s.Client.Name, ClientUID: s.Client.UID,
+		Setting: s.Setting, ClientSpace: s.Client.Namespace, ClientPod: s.Client.Name,
+		ClientUID:  s.Client.UID,
 		ClientNode: s.ClientNode, TargetNode: s.TargetNode,
 	}
 	if s.Want != measure.StateUnknown {
 		one.Want = s.Want.String()
 	}
 	for _, change := range s.Flaps {
-		one.Flaps = append(one.Flaps, flap{change.To.String(), change.Bracket.Lower, change.Bracket.Upper})
+		one.Flaps = append(one.Flaps, flap{change.To.String(), change.Bracket.Lower,
+			change.Bracket.Upper})
 	}
 	if s.Evidence != measure.Ambiguous {
 		one.Evidence = s.Evidence.String()
@@ -169,7 +171,8 @@ func (r record) sample() (measure.Sample, error) {
 	statuses := measure.Statuses()
 	at := slices.IndexFunc(statuses, func(s measure.Status) bool { return s.String() == r.Status })
 	if at < 0 {
-		return measure.Sample{}, fmt.Errorf("read status %q: expected one of %v", r.Status, statuses)
+		return measure.Sample{}, fmt.Errorf("read status %q: expected one of %v", r.Status,
+			statuses)
 	}
 	kind, err := r.kind()
 	if err != nil {

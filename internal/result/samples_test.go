@@ -21,7 +21,8 @@ import (
 
 func samples() []measure.Sample {
 	at := func(ms int) time.Time {
-		return time.Date(2026, 1, 2, 3, 4, 5, 6789, time.UTC).Add(time.Duration(ms) * time.Millisecond)
+		return time.Date(2026, 1, 2, 3, 4, 5, 6789,
+			time.UTC).Add(time.Duration(ms) * time.Millisecond)
 	}
 	measured := measure.Sample{
 		Scenario: "policy-creation",

@@ -22,11 +22,12 @@ type Options struct {
 	setting.Settings
 	// Label says in what the settings differ from the defaults, in the samples.
 	Label string
-	// RunID is part of the names of everything that is created, and Number that of the scenario in its run.
+	// RunID is part of the names of everything that is created, and Number that of the scenario in
+	// its run.
 	RunID  string
 	Number int
-	// AgentImage and TargetImage are container images. Without a target image, targets are of the agents' image,
-	// which is told to serve; any other serves the ports by itself.
+	// AgentImage and TargetImage are container images. Without a target image, targets are of the
+	// agents' image, which is told to serve; any other serves the ports by itself.
 	AgentImage, TargetImage string
 	// Keep leaves everything in place at the end.
 	Keep bool

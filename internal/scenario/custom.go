@@ -13,8 +13,8 @@ import (
 
 // Trigger is a user's own change.
 type Trigger struct {
-	// Objects are applied. Those that have a namespace are put into the namespace that the direction says:
-	// that of the agents for egress, that of the targets for ingress.
+	// Objects are applied. Those that have a namespace are put into the namespace that the
+	// direction says: that of the agents for egress, that of the targets for ingress.
 	Objects []*unstructured.Unstructured
 	// From and To are labels that the agents and the targets get, for the objects to select.
 	From, To map[string]string
@@ -60,23 +60,26 @@ func Custom(name string, trigger Trigger) Scenario {
 	}
 }
 
-// The names by which a user's own change means what is the run's: the namespaces, or the agents' pods.
+// The names by which a user's own change means what is the run's: the namespaces, or the agents'
+// pods.
 const (
 	ofAgents  = "agents"
 	ofTargets = "targets"
 )
 
-// Patches reports whether an object of a user's own change is a patch of something that the run has: of a namespace, or
-// of the agents' pods. It is applied to that, and never deleted.
+// Patches reports whether an object of a user's own change is a patch of something that the run
+// has: of a namespace, or of the agents' pods. It is applied to that, and never deleted.
 func Patches(object *unstructured.Unstructured) bool {
 	kind, name := object.GetKind(), object.GetName()
-	return kind == "Namespace" && (name == ofAgents || name == ofTargets) || kind == "Pod" && name == ofAgents
+	return kind == "Namespace" && (name == ofAgents || name == ofTargets) || kind == "Pod" &&
+		name == ofAgents
 }
 
 // patches are the objects that a patch stands for.
 func (w Parameters) patches(object *unstructured.Unstructured) []runtime.Object {
 	if object.GetKind() == "Namespace" {
-		name := map[string]string{ofAgents: w.AgentNamespace, ofTargets: w.TargetNamespace}[object.GetName()]
+		name := map[string]string{ofAgents: w.AgentNamespace,
+			ofTargets: w.TargetNamespace}[object.GetName()]
 		object.SetName(name)
 		return []runtime.Object{object}
 	}
@@ -90,7 +93,8 @@ func (w Parameters) patches(object *unstructured.Unstructured) []runtime.Object 
 	return all
 }
 
-// Undo is what takes a user's own change back: objects to delete, and patches without their content.
+// Undo is what takes a user's own change back: objects to delete, and patches without their
+// content.
 func (t Trigger) Undo(w Parameters) (patches, objects []runtime.Object) {
 	for _, object := range t.Objects {
 		if !Patches(object) {
@@ -103,7 +107,8 @@ func (t Trigger) Undo(w Parameters) (patches, objects []runtime.Object) {
 		patches = append(patches, w.patches(bare)...)
 	}
 	for _, object := range Custom("", t).Parts(w)[0].Change.Apply {
-		if one, ok := object.(*unstructured.Unstructured); ok && one.GetKind() != "Namespace" && one.GetKind() != "Pod" {
+		if one, ok := object.(*unstructured.Unstructured); ok && one.GetKind() != "Namespace" &&
+			one.GetKind() != "Pod" {
 			objects = append(objects, object)
 		}
 	}

@@ -14,9 +14,11 @@ import (
 
 func namespaceLabel() Scenario {
 	return Scenario{
-		Name:    "namespace-label",
-		Summary: "The label of a namespace changes: its pods move into, and out of, what a policy selects.",
-		Detail: "The peers' namespace is labelled: that of the targets (egress) or of the agents (ingress).\n" +
+		Name: "namespace-label",
+		Summary: "The label of a namespace changes: its pods move into, and out of, what a " +
+			"policy selects.",
+		Detail: "The peers' namespace is labelled: that of the targets (egress) or of the agents " +
+			"(ingress).\n" +
 			"namespace-label/in: until allowed. namespace-label/out: until blocked.",
 		Groups: onlyA,
 		Setup: func(w Parameters) [][]runtime.Object {
@@ -34,7 +36,8 @@ func namespaceLabel() Scenario {
 			}
 			namespace := func(labels map[string]string) []runtime.Object {
 				return []runtime.Object{&metav1.PartialObjectMetadata{
-					TypeMeta:   metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Namespace"},
+					TypeMeta: metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(),
+						Kind: "Namespace"},
 					ObjectMeta: metav1.ObjectMeta{Name: name, Labels: labels},
 				}}
 			}

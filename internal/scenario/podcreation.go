@@ -13,7 +13,8 @@ func podCreation() Scenario {
 	return Scenario{
 		Name:    "pod-creation",
 		Summary: "A pod is created under policies that allow it: when can others reach it?",
-		Detail: "Counts from the arrival of the pod's address at the agent. With --baseline there are no policies:\n" +
+		Detail: "Counts from the arrival of the pod's address at the agent. With --baseline " +
+			"there are no policies:\n" +
 			"the difference is what they cost.",
 		Kind:     Created,
 		Baseline: true,
@@ -25,7 +26,8 @@ func podCreation() Scenario {
 			return layer(w.isolation(), w.allow("allow", GroupA, Port))
 		},
 		Parts: func(Parameters) []Part {
-			return []Part{{Expect: []Expect{{Group: GroupA, Port: Port, Want: measure.StateAllowed}}}}
+			return []Part{{Expect: []Expect{{Group: GroupA, Port: Port,
+				Want: measure.StateAllowed}}}}
 		},
 	}
 }

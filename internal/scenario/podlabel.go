@@ -16,7 +16,8 @@ func podLabel() Scenario {
 	return Scenario{
 		Name:    "pod-label",
 		Summary: "The label of a pod changes: it moves into, and out of, what a policy selects.",
-		Detail: "The agents' pods are labelled. The policy selects them as its subject (egress) or as its peer\n" +
+		Detail: "The agents' pods are labelled. The policy selects them as its subject (egress) " +
+			"or as its peer\n" +
 			"(ingress). pod-label/in: until allowed. pod-label/out: until blocked.",
 		Groups: onlyA,
 		Setup: func(w Parameters) [][]runtime.Object {
@@ -31,7 +32,8 @@ func podLabel() Scenario {
 		Parts: func(w Parameters) []Part {
 			var in, out []runtime.Object
 			for _, name := range w.AgentPods {
-				in = append(in, labelled(name, w.AgentNamespace, map[string]string{SideLabel: "in"}))
+				in = append(in, labelled(name, w.AgentNamespace,
+					map[string]string{SideLabel: "in"}))
 				out = append(out, labelled(name, w.AgentNamespace, nil))
 			}
 			return inAndOut(in, out)
@@ -39,8 +41,8 @@ func podLabel() Scenario {
 	}
 }
 
-// labelled is what an apply of a pod's label sends: labels that it had from an earlier apply and that are
-// not in it are removed.
+// labelled is what an apply of a pod's label sends: labels that it had from an earlier apply and
+// that are not in it are removed.
 func labelled(name, namespace string, labels map[string]string) runtime.Object {
 	return &metav1.PartialObjectMetadata{
 		TypeMeta:   metav1.TypeMeta{APIVersion: corev1.SchemeGroupVersion.String(), Kind: "Pod"},

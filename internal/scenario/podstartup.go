@@ -12,10 +12,13 @@ import (
 
 func podStartup() Scenario {
 	return Scenario{
-		Name:    "pod-startup",
-		Summary: "A pod starts under policies that are in force: what can it reach from its first instant?",
-		Detail: "Seen from inside, init container first. Counts from the start of the container's process until its\n" +
-			"first allowed egress. What the policies forbid must never be answered: each reply is a leak.",
+		Name: "pod-startup",
+		Summary: "A pod starts under policies that are in force: what can it reach from its " +
+			"first instant?",
+		Detail: "Seen from inside, init container first. Counts from the start of the " +
+			"container's process until its\n" +
+			"first allowed egress. What the policies forbid must never be answered: each reply " +
+			"is a leak.",
 		Kind: Inside,
 		Groups: func(setting.Settings) []Group {
 			return []Group{{Name: GroupA, Few: true}, {Name: GroupB, Few: true}}

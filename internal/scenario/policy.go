@@ -24,8 +24,8 @@ const (
 	RoleStarter = "starter"
 )
 
-// GroupLabel is the label of target pods that names their group, SideLabel one of agents, targets and their
-// namespaces that label scenarios move in and out of a selection.
+// GroupLabel is the label of target pods that names their group, SideLabel one of agents, targets
+// and their namespaces that label scenarios move in and out of a selection.
 const (
 	GroupLabel = "netpol-latency/group"
 	SideLabel  = "netpol-latency/side"
@@ -75,8 +75,8 @@ func role(name string) metav1.LabelSelector {
 	return metav1.LabelSelector{MatchLabels: map[string]string{RoleLabel: name}}
 }
 
-// isolation denies everything on its side, but the agents' way to the API server: without that they could
-// not be told what to do.
+// isolation denies everything on its side, but the agents' way to the API server: without that they
+// could not be told what to do.
 func (w Parameters) isolation() *networkingv1.NetworkPolicy {
 	p := w.policy("isolate")
 	if w.Direction == setting.Egress {
@@ -109,7 +109,9 @@ func (w Parameters) allow(name, group string, port int) *networkingv1.NetworkPol
 }
 
 // setRule gives the policy one rule, on the side that it has.
-func (w Parameters) setRule(p *networkingv1.NetworkPolicy, peers []networkingv1.NetworkPolicyPeer, port int) {
+func (w Parameters) setRule(
+	p *networkingv1.NetworkPolicy, peers []networkingv1.NetworkPolicyPeer, port int,
+) {
 	ports := []networkingv1.NetworkPolicyPort{w.port(port)}
 	if w.Direction == setting.Ingress {
 		p.Spec.Ingress = []networkingv1.NetworkPolicyIngressRule{{From: peers, Ports: ports}}
@@ -140,7 +142,8 @@ func (w Parameters) port(number int) networkingv1.NetworkPolicyPort {
 
 // peers are the other side of the policy: a group of targets, or the agents.
 func (w Parameters) peers(group string) []networkingv1.NetworkPolicyPeer {
-	namespace, pods := w.TargetNamespace, metav1.LabelSelector{MatchLabels: map[string]string{GroupLabel: group}}
+	namespace, pods := w.TargetNamespace,
+		metav1.LabelSelector{MatchLabels: map[string]string{GroupLabel: group}}
 	if w.Direction == setting.Ingress {
 		namespace, pods, group = w.AgentNamespace, role(w.From), ""
 	}
@@ -150,7 +153,8 @@ func (w Parameters) peers(group string) []networkingv1.NetworkPolicyPeer {
 		return []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &named}}
 	case setting.PeerBlock:
 		if len(w.Addresses[group]) == 0 {
-			return []networkingv1.NetworkPolicyPeer{w.allBut("")} // of pods that have none yet; no peer would be all
+			// of pods that have none yet; no peer would be all
+			return []networkingv1.NetworkPolicyPeer{w.allBut("")}
 		}
 		var all []networkingv1.NetworkPolicyPeer
 		for _, address := range w.Addresses[group] {

@@ -14,7 +14,8 @@ func policyCreation() Scenario {
 	return Scenario{
 		Name:    "policy-creation",
 		Summary: "A policy that allows is created: when is the traffic allowed?",
-		Detail: "Everything is isolated before. With --peer ipBlockExcept a second group of targets is in the\n" +
+		Detail: "Everything is isolated before. With --peer ipBlockExcept a second group of " +
+			"targets is in the\n" +
 			"exception and must stay blocked.",
 		Groups: func(s setting.Settings) []Group {
 			if s.Peer == setting.PeerBlockExcept {
@@ -35,7 +36,8 @@ func policyCreation() Scenario {
 				Expect: []Expect{{Group: GroupA, Port: Port, Want: measure.StateAllowed}},
 			}
 			if w.Peer == setting.PeerBlockExcept {
-				part.Expect = append(part.Expect, Expect{Group: GroupB, Port: Port, Forbidden: true, Name: "excepted"})
+				part.Expect = append(part.Expect, Expect{Group: GroupB, Port: Port, Forbidden: true,
+					Name: "excepted"})
 			}
 			return []Part{part}
 		},

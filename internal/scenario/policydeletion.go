@@ -13,8 +13,9 @@ func policyDeletion() Scenario {
 	return Scenario{
 		Name:    "policy-deletion",
 		Summary: "A policy is deleted: first one that allows, then the one that isolates.",
-		Detail:  "policy-deletion/allow: until the traffic is blocked. policy-deletion/isolation: until it is allowed again.",
-		Groups:  onlyA,
+		Detail: "policy-deletion/allow: until the traffic is blocked. " +
+			"policy-deletion/isolation: until it is allowed again.",
+		Groups: onlyA,
 		Setup: func(w Parameters) [][]runtime.Object {
 			return append(layer(w.isolation()), layer(w.allow("allow", GroupA, Port))...)
 		},

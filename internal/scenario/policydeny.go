@@ -13,9 +13,10 @@ func policyDeny() Scenario {
 	return Scenario{
 		Name:    "policy-deny",
 		Summary: "A policy that isolates is created: how long does traffic still flow?",
-		Detail:  "There is no policy before. New connections are judged; \"established\" is about the others.",
-		Groups:  onlyA,
-		Setup:   func(Parameters) [][]runtime.Object { return nil },
+		Detail: "There is no policy before. New connections are judged; \"established\" is " +
+			"about the others.",
+		Groups: onlyA,
+		Setup:  func(Parameters) [][]runtime.Object { return nil },
 		Parts: func(w Parameters) []Part {
 			return []Part{{
 				Change: Change{Apply: []runtime.Object{w.isolation()}},

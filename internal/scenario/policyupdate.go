@@ -12,9 +12,11 @@ import (
 
 func policyUpdate() Scenario {
 	return Scenario{
-		Name:    "policy-update",
-		Summary: "A policy is updated: when does the new pair open, and when does the old one close?",
-		Detail: "Three updates: of the pod selector, of the port, of the peer (to an address block). Each has two\n" +
+		Name: "policy-update",
+		Summary: "A policy is updated: when does the new pair open, and when does the old one " +
+			"close?",
+		Detail: "Three updates: of the pod selector, of the port, of the peer (to an address " +
+			"block). Each has two\n" +
 			"results, open and close; a third group of targets must stay blocked all the time.",
 		Groups: func(setting.Settings) []Group {
 			return []Group{{Name: GroupA}, {Name: GroupB}, {Name: GroupC, Few: true}}
@@ -26,9 +28,12 @@ func policyUpdate() Scenario {
 			blocks := w
 			blocks.Peer = setting.PeerBlock
 			return []Part{
-				swap("selector", w.byPods().allow("allow", GroupB, Port), side{GroupA, Port}, side{GroupB, Port}),
-				swap("port", w.byPods().allow("allow", GroupB, OtherPort), side{GroupB, Port}, side{GroupB, OtherPort}),
-				swap("peer", blocks.allow("allow", GroupA, OtherPort), side{GroupB, OtherPort}, side{GroupA, OtherPort}),
+				swap("selector", w.byPods().allow("allow", GroupB, Port), side{GroupA, Port},
+					side{GroupB, Port}),
+				swap("port", w.byPods().allow("allow", GroupB, OtherPort), side{GroupB, Port},
+					side{GroupB, OtherPort}),
+				swap("peer", blocks.allow("allow", GroupA, OtherPort), side{GroupB, OtherPort},
+					side{GroupA, OtherPort}),
 			}
 		},
 	}

@@ -39,8 +39,9 @@ type Scenario struct {
 	Baseline bool
 	// Groups are the groups of target pods that are up before the trigger.
 	Groups func(s setting.Settings) []Group
-	// Setup are the objects that are in force before the first trigger, in layers: after each but the last
-	// every pair is seen blocked, so that what a later one allows cannot be mistaken for what was allowed before.
+	// Setup are the objects that are in force before the first trigger, in layers: after each but
+	// the last every pair is seen blocked, so that what a later one allows cannot be mistaken for
+	// what was allowed before.
 	Setup func(w Parameters) [][]runtime.Object
 	// Parts are the changes, in order. Each begins in the state that the one before has left.
 	Parts func(w Parameters) []Part
@@ -55,8 +56,8 @@ type Part struct {
 	Expect []Expect
 }
 
-// Change is what a trigger writes. Objects are applied on the server's side, so that an object that exists
-// is updated and one that does not is created.
+// Change is what a trigger writes. Objects are applied on the server's side, so that an object that
+// exists is updated and one that does not is created.
 type Change struct {
 	Apply  []runtime.Object
 	Delete []runtime.Object

@@ -18,13 +18,18 @@ import (
 func allParameters() []Parameters {
 	var all []Parameters
 	for _, direction := range []string{setting.Egress, setting.Ingress} {
-		for _, peer := range []string{setting.PeerPod, setting.PeerNamespace, setting.PeerBlock, setting.PeerBlockExcept} {
-			for _, port := range []string{setting.PortNumber, setting.PortByName, setting.PortRange} {
+		for _, peer := range []string{setting.PeerPod, setting.PeerNamespace, setting.PeerBlock,
+			setting.PeerBlockExcept} {
+			for _, port := range []string{setting.PortNumber, setting.PortByName,
+				setting.PortRange} {
 				w := Parameters{
 					Settings:       setting.All().Defaults(),
-					AgentNamespace: "agents", TargetNamespace: "targets", From: RoleAgent, AgentPods: []string{"agent-0"},
-					APIServers: []netip.AddrPort{netip.MustParseAddrPort("172.18.0.1:6443"), netip.MustParseAddrPort("[fd00::1]:6443")},
-					Addresses:  map[string][]netip.Addr{"": {netip.MustParseAddr("10.0.0.9")}, GroupA: {netip.MustParseAddr("10.0.0.1")}},
+					AgentNamespace: "agents", TargetNamespace: "targets", From: RoleAgent,
+					AgentPods: []string{"agent-0"},
+					APIServers: []netip.AddrPort{netip.MustParseAddrPort("172.18.0.1:6443"),
+						netip.MustParseAddrPort("[fd00::1]:6443")},
+					Addresses: map[string][]netip.Addr{"": {netip.MustParseAddr("10.0.0.9")},
+						GroupA: {netip.MustParseAddr("10.0.0.1")}},
 				}
 				w.Direction, w.Peer, w.Port = direction, peer, port
 				all = append(all, w)
@@ -49,8 +54,8 @@ func policies(w Parameters, s Scenario) []*networkingv1.NetworkPolicy {
 	return all
 }
 
-// TestPolicies looks at every policy of every scenario: it is on the side that was asked for, names its peers, since
-// no peer would be every peer, and leaves the agents their way to the API server.
+// TestPolicies looks at every policy of every scenario: it is on the side that was asked for, names
+// its peers, since no peer would be every peer, and leaves the agents their way to the API server.
 func TestPolicies(t *testing.T) {
 	for _, w := range allParameters() {
 		for _, s := range All() {
@@ -63,28 +68,35 @@ func TestPolicies(t *testing.T) {
 
 func checkPolicy(t *testing.T, w Parameters, name string, policy *networkingv1.NetworkPolicy) {
 	t.Helper()
-	if len(policy.Spec.PolicyTypes) != 1 || !strings.EqualFold(string(policy.Spec.PolicyTypes[0]), w.Direction) {
-		t.Errorf("%s, %s: policy %s is of %v; want %s", name, w.Peer, policy.Name, policy.Spec.PolicyTypes, w.Direction)
+	if len(policy.Spec.PolicyTypes) != 1 || !strings.EqualFold(string(policy.Spec.PolicyTypes[0]),
+		w.Direction) {
+		t.Errorf("%s, %s: policy %s is of %v; want %s", name, w.Peer, policy.Name,
+			policy.Spec.PolicyTypes, w.Direction)
 	}
 	for _, rule := range policy.Spec.Egress {
 		if len(rule.To) == 0 || len(rule.Ports) == 0 {
-			t.Errorf("%s, %s: policy %s has a rule without peers or ports, which allows all", name, w.Peer, policy.Name)
+			t.Errorf("%s, %s: policy %s has a rule without peers or ports, which allows all", name,
+				w.Peer, policy.Name)
 		}
 	}
 	for _, rule := range policy.Spec.Ingress {
 		if len(rule.From) == 0 || len(rule.Ports) == 0 {
-			t.Errorf("%s, %s: policy %s has a rule without peers or ports, which allows all", name, w.Peer, policy.Name)
+			t.Errorf("%s, %s: policy %s has a rule without peers or ports, which allows all", name,
+				w.Peer, policy.Name)
 		}
 	}
-	if policy.Name == "isolate" && w.Direction == setting.Egress && len(policy.Spec.Egress) != len(w.APIServers) {
-		t.Errorf("%s: isolation leaves %d ways to %d API servers", name, len(policy.Spec.Egress), len(w.APIServers))
+	if policy.Name == "isolate" && w.Direction == setting.Egress &&
+		len(policy.Spec.Egress) != len(w.APIServers) {
+		t.Errorf("%s: isolation leaves %d ways to %d API servers", name, len(policy.Spec.Egress),
+			len(w.APIServers))
 	}
 }
 
 // TestCatalog checks that everything in it explains itself, and can be found.
 func TestCatalog(t *testing.T) {
 	for _, s := range All() {
-		if s.Summary == "" || s.Detail == "" || s.Setup == nil || s.Parts == nil || s.Groups == nil {
+		if s.Summary == "" || s.Detail == "" || s.Setup == nil || s.Parts == nil ||
+			s.Groups == nil {
 			t.Errorf("scenario %s is not complete", s.Name)
 		}
 		if found, err := Find(s.Name); err != nil || found.Name != s.Name {
@@ -114,10 +126,16 @@ func TestCheck(t *testing.T) {
 		want           string
 	}{
 		{"the defaults", "established", func(*setting.Settings) {}, ""},
-		{"a connection of datagrams", "established", func(s *setting.Settings) { s.Protocol = setting.UDP }, "expected protocol TCP"},
-		{"new datagrams", "policy-deny", func(s *setting.Settings) { s.Protocol = setting.UDP }, ""},
+		{"a connection of datagrams", "established", func(s *setting.Settings) {
+			s.Protocol = setting.UDP
+		}, "expected protocol TCP"},
+		{"new datagrams", "policy-deny", func(s *setting.Settings) {
+			s.Protocol = setting.UDP
+		}, ""},
 		{"a baseline", "pod-creation", func(s *setting.Settings) { s.Baseline = true }, ""},
-		{"a baseline without a meaning", "policy-deny", func(s *setting.Settings) { s.Baseline = true }, "expected pod-creation alone"},
+		{"a baseline without a meaning", "policy-deny", func(s *setting.Settings) {
+			s.Baseline = true
+		}, "expected pod-creation alone"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -129,7 +147,8 @@ func TestCheck(t *testing.T) {
 			test.change(&settings)
 
 			err = found.Check(settings)
-			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			if (err == nil) != (test.want == "") || err != nil &&
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("Check() = %v; want %q", err, test.want)
 			}
 		})

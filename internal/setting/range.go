@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Range says which values a setting can have. Want is that in words, and Has tells whether one is among
-// them; without it each of the type is.
+// Range says which values a setting can have. Want is that in words, and Has tells whether one is
+// among them; without it each of the type is.
 type Range struct {
 	Want string
 	Has  func(value any) bool

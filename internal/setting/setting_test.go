@@ -47,7 +47,8 @@ func TestParseMistakes(t *testing.T) {
 		{"family", "IPv5", `family "IPv5": expected one of IPv4, IPv6`},
 		{"peer", "all", `peer "all": expected one of`},
 		{"port", "any", `port "any": expected one of`},
-		{"probe", "established", `probe "established": expected one of connect, http, udp, syn, auto`},
+		{"probe", "established",
+			`probe "established": expected one of connect, http, udp, syn, auto`},
 		{"targets", "0", `targets "0": expected a whole number from 1 to 10000`},
 		{"targets", "10001", `targets "10001": expected a whole number from 1 to 10000`},
 		{"confirm", "0", `confirm "0": expected a whole number`},
@@ -89,14 +90,17 @@ func TestValidate(t *testing.T) {
 		{"the mode that suits", func(s *Settings) { s.Protocol = UDP }, ""},
 		{"TCP for UDP", func(s *Settings) { s.Probe, s.Protocol = ProbeSYN, UDP }, "sends TCP"},
 		{"UDP for TCP", func(s *Settings) { s.Probe = ProbeUDP }, "sends UDP"},
-		{"changes of nothing", func(s *Settings) { s.BackgroundRate = 1 }, "expected --background-policies"},
+		{"changes of nothing", func(s *Settings) {
+			s.BackgroundRate = 1
+		}, "expected --background-policies"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := All().Defaults()
 			test.change(&s)
 			err := s.Validate()
-			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			if (err == nil) != (test.want == "") || err != nil &&
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("Validate() = %v; want %q", err, test.want)
 			}
 		})
@@ -108,20 +112,28 @@ func TestLabel(t *testing.T) {
 		name, want string
 		change     func(*Settings)
 	}{
-		{"everything", "ingress, IPv6, UDP, ipBlock, port by range, same-node, 3 targets, 2 agents, baseline, timeout 1m30s, " +
-			"confirm 5, hold 1s, max-probe-rate 1000, watch 2s, clock exchange, churn 50, churn-duration 2m0s, " +
+		{"everything", "ingress, IPv6, UDP, ipBlock, port by range, same-node, 3 targets, 2 " +
+			"agents, baseline, timeout 1m30s, " +
+			"confirm 5, hold 1s, max-probe-rate 1000, watch 2s, clock exchange, churn 50, " +
+			"churn-duration 2m0s, " +
 			"7 background policies, background-qps 0.5", func(s *Settings) {
 			*s = Settings{
-				Direction: Ingress, Family: IPv6, Protocol: UDP, Peer: PeerBlock, Port: PortRange, Placement: PlaceSame,
-				Targets: 3, Agents: 2, Baseline: true, Repeat: 9, Timeout: 90 * time.Second, Patience: time.Hour,
-				Probe: ProbeUDP, Confirm: 5, Hold: time.Second, ProbeRate: 1000, Watch: 2 * time.Second, CreateRate: 50,
-				ChurnFor: 2 * time.Minute, BackgroundPolicies: 7, BackgroundRate: .5, Clock: ClockExchange,
+				Direction: Ingress, Family: IPv6, Protocol: UDP, Peer: PeerBlock, Port: PortRange,
+				Placement: PlaceSame,
+				Targets:   3, Agents: 2, Baseline: true, Repeat: 9, Timeout: 90 * time.Second,
+				Patience: time.Hour,
+				Probe:    ProbeUDP, Confirm: 5, Hold: time.Second, ProbeRate: 1000,
+				Watch: 2 * time.Second, CreateRate: 50,
+				ChurnFor: 2 * time.Minute, BackgroundPolicies: 7, BackgroundRate: .5,
+				Clock: ClockExchange,
 			}
 		}},
 		{"the mode that suits", "", func(s *Settings) { s.Probe = ProbeConnect }},
 		{"another mode", "probe http", func(s *Settings) { s.Probe = "http" }},
 		{"the scenario's own mode", "", func(s *Settings) { s.Probe = ProbeEstablished }},
-		{"how often, and how long for pods", "", func(s *Settings) { s.Repeat, s.Patience = 5, time.Hour }},
+		{"how often, and how long for pods", "", func(s *Settings) {
+			s.Repeat, s.Patience = 5, time.Hour
+		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -161,14 +173,16 @@ func TestRecord(t *testing.T) {
 // TestRecallEarlier reads what earlier versions have noted: no more than they knew, and baseline
 // only if it was true.
 func TestRecallEarlier(t *testing.T) {
-	record := Record{"direction": []byte(`"ingress"`), "targets": []byte("7"), "timeoutNs": []byte("1000000000")}
+	record := Record{"direction": []byte(`"ingress"`), "targets": []byte("7"),
+		"timeoutNs": []byte("1000000000")}
 	known := make(map[string]any)
 	for _, f := range All() {
 		if value, ok := f.Recall(record); ok {
 			known[f.Name] = value
 		}
 	}
-	want := map[string]any{"direction": "ingress", "targets": 7, "timeout": time.Second, "baseline": false}
+	want := map[string]any{"direction": "ingress", "targets": 7, "timeout": time.Second,
+		"baseline": false}
 	if diff := cmp.Diff(want, known); diff != "" {
 		t.Errorf("what is known (-want +got):\n%s", diff)
 	}

@@ -1,8 +1,8 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package suite reads a file that holds a whole suite: which scenarios to run, with which settings, and the limits
-// of their results.
+// Package suite reads a file that holds a whole suite: which scenarios to run, with which settings,
+// and the limits of their results.
 //
 //	targets: 20                  # settings beside the runs are the defaults of them all
 //	repeat: 3

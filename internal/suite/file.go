@@ -33,11 +33,15 @@ type mistake struct {
 	text         string
 }
 
-func (m mistake) Error() string { return fmt.Sprintf("%s:%d:%d: %s", m.file, m.line, m.column, m.text) }
+func (m mistake) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %s", m.file, m.line, m.column,
+		m.text)
+}
 
 // mistake notes what is wrong with a node.
 func (f *file) mistake(node *yaml.Node, format string, values ...any) {
-	f.mistakes = append(f.mistakes, mistake{f.name, node.Line, node.Column, fmt.Sprintf(format, values...)})
+	f.mistakes = append(f.mistakes, mistake{f.name, node.Line, node.Column,
+		fmt.Sprintf(format, values...)})
 }
 
 // err joins the mistakes in the order of the file.
@@ -89,7 +93,8 @@ type entry struct {
 	key, value *yaml.Node
 }
 
-// place is where to look for what is wrong with the value; one that is missing has no place of its own.
+// place is where to look for what is wrong with the value; one that is missing has no place of its
+// own.
 func (e entry) place() *yaml.Node {
 	if e.value.Kind == yaml.ScalarNode && e.value.Value == "" && e.value.Style == 0 {
 		return e.key
@@ -97,8 +102,8 @@ func (e entry) place() *yaml.Node {
 	return e.value
 }
 
-// mapping are the entries of a mapping that has each of the known keys once at the most; what says in messages
-// whose it is.
+// mapping are the entries of a mapping that has each of the known keys once at the most; what says
+// in messages whose it is.
 func (f *file) mapping(node *yaml.Node, what string, known []string) []entry {
 	from := resolved(node)
 	if from.Kind != yaml.MappingNode {
@@ -112,11 +117,13 @@ func (f *file) mapping(node *yaml.Node, what string, known []string) []entry {
 		first := slices.IndexFunc(all, func(e entry) bool { return e.key.Value == one.key.Value })
 		switch {
 		case one.key.Kind != yaml.ScalarNode:
-			f.mistake(one.key, "a key is %s: expected one of %s", kindName(one.key.Kind), strings.Join(known, ", "))
+			f.mistake(one.key, "a key is %s: expected one of %s", kindName(one.key.Kind),
+				strings.Join(known, ", "))
 		case !slices.Contains(known, one.key.Value):
 			f.mistake(one.key, "%v", setting.OneOf("unknown key", one.key.Value, known...))
 		case first >= 0:
-			f.mistake(one.key, "key %q is there twice: expected it once, and line %d has it already",
+			f.mistake(one.key,
+				"key %q is there twice: expected it once, and line %d has it already",
 				one.key.Value, all[first].key.Line)
 		default:
 			all = append(all, one)

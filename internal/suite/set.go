@@ -13,9 +13,9 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// Set changes settings of the suite's runs: targets=50 those of all, runs[0].targets=50 that of the first,
-// policy-creation.targets=50 those of the runs of a scenario. Later assignments override earlier ones. The error
-// joins all mistakes; the suite is as it was then.
+// Set changes settings of the suite's runs: targets=50 those of all, runs[0].targets=50 that of the
+// first, policy-creation.targets=50 those of the runs of a scenario. Later assignments override
+// earlier ones. The error joins all mistakes; the suite is as it was then.
 func Set(suite *Suite, fields setting.Table, assignments []string) error {
 	runs := slices.Clone(suite.Runs)
 	var mistakes []error
@@ -35,7 +35,8 @@ func Set(suite *Suite, fields setting.Table, assignments []string) error {
 func assign(runs []Run, fields setting.Table, text string) error {
 	left, value, ok := strings.Cut(text, "=")
 	if !ok {
-		return errors.New("expected KEY=VALUE, for example targets=50, runs[0].targets=50 or policy-deny.targets=50")
+		return errors.New("expected KEY=VALUE, for example targets=50, runs[0].targets=50 or " +
+			"policy-deny.targets=50")
 	}
 	key := left[strings.LastIndex(left, ".")+1:]
 	field, err := fields.Find(key)
@@ -74,7 +75,8 @@ func chosen(runs []Run, prefix string) ([]*Run, error) {
 		}
 	}
 	if len(all) == 0 {
-		return nil, fmt.Errorf("no run is of scenario %q: expected one of %s, or runs[0] for the first run",
+		return nil, fmt.Errorf("no run is of scenario %q: expected one of %s, or runs[0] for the "+
+			"first run",
 			about, strings.Join(names, ", "))
 	}
 	return all, nil

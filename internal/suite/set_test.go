@@ -20,12 +20,19 @@ func TestSet(t *testing.T) {
 		change      func(s *Suite)
 	}{
 		{"nothing", nil, func(*Suite) {}},
-		{"all runs", []string{"targets=50"}, func(s *Suite) { s.Runs[0].Settings.Targets, s.Runs[1].Settings.Targets = 50, 50 }},
-		{"one run", []string{"runs[1].timeout=5s"}, func(s *Suite) { s.Runs[1].Settings.Timeout = 5 * time.Second }},
-		{"the runs of a scenario", []string{"policy-creation.baseline=false"}, func(s *Suite) { s.Runs[0].Settings.Baseline = false }},
-		{"the last one wins", []string{"runs[0].agents=7", "agents=8", "policy-update.agents=9"}, func(s *Suite) {
-			s.Runs[0].Settings.Agents, s.Runs[1].Settings.Agents = 8, 9
+		{"all runs", []string{"targets=50"}, func(s *Suite) {
+			s.Runs[0].Settings.Targets, s.Runs[1].Settings.Targets = 50, 50
 		}},
+		{"one run", []string{"runs[1].timeout=5s"}, func(s *Suite) {
+			s.Runs[1].Settings.Timeout = 5 * time.Second
+		}},
+		{"the runs of a scenario", []string{"policy-creation.baseline=false"}, func(s *Suite) {
+			s.Runs[0].Settings.Baseline = false
+		}},
+		{"the last one wins", []string{"runs[0].agents=7", "agents=8", "policy-update.agents=9"},
+			func(s *Suite) {
+				s.Runs[0].Settings.Agents, s.Runs[1].Settings.Agents = 8, 9
+			}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -41,8 +48,8 @@ func TestSet(t *testing.T) {
 	}
 }
 
-// TestSetMistakes makes one assignment of each kind that is wrong after one that is right: all the wrong ones are
-// reported, and none is carried out.
+// TestSetMistakes makes one assignment of each kind that is wrong after one that is right: all the
+// wrong ones are reported, and none is carried out.
 func TestSetMistakes(t *testing.T) {
 	wrong := map[string]string{
 		"targets":             "expected KEY=VALUE",

@@ -18,7 +18,8 @@ import (
 // Suite is a number of runs and the limits of their results.
 type Suite struct {
 	Runs []Run
-	// Thresholds are texts that [measure.ParseThreshold] can read, each about a scenario of the runs.
+	// Thresholds are texts that [measure.ParseThreshold] can read, each about a scenario of the
+	// runs.
 	Thresholds []string
 }
 
@@ -73,7 +74,8 @@ func (f *file) suite(root *yaml.Node) Suite {
 
 	if runs.key == nil {
 		if resolved(root).Kind == yaml.MappingNode {
-			f.mistake(root, "the suite has no runs: expected a list, for example runs: [{scenario: policy-deny}]")
+			f.mistake(root, "the suite has no runs: expected a list, for example runs: "+
+				"[{scenario: policy-deny}]")
 		}
 		return Suite{}
 	}
@@ -88,7 +90,8 @@ func (f *file) suite(root *yaml.Node) Suite {
 func (f *file) runs(from entry, defaults setting.Settings) []Run {
 	nodes := f.list(from)
 	if len(nodes) == 0 && resolved(from.value).Kind == yaml.SequenceNode {
-		f.mistake(from.value, "runs is empty: expected at least one, for example runs: [{scenario: policy-deny}]")
+		f.mistake(from.value, "runs is empty: expected at least one, for example runs: "+
+			"[{scenario: policy-deny}]")
 	}
 	var all []Run
 	for _, node := range nodes {
@@ -154,7 +157,8 @@ func (f *file) thresholds(from entry, runs []Run) []string {
 	}
 	for _, node := range f.list(from) {
 		if kind := resolved(node).Kind; kind != yaml.ScalarNode {
-			f.mistake(node, "a threshold is %s: expected a text, for example policy-deny.p99<500ms", kindName(kind))
+			f.mistake(node, "a threshold is %s: expected a text, for example policy-deny.p99<500ms",
+				kindName(kind))
 			continue
 		}
 		threshold, err := measure.ParseThreshold(resolved(node).Value)

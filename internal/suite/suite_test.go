@@ -27,7 +27,8 @@ var update = flag.Bool("update", false, "write what is found as what is wanted")
 
 // known is what the suites of these tests may name. What they do not say is zero.
 func known() Known {
-	return Known{Scenarios: []string{"policy-creation", "policy-deny", "policy-update"}, Settings: setting.All()}
+	return Known{Scenarios: []string{"policy-creation", "policy-deny", "policy-update"},
+		Settings: setting.All()}
 }
 
 // full is what testdata/suite.yaml holds.
@@ -37,8 +38,9 @@ func full() Suite {
 			{
 				Scenario: "policy-creation", Settings: setting.Settings{
 					Direction: "ingress", Family: "IPv6", Peer: "ipBlockExcept", Port: "range",
-					Protocol: "UDP", Targets: 200, Agents: 2, Repeat: 10, Timeout: 90 * time.Second, Placement: "other-node",
-					Baseline: true,
+					Protocol: "UDP", Targets: 200, Agents: 2, Repeat: 10, Timeout: 90 * time.Second,
+					Placement: "other-node",
+					Baseline:  true,
 				},
 			},
 			{Scenario: "policy-update", Settings: setting.Settings{Targets: 20, Repeat: 3}},
@@ -67,11 +69,15 @@ func TestLoadDefaults(t *testing.T) {
 		want       setting.Settings
 	}{
 		{"what is said nowhere is zero", "runs: [{scenario: policy-deny}]", setting.Settings{}},
-		{"a default may follow the runs", "runs: [{scenario: policy-deny}]\nprotocol: UDP", setting.Settings{Protocol: "UDP"}},
-		{"a run overrides it, with false too", "baseline: true\nruns: [{scenario: policy-deny, baseline: false}]", setting.Settings{}},
-		{"a value is its text, in quotes or not", "runs: [{scenario: policy-deny, targets: \"5\"}]", setting.Settings{Targets: 5}},
+		{"a default may follow the runs", "runs: [{scenario: policy-deny}]\nprotocol: UDP",
+			setting.Settings{Protocol: "UDP"}},
+		{"a run overrides it, with false too",
+			"baseline: true\nruns: [{scenario: policy-deny, baseline: false}]", setting.Settings{}},
+		{"a value is its text, in quotes or not", "runs: [{scenario: policy-deny, targets: \"5\"}]",
+			setting.Settings{Targets: 5}},
 		{
-			"an alias is what it stands for", "targets: &n 7\nruns: [{scenario: policy-deny, agents: *n}]",
+			"an alias is what it stands for",
+			"targets: &n 7\nruns: [{scenario: policy-deny, agents: *n}]",
 			setting.Settings{Targets: 7, Agents: 7},
 		},
 	}
@@ -89,7 +95,8 @@ func TestLoadDefaults(t *testing.T) {
 	}
 }
 
-// TestLoadAllMistakes loads a file that has one mistake of each kind: all are reported, each with its place.
+// TestLoadAllMistakes loads a file that has one mistake of each kind: all are reported, each with
+// its place.
 func TestLoadAllMistakes(t *testing.T) {
 	content, err := os.ReadFile("testdata/mistakes.yaml")
 	if err != nil {
@@ -120,13 +127,17 @@ func TestLoadMistakes(t *testing.T) {
 	}{
 		{"nothing", "", "f:1:1: the suite is empty: expected runs"},
 		{"a comment only", "# later\n", "f:1:1: the suite is empty"},
-		{"no mapping", "[a]", "f:1:1: the suite is a list: expected a mapping, with keys out of runs, thresholds, direction"},
+		{"no mapping", "[a]", "f:1:1: the suite is a list: expected a mapping, with keys out of " +
+			"runs, thresholds, direction"},
 		{"no runs", "\ntargets: 5", "f:2:1: the suite has no runs: expected a list"},
 		{"no run", "runs: []", "f:1:7: runs is empty: expected at least one"},
 		{"runs that are no list", "runs: 5", "f:1:7: runs is a single value: expected a list"},
-		{"runs without a value", "targets: 5\nruns:\n", "f:2:1: runs is a single value: expected a list"},
-		{"a second document", "runs: [{scenario: policy-deny}]\n---\na: b", "f:2:1: a second document"},
-		{"no YAML", "runs:\n  - a: b: c\n", "f:2:1: this is no YAML: mapping values are not allowed"},
+		{"runs without a value", "targets: 5\nruns:\n",
+			"f:2:1: runs is a single value: expected a list"},
+		{"a second document", "runs: [{scenario: policy-deny}]\n---\na: b",
+			"f:2:1: a second document"},
+		{"no YAML", "runs:\n  - a: b: c\n",
+			"f:2:1: this is no YAML: mapping values are not allowed"},
 		{"no YAML in the first line", "runs: [", "f:1:1: this is no YAML: "},
 		{"a tab", "runs:\n\t- a", "f:2:1: this is no YAML: "},
 		{
@@ -156,7 +167,8 @@ func TestLoadPassesOnWhatReadingSays(t *testing.T) {
 func TestLoadOverFlags(t *testing.T) {
 	beside := known()
 	beside.Defaults = setting.Settings{Agents: 3, Targets: 7, Baseline: true}
-	const text = "agents: 2\nruns: [{scenario: policy-deny, baseline: false}, {scenario: policy-update}]"
+	const text = "agents: 2\nruns: [{scenario: policy-deny, baseline: false}, {scenario: " +
+		"policy-update}]"
 	got, err := Load(strings.NewReader(text), "suite.yaml", beside)
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +213,8 @@ func FuzzLoad(f *testing.F) {
 		f.Add(content)
 	}
 	f.Add([]byte("runs: &a [*a]"))
-	f.Add([]byte("targets: &n 7\nruns: [{scenario: policy-deny, agents: *n}]\nthresholds: [\"policy-deny.p99\\n<1µs\"]"))
+	f.Add([]byte("targets: &n 7\nruns: [{scenario: policy-deny, agents: *n}]\nthresholds: " +
+		"[\"policy-deny.p99\\n<1µs\"]"))
 	f.Add([]byte("runs: [{scenario: policy-deny}]\n--- \n..."))
 	f.Fuzz(func(t *testing.T, content []byte) {
 		suite, err := Load(bytes.NewReader(content), "f", known())
@@ -210,7 +223,8 @@ func FuzzLoad(f *testing.F) {
 		}
 		again, err := Load(strings.NewReader(written(suite)), "f", known())
 		if err != nil {
-			t.Fatalf("%+v was written as\n%s\nwhich cannot be loaded: %v", suite, written(suite), err)
+			t.Fatalf("%+v was written as\n%s\nwhich cannot be loaded: %v", suite, written(suite),
+				err)
 		}
 		if diff := cmp.Diff(suite, again, whole); diff != "" {
 			t.Errorf("loaded again (-first +second):\n%s", diff)

@@ -27,22 +27,23 @@ const unknown = "unknown"
 type Build struct {
 	// Program is its name.
 	Program string `json:"program"`
-	// Version is the release, for example v1.2.3; "(devel)" or a pseudo-version for a build that is none.
+	// Version is the release, for example v1.2.3; "(devel)" or a pseudo-version for a build that is
+	// none.
 	Version string `json:"version"`
-	// Commit is the hash of the source's commit, and Date its time, RFC 3339. Both are empty if the go command
-	// did not record them, as for a module that was installed by its version.
+	// Commit is the hash of the source's commit, and Date its time, RFC 3339. Both are empty if the
+	// go command did not record them, as for a module that was installed by its version.
 	Commit string `json:"commit,omitempty"`
 	Date   string `json:"date,omitempty"`
 	// Modified says that the source differed from the commit.
 	Modified bool `json:"modified"`
-	// Go is the version of the toolchain, Platform the operating system and architecture, for example
-	// linux/amd64.
+	// Go is the version of the toolchain, Platform the operating system and architecture, for
+	// example linux/amd64.
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
 
-// Read is this process's build. A release is what the linker was told, if it was, and what the module system
-// knows otherwise.
+// Read is this process's build. A release is what the linker was told, if it was, and what the
+// module system knows otherwise.
 func Read(program, release string) Build {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -90,7 +91,8 @@ func (b Build) Write(w io.Writer, format string) error {
 	return nil
 }
 
-// String has the program and its version in the first line, and everything else in lines of its own.
+// String has the program and its version in the first line, and everything else in lines of its
+// own.
 func (b Build) String() string {
 	commit := cmp.Or(b.Commit, unknown)
 	if b.Modified {
@@ -99,7 +101,8 @@ func (b Build) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s %s\n", b.Program, b.Version)
 	for _, line := range [][2]string{
-		{"commit", commit}, {"date", cmp.Or(b.Date, unknown)}, {"go", b.Go}, {"platform", b.Platform},
+		{"commit", commit}, {"date", cmp.Or(b.Date, unknown)}, {"go", b.Go},
+		{"platform", b.Platform},
 	} {
 		fmt.Fprintf(&text, "  %-10s%s\n", line[0], line[1])
 	}

@@ -30,7 +30,8 @@ func TestDescribe(t *testing.T) {
 	}{
 		{
 			"what the linker was told counts", "v1.2.3", checkout,
-			Build{Version: "v1.2.3", Commit: "0123456789abcdef", Date: "2026-01-02T03:04:05Z", Modified: true},
+			Build{Version: "v1.2.3", Commit: "0123456789abcdef", Date: "2026-01-02T03:04:05Z",
+				Modified: true},
 		},
 		{
 			"a build of a checkout has what the go command recorded", "", checkout,
@@ -40,7 +41,8 @@ func TestDescribe(t *testing.T) {
 			},
 		},
 		{
-			"an installed module has its version alone", "", &debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"}},
+			"an installed module has its version alone", "",
+			&debug.BuildInfo{Main: debug.Module{Version: "v1.2.3"}},
 			Build{Version: "v1.2.3"},
 		},
 		{"a program that knows nothing says so", "", &debug.BuildInfo{}, Build{Version: "unknown"}},
@@ -57,12 +59,14 @@ func TestDescribe(t *testing.T) {
 }
 
 func TestWrite(t *testing.T) {
-	build := Build{Program: "tool", Version: "v1.2.3", Commit: "0123", Modified: true, Go: "go1.26", Platform: "linux/arm64"}
+	build := Build{Program: "tool", Version: "v1.2.3", Commit: "0123", Modified: true, Go: "go1.26",
+		Platform: "linux/arm64"}
 	var text bytes.Buffer
 	if err := build.Write(&text, Text); err != nil {
 		t.Fatal(err)
 	}
-	want := "tool v1.2.3\n  commit    0123 (modified)\n  date      unknown\n  go        go1.26\n  platform  linux/arm64\n"
+	want := "tool v1.2.3\n  commit    0123 (modified)\n  date      unknown\n  go        go1.26\n " +
+		" platform  linux/arm64\n"
 	if diff := cmp.Diff(want, text.String()); diff != "" {
 		t.Errorf("the text differs (-want +got):\n%s", diff)
 	}
@@ -77,7 +81,8 @@ func TestWrite(t *testing.T) {
 	if diff := cmp.Diff(build, decoded); diff != "" {
 		t.Errorf("the JSON differs (-want +got):\n%s", diff)
 	}
-	if err := build.Write(&text, "yaml"); err == nil || !strings.Contains(err.Error(), `"yaml": expected text or json`) {
+	if err := build.Write(&text, "yaml"); err == nil ||
+		!strings.Contains(err.Error(), `"yaml": expected text or json`) {
 		t.Errorf("a wrong format gives %v", err)
 	}
 }

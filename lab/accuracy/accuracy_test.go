@@ -70,31 +70,37 @@ func TestBracketsHold(t *testing.T) {
 	}
 }
 
-// expectPresumed makes sure that what was dropped was told of long before the probes' time was over, and nothing before
-// the change.
+// expectPresumed makes sure that what was dropped was told of long before the probes' time was
+// over, and nothing before the change.
 func expectPresumed(t *testing.T, result Result) {
 	t.Helper()
 	for i, one := range result.Judged {
 		after := one.Presumed.Sub(one.Commit.Before)
 		switch {
-		case one.Presumed.IsZero() && (result.Cell.Want == measure.StateAllowed || result.Cell.Denial != flat.Drop):
+		case one.Presumed.IsZero() && (result.Cell.Want == measure.StateAllowed ||
+			result.Cell.Denial != flat.Drop):
 		case one.Presumed.IsZero():
 			t.Errorf("pair %d was blocked and never presumed to be", i)
 		case after < 0 || after >= probe.DefaultTimeout:
-			t.Errorf("pair %d was presumed to be blocked %s after the commit; want at most %s", i, after, probe.DefaultTimeout)
+			t.Errorf("pair %d was presumed to be blocked %s after the commit; want at most %s", i,
+				after, probe.DefaultTimeout)
 		}
 	}
 }
 
-// TestNeighbourTableStaysSmall probes 10,000 targets behind a router by every mode that makes packets of its own or the
-// kernel's: neither the client nor the router needs an entry for each, so no run, however long, fills their tables.
+// TestNeighbourTableStaysSmall probes 10,000 targets behind a router by every mode that makes
+// packets of its own or the kernel's: neither the client nor the router needs an entry for each, so
+// no run, however long, fills their tables.
 func TestNeighbourTableStaysSmall(t *testing.T) {
-	const most = 8 // the router and its link-local address, in both families, and what the kernel asks for meanwhile
+	// the router and its link-local address, in both families, and what the kernel asks for
+	// meanwhile
+	const most = 8
 	judge := newTestJudge(t)
 	for _, mode := range []probe.Mode{probe.Connect, probe.UDP, probe.SYN} {
 		t.Run(string(mode), func(t *testing.T) {
 			result, err := judge.Play(t.Context(), Cell{
-				Mode: mode, Want: measure.StateAllowed, Denial: flat.Drop, Pairs: 10_000, Delay: 10 * time.Millisecond,
+				Mode: mode, Want: measure.StateAllowed, Denial: flat.Drop, Pairs: 10_000,
+				Delay: 10 * time.Millisecond,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -108,10 +114,12 @@ func TestNeighbourTableStaysSmall(t *testing.T) {
 				err := namespace.Do(func() error {
 					entries, err := netlink.NeighList(0, netlink.FAMILY_ALL)
 					if len(entries) > most {
-						t.Errorf("the %s has %d neighbour entries; want at most %d", name, len(entries), most)
+						t.Errorf("the %s has %d neighbour entries; want at most %d", name,
+							len(entries), most)
 					}
 					if len(entries) == 0 {
-						t.Errorf("the %s has no neighbour entry: this looks at the wrong table", name)
+						t.Errorf("the %s has no neighbour entry: this looks at the wrong table",
+							name)
 					}
 					return err
 				})
@@ -123,20 +131,24 @@ func TestNeighbourTableStaysSmall(t *testing.T) {
 	}
 }
 
-// TestDeviceReplaced takes the client's interface away while it is probing from it, and puts one of the same number in its
-// place: the mode syn, whose sockets are bound to a device, goes on at its pace from the new one.
+// TestDeviceReplaced takes the client's interface away while it is probing from it, and puts one of
+// the same number in its place: the mode syn, whose sockets are bound to a device, goes on at its
+// pace from the new one.
 func TestDeviceReplaced(t *testing.T) {
 	judge := newTestJudge(t)
-	cell := Cell{Mode: probe.SYN, Want: measure.StateAllowed, Denial: flat.Drop, Pairs: 5, Delay: time.Second}
+	cell := Cell{Mode: probe.SYN, Want: measure.StateAllowed, Denial: flat.Drop, Pairs: 5,
+		Delay: time.Second}
 	result, err := judge.play(t.Context(), cell, judge.network.Rewire)
 	if err != nil {
 		t.Fatal(err)
 	}
 	expectHolding(t, result)
 	for i, one := range result.Judged {
-		// The kernel routes every 64th probe whatever became of the device: these alone are 640 ms apart.
+		// The kernel routes every 64th probe whatever became of the device: these alone are 640 ms
+		// apart.
 		if width := one.Bracket.Width(); width > 100*time.Millisecond {
-			t.Errorf("pair %d: the bracket is %s wide; the probes no longer leave every 10 ms", i, width)
+			t.Errorf("pair %d: the bracket is %s wide; the probes no longer leave every 10 ms", i,
+				width)
 		}
 	}
 }
@@ -152,7 +164,8 @@ func TestLoss(t *testing.T) {
 	for _, want := range []measure.State{measure.StateAllowed, measure.StateBlocked} {
 		t.Run(want.String(), func(t *testing.T) {
 			result, err := judge.Play(t.Context(), Cell{
-				Mode: probe.SYN, Want: want, Denial: flat.Drop, Pairs: 200, Delay: 100 * time.Millisecond,
+				Mode: probe.SYN, Want: want, Denial: flat.Drop, Pairs: 200,
+				Delay: 100 * time.Millisecond,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -177,7 +190,8 @@ func TestReportFails(t *testing.T) {
 	if missed.Holds {
 		t.Errorf("bracket %v holds commit %v", bracket, commit)
 	}
-	result := Result{Cell: Cell{Pairs: 1, Mode: probe.SYN, Want: measure.StateAllowed}, Judged: []Judged{missed}}
+	result := Result{Cell: Cell{Pairs: 1, Mode: probe.SYN, Want: measure.StateAllowed},
+		Judged: []Judged{missed}}
 	var out bytes.Buffer
 	if err := Report(&out, Rows([]Result{result})); err == nil {
 		t.Errorf("the report finds nothing wrong:\n%s", &out)

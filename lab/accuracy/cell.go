@@ -1,8 +1,9 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package accuracy holds the probing engine against ground truth: it changes the filter of a flat network
-// at known instants while the engine watches, and checks that every bracket contains its commit.
+// Package accuracy holds the probing engine against ground truth: it changes the filter of a flat
+// network at known instants while the engine watches, and checks that every bracket contains its
+// commit.
 package accuracy
 
 import (
@@ -31,7 +32,8 @@ func (c Cell) String() string {
 	if c.Six {
 		family = 6
 	}
-	return fmt.Sprintf("%5d pairs, %-7s to %s, %-5s after %-5s IPv%d", c.Pairs, c.Mode, c.Want, c.Denial, c.Delay, family)
+	return fmt.Sprintf("%5d pairs, %-7s to %s, %-5s after %-5s IPv%d", c.Pairs, c.Mode, c.Want,
+		c.Denial, c.Delay, family)
 }
 
 // Targets are the addresses of the cell's pairs.
@@ -51,7 +53,8 @@ func Matrix(modes []probe.Mode, pairs []int) []Cell {
 				if mode == probe.Established && want == measure.StateAllowed {
 					continue // there is no connection while the pair is blocked
 				}
-				all = append(all, cells(Cell{Mode: mode, Want: want, Denial: flat.Drop, Pairs: n})...)
+				all = append(all, cells(Cell{Mode: mode, Want: want, Denial: flat.Drop,
+					Pairs: n})...)
 			}
 		}
 	}

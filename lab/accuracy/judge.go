@@ -22,15 +22,16 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 )
 
-// patience is how long a cell may take beyond its delay before its results are asked for as they are.
+// patience is how long a cell may take beyond its delay before its results are asked for as they
+// are.
 const patience = 30 * time.Second
 
 // Judged is what the engine saw of a pair beside what the filter did.
 type Judged struct {
 	Found
 	Commit flat.Commit
-	// Holds says whether the bracket contains the commit, Error how far the middle of the bracket is
-	// from its end.
+	// Holds says whether the bracket contains the commit, Error how far the middle of the bracket
+	// is from its end.
 	Holds bool
 	Error time.Duration
 }
@@ -50,12 +51,16 @@ func (r Result) surprises() []string {
 	for i, one := range r.Judged {
 		since := func(t time.Time) time.Duration { return t.Sub(one.Commit.Before) }
 		if !one.Holds {
-			all = append(all, fmt.Sprintf("pair %d: the bracket is [%s, %s] of the commit, which took %s: %s, confirmed %t",
-				i, since(one.Bracket.Lower), since(one.Bracket.Upper), since(one.Commit.After), one.Evidence, one.Confirmed))
+			all = append(all, fmt.Sprintf("pair %d: the bracket is [%s, %s] of the commit, which "+
+				"took %s: %s, confirmed %t",
+				i, since(one.Bracket.Lower), since(one.Bracket.Upper), since(one.Commit.After),
+				one.Evidence, one.Confirmed))
 		}
 		for _, flap := range one.Flaps {
-			all = append(all, fmt.Sprintf("pair %d: became %s in [%s, %s] of the commit: %s after %s",
-				i, flap.To, since(flap.Bracket.Lower), since(flap.Bracket.Upper), flap.Evidence, flap.Before))
+			all = append(all, fmt.Sprintf("pair %d: became %s in [%s, %s] of the commit: %s "+
+				"after %s",
+				i, flap.To, since(flap.Bracket.Lower), since(flap.Bracket.Upper), flap.Evidence,
+				flap.Before))
 		}
 	}
 	return all
@@ -169,7 +174,8 @@ func (j *Judge) play(ctx context.Context, cell Cell, between func() error) (Resu
 		proved = max(proved, r.Proved)
 		return r.Proved == int64(cell.Pairs)
 	}); err != nil {
-		return Result{}, fmt.Errorf("prove the old state of %d of %d pairs: %w", proved, cell.Pairs, err)
+		return Result{}, fmt.Errorf("prove the old state of %d of %d pairs: %w", proved, cell.Pairs,
+			err)
 	}
 	if err := between(); err != nil {
 		return Result{}, err
@@ -263,7 +269,8 @@ func compare(found Found, commit flat.Commit) Judged {
 	middle := b.Lower.Add(b.Width() / 2)
 	return Judged{
 		Found: found, Commit: commit,
-		Holds: found.Confirmed && b.Bounded() && !b.Upper.Before(commit.Before) && !b.Lower.After(commit.After),
+		Holds: found.Confirmed && b.Bounded() && !b.Upper.Before(commit.Before) &&
+			!b.Lower.After(commit.After),
 		Error: middle.Sub(commit.After),
 	}
 }

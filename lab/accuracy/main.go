@@ -39,8 +39,10 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	cmd := &cobra.Command{
 		Use:   "netpol-latency-accuracy",
 		Short: "Hold the probing engine against ground truth",
-		Long: "Build a network of three namespaces, change its filter at known instants while the engine watches,\n" +
-			"and compare. Exits with 1 if a bracket misses its commit, or a pair its transition. Needs root.",
+		Long: "Build a network of three namespaces, change its filter at known instants while " +
+			"the engine watches,\n" +
+			"and compare. Exits with 1 if a bracket misses its commit, or a pair its transition. " +
+			"Needs root.",
 		Example: "  netpol-latency-accuracy --pairs 20,1000 --mode connect,syn",
 		Args:    cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,12 +50,14 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.modes, "mode", []string{"connect", "http", "udp", "syn", "established"}, "probe modes")
+	f.StringSliceVar(&o.modes, "mode", []string{"connect", "http", "udp", "syn", "established"},
+		"probe modes")
 	f.IntSliceVar(&o.pairs, "pairs", []int{1, 20, 200, 1000, 10_000}, "numbers of pairs")
 	f.IntVar(&o.rules.Confirm, "confirm", 3, "probes in a row that must agree on a new state")
 	f.IntVar(&o.rules.Losses, "tolerate-losses", 0, "probes in a row that may be lost")
 	f.DurationVar(&o.rules.Hold, "hold", 0, "how long a transition is watched")
-	f.Float64Var(&o.relative, "relative-resolution", 0, "interval as a part of the time since the trigger (default 0.01)")
+	f.Float64Var(&o.relative, "relative-resolution", 0,
+		"interval as a part of the time since the trigger (default 0.01)")
 	f.Float64Var(&o.rate, "max-probe-rate", 0, "most probes a second (default that of the mode)")
 	f.Float64Var(&o.loss, "loss", 0, "part of all packets that the network loses, for example 0.01")
 	f.IntVar(&o.repeat, "repeat", 1, "how often the whole matrix is played")
@@ -117,7 +121,8 @@ func (o options) run(ctx context.Context, stdout, progress io.Writer) (err error
 			results = append(results, result)
 			row := Row{}
 			row.Add(result)
-			fmt.Fprintf(progress, "%4d/%d  %s  %5d of %d hold, %s, sent %d, skipped %d, latest %s, %d MiB\n", i+1, len(matrix), cell,
+			fmt.Fprintf(progress, "%4d/%d  %s  %5d of %d hold, %s, sent %d, skipped %d, latest "+
+				"%s, %d MiB\n", i+1, len(matrix), cell,
 				row.Holding, cell.Pairs, time.Since(began).Round(time.Millisecond),
 				result.Stats.Sent, result.Stats.Skipped, result.Stats.MaxLateness,
 				result.Memory>>20)

@@ -13,8 +13,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/probe"
 )
 
-// Row sums up the cells of one number of pairs, mode and direction. Those in which the change came late
-// have a row of their own: the interval, and so the error, has grown by then.
+// Row sums up the cells of one number of pairs, mode and direction. Those in which the change came
+// late have a row of their own: the interval, and so the error, has grown by then.
 type Row struct {
 	Key
 	Expected  int
@@ -24,8 +24,8 @@ type Row struct {
 	Lost      uint64
 	Errors    []time.Duration
 	Widths    []time.Duration
-	// Presumed are the times from the commits until pairs were presumed to be blocked; Recanted is how often that was taken
-	// back.
+	// Presumed are the times from the commits until pairs were presumed to be blocked; Recanted is
+	// how often that was taken back.
 	Presumed []time.Duration
 	Recanted int
 }
@@ -85,20 +85,25 @@ func Rows(results []Result) []*Row {
 	return rows
 }
 
-// Report writes the table, and returns an error if a bracket misses its commit or a pair its transition.
+// Report writes the table, and returns an error if a bracket misses its commit or a pair its
+// transition.
 func Report(w io.Writer, rows []*Row) error {
-	fmt.Fprintf(w, "%6s  %-11s %-8s %-8s %8s %8s %6s  %9s %9s %9s  %9s %9s\n", "pairs", "mode", "to", "delay", "measured",
+	fmt.Fprintf(w, "%6s  %-11s %-8s %-8s %8s %8s %6s  %9s %9s %9s  %9s %9s\n", "pairs", "mode",
+		"to", "delay", "measured",
 		"hold", "flaps", "err p50", "err p99", "err max", "width p50", "presumed")
 	var expected, holding, flaps, recanted int
 	for _, r := range rows {
 		errors, widths := measure.NewDistribution(r.Errors), measure.NewDistribution(r.Widths)
-		fmt.Fprintf(w, "%6d  %-11s %-8s %-8s %8d %8d %6d  %9s %9s %9s  %9s %9s\n", r.Pairs, r.Mode, r.Want, r.delay(),
-			r.Confirmed, r.Holding, r.Flaps, ms(errors.Quantile(.5)), ms(errors.Quantile(.99)), ms(errors.Quantile(1)),
+		fmt.Fprintf(w, "%6d  %-11s %-8s %-8s %8d %8d %6d  %9s %9s %9s  %9s %9s\n", r.Pairs, r.Mode,
+			r.Want, r.delay(),
+			r.Confirmed, r.Holding, r.Flaps, ms(errors.Quantile(.5)), ms(errors.Quantile(.99)),
+			ms(errors.Quantile(1)),
 			ms(widths.Quantile(.5)), r.presumed())
 		recanted += r.Recanted
 		expected, holding, flaps = expected+r.Expected, holding+r.Holding, flaps+r.Flaps
 	}
-	fmt.Fprintf(w, "%d of %d brackets contain their commit; %d flaps were seen where none were made.\n", holding, expected, flaps)
+	fmt.Fprintf(w, "%d of %d brackets contain their commit; %d flaps were seen where none were "+
+		"made.\n", holding, expected, flaps)
 	fmt.Fprintf(w, "%d times a pair that was presumed to be blocked was not.\n", recanted)
 	if holding != expected || flaps > 0 {
 		return fmt.Errorf("hold every bracket: %d of %d do not contain their commit, %d false flaps",
@@ -107,7 +112,8 @@ func Report(w io.Writer, rows []*Row) error {
 	return nil
 }
 
-// presumed is how long after the commit half of the pairs were presumed to be blocked, if most were before it was proved.
+// presumed is how long after the commit half of the pairs were presumed to be blocked, if most were
+// before it was proved.
 func (r *Row) presumed() string {
 	if 2*len(r.Presumed) < r.Expected {
 		return "-"

@@ -16,7 +16,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/flat"
 )
 
-// request is what the judge tells the prober, which runs in a process of its own in the client's network.
+// request is what the judge tells the prober, which runs in a process of its own in the client's
+// network.
 type request struct {
 	// Start asks to probe the targets of a cell.
 	Start *start `json:"start,omitempty"`
@@ -54,8 +55,8 @@ type Found struct {
 	Confirmed bool
 	Flaps     []measure.Change
 	Lost      uint64
-	// Presumed is when the pair was presumed to be blocked, before it was proved, zero if it was not; Recanted is how
-	// often that was taken back.
+	// Presumed is when the pair was presumed to be blocked, before it was proved, zero if it was
+	// not; Recanted is how often that was taken back.
 	Presumed time.Time `json:",omitzero"`
 	Recanted int
 }

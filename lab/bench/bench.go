@@ -96,7 +96,8 @@ func (b *bench) run(ctx context.Context, rounds int, all []yardstick) (*Results,
 // measureMemory measures what many pairs need.
 func (b *bench) measureMemory(ctx context.Context, results *Results) error {
 	for _, mode := range []probe.Mode{probe.SYN, probe.Connect} {
-		reading, err := b.take(ctx, Turn{Yardstick: string(mode), State: Dropped, Pairs: memoryPairs})
+		reading, err := b.take(ctx, Turn{Yardstick: string(mode), State: Dropped,
+			Pairs: memoryPairs})
 		if err != nil {
 			return fmt.Errorf("measure the memory of %s: %w", mode, err)
 		}

@@ -19,7 +19,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// TestTurns makes one turn of the engine's cheapest mode, dropped in both places, and of the floor, and judges no figure.
+// TestTurns makes one turn of the engine's cheapest mode, dropped in both places, and of the floor,
+// and judges no figure.
 func TestTurns(t *testing.T) {
 	b, err := newBench(t.Output())
 	if err != nil {
@@ -40,7 +41,8 @@ func TestTurns(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(readings) != len(y.states()) {
-			t.Errorf("%s was measured in %d states: want %d", y.name, len(readings), len(y.states()))
+			t.Errorf("%s was measured in %d states: want %d", y.name, len(readings),
+				len(y.states()))
 		}
 		for state, r := range readings {
 			if r.CPU <= 0 || r.Memory <= 0 {

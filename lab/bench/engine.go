@@ -14,16 +14,16 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/probe"
 )
 
-// answeredRate is the most answered probes a second: at the full rate of the mode syn they would keep a
-// processor busy, and the targets another.
+// answeredRate is the most answered probes a second: at the full rate of the mode syn they would
+// keep a processor busy, and the targets another.
 const answeredRate = 20_000
 
 // window is how long the engine is measured once it is warm.
 const window = 500 * time.Millisecond
 
-// engine measures a mode of the probing engine at a steady rate, which is that of the time just after a
-// trigger: from one outcome to another, so that neither the start nor the probes whose outcome is
-// unknown at the end count.
+// engine measures a mode of the probing engine at a steady rate, which is that of the time just
+// after a trigger: from one outcome to another, so that neither the start nor the probes whose
+// outcome is unknown at the end count.
 func engine(mode probe.Mode) func(context.Context, Turn) (Reading, error) {
 	return func(ctx context.Context, turn Turn) (r Reading, err error) {
 		schedule := probe.DefaultSchedule(mode)
@@ -31,7 +31,8 @@ func engine(mode probe.Mode) func(context.Context, Turn) (Reading, error) {
 		if turn.State == Answered {
 			schedule.MaxRate = min(schedule.MaxRate, answeredRate)
 		}
-		e, err := probe.New(probe.Config{Mode: mode, Schedule: schedule, Timeout: probe.DefaultTimeout})
+		e, err := probe.New(probe.Config{Mode: mode, Schedule: schedule,
+			Timeout: probe.DefaultTimeout})
 		if err != nil {
 			return r, err
 		}
@@ -53,7 +54,8 @@ type tally struct {
 }
 
 func newTally(e *probe.Engine, warm, probes int) *tally {
-	return &tally{engine: e, warm: int64(warm), enough: int64(warm + probes), reached: make(chan struct{}, 2)}
+	return &tally{engine: e, warm: int64(warm), enough: int64(warm + probes),
+		reached: make(chan struct{}, 2)}
 }
 
 // OnOutcome implements [probe.Observer].
@@ -89,6 +91,7 @@ func (t *tally) await(ctx context.Context) error {
 	case <-t.reached:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wait for %d outcomes: there are %d: %w", t.enough, t.count.Load(), ctx.Err())
+		return fmt.Errorf("wait for %d outcomes: there are %d: %w", t.enough, t.count.Load(),
+			ctx.Err())
 	}
 }

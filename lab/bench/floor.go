@@ -26,9 +26,9 @@ const (
 // beat is how long the paced floor sleeps at least, and the mode syn with as many pairs.
 const beat = time.Millisecond
 
-// floor sends frames that are ready and does nothing else: no probe can cost less. At rate 0 they leave as
-// fast as they can; else so many a second, with sleep in between, after which a processor is slower for
-// a while. That is the lot of everything that keeps a schedule.
+// floor sends frames that are ready and does nothing else: no probe can cost less. At rate 0 they
+// leave as fast as they can; else so many a second, with sleep in between, after which a processor
+// is slower for a while. That is the lot of everything that keeps a schedule.
 func floor(rate float64) func(context.Context, Turn) (Reading, error) {
 	return func(ctx context.Context, turn Turn) (r Reading, err error) {
 		frames, device, err := readyFrames(turn)
@@ -43,16 +43,20 @@ func floor(rate float64) func(context.Context, Turn) (Reading, error) {
 		messages := newMessages(frames)
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		// Without this the kernel may wake a thread 50 µs later than it asks (PR_SET_TIMERSLACK(2const)).
+		// Without this the kernel may wake a thread 50 µs later than it asks
+		// (PR_SET_TIMERSLACK(2const)).
 		_ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) // it costs precision only
 		return spend(func() (int64, error) { return sendFrames(ctx, socket, messages, rate) })
 	}
 }
 
 // sendFrames sends the messages again and again until there were enough.
-func sendFrames(ctx context.Context, socket int, messages []message, rate float64) (sent int64, err error) {
+func sendFrames(
+	ctx context.Context, socket int, messages []message, rate float64,
+) (sent int64, err error) {
 	for start := time.Now(); sent < floorFrames && ctx.Err() == nil; {
-		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(socket), uintptr(unsafe.Pointer(&messages[0])),
+		n, _, errno := unix.Syscall6(unix.SYS_SENDMMSG, uintptr(socket),
+			uintptr(unsafe.Pointer(&messages[0])),
 			uintptr(len(messages)), 0, 0, 0)
 		if errno != 0 {
 			return sent, fmt.Errorf("send frames: %w", os.NewSyscallError("sendmmsg", errno))
@@ -91,7 +95,8 @@ func openPacket(device *net.Interface) (int, error) {
 		return -1, fmt.Errorf("open a packet socket: %w", os.NewSyscallError("socket", err))
 	}
 	if err := unix.Bind(socket, &unix.SockaddrLinklayer{Ifindex: device.Index}); err != nil {
-		return -1, errors.Join(fmt.Errorf("send to %s: %w", device.Name, os.NewSyscallError("bind", err)), unix.Close(socket))
+		return -1, errors.Join(fmt.Errorf("send to %s: %w", device.Name,
+			os.NewSyscallError("bind", err)), unix.Close(socket))
 	}
 	return socket, nil
 }

@@ -12,7 +12,8 @@ import (
 
 func TestFrame(t *testing.T) {
 	source, router := net.HardwareAddr{2, 0, 0, 0, 0, 1}, net.HardwareAddr{2, 0, 0, 0, 0, 2}
-	frame := newFrame(source, router, netip.MustParseAddrPort("10.90.0.2:40000"), netip.MustParseAddrPort("10.91.0.1:80"))
+	frame := newFrame(source, router, netip.MustParseAddrPort("10.90.0.2:40000"),
+		netip.MustParseAddrPort("10.91.0.1:80"))
 	ip, tcp := frame[internetHeader:tcpHeader], frame[tcpHeader:]
 	// A sum over what contains its own checksum is zero (RFC 1071).
 	if sum := checksum(ip, 0); sum != 0 {

@@ -10,11 +10,13 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/probe"
 )
 
-// The goals. Processor times are compared with those of the same round, never with a time of their own.
+// The goals. Processor times are compared with those of the same round, never with a time of their
+// own.
 const (
-	connectPart   = 200  // connect costs at most this part of curl
-	synPart       = 4000 // and syn, dropped
-	synFloors     = 1.8  // syn, dropped where the floor's frames are, costs at most this many times the floor
+	connectPart = 200  // connect costs at most this part of curl
+	synPart     = 4000 // and syn, dropped
+	// syn, dropped where the floor's frames are, costs at most this many times the floor
+	synFloors     = 1.8
 	synMemory     = 48 << 20
 	connectMemory = 96 << 20
 	noAllocations = 0.01 // a probe; the runtime makes a few of its own
@@ -50,7 +52,8 @@ func (r *Results) goals() []Goal {
 func (r *Results) partOfCurl(name string, limit float64, state State) Goal {
 	ratio, ok := r.ratio(curlName, name, state)
 	return Goal{
-		fmt.Sprintf("%s, %s, costs at most %s of curl: %s", name, state, part(limit), shown(part(ratio), ok)),
+		fmt.Sprintf("%s, %s, costs at most %s of curl: %s", name, state, part(limit),
+			shown(part(ratio), ok)),
 		ok && ratio >= limit,
 	}
 }
@@ -68,18 +71,21 @@ func (r *Results) cheapest(name string) Goal {
 	}
 	next := fmt.Sprintf("next %s, %.2f times", nearest, least)
 	return Goal{
-		fmt.Sprintf("%s, dropped, costs less than every yardstick: %s", name, shown(next, nearest != "")), least > 1,
+		fmt.Sprintf("%s, dropped, costs less than every yardstick: %s", name,
+			shown(next, nearest != "")), least > 1,
 	}
 }
 
-// nearFloor compares probes with frames that are there anyway. Both are to go equally far: what the router does with a
-// packet that it does not drop at once costs as much as the packet, and is no part of the probe.
+// nearFloor compares probes with frames that are there anyway. Both are to go equally far: what the
+// router does with a packet that it does not drop at once costs as much as the packet, and is no
+// part of the probe.
 func (r *Results) nearFloor() Goal {
 	ratio, ok := r.ratio(ingressSYNName, floorName, Dropped)
 	paced, isPaced := r.ratio(ingressSYNName, pacedFloorName, Dropped)
 	routed, isRouted := r.ratio(string(probe.SYN), routedFloorName, Dropped)
 	return Goal{
-		fmt.Sprintf("%s costs at most %.1f times the floor: %s (paced %s, routed %s)", ingressSYNName, synFloors,
+		fmt.Sprintf("%s costs at most %.1f times the floor: %s (paced %s, routed %s)",
+			ingressSYNName, synFloors,
 			shown(fmt.Sprintf("%.2f", ratio), ok), times(paced, isPaced), times(routed, isRouted)),
 		ok && ratio <= synFloors,
 	}
@@ -96,7 +102,8 @@ func (r *Results) allocatesNothing() Goal {
 		}
 	}
 	return Goal{
-		"no allocation by a probe: " + shown(strings.Join(all, ", "), all != nil), all != nil && holds,
+		"no allocation by a probe: " + shown(strings.Join(all, ", "), all != nil), all != nil &&
+			holds,
 	}
 }
 

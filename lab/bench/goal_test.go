@@ -66,7 +66,9 @@ func TestGoals(t *testing.T) {
 		}, []string{"no allocation by a probe: connect 1.0000, syn 0.0000, syn at ingress 0.0000"}},
 		{"more memory than permitted", func(r *Results) { r.memory["syn"]++ },
 			[]string{"syn probes 10000 pairs in at most 48 MiB"}},
-		{"curl could not be measured", func(r *Results) { r.leaveOut(curlName, errors.New("it is not installed")) },
+		{"curl could not be measured", func(r *Results) {
+			r.leaveOut(curlName, errors.New("it is not installed"))
+		},
 			[]string{
 				"connect, dropped, costs at most 1/200", "connect, answered, costs at most 1/200",
 				"syn, dropped, costs at most 1/4000",
@@ -102,12 +104,13 @@ func TestNothingMeasured(t *testing.T) {
 	}
 }
 
-// TestRatioOfRounds keeps to what was measured in the same round: a machine that is slow for a round
-// does not show.
+// TestRatioOfRounds keeps to what was measured in the same round: a machine that is slow for a
+// round does not show.
 func TestRatioOfRounds(t *testing.T) {
 	r := newResults()
 	for _, slower := range []time.Duration{1, 7, 2} {
-		for name, cost := range map[string]time.Duration{curlName: 10 * time.Millisecond, "connect": 40 * time.Microsecond} {
+		for name, cost := range map[string]time.Duration{curlName: 10 * time.Millisecond,
+			"connect": 40 * time.Microsecond} {
 			r.add(name, map[State]Reading{Dropped: {Probes: 1, CPU: slower * cost}})
 		}
 	}

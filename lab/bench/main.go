@@ -42,9 +42,12 @@ func newCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "netpol-latency-bench",
 		Short: "Measure what a probe costs beside other ways to probe",
-		Long: "Build a network of three namespaces and probe through it, in turns, with the probing engine, with\n" +
-			"what the original clients did, with other people's tools, and with ready-made frames, the floor.\n" +
-			"Print what a probe costs of a processor, and which goals hold. Exits with 1 if one does not.\n" +
+		Long: "Build a network of three namespaces and probe through it, in turns, with the " +
+			"probing engine, with\n" +
+			"what the original clients did, with other people's tools, and with ready-made " +
+			"frames, the floor.\n" +
+			"Print what a probe costs of a processor, and which goals hold. Exits with 1 if one " +
+			"does not.\n" +
 			"Needs root, curl, and for some yardsticks what \"make bench-packages\" installs.",
 		Example: "  netpol-latency-bench --only syn,floor --no-judge",
 		Args:    cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
@@ -53,7 +56,8 @@ func newCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().IntVar(&o.rounds, "rounds", 3, "how often every yardstick has its turn")
-	cmd.Flags().StringSliceVar(&o.only, "only", nil, "measure only these yardsticks, by the names in the table")
+	cmd.Flags().StringSliceVar(&o.only, "only", nil,
+		"measure only these yardsticks, by the names in the table")
 	cmd.Flags().BoolVar(&o.noJudge, "no-judge", false, "exit with 0 whether the goals hold or not")
 	cmd.AddCommand(
 		hidden(serveCommand, func(*cobra.Command) error { return serve() }),

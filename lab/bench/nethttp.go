@@ -19,7 +19,8 @@ func goPace() pace { return pace{probes: 2000, rate: 4000} }
 // netHTTP probes with Go's HTTP client, with a connection of its own for each request.
 func netHTTP(ctx context.Context, turn Turn) (Reading, error) {
 	dialer := net.Dialer{Timeout: probe.DefaultTimeout}
-	client := http.Client{Transport: &http.Transport{DialContext: dialer.DialContext, DisableKeepAlives: true}}
+	client := http.Client{Transport: &http.Transport{DialContext: dialer.DialContext,
+		DisableKeepAlives: true}}
 	return goPace().measure(ctx, turn, func(ctx context.Context, to netip.AddrPort) {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+to.String(), nil)
 		if err != nil {

@@ -17,9 +17,11 @@ type pace struct {
 	rate   float64
 }
 
-// measure makes probes of the turn's targets, each in a goroutine of its own, and measures all of it.
-// Nothing is warmed up: such probes cost hundreds of times what the first memory pages do.
-func (p pace) measure(ctx context.Context, turn Turn, probe func(context.Context, netip.AddrPort)) (Reading, error) {
+// measure makes probes of the turn's targets, each in a goroutine of its own, and measures all of
+// it. Nothing is warmed up: such probes cost hundreds of times what the first memory pages do.
+func (p pace) measure(
+	ctx context.Context, turn Turn, probe func(context.Context, netip.AddrPort),
+) (Reading, error) {
 	targets := turn.State.targets(p.probes)
 	return spend(func() (int64, error) {
 		var all sync.WaitGroup

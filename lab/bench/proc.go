@@ -13,7 +13,8 @@ import (
 // wire is the client's interface.
 const wire = "eth0"
 
-// tick is the unit of processor time in /proc/stat: USER_HZ is 100 on every platform that Go runs on.
+// tick is the unit of processor time in /proc/stat: USER_HZ is 100 on every platform that Go runs
+// on.
 const tick = 10 * time.Millisecond
 
 // parseFile parses a file of /proc.
@@ -47,7 +48,8 @@ func parsePackets(text, device string) (received, sent int64, err error) {
 			continue
 		}
 		var skip int64
-		if _, err := fmt.Sscan(counters, &skip, &received, &skip, &skip, &skip, &skip, &skip, &skip, &skip, &sent); err != nil {
+		if _, err := fmt.Sscan(counters, &skip, &received, &skip, &skip, &skip, &skip, &skip, &skip,
+			&skip, &sent); err != nil {
 			return 0, 0, fmt.Errorf("find the packets of %s: %w", device, err)
 		}
 		return received, sent, nil

@@ -29,7 +29,8 @@ func TestParsePackets(t *testing.T) {
 	if received != 10_006 || sent != 11_000 || err != nil {
 		t.Errorf("%d packets received, %d sent, %v: want 10006 and 11000", received, sent, err)
 	}
-	for name, text := range map[string]string{"no such interface": "  lo: 1 2 3\n", "too few counters": "eth0: 1 2 3\n"} {
+	for name, text := range map[string]string{"no such interface": "  lo: 1 2 3\n",
+		"too few counters": "eth0: 1 2 3\n"} {
 		if _, _, err := parsePackets(text, "eth0"); err == nil {
 			t.Errorf("%s: no error", name)
 		}

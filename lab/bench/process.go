@@ -31,8 +31,8 @@ const turnTimeout = 20 * time.Second
 func self(ctx context.Context, command string) *exec.Cmd {
 	child := exec.CommandContext(ctx, "/proc/self/exe", command)
 	child.SysProcAttr = &syscall.SysProcAttr{
-		// It dies with its parent, whatever the parent dies of. For the kernel that is the thread which
-		// started it (PR_SET_PDEATHSIG(2const)): that thread must live as long.
+		// It dies with its parent, whatever the parent dies of. For the kernel that is the thread
+		// which started it (PR_SET_PDEATHSIG(2const)): that thread must live as long.
 		Pdeathsig: syscall.SIGKILL,
 		// Whatever it starts dies with it (pid_namespaces(7)), even what its children start.
 		Cloneflags: syscall.CLONE_NEWPID,
@@ -122,5 +122,6 @@ func (s *server) close() error {
 
 // serve is the server's process.
 func serve() error {
-	return flat.Serve(func() { _, _ = os.Stdout.Write([]byte{'\n'}) }) // a parent that has gone takes it along
+	// a parent that has gone takes it along
+	return flat.Serve(func() { _, _ = os.Stdout.Write([]byte{'\n'}) })
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/flat"
 )
 
-// shortRun is how many probes the shorter of the two runs of a program makes, whose difference is what
-// probes cost without the start and the end.
+// shortRun is how many probes the shorter of the two runs of a program makes, whose difference is
+// what probes cost without the start and the end.
 const shortRun = 10
 
 // program is a yardstick that is somebody else's.
@@ -26,8 +26,8 @@ type program struct {
 	name string
 	// arguments make it send so many probes at the rate, and wait for the answers.
 	arguments func(turn Turn, count int) ([]string, error)
-	// ports is how many ports of each target the longer run probes. A program that takes long to start
-	// needs many probes to show what they cost.
+	// ports is how many ports of each target the longer run probes. A program that takes long to
+	// start needs many probes to show what they cost.
 	ports int
 }
 
@@ -64,7 +64,8 @@ func hping3(turn Turn, count int) ([]string, error) {
 	}, nil
 }
 
-// masscan sends SYNs to each target, with its own IP stack, which must be told what the kernel's knows.
+// masscan sends SYNs to each target, with its own IP stack, which must be told what the kernel's
+// knows.
 func masscan(turn Turn, count int) ([]string, error) {
 	device, err := net.InterfaceByName(wire)
 	if err != nil {
@@ -131,8 +132,8 @@ func (p program) once(ctx context.Context, turn Turn, count int) (Reading, error
 	return r, nil
 }
 
-// knock has a packet cross the wire now and then: masscan looks whether it is done only when it sees
-// one, and from targets that do not answer it would wait for ever.
+// knock has a packet cross the wire now and then: masscan looks whether it is done only when it
+// sees one, and from targets that do not answer it would wait for ever.
 func knock() (stop func()) {
 	const sometimes = 100 * time.Millisecond
 	done := make(chan struct{})

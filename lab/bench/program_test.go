@@ -16,10 +16,14 @@ func TestArguments(t *testing.T) {
 		state   State
 		want    string
 	}{
-		{fping, Dropped, "--quiet --count=1 --timeout=200 --interval=0.010 --generate 10.91.0.1 10.91.39.16"},
-		{fping, Answered, "--quiet --count=1 --timeout=200 --interval=0.050 --generate 10.91.39.17 10.91.78.32"},
-		{hping3, Dropped, "--quiet --numeric --syn --destport 80 --interval u10 --count 10000 10.91.0.1"},
-		{hping3, Answered, "--quiet --numeric --syn --destport 80 --interval u50 --count 10000 10.91.39.17"},
+		{fping, Dropped, "--quiet --count=1 --timeout=200 --interval=0.010 --generate 10.91.0.1 " +
+			"10.91.39.16"},
+		{fping, Answered, "--quiet --count=1 --timeout=200 --interval=0.050 --generate " +
+			"10.91.39.17 10.91.78.32"},
+		{hping3, Dropped, "--quiet --numeric --syn --destport 80 --interval u10 --count 10000 " +
+			"10.91.0.1"},
+		{hping3, Answered, "--quiet --numeric --syn --destport 80 --interval u50 --count 10000 " +
+			"10.91.39.17"},
 	} {
 		got, err := test.program(Turn{State: test.state}, span)
 		if line := strings.Join(got, " "); line != test.want || err != nil {
@@ -29,7 +33,8 @@ func TestArguments(t *testing.T) {
 }
 
 func TestTail(t *testing.T) {
-	if got := tail([]byte(strings.Repeat("x", 500) + "\nno\r\nroute ")); !strings.HasSuffix(got, "x no route") {
+	if got := tail([]byte(strings.Repeat("x", 500) + "\nno\r\nroute ")); !strings.HasSuffix(got,
+		"x no route") {
 		t.Errorf("the end is %q: want it on one line", got)
 	}
 }

@@ -19,7 +19,8 @@ type Reading struct {
 	Probes int64
 	// CPU is the user and system time of this process and of the children that it waited for.
 	CPU time.Duration
-	// Kernel is the time that all processors spent in the kernel, for this process and for all others.
+	// Kernel is the time that all processors spent in the kernel, for this process and for all
+	// others.
 	Kernel time.Duration
 	// Allocations are those of this process.
 	Allocations int64
@@ -84,8 +85,8 @@ func (r *Reading) readMemory() (err error) {
 	return err
 }
 
-// since is how far the counters moved from an earlier reading to this one. Memory does not move: it is
-// a maximum.
+// since is how far the counters moved from an earlier reading to this one. Memory does not move: it
+// is a maximum.
 func (r Reading) since(earlier Reading) Reading {
 	r.Probes -= earlier.Probes
 	r.CPU -= earlier.CPU
@@ -101,16 +102,16 @@ func (r Reading) perProbe(of time.Duration) float64 {
 	return float64(of.Nanoseconds()) / 1000 / float64(r.Probes)
 }
 
-// Whether packets met the fate that they were meant to, as parts of the probes, beside strays that belong to
-// no probe: the hosts look for each other and for routers.
+// Whether packets met the fate that they were meant to, as parts of the probes, beside strays that
+// belong to no probe: the hosts look for each other and for routers.
 const (
 	most   = 0.9
 	few    = 0.1
 	strays = 50
 )
 
-// check returns an error unless the packets on the wire show that the probes were what they were meant
-// to be: a figure for probes that never left would be a very good one.
+// check returns an error unless the packets on the wire show that the probes were what they were
+// meant to be: a figure for probes that never left would be a very good one.
 func (r Reading) check(state State) error {
 	probes := float64(r.Probes)
 	switch {
@@ -119,9 +120,11 @@ func (r Reading) check(state State) error {
 	case float64(r.Sent) < most*probes:
 		return fmt.Errorf("probe: only %d packets left for %d probes", r.Sent, r.Probes)
 	case state == Answered && float64(r.Received) < most*probes:
-		return fmt.Errorf("probe: only %d packets came back for %d probes of targets that answer", r.Received, r.Probes)
+		return fmt.Errorf("probe: only %d packets came back for %d probes of targets that answer",
+			r.Received, r.Probes)
 	case state == Dropped && float64(r.Received) > few*probes+strays:
-		return fmt.Errorf("probe: %d packets came back for %d probes that the filter drops", r.Received, r.Probes)
+		return fmt.Errorf("probe: %d packets came back for %d probes that the filter drops",
+			r.Received, r.Probes)
 	}
 	return nil
 }

@@ -19,9 +19,11 @@ func TestCheck(t *testing.T) {
 	}{
 		{"dropped, and nothing came back", Reading{Probes: 1000, Sent: 1000}, Dropped, ""},
 		{"dropped, and a few strays came", Reading{Probes: 40, Sent: 44, Received: 5}, Dropped, ""},
-		{"dropped, and yet answered", Reading{Probes: 1000, Sent: 1000, Received: 1000}, Dropped, "1000 packets came back"},
+		{"dropped, and yet answered", Reading{Probes: 1000, Sent: 1000, Received: 1000}, Dropped,
+			"1000 packets came back"},
 		{"answered", Reading{Probes: 1000, Sent: 2000, Received: 1000}, Answered, ""},
-		{"answered, and nothing came back", Reading{Probes: 1000, Sent: 1000}, Answered, "only 0 packets came back"},
+		{"answered, and nothing came back", Reading{Probes: 1000, Sent: 1000}, Answered,
+			"only 0 packets came back"},
 		{"probes that never left", Reading{Probes: 1000, Sent: 3}, Dropped, "only 3 packets left"},
 		{"no probe at all", Reading{}, Dropped, "no probe was made"},
 	} {

@@ -21,7 +21,8 @@ type key struct {
 }
 
 func newResults() *Results {
-	return &Results{readings: make(map[key][]Reading), memory: make(map[string]int64), leftOut: make(map[string]error)}
+	return &Results{readings: make(map[key][]Reading), memory: make(map[string]int64),
+		leftOut: make(map[string]error)}
 }
 
 // add enters the readings of a yardstick's turns in one round.
@@ -47,12 +48,16 @@ func (r *Results) isLeftOut(name string) bool { return r.leftOut[name] != nil }
 
 // cost is the processor time of a probe in microseconds: the median of the rounds.
 func (r *Results) cost(name string, state State) (float64, bool) {
-	return median(r.readings[key{name, state}], func(one Reading) float64 { return one.perProbe(one.CPU) })
+	return median(r.readings[key{name, state}], func(one Reading) float64 {
+		return one.perProbe(one.CPU)
+	})
 }
 
 // kernel is the time that all processors spent in the kernel for a probe, in microseconds.
 func (r *Results) kernel(name string, state State) (float64, bool) {
-	return median(r.readings[key{name, state}], func(one Reading) float64 { return one.perProbe(one.Kernel) })
+	return median(r.readings[key{name, state}], func(one Reading) float64 {
+		return one.perProbe(one.Kernel)
+	})
 }
 
 // allocations are those of a probe in the worst round.
@@ -66,8 +71,8 @@ func (r *Results) allocations(name string) float64 {
 	return worst
 }
 
-// ratio is how many times as much a probe of one yardstick costs as one of another: the median of the
-// ratios in each round, which a machine that slows down for a minute does not move.
+// ratio is how many times as much a probe of one yardstick costs as one of another: the median of
+// the ratios in each round, which a machine that slows down for a minute does not move.
 func (r *Results) ratio(name, other string, state State) (float64, bool) {
 	above, below := r.readings[key{name, state}], r.readings[key{other, state}]
 	var ratios []float64

@@ -34,7 +34,8 @@ func (r *Results) report(w io.Writer) error {
 
 // table writes what a probe costs, a line for each yardstick.
 func (r *Results) table(w io.Writer) {
-	fmt.Fprintf(w, "%-14s%22s%24s%28s%10s\n", "", "processor time", "part of curl's", "all processors' kernel", "")
+	fmt.Fprintf(w, "%-14s%22s%24s%28s%10s\n", "", "processor time", "part of curl's",
+		"all processors' kernel", "")
 	fmt.Fprintf(w, "%-14s%11s%11s%12s%12s%14s%14s%10s\n", "µs a probe",
 		Dropped, Answered, Dropped, Answered, Dropped, Answered, "allocates")
 	for _, name := range r.names {
@@ -45,7 +46,8 @@ func (r *Results) table(w io.Writer) {
 		fmt.Fprintf(w, "%-14s%11s%11s%12s%12s%14s%14s%10s\n", name,
 			cell(micros, r.cost, name, Dropped), cell(micros, r.cost, name, Answered),
 			cell(part, r.timesCurl, name, Dropped), cell(part, r.timesCurl, name, Answered),
-			cell(micros, r.kernel, name, Dropped), cell(micros, r.kernel, name, Answered), allocates)
+			cell(micros, r.kernel, name, Dropped), cell(micros, r.kernel, name, Answered),
+			allocates)
 	}
 }
 
@@ -55,7 +57,9 @@ func (r *Results) timesCurl(name string, state State) (float64, bool) {
 }
 
 // cell is a value as it stands in the table, if there is one.
-func cell(format func(float64) string, of func(string, State) (float64, bool), name string, state State) string {
+func cell(
+	format func(float64) string, of func(string, State) (float64, bool), name string, state State,
+) string {
 	value, ok := of(name, state)
 	if !ok {
 		return "-"

@@ -12,7 +12,8 @@ import (
 
 func TestReport(t *testing.T) {
 	r := madeUp()
-	r.change("connect", Answered, Reading{CPU: 41_700 * time.Microsecond, Kernel: 60 * time.Millisecond})
+	r.change("connect", Answered, Reading{CPU: 41_700 * time.Microsecond,
+		Kernel: 60 * time.Millisecond})
 	r.leaveOut("masscan", errors.New("it is not installed (make bench-packages)"))
 	var out strings.Builder
 	if err := r.report(&out); err != nil {
@@ -20,8 +21,10 @@ func TestReport(t *testing.T) {
 	}
 	for _, want := range []string{
 		"sh -c curl          10000      10000         1/1         1/1",
-		"connect              50.0       41.7       1/200       1/240          0.00          60.0      0.00",
-		"syn at ingress       2.25          -      1/4444           -          0.00             -      0.00",
+		"connect              50.0       41.7       1/200       1/240          0.00          " +
+			"60.0      0.00",
+		"syn at ingress       2.25          -      1/4444           -          0.00             " +
+			"-      0.00",
 		"floor                1.25          -      1/8000           -",
 		"masscan is left out: it is not installed (make bench-packages).\n",
 		"holds         connect, answered, costs at most 1/200 of curl: 1/240\n",

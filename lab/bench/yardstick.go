@@ -16,7 +16,8 @@ const (
 	curlName       = "sh -c curl"
 	floorName      = "floor"
 	pacedFloorName = "paced floor"
-	// The routed floor's frames go as far as a dropped probe: to the filter. What is left above it is a mode's own.
+	// The routed floor's frames go as far as a dropped probe: to the filter. What is left above it
+	// is a mode's own.
 	routedFloorName = "routed floor"
 	// ingressSYNName is the mode syn whose probes end where the floor's frames do.
 	ingressSYNName = "syn at ingress"
@@ -27,9 +28,11 @@ type yardstick struct {
 	name string
 	// run makes a turn, in the child.
 	run func(context.Context, Turn) (Reading, error)
-	// optional is a yardstick that may be left out, since it is a program that may not be installed.
+	// optional is a yardstick that may be left out, since it is a program that may not be
+	// installed.
 	optional bool
-	// dropped is a yardstick whose packets are always dropped; with ingress the router drops them as they come in.
+	// dropped is a yardstick whose packets are always dropped; with ingress the router drops them
+	// as they come in.
 	dropped, ingress bool
 }
 
@@ -42,7 +45,8 @@ func yardsticks() []yardstick {
 	all = append(all,
 		yardstick{name: ingressSYNName, run: engine(probe.SYN), dropped: true, ingress: true},
 		yardstick{name: floorName, run: floor(0), dropped: true, ingress: true},
-		yardstick{name: pacedFloorName, run: floor(probe.SYN.DefaultMaxRate(probe.MinProcs)), dropped: true, ingress: true},
+		yardstick{name: pacedFloorName, run: floor(probe.SYN.DefaultMaxRate(probe.MinProcs)),
+			dropped: true, ingress: true},
 		yardstick{name: routedFloorName, run: floor(0), dropped: true},
 		yardstick{name: "Go net/http", run: netHTTP},
 		yardstick{name: "Go net.Dialer", run: dialer},

@@ -26,7 +26,9 @@ import (
 const patience = 10 * time.Minute
 
 // newTrial prepares a trial with the lab's programs.
-func newTrial(t *testing.T, lab *labtest.Lab, scenario string, targets int, arguments ...string) trial.Trial {
+func newTrial(
+	t *testing.T, lab *labtest.Lab, scenario string, targets int, arguments ...string,
+) trial.Trial {
 	t.Helper()
 	name := strings.ToLower(strings.NewReplacer("/", "-", "_", "-", ",", "").Replace(t.Name()))
 	return trial.Trial{
@@ -40,12 +42,15 @@ func newTrial(t *testing.T, lab *labtest.Lab, scenario string, targets int, argu
 func expectMeasured(t *testing.T, found trial.Result, targets int) {
 	t.Helper()
 	if len(found.Samples) != targets || len(found.Judged) != targets {
-		t.Errorf("%d targets have a result and %d a latency; want %d", len(found.Samples), len(found.Judged), targets)
+		t.Errorf("%d targets have a result and %d a latency; want %d", len(found.Samples),
+			len(found.Judged), targets)
 	}
 	for _, one := range found.Judged {
 		if !one.Holds {
-			t.Errorf("pod %s: bracket [%s, %s] misses the commit [%s, %s]", one.Sample.Target.Pod.Name,
-				stamp(one.Sample.Bracket.Lower), stamp(one.Sample.Bracket.Upper), stamp(one.Before), stamp(one.After))
+			t.Errorf("pod %s: bracket [%s, %s] misses the commit [%s, %s]",
+				one.Sample.Target.Pod.Name,
+				stamp(one.Sample.Bracket.Lower), stamp(one.Sample.Bracket.Upper), stamp(one.Before),
+				stamp(one.After))
 		}
 	}
 	errors := trial.Errors(found.Judged)
@@ -77,11 +82,13 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// Every way of probing that a client offers for HTTP targets, in pods with no more rights than it needs.
+// Every way of probing that a client offers for HTTP targets, in pods with no more rights than it
+// needs.
 func TestClientsProbeModes(t *testing.T) {
 	t.Parallel()
 	lab := soon(t)
-	for mode, arguments := range map[string][]string{"connect": nil, "syn": {"--net-raw"}, "auto": {"--net-raw"}} {
+	for mode, arguments := range map[string][]string{"connect": nil, "syn": {"--net-raw"},
+		"auto": {"--net-raw"}} {
 		t.Run(mode, func(t *testing.T) {
 			run := newTrial(t, lab, "policy-creation", 20, "--probe="+mode)
 			run.ManifestArgs = arguments
@@ -92,9 +99,9 @@ func TestClientsProbeModes(t *testing.T) {
 	}
 }
 
-// How the engine denies must not matter: a reset, an ICMP message and silence are all "not yet", and
-// the client tells them apart. The kernel limits the rate of ICMP messages, so most probes of that
-// kind meet silence after all (icmp(7), icmp_ratelimit).
+// How the engine denies must not matter: a reset, an ICMP message and silence are all "not yet",
+// and the client tells them apart. The kernel limits the rate of ICMP messages, so most probes of
+// that kind meet silence after all (icmp(7), icmp_ratelimit).
 func TestClientsWhenDenialsAreAnswered(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t, "--delay", "300ms")
@@ -119,12 +126,15 @@ func TestClientsWhenDenialsAreAnswered(t *testing.T) {
 	}
 }
 
-// The client's watches break in the middle of a run, in two ways; what happens meanwhile is not lost.
+// The client's watches break in the middle of a run, in two ways; what happens meanwhile is not
+// lost.
 func TestClientsWhenTheWatchBreaks(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t)
 	breaks := map[string]func(clients []corev1.Pod){
-		"connections-cut": func(clients []corev1.Pod) { lab.CutConnections(clients[0].Status.PodIP) },
+		"connections-cut": func(clients []corev1.Pod) {
+			lab.CutConnections(clients[0].Status.PodIP)
+		},
 		"api-server-restarted": func([]corev1.Pod) {
 			lab.Component("kill", "kube-apiserver")
 			lab.Component("start", "kube-apiserver")
@@ -190,7 +200,8 @@ func TestTargetThatIsNeverReachable(t *testing.T) {
 	must(t, run.Trigger(t.Context()))
 	client := clientPods(t, run)[0]
 	lab.Await("the client to exit", patience, func(ctx context.Context) (bool, error) {
-		pod, err := lab.Client.CoreV1().Pods(client.Namespace).Get(ctx, client.Name, metav1.GetOptions{})
+		pod, err := lab.Client.CoreV1().Pods(client.Namespace).Get(ctx, client.Name,
+			metav1.GetOptions{})
 		if err != nil || len(pod.Status.ContainerStatuses) == 0 {
 			return false, err
 		}
@@ -201,7 +212,8 @@ func TestTargetThatIsNeverReachable(t *testing.T) {
 		return ended != nil, nil
 	})
 	logs := lab.Kubectl("-n", client.Namespace, "logs", client.Name, "--previous")
-	if want := "Targets: 4 expected, 3 measured, 1 censored, 0 invalid, 0 deleted"; !strings.Contains(logs, want) {
+	want := "Targets: 4 expected, 3 measured, 1 censored, 0 invalid, 0 deleted"
+	if !strings.Contains(logs, want) {
 		t.Errorf("the client's log lacks %q:\n%s", want, logs)
 	}
 }
@@ -215,9 +227,11 @@ func TestTargetDeletedAndAddressReused(t *testing.T) {
 	must(t, run.Setup(t.Context()))
 	target := pods(t, lab, run.TargetNamespace(), "target=policy-creation")[0]
 	must(t, run.Shell(t.Context(), fmt.Sprintf(
-		"kubectl -n %s scale deployment/policy-creation-target --replicas=0", run.TargetNamespace())))
+		"kubectl -n %s scale deployment/policy-creation-target --replicas=0",
+		run.TargetNamespace())))
 	lab.Await("the target to be gone", patience, func(ctx context.Context) (bool, error) {
-		_, err := lab.Client.CoreV1().Pods(target.Namespace).Get(ctx, target.Name, metav1.GetOptions{})
+		_, err := lab.Client.CoreV1().Pods(target.Namespace).Get(ctx, target.Name,
+			metav1.GetOptions{})
 		return apierrors.IsNotFound(err), nil
 	})
 	heir := target.DeepCopy()
@@ -226,10 +240,13 @@ func TestTargetDeletedAndAddressReused(t *testing.T) {
 		Annotations: map[string]string{"lab.netpol-latency/ip": joinIPs(target.Status.PodIPs)},
 	}
 	heir.Spec.NodeName = ""
-	_, err := lab.Client.CoreV1().Pods(target.Namespace).Create(t.Context(), heir, metav1.CreateOptions{})
+	_, err := lab.Client.CoreV1().Pods(target.Namespace).Create(t.Context(), heir,
+		metav1.CreateOptions{})
 	must(t, err)
-	if got := lab.AwaitReady(target.Namespace, "heir", patience); got.Status.PodIP != target.Status.PodIP {
-		t.Fatalf("the heir has address %s; want the target's, %s", got.Status.PodIP, target.Status.PodIP)
+	if got := lab.AwaitReady(target.Namespace, "heir",
+		patience); got.Status.PodIP != target.Status.PodIP {
+		t.Fatalf("the heir has address %s; want the target's, %s", got.Status.PodIP,
+			target.Status.PodIP)
 	}
 	found, err := run.Collect(t.Context())
 	must(t, err)
@@ -249,7 +266,8 @@ func TestStartedAsClusterLoader2Does(t *testing.T) {
 	container.Args = nil
 	container.Command = []string{"sh", "-c", fmt.Sprintf("./pod-creation-reachability-latency "+
 		`-HostNamespace="%s" -TargetLabelSelector="target = pod-creation" -TargetNamespace="%s" `+
-		`-TargetPort=8080 -MetricsPort=9160 -MaxTargets=2`, run.ClientNamespace(), run.TargetNamespace())}
+		`-TargetPort=8080 -MetricsPort=9160 -MaxTargets=2`, run.ClientNamespace(),
+		run.TargetNamespace())}
 	_, err = lab.Client.AppsV1().Deployments(run.ClientNamespace()).
 		Update(t.Context(), deployment, metav1.UpdateOptions{})
 	must(t, err)
@@ -276,7 +294,8 @@ func complete(t *testing.T, run trial.Trial) {
 func replaceClient(t *testing.T, run trial.Trial) {
 	t.Helper()
 	old := clientPods(t, run)[0]
-	must(t, run.Shell(t.Context(), fmt.Sprintf("kubectl -n %s delete pod %s", old.Namespace, old.Name)))
+	must(t, run.Shell(t.Context(), fmt.Sprintf("kubectl -n %s delete pod %s", old.Namespace,
+		old.Name)))
 	must(t, run.Shell(t.Context(), run.AwaitClient()))
 }
 
@@ -290,7 +309,8 @@ func closeToAll(t *testing.T, lab *labtest.Lab, namespace string) {
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeIngress},
 		},
 	}
-	_, err := lab.Client.NetworkingV1().NetworkPolicies(namespace).Create(t.Context(), policy, metav1.CreateOptions{})
+	_, err := lab.Client.NetworkingV1().NetworkPolicies(namespace).Create(t.Context(), policy,
+		metav1.CreateOptions{})
 	must(t, err)
 }
 
@@ -308,7 +328,8 @@ func clientPods(t *testing.T, run trial.Trial) []corev1.Pod {
 
 func pods(t *testing.T, lab *labtest.Lab, namespace, selector string) []corev1.Pod {
 	t.Helper()
-	list, err := lab.Client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: selector})
+	list, err := lab.Client.CoreV1().Pods(namespace).List(t.Context(),
+		metav1.ListOptions{LabelSelector: selector})
 	must(t, err)
 	return list.Items
 }

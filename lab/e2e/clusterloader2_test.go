@@ -18,8 +18,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 )
 
-// loadTest plays ClusterLoader2's measurement NetworkPolicyEnforcement: its objects, names, labels, permissions and
-// queries, in its order. What differs is said in docs/clusterloader2.md.
+// loadTest plays ClusterLoader2's measurement NetworkPolicyEnforcement: its objects, names, labels,
+// permissions and queries, in its order. What differs is said in docs/clusterloader2.md.
 type loadTest struct {
 	t          *testing.T
 	lab        *labtest.Lab
@@ -36,7 +36,8 @@ func (l *loadTest) apply(name string, data map[string]any) {
 	must(l.t, err)
 	var objects bytes.Buffer
 	must(l.t, all.ExecuteTemplate(&objects, name+".yaml", data))
-	command := exec.CommandContext(l.t.Context(), "kubectl", "--kubeconfig", l.lab.Kubeconfig, "apply", "-f", "-")
+	command := exec.CommandContext(l.t.Context(), "kubectl", "--kubeconfig", l.lab.Kubeconfig,
+		"apply", "-f", "-")
 	command.Stdin = &objects
 	if output, err := command.CombinedOutput(); err != nil {
 		l.t.Fatalf("apply %s: %v\n%s", name, err, output)
@@ -47,22 +48,27 @@ func (l *loadTest) apply(name string, data map[string]any) {
 func (l *loadTest) setup() {
 	l.lab.Kubectl("label", "node", "--all", "test-np=net-policy-client")
 	l.lab.Kubectl("apply", "-f", "../../deploy/clusterloader2/images.yaml")
-	l.apply("setup", map[string]any{"APIServer": apiServer(l.t, l.lab), "APIServerPort": apiServerPort(l.t, l.lab)})
+	l.apply("setup", map[string]any{"APIServer": apiServer(l.t, l.lab),
+		"APIServerPort": apiServerPort(l.t, l.lab)})
 	l.allow("allow-egress-to-target-pod-creation", "pod-creation", "enforcement-latency", "")
 	l.allow("deny-egress-to-target-policy-creation", "policy-creation", "deny-traffic", "")
 }
 
-// allow makes a policy that lets the clients of a type reach the pods with a label, in one namespace or all.
+// allow makes a policy that lets the clients of a type reach the pods with a label, in one
+// namespace or all.
 func (l *loadTest) allow(name, kind, target, namespace string) {
-	l.apply("policy", map[string]any{"Name": name, "Type": kind, "Target": target, "TargetNamespace": namespace})
+	l.apply("policy", map[string]any{"Name": name, "Type": kind, "Target": target,
+		"TargetNamespace": namespace})
 }
 
 // clients start one client of a type for each namespace of targets, and wait until they run.
 func (l *loadTest) clients(kind, program string) {
 	for i, namespace := range l.Namespaces {
 		l.apply("client", map[string]any{
-			"Name": fmt.Sprintf("%s-np-test-client-%d", kind, i), "Type": kind, "Program": program, "TargetNamespace": namespace,
-			"MaxTargets": l.Targets, // The image that ClusterLoader2 has compiled in is another: the API server replaces it.
+			"Name": fmt.Sprintf("%s-np-test-client-%d", kind, i), "Type": kind, "Program": program,
+			"TargetNamespace": namespace,
+			// The image that ClusterLoader2 has compiled in is another: the API server replaces it.
+			"MaxTargets": l.Targets,
 			"Image":      "originals/network-policy-enforcement-latency/" + program + ":v0.0.1",
 			"Policy":     fmt.Sprintf("allow-egress-to-target-%d", i),
 		})
@@ -78,15 +84,21 @@ func (l *loadTest) clients(kind, program string) {
 	})
 }
 
-// expect asks Prometheus what ClusterLoader2 asks about a metric: the count, and percentiles, which it expects to rise.
+// expect asks Prometheus what ClusterLoader2 asks about a metric: the count, and percentiles, which
+// it expects to rise.
 func (l *loadTest) expect(metric, buckets string) {
 	l.t.Helper()
 	all := float64(l.Targets * len(l.Namespaces))
-	awaitQuery(l.t, l.lab, l.prometheus, "sum("+metric+"_count)", func(v float64) bool { return v == all })
+	awaitQuery(l.t, l.lab, l.prometheus, "sum("+metric+"_count)", func(v float64) bool {
+		return v == all
+	})
 	least := 0.0
 	for _, quantile := range []string{"0.5", "0.9", "0.95", "0.99"} {
-		query := fmt.Sprintf("histogram_quantile(%s, sum(%s) by (le))", quantile, fmt.Sprintf(buckets, metric+"_bucket"))
-		value := awaitQuery(l.t, l.lab, l.prometheus, query, func(v float64) bool { return v > 0 && !math.IsInf(v, 0) })
+		query := fmt.Sprintf("histogram_quantile(%s, sum(%s) by (le))", quantile,
+			fmt.Sprintf(buckets, metric+"_bucket"))
+		value := awaitQuery(l.t, l.lab, l.prometheus, query, func(v float64) bool {
+			return v > 0 && !math.IsInf(v, 0)
+		})
 		if value < least || value > patience.Seconds() {
 			l.t.Errorf("%s = %v; want %v to %v", query, value, least, patience.Seconds())
 		}
@@ -99,10 +111,12 @@ func (l *loadTest) expect(metric, buckets string) {
 func TestClusterLoader2(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t, "--image", "prometheus="+prometheusProgram(t), "--delay", "50ms")
-	l := &loadTest{t: t, lab: lab, Targets: 10, Namespaces: []string{lab.Namespace("test-l-1"), lab.Namespace("test-l-2")}}
+	l := &loadTest{t: t, lab: lab, Targets: 10, Namespaces: []string{lab.Namespace("test-l-1"),
+		lab.Namespace("test-l-2")}}
 	l.setup()
 	config := scrapeConfig(t, []podMonitor{clientMonitor()}, nil)
-	l.prometheus = startPrometheus(t, lab, "monitoring", map[string]string{"prometheus.yml": config})
+	l.prometheus = startPrometheus(t, lab, "monitoring",
+		map[string]string{"prometheus.yml": config})
 	l.podCreation()
 	l.policyCreation()
 }
@@ -118,9 +132,12 @@ func clientMonitor() podMonitor {
 
 // podCreation runs the test of that type: clients first, then targets.
 func (l *loadTest) podCreation() {
-	const reached, assigned = "pod_creation_reachability_latency_seconds", "pod_ip_address_assigned_latency_seconds"
+	const reached, assigned = "pod_creation_reachability_latency_seconds",
+		"pod_ip_address_assigned_latency_seconds"
 	l.clients("pod-creation", "pod-creation-reachability-latency")
-	awaitQuery(l.t, l.lab, l.prometheus, "count("+reached+"_count)", func(v float64) bool { return v == float64(len(l.Namespaces)) })
+	awaitQuery(l.t, l.lab, l.prometheus, "count("+reached+"_count)", func(v float64) bool {
+		return v == float64(len(l.Namespaces))
+	})
 	for _, namespace := range l.Namespaces {
 		l.apply("targets", map[string]any{"Namespace": namespace, "Targets": l.Targets})
 	}
@@ -129,19 +146,24 @@ func (l *loadTest) podCreation() {
 	l.lab.Kubectl("-n", "net-policy-test", "delete", "deployments", "-l", "type=pod-creation")
 }
 
-// policyCreation runs the test of that type: the targets are there, and the allowing policies come in the middle of a
-// load of others, which select nothing.
+// policyCreation runs the test of that type: the targets are there, and the allowing policies come
+// in the middle of a load of others, which select nothing.
 func (l *loadTest) policyCreation() {
 	l.clients("policy-creation", "policy-creation-enforcement-latency")
 	denied := `min(netpol_latency_probes_total{verdict="dropped",scenario="policy-creation"})`
-	awaitQuery(l.t, l.lab, l.prometheus, denied, func(v float64) bool { return v >= float64(l.Targets) })
+	awaitQuery(l.t, l.lab, l.prometheus, denied, func(v float64) bool {
+		return v >= float64(l.Targets)
+	})
 	for i, namespace := range l.Namespaces {
-		l.apply("load", map[string]any{"Namespace": namespace, "Index": i, "Policies": make([]int, 20)})
-		l.allow(fmt.Sprintf("allow-egress-to-target-%d", i), "policy-creation", "enforcement-latency", namespace)
+		l.apply("load", map[string]any{"Namespace": namespace, "Index": i,
+			"Policies": make([]int, 20)})
+		l.allow(fmt.Sprintf("allow-egress-to-target-%d", i), "policy-creation",
+			"enforcement-latency", namespace)
 	}
 	l.expect("policy_enforcement_latency_policy_creation_seconds", "%s")
 	for _, pod := range pods(l.t, l.lab, "net-policy-test", "type=policy-creation") {
-		if logs := l.lab.Kubectl("-n", pod.Namespace, "logs", pod.Name); !strings.Contains(logs, "it asks for net-policy-test/allow-egress-to-target-") {
+		if logs := l.lab.Kubectl("-n", pod.Namespace, "logs", pod.Name); !strings.Contains(logs,
+			"it asks for net-policy-test/allow-egress-to-target-") {
 			l.t.Errorf("the client does not say that it may only get its policy:\n%s", logs)
 		}
 	}
@@ -150,5 +172,6 @@ func (l *loadTest) policyCreation() {
 // apiServerPort is the port of the API server's endpoint.
 func apiServerPort(t *testing.T, lab *labtest.Lab) string {
 	t.Helper()
-	return strings.TrimSpace(lab.Kubectl("get", "endpointslices", "kubernetes", "-o", "jsonpath={.ports[0].port}"))
+	return strings.TrimSpace(lab.Kubectl("get", "endpointslices", "kubernetes", "-o",
+		"jsonpath={.ports[0].port}"))
 }

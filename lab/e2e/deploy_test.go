@@ -44,21 +44,23 @@ func do(t *testing.T, lab *labtest.Lab, line string) string {
 func restrict(t *testing.T, lab *labtest.Lab, namespaces ...string) {
 	t.Helper()
 	for _, namespace := range namespaces {
-		lab.Kubectl("label", "namespace", namespace, "--overwrite", "pod-security.kubernetes.io/enforce=restricted")
+		lab.Kubectl("label", "namespace", namespace, "--overwrite",
+			"pod-security.kubernetes.io/enforce=restricted")
 	}
 }
 
 // expectAccount checks that a client has measured every target.
 func expectAccount(t *testing.T, lab *labtest.Lab, namespace, scenario string, targets int) {
 	t.Helper()
-	output := do(t, lab, "netpol-latency summary --wait --namespace "+namespace+" --selector type="+scenario)
+	output := do(t, lab,
+		"netpol-latency summary --wait --namespace "+namespace+" --selector type="+scenario)
 	if want := fmt.Sprintf("%d/%d", targets, targets); !strings.Contains(output, want) {
 		t.Errorf("the summary lacks %s:\n%s", want, output)
 	}
 }
 
-// TestHelmChart lints the chart, shows what its schema refuses, and lets the real API server judge and run what it renders,
-// under the pod security standard that the strictest clusters enforce.
+// TestHelmChart lints the chart, shows what its schema refuses, and lets the real API server judge
+// and run what it renders, under the pod security standard that the strictest clusters enforce.
 func TestHelmChart(t *testing.T) {
 	t.Parallel()
 	lab := soon(t)
@@ -75,13 +77,16 @@ func TestHelmChart(t *testing.T) {
 	}
 	for _, scenario := range []string{"policy-creation", "pod-creation"} {
 		t.Run(scenario, func(t *testing.T) {
-			clients, targets := lab.Namespace("helm-"+scenario), lab.Namespace("helm-"+scenario+"-targets")
+			clients, targets := lab.Namespace("helm-"+scenario),
+				lab.Namespace("helm-"+scenario+"-targets")
 			restrict(t, lab, clients, targets)
-			render := fmt.Sprintf("helm template x %s --namespace %s --set scenario=%s,targetNamespace=%s,targets=5",
+			render := fmt.Sprintf("helm template x %s --namespace %s --set "+
+				"scenario=%s,targetNamespace=%s,targets=5",
 				chart, clients, scenario, targets)
 			do(t, lab, render+" --set step=all,netRaw=false | kubectl apply --dry-run=server -f -")
 			do(t, lab, render+" | kubectl apply -f -")
-			do(t, lab, fmt.Sprintf("kubectl -n %s rollout status deployment/%s-test-client --timeout=2m", clients, scenario))
+			do(t, lab, fmt.Sprintf("kubectl -n %s rollout status deployment/%s-test-client "+
+				"--timeout=2m", clients, scenario))
 			do(t, lab, render+" --set step=all | kubectl apply -f -")
 			expectAccount(t, lab, clients, scenario, 5)
 			expectRefusal(t, lab, clients, render)
@@ -90,28 +95,33 @@ func TestHelmChart(t *testing.T) {
 	}
 }
 
-// expectRefusal shows that the standard is enforced: a client that asks for a capability does not get a pod.
+// expectRefusal shows that the standard is enforced: a client that asks for a capability does not
+// get a pod.
 func expectRefusal(t *testing.T, lab *labtest.Lab, namespace, render string) {
 	t.Helper()
 	output := do(t, lab, render+" --set netRaw=true | kubectl apply --dry-run=server -f - 2>&1")
 	if want := "violate PodSecurity"; !strings.Contains(output, want) {
-		t.Errorf("a client with a capability in namespace %s is not warned about: the output lacks %q:\n%s", namespace, want, output)
+		t.Errorf("a client with a capability in namespace %s is not warned about: the output "+
+			"lacks %q:\n%s", namespace, want, output)
 	}
 }
 
-// TestHelmInstall installs and upgrades a release, as the notes of the chart say, and leaves nothing of it.
+// TestHelmInstall installs and upgrades a release, as the notes of the chart say, and leaves
+// nothing of it.
 func TestHelmInstall(t *testing.T) {
 	t.Parallel()
 	lab := soon(t)
 	clients := lab.Namespace("release")
-	notes := do(t, lab, "helm install np "+chart+" --namespace "+clients+" --set targets=3 --wait --timeout 2m")
+	notes := do(t, lab, "helm install np "+chart+" --namespace "+clients+" --set targets=3 "+
+		"--wait --timeout 2m")
 	if !strings.Contains(notes, "rollout status deployment/policy-creation-test-client") {
 		t.Errorf("the notes do not say what comes next:\n%s", notes)
 	}
 	do(t, lab, "helm upgrade np "+chart+" --namespace "+clients+" --reuse-values --set step=all")
 	expectAccount(t, lab, clients, "policy-creation", 3)
 	do(t, lab, "helm uninstall np --namespace "+clients+" --wait --timeout 2m")
-	left := lab.Kubectl("-n", clients, "get", "deployments,networkpolicies,roles,rolebindings,serviceaccounts", "-o", "name",
+	left := lab.Kubectl("-n", clients, "get",
+		"deployments,networkpolicies,roles,rolebindings,serviceaccounts", "-o", "name",
 		"-l", "app.kubernetes.io/part-of=netpol-latency") +
 		// What the release had in the namespace of the targets went with it.
 		lab.Kubectl("get", "namespace", "test-policy", "--ignore-not-found", "-o", "name")
@@ -120,7 +130,8 @@ func TestHelmInstall(t *testing.T) {
 	}
 }
 
-// TestKustomize applies every base for real, measures with it, and has the API server judge the overlays.
+// TestKustomize applies every base for real, measures with it, and has the API server judge the
+// overlays.
 func TestKustomize(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t, "--delay", "50ms")
@@ -144,11 +155,15 @@ func TestKustomize(t *testing.T) {
 func TestMetricsPolicy(t *testing.T) {
 	t.Parallel()
 	lab := soon(t)
-	clients, friends, strangers := lab.Namespace("clients"), lab.Namespace("friends"), lab.Namespace("strangers")
-	do(t, lab, fmt.Sprintf("helm template x %s --namespace %s --set scenario=pod-creation,targets=1,targetNamespace=%[2]s --set-json "+
+	clients, friends, strangers := lab.Namespace("clients"), lab.Namespace("friends"),
+		lab.Namespace("strangers")
+	do(t, lab, fmt.Sprintf("helm template x %s --namespace %s --set "+
+		"scenario=pod-creation,targets=1,targetNamespace=%[2]s --set-json "+
 		`'scrapers=[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":%[3]q}}}],`+
-		`apiServers=[{"cidr":"%[4]s/32","port":6443}]' | kubectl apply -f -`, chart, clients, friends, apiServer(t, lab)))
-	do(t, lab, "kubectl -n "+clients+" rollout status deployment/pod-creation-test-client --timeout=2m")
+		`apiServers=[{"cidr":"%[4]s/32","port":6443}]' | kubectl apply -f -`, chart, clients,
+		friends, apiServer(t, lab)))
+	do(t, lab, "kubectl -n "+clients+" rollout status deployment/pod-creation-test-client "+
+		"--timeout=2m")
 	client := pods(t, lab, clients, "test=np-test-client")[0].Status.PodIP
 	for namespace, want := range map[string]bool{friends: true, strangers: false} {
 		if got := reaches(t, lab, namespace, client+":9160"); got != want {
@@ -160,7 +175,8 @@ func TestMetricsPolicy(t *testing.T) {
 // apiServer is the address of the API server's endpoint.
 func apiServer(t *testing.T, lab *labtest.Lab) string {
 	t.Helper()
-	return strings.TrimSpace(lab.Kubectl("get", "endpointslices", "kubernetes", "-o", "jsonpath={.endpoints[0].addresses[0]}"))
+	return strings.TrimSpace(lab.Kubectl("get", "endpointslices", "kubernetes", "-o",
+		"jsonpath={.endpoints[0].addresses[0]}"))
 }
 
 // reaches reports whether a new pod can open a connection within two seconds.
@@ -172,7 +188,8 @@ func reaches(t *testing.T, lab *labtest.Lab, namespace, address string) bool {
 			RestartPolicy: corev1.RestartPolicyNever,
 			Containers: []corev1.Container{{
 				Name: "visitor", Image: "netpol-latency/netpol-latency:latest",
-				Args: []string{"agent", "startup", "--scenario=pod-startup", "--allowed=" + address, "--timeout=2s"},
+				Args: []string{"agent", "startup", "--scenario=pod-startup", "--allowed=" + address,
+					"--timeout=2s"},
 			}},
 		},
 	}
@@ -180,7 +197,8 @@ func reaches(t *testing.T, lab *labtest.Lab, namespace, address string) bool {
 	must(t, err)
 	lab.Await("the visitor to end", patience, func(ctx context.Context) (bool, error) {
 		found, err := lab.Client.CoreV1().Pods(namespace).Get(ctx, pod.Name, metav1.GetOptions{})
-		return err == nil && (found.Status.Phase == corev1.PodSucceeded || found.Status.Phase == corev1.PodFailed), err
+		return err == nil && (found.Status.Phase == corev1.PodSucceeded ||
+			found.Status.Phase == corev1.PodFailed), err
 	})
 	logs := lab.Kubectl("-n", namespace, "logs", pod.Name)
 	if !strings.Contains(logs, `"status":`) {

@@ -26,8 +26,8 @@ const (
 	blockTimeout = 10 * time.Minute
 )
 
-// Every block of commands in the README and in the documents does what it says, as a reader would paste it: see package docs
-// for the marks.
+// Every block of commands in the README and in the documents does what it says, as a reader would
+// paste it: see package docs for the marks.
 func TestDocuments(t *testing.T) {
 	t.Parallel()
 	files, err := docs.Files(repository)
@@ -35,7 +35,9 @@ func TestDocuments(t *testing.T) {
 	for _, file := range files {
 		blocks, err := docs.Read(file)
 		must(t, err)
-		if !slices.ContainsFunc(blocks, func(b docs.Block) bool { return b.Mark.Kind == docs.Run }) {
+		if !slices.ContainsFunc(blocks, func(b docs.Block) bool {
+			return b.Mark.Kind == docs.Run
+		}) {
 			continue
 		}
 		t.Run(filepath.Base(file), func(t *testing.T) {
@@ -72,10 +74,12 @@ func (r *reader) read(blocks []docs.Block) {
 	for _, block := range blocks {
 		switch block.Mark.Kind {
 		case docs.File:
-			must(r.t, os.WriteFile(filepath.Join(r.dir, block.Mark.Text), []byte(block.Text), 0o700))
+			must(r.t, os.WriteFile(filepath.Join(r.dir, block.Mark.Text), []byte(block.Text),
+				0o700))
 		case docs.Output:
 			if !docs.Prints(block.Text, r.printed) {
-				r.t.Errorf("%s: the last block that was run printed something else:\n%s", block, r.printed)
+				r.t.Errorf("%s: the last block that was run printed something else:\n%s", block,
+					r.printed)
 			}
 		case docs.Run:
 			begun := time.Now()
@@ -91,8 +95,8 @@ func (r *reader) read(blocks []docs.Block) {
 // separator stands between what the commands of a block have printed.
 const separator = "\x1e\n"
 
-// run runs the commands of a block in one shell. What it exports is there in the later blocks that have the same lab,
-// or none; what it leaves in the background ends with the test.
+// run runs the commands of a block in one shell. What it exports is there in the later blocks that
+// have the same lab, or none; what it leaves in the background ends with the test.
 func (r *reader) run(block docs.Block) {
 	r.t.Helper()
 	output, err := os.CreateTemp(r.tools, "output-")
@@ -109,7 +113,8 @@ func (r *reader) run(block docs.Block) {
 	}
 	// No cluster of the person who runs the tests: an empty list of files is none.
 	cmd.Env = append(os.Environ(), "KUBECONFIG=", "NETPOL_LATENCY_LAB_DIR=", "PATH="+strings.Join(
-		[]string{filepath.Dir(labtest.Binary(r.t)), os.Getenv("PATH"), r.tools}, string(os.PathListSeparator)))
+		[]string{filepath.Dir(labtest.Binary(r.t)), os.Getenv("PATH"), r.tools},
+		string(os.PathListSeparator)))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	must(r.t, cmd.Start())
@@ -129,10 +134,12 @@ func (r *reader) script(block docs.Block, steps []docs.Step) string {
 		key = "lab " + strings.Join(block.Mark.LabFlags, " ")
 	}
 	state := filepath.Join(r.tools, strings.ReplaceAll(key, "/", "_"))
-	fmt.Fprintf(&script, "set -eo pipefail\n[ ! -e '%[1]s' ] || . '%[1]s'\ntrap 'export -p > '\\''%[1]s'\\' EXIT\n", state)
+	fmt.Fprintf(&script, "set -eo pipefail\n[ ! -e '%[1]s' ] || . '%[1]s'\ntrap 'export -p > "+
+		"'\\''%[1]s'\\' EXIT\n", state)
 	if block.Mark.Lab {
 		lab := r.lab(key, block.Mark.LabFlags)
-		fmt.Fprintf(&script, "export KUBECONFIG='%s' NETPOL_LATENCY_LAB_DIR='%s'\n", lab.Kubeconfig, lab.Dir)
+		fmt.Fprintf(&script, "export KUBECONFIG='%s' NETPOL_LATENCY_LAB_DIR='%s'\n", lab.Kubeconfig,
+			lab.Dir)
 	}
 	for name, value := range block.Mark.Env {
 		fmt.Fprintf(&script, "export %s='%s'\n", name, value)
@@ -163,8 +170,10 @@ func (r *reader) judge(block docs.Block, steps []docs.Step, printed string, code
 	}
 	for i, output := range strings.SplitN(printed, separator, len(steps)) {
 		output = strings.TrimSuffix(output, separator)
-		if want := strings.TrimRight(steps[i].Output, "\n"); want != "" && !docs.Prints(want+"\n", strings.TrimRight(output, "\n")) {
-			r.t.Errorf("%s: the command\n%sprinted something else than\n%s\nnamely\n%s", block, steps[i].Command, want, output)
+		if want := strings.TrimRight(steps[i].Output, "\n"); want != "" &&
+			!docs.Prints(want+"\n", strings.TrimRight(output, "\n")) {
+			r.t.Errorf("%s: the command\n%sprinted something else than\n%s\nnamely\n%s", block,
+				steps[i].Command, want, output)
 		}
 	}
 }

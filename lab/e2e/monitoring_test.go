@@ -90,8 +90,8 @@ func readRules(t *testing.T) []rule {
 	return all
 }
 
-// observers are the three kinds of Prometheus that there are, which keep histograms in classic buckets, as native ones,
-// or in both ways. Each has the rules.
+// observers are the three kinds of Prometheus that there are, which keep histograms in classic
+// buckets, as native ones, or in both ways. Each has the rules.
 func observers(t *testing.T, lab *labtest.Lab, clients int) map[string]*corev1.Pod {
 	t.Helper()
 	rules, err := os.ReadFile(rulesFile)
@@ -103,7 +103,8 @@ func observers(t *testing.T, lab *labtest.Lab, clients int) map[string]*corev1.P
 		"both":    {"scrape_native_histograms": true, "always_scrape_classic_histograms": true},
 	} {
 		servers[name] = startPrometheus(t, lab, "monitoring-"+name, map[string]string{
-			"prometheus.yml": scrapeConfig(t, podMonitors(t, lab, clients), settings), "rules.yaml": string(rules),
+			"prometheus.yml": scrapeConfig(t, podMonitors(t, lab, clients), settings),
+			"rules.yaml":     string(rules),
 		})
 	}
 	return servers
@@ -160,7 +161,8 @@ func (a asked) instant(ctx context.Context, expr string) (answer, error) {
 func (a asked) overTime(ctx context.Context, expr string) (answer, error) {
 	stamp := func(at time.Time) string { return at.UTC().Format(time.RFC3339) }
 	return parse(ask(ctx, a.lab, a.server, "query_range", map[string]string{
-		"query": expr, "start": stamp(a.since), "end": stamp(time.Now().Add(time.Second)), "step": "1",
+		"query": expr, "start": stamp(a.since), "end": stamp(time.Now().Add(time.Second)),
+		"step": "1",
 	}))
 }
 
@@ -169,9 +171,11 @@ func (a asked) labelValues(ctx context.Context, definition string) ([]string, er
 	inner, isCall := strings.CutPrefix(strings.TrimSuffix(definition, ")"), "label_values(")
 	at := strings.LastIndex(inner, ", ")
 	if !isCall || at < 0 {
-		return nil, fmt.Errorf("read the variable %q: expected label_values(SELECTOR, LABEL)", definition)
+		return nil, fmt.Errorf("read the variable %q: expected label_values(SELECTOR, LABEL)",
+			definition)
 	}
-	body, err := ask(ctx, a.lab, a.server, "label/"+inner[at+2:]+"/values", map[string]string{"match[]": inner[:at]})
+	body, err := ask(ctx, a.lab, a.server, "label/"+inner[at+2:]+"/values",
+		map[string]string{"match[]": inner[:at]})
 	if err != nil {
 		return nil, fmt.Errorf("ask: %w: %s", err, body)
 	}
@@ -187,8 +191,8 @@ func fill(expr string, variables map[string]string) string {
 	return expr
 }
 
-// TestDashboardAndRules asks everything that the dashboard and the rules ask after both clients have measured, of each
-// kind of Prometheus.
+// TestDashboardAndRules asks everything that the dashboard and the rules ask after both clients
+// have measured, of each kind of Prometheus.
 func TestDashboardAndRules(t *testing.T) {
 	t.Parallel()
 	const targets = 20
@@ -234,13 +238,14 @@ func TestDashboardAndRules(t *testing.T) {
 	}
 }
 
-// awaitProbing waits until a server has scraped every client, and one that probes twice: what begins to count before
-// the first scrape has no rate.
+// awaitProbing waits until a server has scraped every client, and one that probes twice: what
+// begins to count before the first scrape has no rate.
 func awaitProbing(t *testing.T, lab *labtest.Lab, server *corev1.Pod, clients int) {
 	t.Helper()
 	awaitQuery(t, lab, server, "count(netpol_latency_targets_expected)",
 		func(v float64) bool { return v == float64(clients) })
-	awaitQuery(t, lab, server, `sum(rate(netpol_latency_probes_total{scenario="policy-creation"}[1m]))`,
+	awaitQuery(t, lab, server,
+		`sum(rate(netpol_latency_probes_total{scenario="policy-creation"}[1m]))`,
 		func(v float64) bool { return v > 0 })
 }
 
@@ -256,7 +261,8 @@ func setUpMonitored(
 	return run
 }
 
-// expectGoodPractice has Prometheus' own checker judge the names and help texts of what a client exposes.
+// expectGoodPractice has Prometheus' own checker judge the names and help texts of what a client
+// exposes.
 func expectGoodPractice(t *testing.T, run trial.Trial) {
 	t.Helper()
 	client := clientPods(t, run)[0]
@@ -281,23 +287,27 @@ func expectHistograms(t *testing.T, a asked, kind string) {
 		must(t, err)
 		return len(answer.Data.Result) > 0
 	}
-	classic, native := has("netpol_latency_transition_seconds_bucket"), has("netpol_latency_transition_seconds")
+	classic, native := has("netpol_latency_transition_seconds_bucket"),
+		has("netpol_latency_transition_seconds")
 	if classic != (kind != "native") || native != (kind != "classic") {
 		t.Errorf("this server has classic buckets: %v, native histograms: %v", classic, native)
 	}
 }
 
-// choices are what a user may choose of the dashboard's variables: everything, and what each offers.
+// choices are what a user may choose of the dashboard's variables: everything, and what each
+// offers.
 func choices(t *testing.T, a asked, runs []trial.Trial) []map[string]string {
 	t.Helper()
 	_, definitions := readDashboard(t)
-	all := map[string]string{"__range": "10m", "__rate_interval": "10s", "namespace": ".*", "scenario": ".*", "pod": ".*"}
+	all := map[string]string{"__range": "10m", "__rate_interval": "10s", "namespace": ".*",
+		"scenario": ".*", "pod": ".*"}
 	one := map[string]string{"__range": "10m", "__rate_interval": "10s"}
 	for i, name := range []string{"namespace", "scenario", "pod"} {
 		values, err := a.labelValues(t.Context(), fill(definitions[i], one))
 		must(t, err)
 		if len(values) != len(runs) {
-			t.Errorf("%s offers %q; want one for each of %d clients", definitions[i], values, len(runs))
+			t.Errorf("%s offers %q; want one for each of %d clients", definitions[i], values,
+				len(runs))
 		}
 		one[name] = "(" + strings.Join(values, "|") + ")"
 	}
@@ -319,7 +329,8 @@ func expectPanels(t *testing.T, a asked, variables map[string]string) {
 			found, err := ask(t.Context(), fill(target.Expr, variables))
 			numbers, histograms := found.values()
 			if err != nil || len(numbers)+histograms == 0 {
-				t.Errorf("panel %q, query %s returns no data: %v: %s", panel.Title, target.RefID, err, fill(target.Expr, variables))
+				t.Errorf("panel %q, query %s returns no data: %v: %s", panel.Title, target.RefID,
+					err, fill(target.Expr, variables))
 			}
 			if panel.Type == "heatmap" && histograms > 0 && len(numbers) > 0 {
 				t.Errorf("panel %q returns native and classic histograms at once", panel.Title)
@@ -331,11 +342,13 @@ func expectPanels(t *testing.T, a asked, variables map[string]string) {
 	}
 }
 
-// ofTheMachine are the alerts that tell how much of a processor a client gets, which a test that shares its machine
-// with others cannot promise. That they are silent when all is well is in rules_test.yaml.
+// ofTheMachine are the alerts that tell how much of a processor a client gets, which a test that
+// shares its machine with others cannot promise. That they are silent when all is well is in
+// rules_test.yaml.
 var ofTheMachine = []string{"NetpolLatencyProbesLate", "NetpolLatencyResolutionCoarse"}
 
-// expectRules checks that the server has accepted every rule, that records have data, and that nothing is alerted.
+// expectRules checks that the server has accepted every rule, that records have data, and that
+// nothing is alerted.
 func expectRules(t *testing.T, a asked) {
 	t.Helper()
 	for _, rule := range readRules(t) {
@@ -367,14 +380,15 @@ func expectRules(t *testing.T, a asked) {
 	}
 }
 
-// expectFigures holds the table of results against the samples that it is about. An estimate from a histogram lies in
-// the bucket of the exact figure: the bounds of native ones differ by less than a tenth, those of classic ones by up to
-// 2.5 times.
+// expectFigures holds the table of results against the samples that it is about. An estimate from a
+// histogram lies in the bucket of the exact figure: the bounds of native ones differ by less than a
+// tenth, those of classic ones by up to 2.5 times.
 func expectFigures(t *testing.T, a asked, kind string, samples map[string][]measure.Sample) {
 	t.Helper()
 	panels, _ := readDashboard(t)
 	at := slices.IndexFunc(panels, func(p panel) bool { return p.Type == "table" })
-	everything := map[string]string{"__range": "10m", "namespace": ".*", "scenario": ".*", "pod": ".*"}
+	everything := map[string]string{"__range": "10m", "namespace": ".*", "scenario": ".*",
+		"pod": ".*"}
 	ratio := 1.1
 	if kind == "classic" {
 		ratio = 2.5
@@ -384,15 +398,18 @@ func expectFigures(t *testing.T, a asked, kind string, samples map[string][]meas
 		must(t, err)
 		numbers, _ := found.values()
 		if len(numbers) != len(samples) {
-			t.Fatalf("column %s has %d rows; want one for each of %d scenarios", target.RefID, len(numbers), len(samples))
+			t.Fatalf("column %s has %d rows; want one for each of %d scenarios", target.RefID,
+				len(numbers), len(samples))
 		}
 		for i, number := range numbers {
 			scenario := found.Data.Result[i].Metric["scenario"]
 			least, most := column(target.RefID, samples[scenario])
 			if number < least/ratio || number > max(most*ratio, finest) {
-				t.Errorf("column %s of %s is %v; the samples say %v to %v", target.RefID, scenario, number, least, most)
+				t.Errorf("column %s of %s is %v; the samples say %v to %v", target.RefID, scenario,
+					number, least, most)
 			}
-			t.Logf("column %s of %s: %.4f, the samples say %.4f to %.4f", target.RefID, scenario, number, least, most)
+			t.Logf("column %s of %s: %.4f, the samples say %.4f to %.4f", target.RefID, scenario,
+				number, least, most)
 		}
 	}
 }
@@ -400,8 +417,9 @@ func expectFigures(t *testing.T, a asked, kind string, samples map[string][]meas
 // finest is the lowest bound of the classic histograms, in seconds.
 const finest = .001
 
-// column computes a column of the table of results from the samples. A percentile that falls between two of them may be
-// either one: we take the lower, Prometheus counts native histograms from their other end.
+// column computes a column of the table of results from the samples. A percentile that falls
+// between two of them may be either one: we take the lower, Prometheus counts native histograms
+// from their other end.
 func column(letter string, samples []measure.Sample) (least, most float64) {
 	var latencies, resolutions []time.Duration
 	for _, sample := range samples {
@@ -440,10 +458,11 @@ func TestAlerts(t *testing.T) {
 	hindered := setUpMonitored(t, lab, "hindered", "policy-creation", 2, "--probe-interval=100ms")
 	servers := observers(t, lab, 4)
 	// What was denied is not any more, without the policy that the client waits for.
-	must(t, invalid.Shell(t.Context(), "kubectl -n "+invalid.ClientNamespace()+" delete networkpolicies --all"))
-	// One target stays closed, and the others open after longer than the alert's limit, and than the time given. At half the
-	// time since the trigger between probes, the last one before the change may have left at two thirds of the delay: that
-	// must be beyond the limit, too.
+	must(t, invalid.Shell(t.Context(),
+		"kubectl -n "+invalid.ClientNamespace()+" delete networkpolicies --all"))
+	// One target stays closed, and the others open after longer than the alert's limit, and than
+	// the time given. At half the time since the trigger between probes, the last one before the
+	// change may have left at two thirds of the delay: that must be beyond the limit, too.
 	target := pods(t, lab, slow.TargetNamespace(), "target=policy-creation")[0]
 	lab.Kubectl("-n", target.Namespace, "label", "pod", target.Name, "closed=yes")
 	closeToAll(t, lab, slow.TargetNamespace())
@@ -451,21 +470,26 @@ func TestAlerts(t *testing.T) {
 	must(t, censored.Trigger(t.Context()))
 	must(t, slow.Trigger(t.Context()))
 	expectAlerts(t, lab, servers, "NetpolLatencyTargetsInvalid", "NetpolLatencyTargetsCensored")
-	// A process that stands still does not send in time. One without descriptors cannot send what the time after a
-	// trigger asks for: sockets that it has it uses again.
+	// A process that stands still does not send in time. One without descriptors cannot send what
+	// the time after a trigger asks for: sockets that it has it uses again.
 	client := clientPods(t, hindered)[0]
-	halt(t, process(t, hindered), func() (bool, error) { return alerted(t, lab, servers, "NetpolLatencyProbesLate") })
+	halt(t, process(t, hindered), func() (bool, error) {
+		return alerted(t, lab, servers, "NetpolLatencyProbesLate")
+	})
 	limitDescriptors(t, process(t, hindered))
 	must(t, hindered.Trigger(t.Context()))
 	expectAlerts(t, lab, servers, "NetpolLatencyProbesAmbiguous")
 	must(t, syscall.Kill(process(t, hindered), syscall.SIGKILL))
 	lab.AwaitReady(client.Namespace, client.Name, patience)
 	expectAlerts(t, lab, servers, "NetpolLatencyClientRestarted")
-	expectAlerts(t, lab, servers, "NetpolLatencyTargetsUnfinished", "NetpolLatencySlow", "NetpolLatencyResolutionCoarse")
+	expectAlerts(t, lab, servers, "NetpolLatencyTargetsUnfinished", "NetpolLatencySlow",
+		"NetpolLatencyResolutionCoarse")
 }
 
 // alerted reports whether the alert's expression finds something on every server.
-func alerted(t *testing.T, lab *labtest.Lab, servers map[string]*corev1.Pod, alert string) (bool, error) {
+func alerted(
+	t *testing.T, lab *labtest.Lab, servers map[string]*corev1.Pod, alert string,
+) (bool, error) {
 	t.Helper()
 	rules := readRules(t)
 	at := slices.IndexFunc(rules, func(r rule) bool { return r.Alert == alert })
@@ -481,12 +505,15 @@ func alerted(t *testing.T, lab *labtest.Lab, servers map[string]*corev1.Pod, ale
 	return true, nil
 }
 
-func expectAlerts(t *testing.T, lab *labtest.Lab, servers map[string]*corev1.Pod, alerts ...string) {
+func expectAlerts(
+	t *testing.T, lab *labtest.Lab, servers map[string]*corev1.Pod, alerts ...string,
+) {
 	t.Helper()
 	for _, alert := range alerts {
-		lab.Await("the expression of "+alert+" to find something", patience, func(context.Context) (bool, error) {
-			return alerted(t, lab, servers, alert)
-		})
+		lab.Await("the expression of "+alert+" to find something", patience,
+			func(context.Context) (bool, error) {
+				return alerted(t, lab, servers, alert)
+			})
 	}
 }
 
@@ -498,7 +525,8 @@ func process(t *testing.T, run trial.Trial) int {
 	for _, path := range commands {
 		content, err := os.ReadFile(path)
 		program, arguments, _ := strings.Cut(string(content), "\x00")
-		ours := strings.HasSuffix(program, "enforcement-latency") && strings.Contains(arguments, run.ClientNamespace())
+		ours := strings.HasSuffix(program, "enforcement-latency") &&
+			strings.Contains(arguments, run.ClientNamespace())
 		if err == nil && ours {
 			number, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 			must(t, err)
@@ -509,15 +537,16 @@ func process(t *testing.T, run trial.Trial) int {
 	return 0
 }
 
-// limitDescriptors has a process open no more files than it has. Its own user may do that, where root may lack the
-// right.
+// limitDescriptors has a process open no more files than it has. Its own user may do that, where
+// root may lack the right.
 func limitDescriptors(t *testing.T, pid int) {
 	t.Helper()
 	about, err := os.Stat(fmt.Sprintf("/proc/%d", pid))
 	must(t, err)
 	owner := about.Sys().(*syscall.Stat_t)
 	limit := exec.CommandContext(t.Context(), "prlimit", "--nofile=3:3", "--pid", strconv.Itoa(pid))
-	limit.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.Uid, Gid: owner.Gid}}
+	limit.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: owner.Uid,
+		Gid: owner.Gid}}
 	if output, err := limit.CombinedOutput(); err != nil {
 		t.Fatalf("limit the descriptors of process %d: %v: %s", pid, err, output)
 	}
@@ -532,7 +561,8 @@ func halt(t *testing.T, pid int, until func() (bool, error)) {
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("the process was halted for %s, and nothing came of it (last error: %v)", patience, err)
+			t.Fatalf("the process was halted for %s, and nothing came of it (last error: %v)",
+				patience, err)
 		}
 		must(t, syscall.Kill(pid, syscall.SIGSTOP))
 		stopped := pause(t, 150*time.Millisecond)

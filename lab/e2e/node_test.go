@@ -34,14 +34,16 @@ func shell(name, script string) *v1.Pod {
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Spec: v1.PodSpec{
 			TerminationGracePeriodSeconds: &grace,
-			Containers:                    []v1.Container{{Name: "main", Image: "busybox", Command: []string{"sh", "-c", script}}},
+			Containers: []v1.Container{{Name: "main", Image: "busybox",
+				Command: []string{"sh", "-c", script}}},
 		},
 	}
 }
 
 func (n nodeTest) create(pod *v1.Pod) {
 	n.Helper()
-	if _, err := n.lab.Client.CoreV1().Pods(n.namespace).Create(n.Context(), pod, metav1.CreateOptions{}); err != nil {
+	if _, err := n.lab.Client.CoreV1().Pods(n.namespace).Create(n.Context(), pod,
+		metav1.CreateOptions{}); err != nil {
 		n.Fatalf("create pod %s: %v", pod.Name, err)
 	}
 }
@@ -60,7 +62,8 @@ func (n nodeTest) await(name, what string, satisfied func(*v1.Pod) bool) *v1.Pod
 
 func (n nodeTest) delete(name string) {
 	n.Helper()
-	if err := n.lab.Client.CoreV1().Pods(n.namespace).Delete(n.Context(), name, metav1.DeleteOptions{}); err != nil {
+	if err := n.lab.Client.CoreV1().Pods(n.namespace).Delete(n.Context(), name,
+		metav1.DeleteOptions{}); err != nil {
 		n.Fatalf("delete pod %s: %v", name, err)
 	}
 }
@@ -75,7 +78,8 @@ func (n nodeTest) awaitGone(name string) {
 
 func (n nodeTest) logs(name string, options v1.PodLogOptions) string {
 	n.Helper()
-	content, err := n.lab.Client.CoreV1().Pods(n.namespace).GetLogs(name, &options).DoRaw(n.Context())
+	content, err := n.lab.Client.CoreV1().Pods(n.namespace).GetLogs(name,
+		&options).DoRaw(n.Context())
 	if err != nil {
 		n.Fatalf("read the logs of %s: %v", name, err)
 	}
@@ -123,18 +127,21 @@ func environmentOf(n nodeTest) {
 	pod.Labels = map[string]string{"app": "x"}
 	pod.Spec.RestartPolicy = v1.RestartPolicyNever
 	field := func(name, path string) v1.EnvVar {
-		return v1.EnvVar{Name: name, ValueFrom: &v1.EnvVarSource{FieldRef: &v1.ObjectFieldSelector{FieldPath: path}}}
+		return v1.EnvVar{Name: name,
+			ValueFrom: &v1.EnvVarSource{FieldRef: &v1.ObjectFieldSelector{FieldPath: path}}}
 	}
 	c := &pod.Spec.Containers[0]
 	c.Env = []v1.EnvVar{
-		field("POD", "metadata.name"), field("NS", "metadata.namespace"), field("NODE", "spec.nodeName"),
+		field("POD", "metadata.name"), field("NS", "metadata.namespace"),
+		field("NODE", "spec.nodeName"),
 		field("IPS", "status.podIPs"), field("LABEL", "metadata.labels['app']"),
 		{Name: "COMBINED", Value: "<$(POD)>"},
 	}
 	c.Args = []string{"zero", "$(NS)"}
 	n.create(pod)
 	ended := n.await("env", "succeeded", hasPhase(v1.PodSucceeded))
-	want := fmt.Sprintf("env %s node-0 %s,%s x <env>\n/\nenv\nzero %s\n", n.namespace, ended.Status.PodIPs[0].IP, ended.Status.PodIPs[1].IP, n.namespace)
+	want := fmt.Sprintf("env %s node-0 %s,%s x <env>\n/\nenv\nzero %s\n", n.namespace,
+		ended.Status.PodIPs[0].IP, ended.Status.PodIPs[1].IP, n.namespace)
 	if got := n.logs("env", v1.PodLogOptions{}); got != want {
 		n.Errorf("the container said %q, want %q", got, want)
 	}
@@ -153,33 +160,48 @@ exec curl --silent --cacert $d/ca.crt -H "Authorization: Bearer $(cat $d/token)"
 }
 
 func volumesOf(n nodeTest) {
-	config := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "c"}, Data: map[string]string{"key": "from the map"}}
-	if _, err := n.lab.Client.CoreV1().ConfigMaps(n.namespace).Create(n.Context(), config, metav1.CreateOptions{}); err != nil {
+	config := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "c"},
+		Data: map[string]string{"key": "from the map"}}
+	if _, err := n.lab.Client.CoreV1().ConfigMaps(n.namespace).Create(n.Context(), config,
+		metav1.CreateOptions{}); err != nil {
 		n.Fatal(err)
 	}
-	pod := shell("volumes", "cat /etc/config/key; echo; cat /secret/key; echo; echo shared > /data/x; cat /data/x; cat /down/labels; touch /etc/config/y || echo refused")
+	pod := shell("volumes", "cat /etc/config/key; echo; cat /secret/key; echo; echo shared > "+
+		"/data/x; cat /data/x; cat /down/labels; touch /etc/config/y || echo refused")
 	pod.Spec.RestartPolicy = v1.RestartPolicyNever
 	pod.Labels = map[string]string{"a": "b"}
-	secret := &v1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"}, StringData: map[string]string{"key": "from the secret"}}
-	if _, err := n.lab.Client.CoreV1().Secrets(n.namespace).Create(n.Context(), secret, metav1.CreateOptions{}); err != nil {
+	secret := &v1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "s"},
+		StringData: map[string]string{"key": "from the secret"}}
+	if _, err := n.lab.Client.CoreV1().Secrets(n.namespace).Create(n.Context(), secret,
+		metav1.CreateOptions{}); err != nil {
 		n.Fatal(err)
 	}
 	pod.Spec.Volumes = []v1.Volume{
-		{Name: "config", VolumeSource: v1.VolumeSource{ConfigMap: &v1.ConfigMapVolumeSource{LocalObjectReference: v1.LocalObjectReference{Name: "c"}}}},
-		{Name: "secret", VolumeSource: v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "s"}}},
+		{Name: "config",
+			VolumeSource: v1.VolumeSource{ConfigMap: &v1.ConfigMapVolumeSource{
+				LocalObjectReference: v1.LocalObjectReference{Name: "c"},
+			}}},
+		{Name: "secret",
+			VolumeSource: v1.VolumeSource{Secret: &v1.SecretVolumeSource{SecretName: "s"}}},
 		{Name: "data", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}},
-		{Name: "down", VolumeSource: v1.VolumeSource{DownwardAPI: &v1.DownwardAPIVolumeSource{Items: []v1.DownwardAPIVolumeFile{
-			{Path: "labels", FieldRef: &v1.ObjectFieldSelector{FieldPath: "metadata.labels"}},
-		}}}},
+		{Name: "down",
+			VolumeSource: v1.VolumeSource{DownwardAPI: &v1.DownwardAPIVolumeSource{
+				Items: []v1.DownwardAPIVolumeFile{{
+					Path:     "labels",
+					FieldRef: &v1.ObjectFieldSelector{FieldPath: "metadata.labels"},
+				}},
+			}}},
 	}
 	pod.Spec.Containers[0].VolumeMounts = []v1.VolumeMount{
-		{Name: "config", MountPath: "/etc/config", ReadOnly: true}, {Name: "secret", MountPath: "/secret"},
+		{Name: "config", MountPath: "/etc/config", ReadOnly: true},
+		{Name: "secret", MountPath: "/secret"},
 		{Name: "data", MountPath: "/data"}, {Name: "down", MountPath: "/down"},
 	}
 	n.create(pod)
 	n.await("volumes", "succeeded", hasPhase(v1.PodSucceeded))
 	got := n.logs("volumes", v1.PodLogOptions{})
-	for _, want := range []string{"from the map\n", "from the secret\n", "shared\n", `a="b"`, "refused\n"} {
+	for _, want := range []string{"from the map\n", "from the secret\n", "shared\n", `a="b"`,
+		"refused\n"} {
 		if !strings.Contains(got, want) {
 			n.Errorf("the container said %q, want it to say %q", got, want)
 		}
@@ -187,17 +209,20 @@ func volumesOf(n nodeTest) {
 }
 
 func followedLog(n nodeTest) {
-	pod := shell("talker", "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; sleep 0.5; echo the end; echo on stderr >&2")
+	pod := shell("talker", "i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; sleep "+
+		"0.5; echo the end; echo on stderr >&2")
 	pod.Spec.RestartPolicy = v1.RestartPolicyNever
 	n.create(pod)
 	n.await("talker", "started", func(p *v1.Pod) bool { return p.Status.Phase != v1.PodPending })
 	start := time.Now()
 	got := n.logs("talker", v1.PodLogOptions{Follow: true})
 	if lines := strings.Count(got, "\n"); lines != 2002 || !strings.Contains(got, "the end\n") {
-		n.Errorf("following gave %d lines, want 2,002 with the last ones; it ended with %q", lines, got[max(0, len(got)-60):])
+		n.Errorf("following gave %d lines, want 2,002 with the last ones; it ended with %q", lines,
+			got[max(0, len(got)-60):])
 	}
 	if took := time.Since(start); took > time.Minute {
-		n.Errorf("following ended %v after it began, although the container ended after half a second", took)
+		n.Errorf("following ended %v after it began, although the container ended after half a "+
+			"second", took)
 	}
 	tail := int64(2)
 	// The streams are two pipes: which of the two lines comes first is anybody's guess.
@@ -211,11 +236,13 @@ func followedLog(n nodeTest) {
 func crashLoop(n nodeTest) {
 	n.create(shell("crash", "echo run; exit 7"))
 	pod := n.await("crash", "in a crash loop", func(p *v1.Pod) bool {
-		return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].RestartCount >= 2 &&
+		return len(p.Status.ContainerStatuses) > 0 &&
+			p.Status.ContainerStatuses[0].RestartCount >= 2 &&
 			p.Status.ContainerStatuses[0].State.Waiting != nil
 	})
 	status := pod.Status.ContainerStatuses[0]
-	if status.State.Waiting.Reason != "CrashLoopBackOff" || status.LastTerminationState.Terminated.ExitCode != 7 {
+	if status.State.Waiting.Reason != "CrashLoopBackOff" ||
+		status.LastTerminationState.Terminated.ExitCode != 7 {
 		n.Errorf("the container's status is %+v, want CrashLoopBackOff after exit code 7", status)
 	}
 	if pod.Status.Phase != v1.PodRunning {
@@ -232,20 +259,26 @@ func initContainers(n nodeTest) {
 	always := v1.ContainerRestartPolicyAlways
 	work := []v1.VolumeMount{{Name: "work", MountPath: "/scratch"}}
 	step := func(name, script string) v1.Container {
-		return v1.Container{Name: name, Image: "busybox", Command: []string{"sh", "-c", script}, VolumeMounts: work}
+		return v1.Container{Name: name, Image: "busybox", Command: []string{"sh", "-c", script},
+			VolumeMounts: work}
 	}
-	sidecar := step("sidecar", "touch /scratch/sidecar; trap 'exit 0' TERM; while :; do sleep 0.05; done")
+	sidecar := step("sidecar", "touch /scratch/sidecar; trap 'exit 0' TERM; while :; do sleep "+
+		"0.05; done")
 	sidecar.RestartPolicy = &always
 	sidecar.StartupProbe = &v1.Probe{
 		PeriodSeconds: 1,
-		ProbeHandler:  v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"test", "-e", "/scratch/sidecar"}}},
+		ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"test", "-e",
+			"/scratch/sidecar"}}},
 	}
-	pod.Spec.InitContainers = []v1.Container{step("one", "echo one >> /scratch/order"), step("two", "echo two >> /scratch/order"), sidecar}
-	pod.Spec.Volumes = []v1.Volume{{Name: "work", VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
+	pod.Spec.InitContainers = []v1.Container{step("one", "echo one >> /scratch/order"),
+		step("two", "echo two >> /scratch/order"), sidecar}
+	pod.Spec.Volumes = []v1.Volume{{Name: "work",
+		VolumeSource: v1.VolumeSource{EmptyDir: &v1.EmptyDirVolumeSource{}}}}
 	pod.Spec.Containers[0].VolumeMounts = work
 	n.create(pod)
 	n.await("main", "succeeded", hasPhase(v1.PodSucceeded))
-	if got, want := n.logs("main", v1.PodLogOptions{Container: "main"}), "one\ntwo\nsidecar was up\n"; got != want {
+	if got, want := n.logs("main", v1.PodLogOptions{Container: "main"}),
+		"one\ntwo\nsidecar was up\n"; got != want {
 		n.Errorf("the container said %q, want %q", got, want)
 	}
 }
@@ -259,12 +292,14 @@ func endOf(n nodeTest) {
 		n.create(pod)
 		n.await(pod.Name, "ready", labtest.IsReady)
 	}
-	for name, bounds := range map[string][2]time.Duration{"polite": {0, 25 * time.Second}, "stubborn": {2 * time.Second, patience}} {
+	for name, bounds := range map[string][2]time.Duration{"polite": {0, 25 * time.Second},
+		"stubborn": {2 * time.Second, patience}} {
 		start := time.Now()
 		n.delete(name)
 		n.awaitGone(name)
 		if took := time.Since(start); took < bounds[0] || took > bounds[1] {
-			n.Errorf("%s was gone after %v, want between %v and %v", name, took, bounds[0], bounds[1])
+			n.Errorf("%s was gone after %v, want between %v and %v", name, took, bounds[0],
+				bounds[1])
 		}
 	}
 }
@@ -274,10 +309,12 @@ func unknownImage(n nodeTest) {
 	pod.Spec.Containers[0].Image = "example.org/no/such:1"
 	n.create(pod)
 	got := n.await("unknown", "backing off", func(p *v1.Pod) bool {
-		return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting != nil &&
+		return len(p.Status.ContainerStatuses) > 0 &&
+			p.Status.ContainerStatuses[0].State.Waiting != nil &&
 			p.Status.ContainerStatuses[0].State.Waiting.Reason == "ImagePullBackOff"
 	})
-	if message := got.Status.ContainerStatuses[0].State.Waiting.Message; !strings.Contains(message, "nginx") {
+	if message := got.Status.ContainerStatuses[0].State.Waiting.Message; !strings.Contains(message,
+		"nginx") {
 		n.Errorf("the message is %q, want it to name the known images", message)
 	}
 	n.delete("unknown")
@@ -290,14 +327,17 @@ func nonRoot(n nodeTest) {
 	refused.Spec.SecurityContext = &v1.PodSecurityContext{RunAsNonRoot: &yes}
 	n.create(refused)
 	n.await("refused", "refused", func(p *v1.Pod) bool {
-		return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting != nil &&
+		return len(p.Status.ContainerStatuses) > 0 &&
+			p.Status.ContainerStatuses[0].State.Waiting != nil &&
 			p.Status.ContainerStatuses[0].State.Waiting.Reason == "CreateContainerConfigError"
 	})
-	allowed := shell("allowed", "touch /x 2>/dev/null || echo read-only; test -r /var/run/secrets/kubernetes.io/serviceaccount/token && echo token")
+	allowed := shell("allowed", "touch /x 2>/dev/null || echo read-only; test -r "+
+		"/var/run/secrets/kubernetes.io/serviceaccount/token && echo token")
 	allowed.Spec.RestartPolicy = v1.RestartPolicyNever
 	allowed.Spec.SecurityContext = &v1.PodSecurityContext{RunAsNonRoot: &yes, RunAsUser: &uid}
 	allowed.Spec.Containers[0].SecurityContext = &v1.SecurityContext{
-		ReadOnlyRootFilesystem: &yes, AllowPrivilegeEscalation: new(bool), Capabilities: &v1.Capabilities{Drop: []v1.Capability{"ALL"}},
+		ReadOnlyRootFilesystem: &yes, AllowPrivilegeEscalation: new(bool),
+		Capabilities: &v1.Capabilities{Drop: []v1.Capability{"ALL"}},
 	}
 	n.create(allowed)
 	n.await("allowed", "succeeded", hasPhase(v1.PodSucceeded))
@@ -309,16 +349,20 @@ func nonRoot(n nodeTest) {
 func lateConfigMap(n nodeTest) {
 	pod := shell("late", "echo $VALUE")
 	pod.Spec.RestartPolicy = v1.RestartPolicyNever
-	pod.Spec.Containers[0].Env = []v1.EnvVar{{Name: "VALUE", ValueFrom: &v1.EnvVarSource{ConfigMapKeyRef: &v1.ConfigMapKeySelector{
-		LocalObjectReference: v1.LocalObjectReference{Name: "later"}, Key: "k",
-	}}}}
+	pod.Spec.Containers[0].Env = []v1.EnvVar{{Name: "VALUE",
+		ValueFrom: &v1.EnvVarSource{ConfigMapKeyRef: &v1.ConfigMapKeySelector{
+			LocalObjectReference: v1.LocalObjectReference{Name: "later"}, Key: "k",
+		}}}}
 	n.create(pod)
 	n.await("late", "waiting for its ConfigMap", func(p *v1.Pod) bool {
-		return len(p.Status.ContainerStatuses) > 0 && p.Status.ContainerStatuses[0].State.Waiting != nil &&
+		return len(p.Status.ContainerStatuses) > 0 &&
+			p.Status.ContainerStatuses[0].State.Waiting != nil &&
 			p.Status.ContainerStatuses[0].State.Waiting.Reason == "CreateContainerConfigError"
 	})
-	config := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "later"}, Data: map[string]string{"k": "now"}}
-	if _, err := n.lab.Client.CoreV1().ConfigMaps(n.namespace).Create(n.Context(), config, metav1.CreateOptions{}); err != nil {
+	config := &v1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "later"},
+		Data: map[string]string{"k": "now"}}
+	if _, err := n.lab.Client.CoreV1().ConfigMaps(n.namespace).Create(n.Context(), config,
+		metav1.CreateOptions{}); err != nil {
 		n.Fatal(err)
 	}
 	n.await("late", "succeeded", hasPhase(v1.PodSucceeded))
@@ -327,17 +371,20 @@ func lateConfigMap(n nodeTest) {
 func probesOf(n nodeTest) {
 	web := targetPod("web")
 	web.Spec.Containers[0].ReadinessProbe = &v1.Probe{
-		PeriodSeconds: 1, ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: "/", Port: intstr.FromInt32(80)}},
+		PeriodSeconds: 1, ProbeHandler: v1.ProbeHandler{HTTPGet: &v1.HTTPGetAction{Path: "/",
+			Port: intstr.FromInt32(80)}},
 	}
 	n.create(web)
 	never := targetPod("never")
 	never.Spec.Containers[0].ReadinessProbe = &v1.Probe{
-		PeriodSeconds: 1, FailureThreshold: 1, ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(81)}},
+		PeriodSeconds: 1, FailureThreshold: 1,
+		ProbeHandler: v1.ProbeHandler{TCPSocket: &v1.TCPSocketAction{Port: intstr.FromInt32(81)}},
 	}
 	n.create(never)
 	sick := shell("sick", "sleep 1000")
 	sick.Spec.Containers[0].LivenessProbe = &v1.Probe{
-		PeriodSeconds: 1, FailureThreshold: 1, ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"false"}}},
+		PeriodSeconds: 1, FailureThreshold: 1,
+		ProbeHandler: v1.ProbeHandler{Exec: &v1.ExecAction{Command: []string{"false"}}},
 	}
 	n.create(sick)
 	n.await("web", "ready", labtest.IsReady)
@@ -356,7 +403,8 @@ func requestedAddress(n nodeTest) {
 		pod.Annotations = map[string]string{"lab.netpol-latency/ip": address}
 	}
 	n.create(first)
-	if pod := n.await("first", "ready", labtest.IsReady); pod.Status.PodIP != address || pod.Status.PodIPs[1].IP != "fd00:10:244::506" {
+	if pod := n.await("first", "ready", labtest.IsReady); pod.Status.PodIP != address ||
+		pod.Status.PodIPs[1].IP != "fd00:10:244::506" {
 		n.Errorf("the addresses are %v, want %s and its counterpart", pod.Status.PodIPs, address)
 	}
 	n.create(second)
@@ -371,8 +419,10 @@ func hostNetwork(n nodeTest) {
 	pod.Spec.HostNetwork = true
 	pod.Spec.RestartPolicy = v1.RestartPolicyNever
 	n.create(pod)
-	if ended := n.await("host", "succeeded", hasPhase(v1.PodSucceeded)); ended.Status.PodIP != ended.Status.HostIP {
-		n.Errorf("the pod's address is %s, want the node's, %s", ended.Status.PodIP, ended.Status.HostIP)
+	if ended := n.await("host", "succeeded",
+		hasPhase(v1.PodSucceeded)); ended.Status.PodIP != ended.Status.HostIP {
+		n.Errorf("the pod's address is %s, want the node's, %s", ended.Status.PodIP,
+			ended.Status.HostIP)
 	}
 }
 
@@ -391,7 +441,9 @@ func connectivity(n nodeTest) {
 	client := shell("client", script.String())
 	client.Spec.RestartPolicy = v1.RestartPolicyNever
 	n.create(client)
-	n.await("client", "over", func(p *v1.Pod) bool { return p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed })
+	n.await("client", "over", func(p *v1.Pod) bool {
+		return p.Status.Phase == v1.PodSucceeded || p.Status.Phase == v1.PodFailed
+	})
 	if got, want := n.logs("client", v1.PodLogOptions{}), "server\nserver\n"; got != want {
 		n.Errorf("the client was told %q, want %q", got, want)
 	}
@@ -405,38 +457,44 @@ func jobs(n nodeTest) {
 		job := &batchv1.Job{ObjectMeta: metav1.ObjectMeta{Name: name}, Spec: batchv1.JobSpec{
 			BackoffLimit: &limit, Template: v1.PodTemplateSpec{Spec: template.Spec},
 		}}
-		if _, err := n.lab.Client.BatchV1().Jobs(n.namespace).Create(n.Context(), job, metav1.CreateOptions{}); err != nil {
+		if _, err := n.lab.Client.BatchV1().Jobs(n.namespace).Create(n.Context(), job,
+			metav1.CreateOptions{}); err != nil {
 			n.Fatal(err)
 		}
 	}
-	for name, condition := range map[string]batchv1.JobConditionType{"good": batchv1.JobComplete, "bad": batchv1.JobFailed} {
-		n.lab.Await("job "+name+" to be "+string(condition), patience, func(ctx context.Context) (bool, error) {
-			job, err := n.lab.Client.BatchV1().Jobs(n.namespace).Get(ctx, name, metav1.GetOptions{})
-			if err != nil {
-				return false, err
-			}
-			for _, c := range job.Status.Conditions {
-				if c.Type == condition && c.Status == v1.ConditionTrue {
-					return true, nil
+	for name, condition := range map[string]batchv1.JobConditionType{"good": batchv1.JobComplete,
+		"bad": batchv1.JobFailed} {
+		n.lab.Await("job "+name+" to be "+string(condition), patience,
+			func(ctx context.Context) (bool, error) {
+				job, err := n.lab.Client.BatchV1().Jobs(n.namespace).
+					Get(ctx, name, metav1.GetOptions{})
+				if err != nil {
+					return false, err
 				}
-			}
-			return false, nil
-		})
+				for _, c := range job.Status.Conditions {
+					if c.Type == condition && c.Status == v1.ConditionTrue {
+						return true, nil
+					}
+				}
+				return false, nil
+			})
 	}
 }
 
 func deployment(n nodeTest) {
-	n.lab.Kubectl("-n", n.namespace, "create", "deployment", "web", "--image=nginx", "--replicas=5", "--port=80")
+	n.lab.Kubectl("-n", n.namespace, "create", "deployment", "web", "--image=nginx", "--replicas=5",
+		"--port=80")
 	n.lab.Kubectl("-n", n.namespace, "rollout", "status", "deployment/web", "--timeout=30s")
 	n.lab.Kubectl("-n", n.namespace, "delete", "deployment", "web", "--wait")
-	n.lab.Await("the Deployment's pods to be gone", patience, func(ctx context.Context) (bool, error) {
-		pods, err := n.lab.Client.CoreV1().Pods(n.namespace).List(ctx, metav1.ListOptions{})
-		return err == nil && len(pods.Items) == 0, err
-	})
+	n.lab.Await("the Deployment's pods to be gone", patience,
+		func(ctx context.Context) (bool, error) {
+			pods, err := n.lab.Client.CoreV1().Pods(n.namespace).List(ctx, metav1.ListOptions{})
+			return err == nil && len(pods.Items) == 0, err
+		})
 }
 
-// TestNodeAgentKilled kills the node agent with pods on the node, and expects its successor to start
-// them afresh, on clean interfaces.
+// TestNodeAgentKilled kills the node agent with pods on the node, and expects its successor to
+// start them afresh, on clean interfaces.
 func TestNodeAgentKilled(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t, "--engine", "none")
@@ -457,7 +515,8 @@ func TestNodeAgentKilled(t *testing.T) {
 	restarted := n.await("process", "ready again", func(p *v1.Pod) bool {
 		return labtest.IsReady(p) && p.Status.ContainerStatuses[0].RestartCount == 1
 	})
-	if last := restarted.Status.ContainerStatuses[0].LastTerminationState.Terminated; last == nil || last.Reason != "ContainerStatusUnknown" {
+	if last := restarted.Status.ContainerStatuses[0].LastTerminationState.Terminated; last == nil ||
+		last.Reason != "ContainerStatusUnknown" {
 		t.Errorf("the container's last end is %+v, want reason ContainerStatusUnknown", last)
 	}
 	n.awaitGone("builtin")

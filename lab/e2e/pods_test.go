@@ -25,15 +25,17 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 )
 
-// maxCPUPerPod is what a pod may cost all of the lab, if 100 a second are to leave room on two cores.
+// maxCPUPerPod is what a pod may cost all of the lab, if 100 a second are to leave room on two
+// cores.
 const maxCPUPerPod = 18 * time.Millisecond
 
-// BenchmarkPods says how fast pods with the built-in server come up, and what that costs, on a machine that does nothing
-// else:
+// BenchmarkPods says how fast pods with the built-in server come up, and what that costs, on a
+// machine that does nothing else:
 //
 //	go test ./e2e -run '^$' -bench Pods -benchtime 1x
 //
-// It fails by CPU time: the lab must be able to keep up with 100 pods a second on two cores of its own.
+// It fails by CPU time: the lab must be able to keep up with 100 pods a second on two cores of its
+// own.
 func BenchmarkPods(b *testing.B) {
 	for _, test := range []struct {
 		name      string
@@ -50,7 +52,8 @@ func BenchmarkPods(b *testing.B) {
 				b.ReportMetric(float64(r.pods)/r.lastReady.Seconds(), "pods/s")
 				b.ReportMetric(r.cpuPerPod().Seconds()*1000, "cpu-ms/pod")
 				if r.cpuPerPod() > maxCPUPerPod {
-					b.Errorf("a pod costs %v of CPU time, more than %v", r.cpuPerPod(), maxCPUPerPod)
+					b.Errorf("a pod costs %v of CPU time, more than %v", r.cpuPerPod(),
+						maxCPUPerPod)
 				}
 			}
 		})
@@ -61,19 +64,24 @@ func BenchmarkPods(b *testing.B) {
 type throughput struct {
 	pods               int
 	created, lastReady time.Duration // since the first creation
-	p50, p99, max      time.Duration // from a pod's creation call to its readiness, as a watch sees it
-	deleted            time.Duration // from the call to the last pod's end
-	cpu                map[string]time.Duration
-	cpuDuringDeletion  map[string]time.Duration
+	// from a pod's creation call to its readiness, as a watch sees it
+	p50, p99, max     time.Duration
+	deleted           time.Duration // from the call to the last pod's end
+	cpu               map[string]time.Duration
+	cpuDuringDeletion map[string]time.Duration
 }
 
 func (r throughput) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d pods created in %v, all ready after %v (%.0f pods/s); ready after creation: p50 %v, p99 %v, max %v; all deleted in %v\n",
-		r.pods, round(r.created), round(r.lastReady), float64(r.pods)/r.lastReady.Seconds(), round(r.p50), round(r.p99), round(r.max), round(r.deleted))
+	fmt.Fprintf(&text, "%d pods created in %v, all ready after %v (%.0f pods/s); ready after "+
+		"creation: p50 %v, p99 %v, max %v; all deleted in %v\n",
+		r.pods, round(r.created), round(r.lastReady), float64(r.pods)/r.lastReady.Seconds(),
+		round(r.p50), round(r.p99), round(r.max), round(r.deleted))
 	for _, name := range components() {
-		fmt.Fprintf(&text, "  %-24s CPU %6.2f s creating (%.2f ms a pod), %6.2f s deleting\n", name, r.cpu[name].Seconds(),
-			float64(r.cpu[name].Milliseconds())/float64(r.pods), r.cpuDuringDeletion[name].Seconds())
+		fmt.Fprintf(&text, "  %-24s CPU %6.2f s creating (%.2f ms a pod), %6.2f s deleting\n", name,
+			r.cpu[name].Seconds(),
+			float64(r.cpu[name].Milliseconds())/float64(r.pods),
+			r.cpuDuringDeletion[name].Seconds())
 	}
 	return text.String()
 }
@@ -94,9 +102,11 @@ func components() []string {
 	return []string{"node-0", "kube-apiserver", "etcd", "kube-scheduler", "kube-controller-manager"}
 }
 
-// measurePods creates pods at a rate (0: as fast as possible), waits until all are ready, and deletes
-// them.
-func measurePods(t testing.TB, lab *labtest.Lab, namespace string, count int, perSecond float64) throughput {
+// measurePods creates pods at a rate (0: as fast as possible), waits until all are ready, and
+// deletes them.
+func measurePods(
+	t testing.TB, lab *labtest.Lab, namespace string, count int, perSecond float64,
+) throughput {
 	lab.Namespace(namespace)
 	ready := watchReady(t, lab.Client, namespace)
 	before := cpuTimes(t, lab.Dir)
@@ -111,9 +121,11 @@ func measurePods(t testing.TB, lab *labtest.Lab, namespace string, count int, pe
 		r.lastReady = max(r.lastReady, at.Sub(start))
 	}
 	slices.Sort(latencies)
-	r.p50, r.p99, r.max = latencies[len(latencies)/2], latencies[len(latencies)*99/100], latencies[len(latencies)-1]
+	r.p50, r.p99, r.max = latencies[len(latencies)/2], latencies[len(latencies)*99/100],
+		latencies[len(latencies)-1]
 	before, start = cpuTimes(t, lab.Dir), time.Now()
-	if err := lab.Client.CoreV1().Pods(namespace).DeleteCollection(t.Context(), metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+	if err := lab.Client.CoreV1().Pods(namespace).DeleteCollection(t.Context(),
+		metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 		t.Fatalf("delete the pods: %v", err)
 	}
 	ready.waitGone(t, count, 2*time.Minute)
@@ -123,7 +135,9 @@ func measurePods(t testing.TB, lab *labtest.Lab, namespace string, count int, pe
 }
 
 // createPods returns when each creation call was made.
-func createPods(t testing.TB, client kubernetes.Interface, namespace string, count int, perSecond float64) map[string]time.Time {
+func createPods(
+	t testing.TB, client kubernetes.Interface, namespace string, count int, perSecond float64,
+) map[string]time.Time {
 	t.Helper()
 	var mu sync.Mutex
 	created := map[string]time.Time{}
@@ -139,7 +153,8 @@ func createPods(t testing.TB, client kubernetes.Interface, namespace string, cou
 			mu.Lock()
 			created[pod.Name] = time.Now()
 			mu.Unlock()
-			_, err := client.CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{})
+			_, err := client.CoreV1().Pods(namespace).Create(t.Context(), pod,
+				metav1.CreateOptions{})
 			return err
 		})
 	}
@@ -172,8 +187,9 @@ func watchReady(t testing.TB, client kubernetes.Interface, namespace string) *re
 	t.Helper()
 	r := &readiness{at: map[string]time.Time{}, change: make(chan struct{}, 1)}
 	_, controller := cache.NewInformerWithOptions(cache.InformerOptions{
-		ListerWatcher: cache.NewListWatchFromClient(client.CoreV1().RESTClient(), "pods", namespace, fields.Everything()),
-		ObjectType:    &v1.Pod{},
+		ListerWatcher: cache.NewListWatchFromClient(client.CoreV1().RESTClient(), "pods", namespace,
+			fields.Everything()),
+		ObjectType: &v1.Pod{},
 		Handler: cache.ResourceEventHandlerFuncs{
 			AddFunc:    func(object any) { r.observe(object.(*v1.Pod)) },
 			UpdateFunc: func(_, object any) { r.observe(object.(*v1.Pod)) },

@@ -24,15 +24,17 @@ import (
 // prometheusProgram is the path of the program.
 func prometheusProgram(t *testing.T) string {
 	t.Helper()
-	return need.Program(t, "prometheus", "make prometheus builds it into bin/: put that on the PATH")
+	return need.Program(t, "prometheus",
+		"make prometheus builds it into bin/: put that on the PATH")
 }
 
-// defineOperatorKind makes a kind known that the Prometheus operator defines in clusters, so that a real API server
-// judges our objects by it.
+// defineOperatorKind makes a kind known that the Prometheus operator defines in clusters, so that a
+// real API server judges our objects by it.
 func defineOperatorKind(t *testing.T, lab *labtest.Lab, plural string) {
 	t.Helper()
 	const module = "github.com/prometheus-operator/prometheus-operator@v0.85.0"
-	output, err := exec.CommandContext(t.Context(), "go", "mod", "download", "-json", module).Output()
+	output, err := exec.CommandContext(t.Context(), "go", "mod", "download", "-json",
+		module).Output()
 	if err != nil {
 		t.Fatalf("download %s: %v: %s", module, err, output)
 	}
@@ -43,7 +45,8 @@ func defineOperatorKind(t *testing.T, lab *labtest.Lab, plural string) {
 	// kubectl wait fails on a definition that has no conditions yet.
 	lab.Await("the kind "+plural, patience, func(context.Context) (bool, error) {
 		established := `{.status.conditions[?(@.type=="Established")].status}`
-		return lab.Kubectl("get", "crd/"+plural+".monitoring.coreos.com", "-o", "jsonpath="+established) == "True", nil
+		return lab.Kubectl("get", "crd/"+plural+".monitoring.coreos.com", "-o",
+			"jsonpath="+established) == "True", nil
 	})
 }
 
@@ -67,16 +70,17 @@ func podMonitors(t *testing.T, lab *labtest.Lab, want int) []podMonitor {
 	return list.Items
 }
 
-// scrapeConfig does the operator's part: every PodMonitor becomes a discovery of pods in its namespace, of
-// which those are kept whose labels and whose port's name are as it says, with labels of their origin. Settings are
-// for all of them.
+// scrapeConfig does the operator's part: every PodMonitor becomes a discovery of pods in its
+// namespace, of which those are kept whose labels and whose port's name are as it says, with labels
+// of their origin. Settings are for all of them.
 func scrapeConfig(t *testing.T, monitors []podMonitor, settings map[string]any) string {
 	t.Helper()
 	var jobs []map[string]any
 	for _, monitor := range monitors {
 		var relabel []map[string]any
 		keep := func(label, value string) {
-			relabel = append(relabel, map[string]any{"action": "keep", "source_labels": []string{label}, "regex": value})
+			relabel = append(relabel, map[string]any{"action": "keep",
+				"source_labels": []string{label}, "regex": value})
 		}
 		for key, value := range monitor.Spec.Selector.MatchLabels {
 			keep("__meta_kubernetes_pod_label_"+key, value)
@@ -86,11 +90,13 @@ func scrapeConfig(t *testing.T, monitors []podMonitor, settings map[string]any) 
 			"namespace": "__meta_kubernetes_namespace", "pod": "__meta_kubernetes_pod_name",
 			"container": "__meta_kubernetes_pod_container_name",
 		} {
-			relabel = append(relabel, map[string]any{"source_labels": []string{from}, "target_label": label})
+			relabel = append(relabel, map[string]any{"source_labels": []string{from},
+				"target_label": label})
 		}
 		namespaces := map[string]any{"names": []string{monitor.Metadata.Namespace}}
 		jobs = append(jobs, map[string]any{
-			"job_name":              "podMonitor/" + monitor.Metadata.Namespace + "/" + monitor.Metadata.Name,
+			"job_name": "podMonitor/" + monitor.Metadata.Namespace + "/" +
+				monitor.Metadata.Name,
 			"kubernetes_sd_configs": []map[string]any{{"role": "pod", "namespaces": namespaces}},
 			"relabel_configs":       relabel,
 		})
@@ -104,22 +110,29 @@ func scrapeConfig(t *testing.T, monitors []podMonitor, settings map[string]any) 
 	return string(config) // JSON is YAML too
 }
 
-// startPrometheus runs Prometheus in a pod in a namespace of its own, with the files in its directory.
-func startPrometheus(t *testing.T, lab *labtest.Lab, name string, files map[string]string) *corev1.Pod {
+// startPrometheus runs Prometheus in a pod in a namespace of its own, with the files in its
+// directory.
+func startPrometheus(
+	t *testing.T, lab *labtest.Lab, name string, files map[string]string,
+) *corev1.Pod {
 	t.Helper()
 	ctx, namespace := t.Context(), lab.Namespace(name)
-	lab.Kubectl("create", "clusterrolebinding", name, "--clusterrole=view", "--serviceaccount="+namespace+":default")
+	lab.Kubectl("create", "clusterrolebinding", name, "--clusterrole=view",
+		"--serviceaccount="+namespace+":default")
 	_, err := lab.Client.CoreV1().ConfigMaps(namespace).Create(ctx, &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: "prometheus"}, Data: files,
 	}, metav1.CreateOptions{})
 	must(t, err)
-	_, err = lab.Client.CoreV1().Pods(namespace).Create(ctx, prometheusPod(), metav1.CreateOptions{})
+	_, err = lab.Client.CoreV1().Pods(namespace).Create(ctx, prometheusPod(),
+		metav1.CreateOptions{})
 	must(t, err)
 	return lab.AwaitReady(namespace, "prometheus", patience)
 }
 
 func prometheusPod() *corev1.Pod {
-	config := corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "prometheus"}}
+	config := corev1.ConfigMapVolumeSource{
+		LocalObjectReference: corev1.LocalObjectReference{Name: "prometheus"},
+	}
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "prometheus"},
 		Spec: corev1.PodSpec{
@@ -136,7 +149,8 @@ func prometheusPod() *corev1.Pod {
 			}},
 			Volumes: []corev1.Volume{
 				{Name: "config", VolumeSource: corev1.VolumeSource{ConfigMap: &config}},
-				{Name: "data", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+				{Name: "data",
+					VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 			},
 		},
 	}
@@ -144,14 +158,17 @@ func prometheusPod() *corev1.Pod {
 
 // ask sends a question to Prometheus's HTTP API.
 func ask(
-	ctx context.Context, lab *labtest.Lab, server *corev1.Pod, path string, parameters map[string]string,
+	ctx context.Context, lab *labtest.Lab, server *corev1.Pod, path string,
+	parameters map[string]string,
 ) ([]byte, error) {
 	return lab.Client.CoreV1().Pods(server.Namespace).
 		ProxyGet("http", server.Name, "9090", "api/v1/"+path, parameters).DoRaw(ctx)
 }
 
 // awaitQuery asks until the one value of the answer is as expected: scrapes come when they come.
-func awaitQuery(t *testing.T, lab *labtest.Lab, server *corev1.Pod, query string, expected func(float64) bool) float64 {
+func awaitQuery(
+	t *testing.T, lab *labtest.Lab, server *corev1.Pod, query string, expected func(float64) bool,
+) float64 {
 	t.Helper()
 	var value float64
 	lab.Await("the answer to "+query, patience, func(ctx context.Context) (bool, error) {

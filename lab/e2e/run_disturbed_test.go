@@ -43,8 +43,10 @@ func begin(t *testing.T, lab *labtest.Lab, arguments ...string) *underWay {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
-	u := &underWay{id: runner.NewRunID(), directory: filepath.Join(t.TempDir(), "results"), lines: make(chan string, 1000)}
-	u.cmd = command(ctx, t, lab, append([]string{"run", "-o", u.directory, "--run-id", u.id}, arguments...)...)
+	u := &underWay{id: runner.NewRunID(), directory: filepath.Join(t.TempDir(), "results"),
+		lines: make(chan string, 1000)}
+	u.cmd = command(ctx, t, lab, append([]string{"run", "-o", u.directory, "--run-id", u.id},
+		arguments...)...)
 	read, write, err := os.Pipe()
 	must(t, err)
 	u.cmd.Stdout, u.cmd.Stderr = write, write
@@ -94,13 +96,14 @@ func (u *underWay) end(t *testing.T) (int, []measure.Sample) {
 	return u.cmd.ProcessState.ExitCode(), samples
 }
 
-// Whatever happens in the middle of a run, it ends with a true account: every pair has a result, and what is
-// measured is right.
+// Whatever happens in the middle of a run, it ends with a true account: every pair has a result,
+// and what is measured is right.
 func TestRunDisturbed(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t, "--delay", "2s")
 	agent := func() string {
-		list, err := lab.Client.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{LabelSelector: "netpol-latency/role=agent"})
+		list, err := lab.Client.CoreV1().Pods("").List(t.Context(),
+			metav1.ListOptions{LabelSelector: "netpol-latency/role=agent"})
 		must(t, err)
 		if len(list.Items) == 0 {
 			t.Fatal("no agent is running")
@@ -110,23 +113,28 @@ func TestRunDisturbed(t *testing.T) {
 	disturbances := map[string]func(){
 		"agent deleted": func() {
 			parts := strings.Split(agent(), "/")
-			must(t, lab.Client.CoreV1().Pods(parts[0]).Delete(t.Context(), parts[1], metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
+			must(t, lab.Client.CoreV1().Pods(parts[0]).Delete(t.Context(), parts[1],
+				metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
 		},
 		"API server restarted": func() {
 			lab.Component("kill", "kube-apiserver")
 			lab.Component("start", "kube-apiserver")
 			lab.AwaitAPI()
 		},
-		"the agent's connections cut": func() { lab.CutConnections(strings.Split(agent(), "/")[2]) },
+		"the agent's connections cut": func() {
+			lab.CutConnections(strings.Split(agent(), "/")[2])
+		},
 	}
 	for name, disturb := range disturbances {
 		t.Run(name, func(t *testing.T) {
-			run := begin(t, lab, "policy-deny", "--targets=4", "--timeout=15s", "--patience=15s", "--target-image=nginx")
+			run := begin(t, lab, "policy-deny", "--targets=4", "--timeout=15s", "--patience=15s",
+				"--target-image=nginx")
 			run.await(t, "measuring")
 			disturb()
 			code, samples := run.end(t)
 			if len(samples) != 4 {
-				t.Errorf("exit code %d, %d samples; want 4:\n%s", code, len(samples), run.printed.String())
+				t.Errorf("exit code %d, %d samples; want 4:\n%s", code, len(samples),
+					run.printed.String())
 			}
 			var measured []measure.Sample
 			for _, sample := range samples {
@@ -144,14 +152,16 @@ func TestRunDisturbed(t *testing.T) {
 	}
 }
 
-// A starting pod whose first container is killed has no results, and never runs its second one. That costs the other
-// pods nothing, and the run does not wait for it: it says how the container ended.
+// A starting pod whose first container is killed has no results, and never runs its second one.
+// That costs the other pods nothing, and the run does not wait for it: it says how the container
+// ended.
 func TestRunStarterKilled(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t)
 	const targets, each = 4, 3 // samples of a starting pod
 	// No time-out but the test's own can end a run that waits for what never comes.
-	run := begin(t, lab, "pod-startup", fmt.Sprint("--targets=", targets), "--watch=2s", "--patience=1h", "--target-image=nginx")
+	run := begin(t, lab, "pod-startup", fmt.Sprint("--targets=", targets), "--watch=2s",
+		"--patience=1h", "--target-image=nginx")
 	run.await(t, "measuring")
 	lab.Await("a second starting pod", patience, func(context.Context) (bool, error) {
 		pid := findStarter(lab, 1)
@@ -168,14 +178,18 @@ func TestRunStarterKilled(t *testing.T) {
 		}
 	}
 	const says = "container first ended with exit code 137"
-	if code != exitCensored || len(samples) != targets*each || censored != each || !strings.Contains(run.printed.String(), says) {
-		t.Errorf("exit code %d, %d samples, %d of them not measured; want %d, %d and %d, and %q in the output:\n%s",
-			code, len(samples), censored, exitCensored, targets*each, each, says, run.printed.String())
+	if code != exitCensored || len(samples) != targets*each || censored != each ||
+		!strings.Contains(run.printed.String(), says) {
+		t.Errorf("exit code %d, %d samples, %d of them not measured; want %d, %d and %d, and %q "+
+			"in the output:\n%s",
+			code, len(samples), censored, exitCensored, targets*each, each, says,
+			run.printed.String())
 	}
 	expectNothingLeft(t, lab, run.id)
 }
 
-// findStarter finds the process of the first container of the starting pod with a number; 0 if there is none.
+// findStarter finds the process of the first container of the starting pod with a number; 0 if
+// there is none.
 func findStarter(lab *labtest.Lab, number int) int {
 	for _, pid := range lab.Processes() {
 		starter := strings.Contains(processFile(pid, "cmdline"), "--scenario=pod-startup\x00")
@@ -184,7 +198,8 @@ func findStarter(lab *labtest.Lab, number int) int {
 		if !starter || !strings.HasPrefix(after, "0\n") {
 			continue
 		}
-		if strings.Contains(processFile(pid, "environ"), fmt.Sprintf("JOB_COMPLETION_INDEX=%d\x00", number)) {
+		if strings.Contains(processFile(pid, "environ"),
+			fmt.Sprintf("JOB_COMPLETION_INDEX=%d\x00", number)) {
 			return pid
 		}
 	}
@@ -225,22 +240,26 @@ metadata: {name: of-the-run}
 		t.Fatalf("clean up: %v: %s", err, output)
 	}
 	expectNothingLeft(t, lab, run.id)
-	if _, err := lab.Client.RbacV1().ClusterRoles().Get(t.Context(), "of-the-run", metav1.GetOptions{}); !apierrors.IsNotFound(err) {
+	if _, err := lab.Client.RbacV1().ClusterRoles().Get(t.Context(), "of-the-run",
+		metav1.GetOptions{}); !apierrors.IsNotFound(err) {
 		t.Errorf("the cluster role is left: %v", err)
 	}
 }
 
-// A run that is ended at any moment leaves nothing: by itself after SIGTERM, after SIGKILL by cleanup. What the
-// user has is untouched.
+// A run that is ended at any moment leaves nothing: by itself after SIGTERM, after SIGKILL by
+// cleanup. What the user has is untouched.
 func TestRunKilled(t *testing.T) {
 	t.Parallel()
 	lab := soon(t)
 	theirs := lab.Namespace("theirs")
-	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "theirs", Namespace: theirs}}
-	_, err := lab.Client.NetworkingV1().NetworkPolicies(theirs).Create(t.Context(), policy, metav1.CreateOptions{})
+	policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Name: "theirs",
+		Namespace: theirs}}
+	_, err := lab.Client.NetworkingV1().NetworkPolicies(theirs).Create(t.Context(), policy,
+		metav1.CreateOptions{})
 	must(t, err)
 	t.Cleanup(func() { // when all of them have ended
-		_, err := lab.Client.NetworkingV1().NetworkPolicies(theirs).Get(context.Background(), "theirs", metav1.GetOptions{})
+		_, err := lab.Client.NetworkingV1().NetworkPolicies(theirs).Get(context.Background(),
+			"theirs", metav1.GetOptions{})
 		must(t, err)
 	})
 

@@ -11,8 +11,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 )
 
-// What an engine does wrong must be caught, and named: each fault of the reference engine, by the scenario
-// that it shows in.
+// What an engine does wrong must be caught, and named: each fault of the reference engine, by the
+// scenario that it shows in.
 func TestRunFaults(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t, "--delay", "20ms")
@@ -24,21 +24,25 @@ func TestRunFaults(t *testing.T) {
 		says      string
 	}{
 		{
-			"leak=2s", exitThreshold, []string{"pod-startup", "--watch=6s", "--threshold=pod-startup.leaks==0"},
+			"leak=2s", exitThreshold, []string{"pod-startup", "--watch=6s",
+				"--threshold=pod-startup.leaks==0"},
 			func(s measure.Sample) bool { return s.Kind == measure.KindBlocked && s.Leaks > 0 },
 			"pod-startup.leaks==0: missed",
 		},
 		{
-			"flap=50ms@100ms", exitThreshold, []string{"policy-deny", "--threshold=policy-deny.flaps==0"},
+			"flap=50ms@100ms", exitThreshold, []string{"policy-deny",
+				"--threshold=policy-deny.flaps==0"},
 			func(s measure.Sample) bool { return s.FlapCount > 0 }, "policy-deny.flaps==0: missed",
 		},
 		{
-			"gap=100ms", exitThreshold, []string{"policy-update", "--threshold=policy-update/selector/other.leaks==0"},
+			"gap=100ms", exitThreshold, []string{"policy-update",
+				"--threshold=policy-update/selector/other.leaks==0"},
 			func(s measure.Sample) bool { return s.Kind == measure.KindBlocked && s.Leaks > 0 },
 			"other.leaks==0: missed",
 		},
 		{
-			"no-except", exitInvalid, []string{"policy-creation", "--peer=ipBlockExcept", "--direction=ingress", "--timeout=3s"},
+			"no-except", exitInvalid, []string{"policy-creation", "--peer=ipBlockExcept",
+				"--direction=ingress", "--timeout=3s"},
 			func(s measure.Sample) bool {
 				return s.Kind == measure.KindBlocked &&
 					s.Status == measure.Invalid
@@ -46,14 +50,17 @@ func TestRunFaults(t *testing.T) {
 		},
 		{
 			"ipv4-only", exitInvalid, []string{"policy-creation", "--family=IPv6", "--timeout=3s"},
-			func(s measure.Sample) bool { return s.Status == measure.Invalid }, "is policy enforced at all",
+			func(s measure.Sample) bool {
+				return s.Status == measure.Invalid
+			}, "is policy enforced at all",
 		},
 	}
 	for _, test := range tests {
 		t.Run(test.fault, func(t *testing.T) {
 			lab.Set("--fault", test.fault)
 			defer lab.Set("--fault", "none")
-			samples, output := measureRun(t, lab, test.code, append(test.arguments, "--targets=4", "--target-image=nginx")...)
+			samples, output := measureRun(t, lab, test.code,
+				append(test.arguments, "--targets=4", "--target-image=nginx")...)
 			count := 0
 			for _, sample := range samples {
 				if test.caught(sample) {
@@ -61,7 +68,8 @@ func TestRunFaults(t *testing.T) {
 				}
 			}
 			if count == 0 || !strings.Contains(output, test.says) {
-				t.Errorf("%d samples show the fault; want some, and %q in the output:\n%s", count, test.says, output)
+				t.Errorf("%d samples show the fault; want some, and %q in the output:\n%s", count,
+					test.says, output)
 			}
 		})
 	}
@@ -76,10 +84,12 @@ func TestRunTargetNeverEnforced(t *testing.T) {
 	for _, sample := range samples {
 		b := strings.HasPrefix(sample.Target.Pod.Name, "target-b")
 		if !b && sample.Status != measure.Measured {
-			t.Errorf("%s, pod %s: %s, %s; want it measured", sample.Scenario, sample.Target.Pod.Name, sample.Status, sample.Reason)
+			t.Errorf("%s, pod %s: %s, %s; want it measured", sample.Scenario,
+				sample.Target.Pod.Name, sample.Status, sample.Reason)
 		}
 		if b && sample.Status == measure.Measured {
-			t.Errorf("%s, pod %s is measured; the engine never changes what it can reach", sample.Scenario, sample.Target.Pod.Name)
+			t.Errorf("%s, pod %s is measured; the engine never changes what it can reach",
+				sample.Scenario, sample.Target.Pod.Name)
 		}
 	}
 	if !strings.Contains(output, "some results are invalid") {

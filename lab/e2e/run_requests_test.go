@@ -13,14 +13,15 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 )
 
-// Each agent watches its plan and the target pods, once each, and lists neither more than once: four more agents make
-// four more watches of each, by the API server's own count.
+// Each agent watches its plan and the target pods, once each, and lists neither more than once:
+// four more agents make four more watches of each, by the API server's own count.
 func TestRunRequestsOfAgents(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t)
 	cost := func(agents int) map[string]int {
 		before := requests(t, lab)
-		measureRun(t, lab, exitOK, "policy-creation", "--targets=8", fmt.Sprintf("--agents=%d", agents), "--target-image=nginx")
+		measureRun(t, lab, exitOK, "policy-creation", "--targets=8",
+			fmt.Sprintf("--agents=%d", agents), "--target-image=nginx")
 		after := requests(t, lab)
 		if after["configmaps WATCH"] == 0 || after["pods WATCH"] == 0 {
 			t.Fatalf("the API server has counted no watch: %v", after)
@@ -32,8 +33,10 @@ func TestRunRequestsOfAgents(t *testing.T) {
 	}
 	few, many := cost(1), cost(5)
 	more := func(what string) int { return many[what] - few[what] }
-	if watches, lists := more("configmaps WATCH"), more("configmaps LIST"); watches != 4 || lists > 4 {
-		t.Errorf("four more agents make %d more watches and %d more lists of config maps; want 4, and at most 4", watches, lists)
+	if watches, lists := more("configmaps WATCH"), more("configmaps LIST"); watches != 4 ||
+		lists > 4 {
+		t.Errorf("four more agents make %d more watches and %d more lists of config maps; want "+
+			"4, and at most 4", watches, lists)
 	}
 	// Lists of pods are the runner's too, who looks at the targets until they are ready.
 	if watches := more("pods WATCH"); watches != 4 {
@@ -41,7 +44,8 @@ func TestRunRequestsOfAgents(t *testing.T) {
 	}
 }
 
-// requests are the requests for resources of one namespace that the API server has counted, by resource and verb.
+// requests are the requests for resources of one namespace that the API server has counted, by
+// resource and verb.
 func requests(t *testing.T, lab *labtest.Lab) map[string]int {
 	t.Helper()
 	text := lab.Kubectl("get", "--raw", "/metrics")

@@ -35,21 +35,27 @@ const (
 // command is a "netpol-latency run" in a lab.
 func command(ctx context.Context, t testing.TB, lab *labtest.Lab, arguments ...string) *exec.Cmd {
 	t.Helper()
-	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(labtest.Binary(t)), "netpol-latency"), arguments...)
+	cmd := exec.CommandContext(ctx, filepath.Join(filepath.Dir(labtest.Binary(t)),
+		"netpol-latency"), arguments...)
 	cmd.Env = append(os.Environ(), "KUBECONFIG="+lab.Kubeconfig)
 	return cmd
 }
 
 // measureRun runs scenarios, expects an exit code, and returns the samples and what was printed.
-func measureRun(t *testing.T, lab *labtest.Lab, code int, arguments ...string) ([]measure.Sample, string) {
+func measureRun(
+	t *testing.T, lab *labtest.Lab, code int, arguments ...string,
+) ([]measure.Sample, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	directory, id := t.TempDir(), runner.NewRunID()
-	output, err := command(ctx, t, lab, append([]string{"run", "-o", directory, "--run-id", id}, arguments...)...).CombinedOutput()
+	output, err := command(ctx, t, lab, append([]string{"run", "-o", directory, "--run-id", id},
+		arguments...)...).CombinedOutput()
 	var exit *exec.ExitError
-	if err != nil && !errors.As(err, &exit) || exit != nil && exit.ExitCode() != code || exit == nil && code != exitOK {
-		t.Fatalf("run %s: %v; want exit code %d:\n%s", strings.Join(arguments, " "), err, code, output)
+	if err != nil && !errors.As(err, &exit) || exit != nil && exit.ExitCode() != code ||
+		exit == nil && code != exitOK {
+		t.Fatalf("run %s: %v; want exit code %d:\n%s", strings.Join(arguments, " "), err, code,
+			output)
 	}
 	file, err := os.Open(filepath.Join(directory, "samples.jsonl"))
 	must(t, err)
@@ -63,15 +69,16 @@ func measureRun(t *testing.T, lab *labtest.Lab, code int, arguments ...string) (
 // expectNothingLeft checks that a run has removed its namespaces.
 func expectNothingLeft(t *testing.T, lab *labtest.Lab, id string) {
 	t.Helper()
-	list, err := lab.Client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{LabelSelector: runner.RunLabel + "=" + id})
+	list, err := lab.Client.CoreV1().Namespaces().List(t.Context(),
+		metav1.ListOptions{LabelSelector: runner.RunLabel + "=" + id})
 	must(t, err)
 	for _, namespace := range list.Items {
 		t.Errorf("namespace %s is left", namespace.Name)
 	}
 }
 
-// expectTrue checks that every pair was measured, that every bracket contains the commit that the truth log
-// has, and that nothing forbidden was answered.
+// expectTrue checks that every pair was measured, that every bracket contains the commit that the
+// truth log has, and that nothing forbidden was answered.
 func expectTrue(t *testing.T, lab *labtest.Lab, samples []measure.Sample, protocol string) {
 	t.Helper()
 	records, err := truth.Read(lab.Truth)
@@ -79,7 +86,8 @@ func expectTrue(t *testing.T, lab *labtest.Lab, samples []measure.Sample, protoc
 	var pairs []truth.Pair
 	for _, sample := range samples {
 		pairs = append(pairs, truth.Pair{
-			FromUID: sample.Client.UID, ToUID: sample.Target.Pod.UID, To: sample.Target.Address.Addr(),
+			FromUID: sample.Client.UID, ToUID: sample.Target.Pod.UID,
+			To:       sample.Target.Address.Addr(),
 			Protocol: protocol, Port: sample.Target.Address.Port(),
 		})
 	}
@@ -87,7 +95,8 @@ func expectTrue(t *testing.T, lab *labtest.Lab, samples []measure.Sample, protoc
 		sample := samples[i]
 		switch {
 		case sample.Status != measure.Measured:
-			t.Errorf("%s, pod %s: %s: %s", sample.Scenario, sample.Target.Pod.Name, sample.Status, sample.Reason)
+			t.Errorf("%s, pod %s: %s: %s", sample.Scenario, sample.Target.Pod.Name, sample.Status,
+				sample.Reason)
 		case sample.Kind == measure.KindBlocked && sample.Leaks > 0:
 			t.Errorf("%s, pod %s: %d leaks", sample.Scenario, sample.Target.Pod.Name, sample.Leaks)
 		case sample.Kind != measure.KindBlocked:
@@ -96,35 +105,42 @@ func expectTrue(t *testing.T, lab *labtest.Lab, samples []measure.Sample, protoc
 	}
 }
 
-// expectBracket checks that a sample's bracket contains the newest flip to the state that it waited for. Where a new
-// pod's server was later than policy, the bracket is that of the server: it comes after the flip. A reset shows that, since the
-// lab's engine drops, and sends none.
+// expectBracket checks that a sample's bracket contains the newest flip to the state that it waited
+// for. Where a new pod's server was later than policy, the bracket is that of the server: it comes
+// after the flip. A reset shows that, since the lab's engine drops, and sends none.
 func expectBracket(t *testing.T, sample measure.Sample, flips []truth.Flip) {
 	t.Helper()
 	for i := len(flips) - 1; i >= 0; i-- {
 		flip := flips[i]
-		if flip.Allowed != (sample.Want == measure.StateAllowed) || flip.Before.After(sample.Ended) {
+		if flip.Allowed != (sample.Want == measure.StateAllowed) ||
+			flip.Before.After(sample.Ended) {
 			continue
 		}
 		serverLast := sample.Scenario == "pod-creation" && sample.Baseline == measure.Refused
-		if sample.Bracket.Upper.Before(flip.Before) || sample.Bracket.Lower.After(flip.After) && !serverLast {
-			t.Errorf("%s, pod %s: bracket [%s, %s] misses the commit [%s, %s]", sample.Scenario, sample.Target.Pod.Name,
-				stamp(sample.Bracket.Lower), stamp(sample.Bracket.Upper), stamp(flip.Before), stamp(flip.After))
+		if sample.Bracket.Upper.Before(flip.Before) || sample.Bracket.Lower.After(flip.After) &&
+			!serverLast {
+			t.Errorf("%s, pod %s: bracket [%s, %s] misses the commit [%s, %s]", sample.Scenario,
+				sample.Target.Pod.Name,
+				stamp(sample.Bracket.Lower), stamp(sample.Bracket.Upper), stamp(flip.Before),
+				stamp(flip.After))
 		}
 		return
 	}
-	t.Errorf("%s, pod %s: the truth log has no change to %s", sample.Scenario, sample.Target.Pod.Name, sample.Want)
+	t.Errorf("%s, pod %s: the truth log has no change to %s", sample.Scenario,
+		sample.Target.Pod.Name, sample.Want)
 }
 
 // scenarios are all that end with a transition of every pair.
 func scenarios() []string {
 	return []string{
-		"pod-creation", "policy-creation", "policy-deny", "policy-deletion", "policy-update", "pod-label", "namespace-label",
+		"pod-creation", "policy-creation", "policy-deny", "policy-deletion", "policy-update",
+		"pod-label", "namespace-label",
 		"pod-startup",
 	}
 }
 
-// Every scenario, on both sides, in both families, with a fast and a slow engine, against the truth log.
+// Every scenario, on both sides, in both families, with a fast and a slow engine, against the truth
+// log.
 func TestRunScenarios(t *testing.T) {
 	t.Parallel()
 	for _, delay := range []string{"0s", "300ms"} {
@@ -163,12 +179,14 @@ func TestRunPeersAndPorts(t *testing.T) {
 	t.Parallel()
 	for _, direction := range []string{"egress", "ingress"} {
 		for _, settings := range []string{
-			"--peer=namespaceSelector", "--peer=ipBlock", "--peer=ipBlockExcept", "--port=name", "--port=range", "--protocol=UDP",
+			"--peer=namespaceSelector", "--peer=ipBlock", "--peer=ipBlockExcept", "--port=name",
+			"--port=range", "--protocol=UDP",
 		} {
 			t.Run(direction+"/"+settings, func(t *testing.T) {
 				t.Parallel()
 				lab := soon(t)
-				samples, _ := measureRun(t, lab, exitOK, "policy-creation", "--targets=4", "--direction="+direction, settings)
+				samples, _ := measureRun(t, lab, exitOK, "policy-creation", "--targets=4",
+					"--direction="+direction, settings)
 				protocol := "TCP"
 				if strings.HasSuffix(settings, "UDP") {
 					protocol = "UDP"
@@ -179,13 +197,14 @@ func TestRunPeersAndPorts(t *testing.T) {
 	}
 }
 
-// Several agents share the pairs, repeats add up, and clocks that are compared by exchange widen the latency
-// but do not make it wrong.
+// Several agents share the pairs, repeats add up, and clocks that are compared by exchange widen
+// the latency but do not make it wrong.
 func TestRunAgentsRepeatsAndClocks(t *testing.T) {
 	t.Parallel()
 	lab := soon(t)
 	// UIDs lead targets to their agents: with 30, an agent is left without any once in 60,000 runs.
-	samples, _ := measureRun(t, lab, exitOK, "policy-creation", "--targets=30", "--agents=3", "--repeat=2", "--clock=exchange")
+	samples, _ := measureRun(t, lab, exitOK, "policy-creation", "--targets=30", "--agents=3",
+		"--repeat=2", "--clock=exchange")
 	if len(samples) != 60 {
 		t.Errorf("%d samples; want 60", len(samples))
 	}
@@ -195,7 +214,8 @@ func TestRunAgentsRepeatsAndClocks(t *testing.T) {
 		agents[sample.Agent] = true
 		latency := sample.Latency()
 		if latency.Lower > 100*time.Millisecond || latency.Upper < 50*time.Millisecond {
-			t.Errorf("the latency is in [%s, %s]; want an interval about 50 ms", latency.Lower, latency.Upper)
+			t.Errorf("the latency is in [%s, %s]; want an interval about 50 ms", latency.Lower,
+				latency.Upper)
 		}
 		if sample.Start.Uncertainty <= 0 {
 			t.Error("the start has no uncertainty")
@@ -222,8 +242,8 @@ func TestRunPlacement(t *testing.T) {
 	}
 }
 
-// clientSubnet is the third byte of the addresses on the client's node. The client has gone: the truth log
-// knows its address.
+// clientSubnet is the third byte of the addresses on the client's node. The client has gone: the
+// truth log knows its address.
 func clientSubnet(t *testing.T, lab *labtest.Lab, sample measure.Sample) byte {
 	t.Helper()
 	records, err := truth.Read(lab.Truth)
@@ -232,7 +252,8 @@ func clientSubnet(t *testing.T, lab *labtest.Lab, sample measure.Sample) byte {
 		for _, op := range record.Ops {
 			if op.Address != nil && op.Address.UID == sample.Client.UID {
 				var address [4]byte
-				if n, _ := fmt.Sscanf(op.ID, "%d.%d.%d.%d", &address[0], &address[1], &address[2], &address[3]); n == 4 {
+				if n, _ := fmt.Sscanf(op.ID, "%d.%d.%d.%d", &address[0], &address[1], &address[2],
+					&address[3]); n == 4 {
 					return address[2]
 				}
 			}
@@ -248,7 +269,8 @@ func TestRunExitCodes(t *testing.T) {
 	lab := soon(t)
 	_, output := measureRun(t, lab, exitThreshold, "policy-creation", "--targets=2",
 		"--threshold=policy-creation.p99<20ms", "--threshold=policy-creation.censored==0")
-	for _, want := range []string{"policy-creation.p99<20ms: missed", "policy-creation.censored==0: holds"} {
+	for _, want := range []string{"policy-creation.p99<20ms: missed",
+		"policy-creation.censored==0: holds"} {
 		if !strings.Contains(output, want) {
 			t.Errorf("the output lacks %q:\n%s", want, output)
 		}
@@ -256,8 +278,10 @@ func TestRunExitCodes(t *testing.T) {
 	measureRun(t, lab, exitCensored, "established", "--targets=2", "--timeout=2s")
 	lax := labtest.Start(t, "--engine", "none")
 	for _, scenario := range []string{"policy-creation", "policy-deny"} {
-		if _, output = measureRun(t, lax, exitInvalid, scenario, "--targets=2", "--timeout=2s"); !strings.Contains(output, "enforced at all") {
-			t.Errorf("%s: the output does not say that policy is not enforced:\n%s", scenario, output)
+		if _, output = measureRun(t, lax, exitInvalid, scenario, "--targets=2",
+			"--timeout=2s"); !strings.Contains(output, "enforced at all") {
+			t.Errorf("%s: the output does not say that policy is not enforced:\n%s", scenario,
+				output)
 		}
 	}
 }
@@ -266,7 +290,8 @@ func TestRunExitCodes(t *testing.T) {
 func TestRunLoad(t *testing.T) {
 	t.Parallel()
 	lab := soon(t)
-	samples, _ := measureRun(t, lab, exitOK, "pod-creation", "--churn=20", "--churn-duration=5s", "--agents=2",
+	samples, _ := measureRun(t, lab, exitOK, "pod-creation", "--churn=20", "--churn-duration=5s",
+		"--agents=2",
 		"--background-policies=30", "--background-qps=10", "--target-image=nginx")
 	if len(samples) != 100 {
 		t.Errorf("%d samples; want 100", len(samples))
@@ -274,15 +299,17 @@ func TestRunLoad(t *testing.T) {
 	expectTrue(t, lab, samples, "TCP")
 }
 
-// A dry run prints objects that the API accepts and creates none; a run that is to keep everything does, and
-// cleanup removes it.
+// A dry run prints objects that the API accepts and creates none; a run that is to keep everything
+// does, and cleanup removes it.
 func TestRunDryAndKept(t *testing.T) {
 	t.Parallel()
 	lab := soon(t)
-	output, err := command(t.Context(), t, lab, "run", "policy-update", "pod-startup", "--dry-run", "--run-id=dry").Output()
+	output, err := command(t.Context(), t, lab, "run", "policy-update", "pod-startup", "--dry-run",
+		"--run-id=dry").Output()
 	must(t, err)
 	expectNothingLeft(t, lab, "dry")
-	for _, kind := range []string{"Namespace", "Role", "ConfigMap", "Deployment", "Job", "NetworkPolicy"} {
+	for _, kind := range []string{"Namespace", "Role", "ConfigMap", "Deployment", "Job",
+		"NetworkPolicy"} {
 		if !strings.Contains(string(output), "kind: "+kind+"\n") {
 			t.Errorf("the dry run prints no %s", kind)
 		}
@@ -294,13 +321,16 @@ func TestRunDryAndKept(t *testing.T) {
 	if err != nil || !strings.Contains(string(cleaned), "4 namespaces removed") {
 		t.Errorf("clean up what a dry run printed: %v: %s", err, cleaned)
 	}
-	// The trigger of this one labels a namespace: that must not cost it the labels that cleanup finds it by.
-	kept, err := command(t.Context(), t, lab, "run", "namespace-label", "--targets=2", "--keep", "--run-id=kept", "-o", t.TempDir(),
+	// The trigger of this one labels a namespace: that must not cost it the labels that cleanup
+	// finds it by.
+	kept, err := command(t.Context(), t, lab, "run", "namespace-label", "--targets=2", "--keep",
+		"--run-id=kept", "-o", t.TempDir(),
 		"--target-image=nginx").CombinedOutput()
 	if err != nil {
 		t.Fatalf("a run that keeps everything: %v: %s", err, kept)
 	}
-	list, err := lab.Client.CoreV1().Namespaces().List(t.Context(), metav1.ListOptions{LabelSelector: "netpol-latency/run=kept"})
+	list, err := lab.Client.CoreV1().Namespaces().List(t.Context(),
+		metav1.ListOptions{LabelSelector: "netpol-latency/run=kept"})
 	must(t, err)
 	if len(list.Items) != 2 {
 		t.Errorf("%d namespaces are kept; want 2", len(list.Items))
@@ -327,12 +357,14 @@ runs:
 thresholds:
   - policy-deny.p99<5s
 `), 0o600))
-	samples, output := measureRun(t, lab, exitOK, "-c", file, "--set=targets=3", "--target-image=nginx")
+	samples, output := measureRun(t, lab, exitOK, "-c", file, "--set=targets=3",
+		"--target-image=nginx")
 	expectTrue(t, lab, samples, "TCP")
 	if len(samples) != 6 {
 		t.Errorf("%d samples; want 6", len(samples))
 	}
-	for _, want := range []string{"3 targets:", "ingress, IPv6, 3 targets:", "policy-deny.p99<5s: holds"} {
+	for _, want := range []string{"3 targets:", "ingress, IPv6, 3 targets:",
+		"policy-deny.p99<5s: holds"} {
 		if !strings.Contains(output, want) {
 			t.Errorf("the output lacks %q:\n%s", want, output)
 		}
@@ -354,7 +386,8 @@ spec:
   ingress:
     - from: [{podSelector: {matchLabels: {app: admin}}}]
 `), 0o600))
-	samples, _ := measureRun(t, lab, exitOK, "--policy="+file, "--to=app=db", "--expect=blocked", "--direction=ingress", "--targets=3")
+	samples, _ := measureRun(t, lab, exitOK, "--policy="+file, "--to=app=db", "--expect=blocked",
+		"--direction=ingress", "--targets=3")
 	expectTrue(t, lab, samples, "TCP")
 	must(t, os.WriteFile(file, []byte(`{apiVersion: v1, kind: Namespace, metadata: {name: targets, labels: {team: red}}}
 ---
@@ -366,10 +399,13 @@ spec:
   policyTypes: [Egress]
   egress: [{to: [{namespaceSelector: {matchLabels: {team: red}}}]}]
 `), 0o600))
-	samples, _ = measureRun(t, lab, exitOK, "--policy="+file, "--expect=allowed", "--targets=3", "--repeat=2")
+	samples, _ = measureRun(t, lab, exitOK, "--policy="+file, "--expect=allowed", "--targets=3",
+		"--repeat=2")
 	expectTrue(t, lab, samples, "TCP")
-	must(t, os.WriteFile(file, []byte(`{apiVersion: v1, kind: Namespace, metadata: {name: default}}`), 0o600))
-	output, err := command(t.Context(), t, lab, "run", "-o", t.TempDir(), "--policy="+file, "--expect=blocked").CombinedOutput()
+	must(t, os.WriteFile(file,
+		[]byte(`{apiVersion: v1, kind: Namespace, metadata: {name: default}}`), 0o600))
+	output, err := command(t.Context(), t, lab, "run", "-o", t.TempDir(), "--policy="+file,
+		"--expect=blocked").CombinedOutput()
 	if err == nil || !strings.Contains(string(output), "exists already") {
 		t.Errorf("a run with an object that exists: %v, %s; want a refusal", err, output)
 	}

@@ -30,7 +30,8 @@ const (
 // Denials lists every denial.
 func Denials() []Denial { return []Denial{Drop, Reset, ICMP} }
 
-// Commit is an nftables transaction: the true instant lies between the time just before and just after.
+// Commit is an nftables transaction: the true instant lies between the time just before and just
+// after.
 type Commit struct{ Before, After time.Time }
 
 // Filter is the router's packet filter: packets to an address in one of its sets are treated as the
@@ -91,10 +92,12 @@ func (f *Filter) addSet(k key) error {
 	rule := []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{family}},
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: length},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset,
+			Len: length},
 		&expr.Lookup{SourceRegister: 1, SetName: name, SetID: set.ID},
 	}
-	f.connection.AddRule(&nftables.Rule{Table: f.table, Chain: f.chain, Exprs: append(rule, verdict(k.denial)...)})
+	f.connection.AddRule(&nftables.Rule{Table: f.table, Chain: f.chain,
+		Exprs: append(rule, verdict(k.denial)...)})
 	return nil
 }
 
@@ -108,14 +111,15 @@ func verdict(denial Denial) []expr.Any {
 			&expr.Reject{Type: unix.NFT_REJECT_TCP_RST},
 		}
 	case ICMP:
-		return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH, Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}
+		return []expr.Any{&expr.Reject{Type: unix.NFT_REJECT_ICMPX_UNREACH,
+			Code: unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED}}
 	default:
 		return []expr.Any{&expr.Verdict{Kind: expr.VerdictDrop}}
 	}
 }
 
-// Block denies the addresses from one instant on, and Allow forwards to them again. There is one commit
-// for every thousand addresses; the commits are returned in the order of the addresses.
+// Block denies the addresses from one instant on, and Allow forwards to them again. There is one
+// commit for every thousand addresses; the commits are returned in the order of the addresses.
 func (f *Filter) Block(denial Denial, all []netip.AddrPort) ([]Commit, error) {
 	return f.change(denial, all, f.connection.SetAddElements)
 }
@@ -155,8 +159,10 @@ func (f *Filter) Lose(part float64) error {
 	f.connection.InsertRule(&nftables.Rule{Table: f.table, Chain: f.chain, Exprs: []expr.Any{
 		&expr.Numgen{Register: 1, Modulus: modulus, Type: unix.NFT_NG_RANDOM},
 		// nftables compares numbers as the host writes them only after this turn.
-		&expr.Byteorder{SourceRegister: 1, DestRegister: 1, Op: expr.ByteorderHton, Len: 4, Size: 4},
-		&expr.Cmp{Op: expr.CmpOpLt, Register: 1, Data: binaryutil.BigEndian.PutUint32(uint32(part * modulus))},
+		&expr.Byteorder{SourceRegister: 1, DestRegister: 1, Op: expr.ByteorderHton, Len: 4,
+			Size: 4},
+		&expr.Cmp{Op: expr.CmpOpLt, Register: 1,
+			Data: binaryutil.BigEndian.PutUint32(uint32(part * modulus))},
 		&expr.Verdict{Kind: expr.VerdictDrop},
 	}})
 	if err := f.connection.Flush(); err != nil {

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Resident is the most that this process has had in memory, in bytes. The maximum in getrusage(2) is no
-// use: a child inherits its parent's.
+// Resident is the most that this process has had in memory, in bytes. The maximum in getrusage(2)
+// is no use: a child inherits its parent's.
 func Resident() (int64, error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -6,7 +6,8 @@ package flat
 import "testing"
 
 func TestParseMemory(t *testing.T) {
-	got, err := parseMemory("Name:\tbench\nVmPeak:\t  900 kB\nVmHWM:\t   8192 kB\nVmRSS:\t 4096 kB\n")
+	got, err := parseMemory("Name:\tbench\nVmPeak:\t  900 kB\nVmHWM:\t   8192 kB\nVmRSS:\t 4096 " +
+		"kB\n")
 	if got != 8<<20 || err != nil {
 		t.Errorf("%d bytes, %v: want 8 MiB", got, err)
 	}

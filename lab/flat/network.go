@@ -1,9 +1,9 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package flat is a network without a cluster: a client, a router whose filter can be changed at known
-// instants, and one host that owns ten thousands of addresses, so that any number of targets costs
-// nothing. It shows how accurate and how costly the probing engine is, and nothing else.
+// Package flat is a network without a cluster: a client, a router whose filter can be changed at
+// known instants, and one host that owns ten thousands of addresses, so that any number of targets
+// costs nothing. It shows how accurate and how costly the probing engine is, and nothing else.
 package flat
 
 import (
@@ -31,18 +31,23 @@ type link struct {
 func links() (client, target link) {
 	return link{
 			"client",
-			[]netip.Prefix{netip.MustParsePrefix("10.90.0.1/24"), netip.MustParsePrefix("fd90::1/64")},
-			[]netip.Prefix{netip.MustParsePrefix("10.90.0.2/24"), netip.MustParsePrefix("fd90::2/64")},
+			[]netip.Prefix{netip.MustParsePrefix("10.90.0.1/24"),
+				netip.MustParsePrefix("fd90::1/64")},
+			[]netip.Prefix{netip.MustParsePrefix("10.90.0.2/24"),
+				netip.MustParsePrefix("fd90::2/64")},
 		}, link{
 			"target",
-			[]netip.Prefix{netip.MustParsePrefix("10.92.0.1/24"), netip.MustParsePrefix("fd92::1/64")},
-			[]netip.Prefix{netip.MustParsePrefix("10.92.0.2/24"), netip.MustParsePrefix("fd92::2/64")},
+			[]netip.Prefix{netip.MustParsePrefix("10.92.0.1/24"),
+				netip.MustParsePrefix("fd92::1/64")},
+			[]netip.Prefix{netip.MustParsePrefix("10.92.0.2/24"),
+				netip.MustParsePrefix("fd92::2/64")},
 		}
 }
 
 // targets are the prefixes of which the target host owns every address (ip-route(8), type local).
 func targets() []netip.Prefix {
-	return []netip.Prefix{netip.MustParsePrefix("10.91.0.0/16"), netip.MustParsePrefix("fd91::/112")}
+	return []netip.Prefix{netip.MustParsePrefix("10.91.0.0/16"),
+		netip.MustParsePrefix("fd91::/112")}
 }
 
 // Targets are the first addresses of the target host, of IPv6 if six.
@@ -80,7 +85,8 @@ func New() (n *Network, err error) {
 	}
 	client, target := links()
 	err = n.Router.Do(func() error {
-		return errors.Join(forward(), up("lo"), wire(client, n.Client), wire(target, n.Target), routes(target))
+		return errors.Join(forward(), up("lo"), wire(client, n.Client), wire(target, n.Target),
+			routes(target))
 	})
 	if err != nil {
 		return n, fmt.Errorf("build the router: %w", err)
@@ -96,8 +102,8 @@ func New() (n *Network, err error) {
 	return n, err
 }
 
-// Rewire replaces the client's wire by a new one whose devices have the same names and, in the client, the same number:
-// what a plugin does that makes a pod's interface anew.
+// Rewire replaces the client's wire by a new one whose devices have the same names and, in the
+// client, the same number: what a plugin does that makes a pod's interface anew.
 func (n *Network) Rewire() error {
 	client, _ := links()
 	err := n.Client.Do(func() error {
@@ -117,7 +123,9 @@ func (n *Network) Rewire() error {
 		return fmt.Errorf("replace the client's wire: %w", err)
 	}
 	return errors.Join(
-		n.Router.Do(func() error { return errors.Join(address(client.name, client.router), up(client.name)) }),
+		n.Router.Do(func() error {
+			return errors.Join(address(client.name, client.router), up(client.name))
+		}),
 		n.Client.Do(func() error { return host(client) }),
 	)
 }
@@ -137,8 +145,8 @@ func (n *Network) Close() error {
 func forward() error {
 	for name, value := range map[string]string{
 		"ipv4/ip_forward": "1", "ipv6/conf/all/forwarding": "1",
-		// A router whose packets are all for others need not look for sockets of its own that wait for them
-		// (Documentation/networking/ip-sysctl.rst).
+		// A router whose packets are all for others need not look for sockets of its own that wait
+		// for them (Documentation/networking/ip-sysctl.rst).
 		"ipv4/ip_early_demux": "0",
 	} {
 		if err := os.WriteFile("/proc/sys/net/"+name, []byte(value), 0); err != nil {
@@ -187,7 +195,8 @@ func address(name string, prefixes []netip.Prefix) error {
 }
 
 func ipNet(prefix netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen())}
+	return &net.IPNet{IP: prefix.Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(),
+		prefix.Addr().BitLen())}
 }
 
 // host sets up a host's end of a wire, with the router as its way to everywhere.
@@ -222,7 +231,8 @@ func own() error {
 	}
 	for _, prefix := range targets() {
 		err := netlink.RouteAdd(&netlink.Route{
-			Dst: ipNet(prefix), LinkIndex: loopback.Attrs().Index, Type: unix.RTN_LOCAL, Table: unix.RT_TABLE_LOCAL,
+			Dst: ipNet(prefix), LinkIndex: loopback.Attrs().Index, Type: unix.RTN_LOCAL,
+			Table: unix.RT_TABLE_LOCAL,
 			Scope: netlink.SCOPE_HOST,
 		})
 		if err != nil {

@@ -67,8 +67,8 @@ func respond(connection net.Conn) {
 	}
 }
 
-// prepareEcho has the kernel tell the address that a datagram was sent to, which an answer must come from
-// (ip(7), IP_PKTINFO), and keep many datagrams.
+// prepareEcho has the kernel tell the address that a datagram was sent to, which an answer must
+// come from (ip(7), IP_PKTINFO), and keep many datagrams.
 func prepareEcho(socket *net.UDPConn) error {
 	raw, err := socket.SyscallConn()
 	if err != nil {
@@ -101,7 +101,8 @@ func echo(socket *net.UDPConn) error {
 		if err != nil {
 			continue // an ICMP message about an earlier answer
 		}
-		_, _, _ = socket.WriteMsgUDPAddrPort(data[:n], asked(control[:m]), from) // an answer may get lost
+		// an answer may get lost
+		_, _, _ = socket.WriteMsgUDPAddrPort(data[:n], asked(control[:m]), from)
 	}
 }
 
@@ -113,9 +114,11 @@ func asked(control []byte) []byte {
 	}
 	for _, one := range messages {
 		switch {
-		case one.Header.Level == unix.IPPROTO_IP && one.Header.Type == unix.IP_PKTINFO && len(one.Data) >= 12:
+		case one.Header.Level == unix.IPPROTO_IP && one.Header.Type == unix.IP_PKTINFO &&
+			len(one.Data) >= 12:
 			return unix.PktInfo4(&unix.Inet4Pktinfo{Spec_dst: [4]byte(one.Data[4:8])})
-		case one.Header.Level == unix.IPPROTO_IPV6 && one.Header.Type == unix.IPV6_PKTINFO && len(one.Data) >= 20:
+		case one.Header.Level == unix.IPPROTO_IPV6 && one.Header.Type == unix.IPV6_PKTINFO &&
+			len(one.Data) >= 20:
 			return unix.PktInfo6(&unix.Inet6Pktinfo{Addr: [16]byte(one.Data[0:16])})
 		}
 	}

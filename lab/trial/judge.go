@@ -19,8 +19,9 @@ type Judged struct {
 	// Enforcement is the true time from the engine's notification of the trigger to the end of the
 	// commit.
 	Enforcement time.Duration
-	// Error is how much later than the truth the client saw its first response. The truth is the end
-	// of the commit, or the arrival of the pod's address if that was later: nobody could ask before.
+	// Error is how much later than the truth the client saw its first response. The truth is the
+	// end of the commit, or the arrival of the pod's address if that was later: nobody could ask
+	// before.
 	Error time.Duration
 	// Holds says whether the client's bracket contains the commit.
 	Holds bool
@@ -61,7 +62,8 @@ func lastAllowed(flips []truth.Flip, ended time.Time) (truth.Flip, error) {
 			return flips[i], nil
 		}
 	}
-	return truth.Flip{}, fmt.Errorf("find the commit that allowed it: the truth log has none of %d flips", len(flips))
+	return truth.Flip{}, fmt.Errorf("find the commit that allowed it: the truth log has none of "+
+		"%d flips", len(flips))
 }
 
 // notified is when the engine heard of the first cause of a flip.
@@ -84,7 +86,8 @@ func compare(sample measure.Sample, flip truth.Flip) Judged {
 		Sample: sample, Before: flip.Before, After: flip.After,
 		Enforcement: flip.After.Sub(notified(flip)),
 		Error:       sample.Bracket.Upper.Sub(possible),
-		Holds:       !sample.Bracket.Upper.Before(flip.Before) && !sample.Bracket.Lower.After(flip.After),
+		Holds: !sample.Bracket.Upper.Before(flip.Before) &&
+			!sample.Bracket.Lower.After(flip.After),
 	}
 }
 

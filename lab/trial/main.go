@@ -30,7 +30,8 @@ type options struct {
 	lab       string
 	limit     time.Duration
 	observer  bool
-	// clientArgs are further arguments of the test client, and manifestArgs of "netpol-latency manifests".
+	// clientArgs are further arguments of the test client, and manifestArgs of "netpol-latency
+	// manifests".
 	clientArgs, manifestArgs []string
 }
 
@@ -45,23 +46,32 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	cmd := &cobra.Command{
 		Use:   "netpol-latency-trial",
 		Short: "Judge the test clients by the lab's truth log",
-		Long: "Run the test clients in the lab of $NETPOL_LATENCY_LAB_DIR and print what they report beside\n" +
-			"what the policy engine did. Exits with 1 if a target is not measured, if a bracket misses its\n" +
+		Long: "Run the test clients in the lab of $NETPOL_LATENCY_LAB_DIR and print what they " +
+			"report beside\n" +
+			"what the policy engine did. Exits with 1 if a target is not measured, if a bracket " +
+			"misses its\n" +
 			"commit, or if the 99th percentile of the error exceeds the limit.",
 		Example: "  netpol-latency-lab run -- netpol-latency-trial --runs 10 --delay 0s,300ms",
 		Args:    cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
-		RunE: func(cmd *cobra.Command, _ []string) error { return o.run(cmd.Context(), cmd.OutOrStdout()) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.OutOrStdout())
+		},
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&o.scenarios, "scenario", []string{policyCreation, "pod-creation"}, "what to measure")
-	f.DurationSliceVar(&o.delays, "delay", []time.Duration{300 * time.Millisecond}, "delays of the engine")
+	f.StringSliceVar(&o.scenarios, "scenario", []string{policyCreation, "pod-creation"},
+		"what to measure")
+	f.DurationSliceVar(&o.delays, "delay", []time.Duration{300 * time.Millisecond},
+		"delays of the engine")
 	f.IntVar(&o.targets, "targets", 20, "number of targets")
 	f.IntVar(&o.runs, "runs", 1, "runs of every scenario with every delay")
 	f.StringVar(&o.lab, "lab", os.Getenv("NETPOL_LATENCY_LAB_DIR"), "state directory of the lab")
 	f.DurationVar(&o.limit, "limit", 0, "highest 99th percentile of the error (0: none)")
-	f.BoolVar(&o.observer, "observer", false, "compare the enforcement beside a client that probes and beside the same one halted, instead")
+	f.BoolVar(&o.observer, "observer", false,
+		"compare the enforcement beside a client that probes and beside the same one halted, "+
+			"instead")
 	f.StringSliceVar(&o.clientArgs, "client-arg", nil, "further arguments of the test client")
-	f.StringSliceVar(&o.manifestArgs, "manifest-arg", nil, "further arguments of \"netpol-latency manifests\", for example --net-raw")
+	f.StringSliceVar(&o.manifestArgs, "manifest-arg", nil,
+		"further arguments of \"netpol-latency manifests\", for example --net-raw")
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
@@ -96,7 +106,8 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 			t := Trial{
 				Scenario: scenario, Targets: o.targets, Name: o.name(scenario, i),
 				Programs: filepath.Dir(self), Kubeconfig: dir.Kubeconfig(), Truth: dir.Truth(),
-				Client: client.Interface, ClientArgs: o.clientArgs, ManifestArgs: o.manifestArgs, Commands: out,
+				Client: client.Interface, ClientArgs: o.clientArgs, ManifestArgs: o.manifestArgs,
+				Commands: out,
 			}
 			if o.observer {
 				mistakes = append(mistakes, o.observe(ctx, out, t, delay))
@@ -132,7 +143,8 @@ func (o options) series(ctx context.Context, out io.Writer, t Trial) error {
 		all.Samples = append(all.Samples, result.Samples...)
 		all.Judged = append(all.Judged, result.Judged...)
 		if o.runs > 1 {
-			fmt.Fprintf(out, "  run %2d: %d/%d measured, error p50 %s, max %s\n", run+1, len(result.Judged), o.targets,
+			fmt.Fprintf(out, "  run %2d: %d/%d measured, error p50 %s, max %s\n", run+1,
+				len(result.Judged), o.targets,
 				measure.FormatDuration(Errors(result.Judged).Quantile(.5)),
 				measure.FormatDuration(Errors(result.Judged).Quantile(1)))
 		}
@@ -147,13 +159,16 @@ func (o options) series(ctx context.Context, out io.Writer, t Trial) error {
 func (o options) verdict(scenario string, all Result) error {
 	var mistakes []error
 	if expected := o.runs * o.targets; len(all.Judged) != expected {
-		mistakes = append(mistakes, fmt.Errorf("%s: %d of %d targets were measured", scenario, len(all.Judged), expected))
+		mistakes = append(mistakes, fmt.Errorf("%s: %d of %d targets were measured", scenario,
+			len(all.Judged), expected))
 	}
 	if misses := len(all.Judged) - Holding(all.Judged); misses > 0 {
-		mistakes = append(mistakes, fmt.Errorf("%s: %d brackets miss their commit", scenario, misses))
+		mistakes = append(mistakes, fmt.Errorf("%s: %d brackets miss their commit", scenario,
+			misses))
 	}
 	if p99 := Errors(all.Judged).Quantile(.99); o.limit > 0 && p99 > o.limit {
-		mistakes = append(mistakes, fmt.Errorf("%s: the 99th percentile of the error is %s; the limit is %s",
+		mistakes = append(mistakes, fmt.Errorf("%s: the 99th percentile of the error is %s; the "+
+			"limit is %s",
 			scenario, p99, o.limit))
 	}
 	return errors.Join(mistakes...)

@@ -12,28 +12,30 @@ import (
 	"time"
 )
 
-// Turns says how an observation goes: in so many turns of two blocks, one while the client probes and one while it is
-// halted, of so many changes each, and with so long a time before each change.
+// Turns says how an observation goes: in so many turns of two blocks, one while the client probes
+// and one while it is halted, of so many changes each, and with so long a time before each change.
 //
-// Blocks are to be short, so that both kinds see the machine in the same state: over a minute it drifts by more than
-// what is looked for.
+// Blocks are to be short, so that both kinds see the machine in the same state: over a minute it
+// drifts by more than what is looked for.
 type Turns struct {
 	Count   int
 	Changes int
 	Pause   time.Duration
 }
 
-// A block of "make observer" has so many changes, and so long a time before each of them beside the engine's delay.
+// A block of "make observer" has so many changes, and so long a time before each of them beside the
+// engine's delay.
 const (
 	blockChanges = 32
 	blockPause   = 30 * time.Millisecond
 )
 
-// observe has the engine enforce changes beside a client that probes and beside the same one halted, and compares how
-// long it took.
+// observe has the engine enforce changes beside a client that probes and beside the same one
+// halted, and compares how long it took.
 func (o options) observe(ctx context.Context, out io.Writer, t Trial, delay time.Duration) error {
 	if t.Scenario != policyCreation {
-		return fmt.Errorf("observe %s: expected --scenario %s, whose client goes on probing", t.Scenario, policyCreation)
+		return fmt.Errorf("observe %s: expected --scenario %s, whose client goes on probing",
+			t.Scenario, policyCreation)
 	}
 	turns := Turns{Count: o.runs, Changes: blockChanges, Pause: blockPause + delay}
 	found, err := t.Observe(ctx, turns, func(turn int) {
@@ -47,9 +49,12 @@ func (o options) observe(ctx context.Context, out io.Writer, t Trial, delay time
 	return found.compare(out)
 }
 
-// Observe has the engine enforce changes in turns, and tells of each turn that is done. What changes is the traffic of a
-// pod beside the client, to the same targets: so that the client's own pairs stay as they are, and go on being probed.
-func (t Trial) Observe(ctx context.Context, turns Turns, done func(turn int)) (found Observation, err error) {
+// Observe has the engine enforce changes in turns, and tells of each turn that is done. What
+// changes is the traffic of a pod beside the client, to the same targets: so that the client's own
+// pairs stay as they are, and go on being probed.
+func (t Trial) Observe(
+	ctx context.Context, turns Turns, done func(turn int),
+) (found Observation, err error) {
 	// The full rate is that of the time just after a trigger.
 	t.ClientArgs = append(slices.Clone(t.ClientArgs), "--relative-resolution=0")
 	defer func() { err = errors.Join(err, t.Remove(context.WithoutCancel(ctx))) }()
@@ -78,7 +83,8 @@ func (t Trial) Observe(ctx context.Context, turns Turns, done func(turn int)) (f
 				return found, fmt.Errorf("turn %d: %w", turn+1, err)
 			}
 			if found.Blocks = append(found.Blocks, b); !probing {
-				start = start.Add(b.end.Sub(b.start)) // as if the time had stood still for the client
+				// as if the time had stood still for the client
+				start = start.Add(b.end.Sub(b.start))
 			}
 		}
 		done(turn + 1)
@@ -94,7 +100,9 @@ func (t Trial) Observe(ctx context.Context, turns Turns, done func(turn int)) (f
 }
 
 // block makes changes while the client probes or is halted.
-func (turns Turns) block(ctx context.Context, w witness, p prober, probing bool) (b Block, err error) {
+func (turns Turns) block(
+	ctx context.Context, w witness, p prober, probing bool,
+) (b Block, err error) {
 	do := p.halt
 	if probing {
 		do = p.run

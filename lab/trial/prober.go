@@ -18,7 +18,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-// prober is the running test client: its pod, and the process of it, which the lab runs on this machine.
+// prober is the running test client: its pod, and the process of it, which the lab runs on this
+// machine.
 type prober struct {
 	trial   Trial
 	pod     string
@@ -27,7 +28,8 @@ type prober struct {
 
 // prober finds the test client.
 func (t Trial) prober(ctx context.Context) (prober, error) {
-	pods, err := t.Client.CoreV1().Pods(t.ClientNamespace()).List(ctx, metav1.ListOptions{LabelSelector: "test=np-test-client"})
+	pods, err := t.Client.CoreV1().Pods(t.ClientNamespace()).List(ctx,
+		metav1.ListOptions{LabelSelector: "test=np-test-client"})
 	if err != nil {
 		return prober{}, fmt.Errorf("list the test clients: %w", err)
 	}
@@ -39,7 +41,8 @@ func (t Trial) prober(ctx context.Context) (prober, error) {
 	return p, err
 }
 
-// processOf is the process that runs as a pod's container: the one that has the pod's name as its host's.
+// processOf is the process that runs as a pod's container: the one that has the pod's name as its
+// host's.
 func processOf(pod string) (procfs.Proc, error) {
 	all, err := procfs.AllProcs()
 	if err != nil {
@@ -51,7 +54,8 @@ func processOf(pod string) (procfs.Proc, error) {
 			return process, nil
 		}
 	}
-	return procfs.Proc{}, fmt.Errorf("find the process of pod %s: no process of this machine is", pod)
+	return procfs.Proc{}, fmt.Errorf("find the process of pod %s: no process of this machine is",
+		pod)
 }
 
 // run lets the client go on.

@@ -100,7 +100,8 @@ func (t Trial) Trigger(ctx context.Context) error {
 }
 
 func (t Trial) manifests() string {
-	line := fmt.Sprintf("netpol-latency manifests %s --targets %d --namespace %s --target-namespace %s",
+	line := fmt.Sprintf("netpol-latency manifests %s --targets %d --namespace %s "+
+		"--target-namespace %s",
 		t.Scenario, t.Targets, t.ClientNamespace(), t.TargetNamespace())
 	for _, argument := range t.ClientArgs {
 		line += " --client-arg=" + argument
@@ -111,13 +112,15 @@ func (t Trial) manifests() string {
 // Remove deletes what the trial created, without waiting for its end.
 func (t Trial) Remove(ctx context.Context) error {
 	t.Commands = nil
-	return t.Shell(ctx, "kubectl delete namespace --wait=false "+t.ClientNamespace()+" "+t.TargetNamespace())
+	return t.Shell(ctx,
+		"kubectl delete namespace --wait=false "+t.ClientNamespace()+" "+t.TargetNamespace())
 }
 
 // Shell runs a command line as a person would, and shows it first.
 func (t Trial) Shell(ctx context.Context, line string) error {
 	if t.Commands != nil {
-		fmt.Fprintln(t.Commands, "  $ "+strings.NewReplacer(" | ", " |\n      ", " --namespace", " \\\n      --namespace").Replace(line))
+		fmt.Fprintln(t.Commands, "  $ "+strings.NewReplacer(" | ", " |\n      ", " --namespace",
+			" \\\n      --namespace").Replace(line))
 	}
 	command := exec.CommandContext(ctx, "sh", "-ec", line)
 	command.Env = append(os.Environ(), "KUBECONFIG="+t.Kubeconfig,

@@ -23,8 +23,8 @@ type witness struct {
 	allow *networkingv1.NetworkPolicy
 }
 
-// newWitness creates the witness and what blocks its traffic, and gives the test client the policy that it waits for,
-// which allows nothing.
+// newWitness creates the witness and what blocks its traffic, and gives the test client the policy
+// that it waits for, which allows nothing.
 func (t Trial) newWitness(ctx context.Context) (w witness, err error) {
 	targets, err := t.Client.CoreV1().Pods(t.TargetNamespace()).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -60,7 +60,8 @@ func (t Trial) newWitness(ctx context.Context) (w witness, err error) {
 
 func witnessLabels() map[string]string { return map[string]string{"test": "witness"} }
 
-// egress is a policy that lets the selected pods send to the targets that have the labels; nil is to none.
+// egress is a policy that lets the selected pods send to the targets that have the labels; nil is
+// to none.
 func (t Trial) egress(name string, from, to map[string]string) *networkingv1.NetworkPolicy {
 	policy := &networkingv1.NetworkPolicy{
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: t.ClientNamespace()},
@@ -70,16 +71,21 @@ func (t Trial) egress(name string, from, to map[string]string) *networkingv1.Net
 		},
 	}
 	if to != nil {
-		policy.Spec.Egress = []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{{
-			NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: t.TargetNamespace()}},
+		namespace := map[string]string{corev1.LabelMetadataName: t.TargetNamespace()}
+		targets := networkingv1.NetworkPolicyPeer{
+			NamespaceSelector: &metav1.LabelSelector{MatchLabels: namespace},
 			PodSelector:       &metav1.LabelSelector{MatchLabels: to},
-		}}}}
+		}
+		policy.Spec.Egress = []networkingv1.NetworkPolicyEgressRule{
+			{To: []networkingv1.NetworkPolicyPeer{targets}},
+		}
 	}
 	return policy
 }
 
 func (w witness) create(ctx context.Context, policy *networkingv1.NetworkPolicy) error {
-	_, err := w.trial.Client.NetworkingV1().NetworkPolicies(policy.Namespace).Create(ctx, policy, metav1.CreateOptions{})
+	_, err := w.trial.Client.NetworkingV1().NetworkPolicies(policy.Namespace).Create(ctx, policy,
+		metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("create policy %s: %w", policy.Name, err)
 	}
@@ -87,7 +93,8 @@ func (w witness) create(ctx context.Context, policy *networkingv1.NetworkPolicy)
 }
 
 func (w witness) delete(ctx context.Context, policy *networkingv1.NetworkPolicy) error {
-	err := w.trial.Client.NetworkingV1().NetworkPolicies(policy.Namespace).Delete(ctx, policy.Name, metav1.DeleteOptions{})
+	err := w.trial.Client.NetworkingV1().NetworkPolicies(policy.Namespace).Delete(ctx, policy.Name,
+		metav1.DeleteOptions{})
 	if err != nil {
 		return fmt.Errorf("delete policy %s: %w", policy.Name, err)
 	}
@@ -98,7 +105,8 @@ func (w witness) delete(ctx context.Context, policy *networkingv1.NetworkPolicy)
 func (w witness) start(ctx context.Context, like corev1.PodSpec) (*corev1.Pod, error) {
 	t := w.trial
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "witness", Namespace: t.ClientNamespace(), Labels: witnessLabels()},
+		ObjectMeta: metav1.ObjectMeta{Name: "witness", Namespace: t.ClientNamespace(),
+			Labels: witnessLabels()},
 		Spec: corev1.PodSpec{
 			SecurityContext: like.SecurityContext, Containers: like.Containers,
 			AutomountServiceAccountToken:  like.AutomountServiceAccountToken,
@@ -109,11 +117,12 @@ func (w witness) start(ctx context.Context, like corev1.PodSpec) (*corev1.Pod, e
 	if err != nil {
 		return nil, fmt.Errorf("create pod witness: %w", err)
 	}
-	return created, t.Shell(ctx, "kubectl -n "+t.ClientNamespace()+" wait --for=condition=Ready --timeout=2m pod/witness")
+	return created, t.Shell(ctx, "kubectl -n "+t.ClientNamespace()+" wait --for=condition=Ready "+
+		"--timeout=2m pod/witness")
 }
 
-// changes allows and blocks the witness's traffic in turn, with a pause before each change and after the last. An even
-// count leaves it blocked, as it was.
+// changes allows and blocks the witness's traffic in turn, with a pause before each change and
+// after the last. An even count leaves it blocked, as it was.
 func (w witness) changes(ctx context.Context, count int, pause time.Duration) error {
 	ticks := time.NewTicker(pause)
 	defer ticks.Stop()
@@ -137,9 +146,10 @@ func (w witness) changes(ctx context.Context, count int, pause time.Duration) er
 	return nil
 }
 
-// judge reads from the truth log how long the engine took for each change of the blocks, and returns how many are not
-// where they should be: two that came late into one commit are none, and one that is later than its block's end is the next
-// one's, or nobody's. A change counts once it holds for all of the witness's pairs.
+// judge reads from the truth log how long the engine took for each change of the blocks, and
+// returns how many are not where they should be: two that came late into one commit are none, and
+// one that is later than its block's end is the next one's, or nobody's. A change counts once it
+// holds for all of the witness's pairs.
 func (w witness) judge(blocks []Block, changes int) (misplaced int, err error) {
 	records, err := truth.Read(w.trial.Truth)
 	if err != nil {

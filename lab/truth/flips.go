@@ -28,7 +28,8 @@ type Flip struct {
 // Flips answers, for each pair, when its verdict changed. Every pair starts blocked: the engine has
 // not heard of its pods yet. It ends blocked when one of the pods is gone.
 func Flips(records []Record, pairs ...Pair) [][]Flip {
-	r := replay{nodes: map[string]*State{}, rows: map[string]map[netip.Addr]string{}, byUID: map[string][]int{}}
+	r := replay{nodes: map[string]*State{}, rows: map[string]map[netip.Addr]string{},
+		byUID: map[string][]int{}}
 	for i, p := range pairs {
 		r.byUID[p.FromUID] = append(r.byUID[p.FromUID], i)
 		r.byUID[p.ToUID] = append(r.byUID[p.ToUID], i)
@@ -55,8 +56,8 @@ type replay struct {
 	byUID map[string][]int // pairs that a pod is one end of
 }
 
-// apply carries a record out and returns the pairs that it may have changed: those of the pods that it
-// touches, all of them when it touches what pods share. An index may come up twice.
+// apply carries a record out and returns the pairs that it may have changed: those of the pods that
+// it touches, all of them when it touches what pods share. An index may come up twice.
 func (r *replay) apply(record Record, pairs int) []int {
 	state := r.nodes[record.Node]
 	if state == nil {

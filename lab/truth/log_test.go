@@ -22,7 +22,8 @@ func recordAt(node string, seq uint64, ops ...Op) Record {
 	before := instant.Add(time.Duration(seq) * time.Second)
 	return Record{
 		Seq: seq, Node: node, Before: before, After: before.Add(time.Millisecond), Ops: ops,
-		Causes: []Cause{{Kind: "Pod", Event: "added", Namespace: "default", Name: "p", UID: "u", Arrived: before}},
+		Causes: []Cause{{Kind: "Pod", Event: "added", Namespace: "default", Name: "p", UID: "u",
+			Arrived: before}},
 	}
 }
 
@@ -47,7 +48,8 @@ func TestWriteAndRead(t *testing.T) {
 	refusal := Drop
 	want := []Record{
 		recordAt("n", 1, tableOp(), Op{Kind: KindRefusal, Refusal: &refusal}),
-		recordAt("n", 2, addressOp(client, podAt("a", "n", "g", "", Membership{"web", 80})), addressOp(server, nil)),
+		recordAt("n", 2, addressOp(client, podAt("a", "n", "g", "", Membership{"web", 80})),
+			addressOp(server, nil)),
 		recordAt("n", 3),
 	}
 	writeAll(t, path, want[0])
@@ -69,7 +71,8 @@ func TestCutLine(t *testing.T) {
 	}
 	for cut := 1; cut < len(whole); cut += 7 {
 		path := filepath.Join(t.TempDir(), "truth.jsonl")
-		if err := os.WriteFile(path, append(append(whole, '\n'), whole[:cut]...), 0o600); err != nil {
+		if err := os.WriteFile(path, append(append(whole, '\n'), whole[:cut]...),
+			0o600); err != nil {
 			t.Fatal(err)
 		}
 		expectRecords(t, path, 1)
@@ -91,7 +94,8 @@ func expectRecords(t *testing.T, path string, want int) {
 
 func TestReadGarbage(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "truth.jsonl")
-	if err := os.WriteFile(path, []byte("{\"seq\":1}\n{\"seq\":true}\n{\"seq\":3}\n"), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("{\"seq\":1}\n{\"seq\":true}\n{\"seq\":3}\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Read(path); err == nil || !strings.Contains(err.Error(), "line 2") {

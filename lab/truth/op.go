@@ -41,7 +41,8 @@ type Op struct {
 
 // Removes says whether the operation takes its object away.
 func (o Op) Removes() bool {
-	return o.Table == nil && o.Refusal == nil && o.Set == nil && o.Policy == nil && o.Guard == nil && o.Address == nil
+	return o.Table == nil && o.Refusal == nil && o.Set == nil && o.Policy == nil &&
+		o.Guard == nil && o.Address == nil
 }
 
 // Table is the frame that everything else stands in.
@@ -97,14 +98,16 @@ func (b Block) Contains(address netip.Addr) bool {
 	return b.CIDR.Contains(address)
 }
 
-// Policy is one direction of one NetworkPolicy: a connection that any of its rules matches is allowed.
+// Policy is one direction of one NetworkPolicy: a connection that any of its rules matches is
+// allowed.
 type Policy struct {
 	Rules []Rule `json:"rules,omitempty"`
 }
 
 // Rule matches connections. A field that is not set matches everything.
 type Rule struct {
-	// Peers is the set that holds the other end: the source for ingress, the destination for egress.
+	// Peers is the set that holds the other end: the source for ingress, the destination for
+	// egress.
 	Peers string `json:"peers,omitempty"`
 	// Protocol is TCP, UDP or SCTP.
 	Protocol string `json:"protocol,omitempty"`
@@ -120,7 +123,8 @@ type Guard struct {
 	Policies []string `json:"policies"`
 }
 
-// Address is one address of one pod. Its traffic is blocked for as long as the state does not have it.
+// Address is one address of one pod. Its traffic is blocked for as long as the state does not have
+// it.
 type Address struct {
 	Namespace string `json:"namespace"`
 	Pod       string `json:"pod"`

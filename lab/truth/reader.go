@@ -15,9 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Read returns the records of a log in the order of the file, with every commit that had begun when it was
-// called. A log that is still being written, or whose writer was killed, may hold a line without its end: that
-// line is left out.
+// Read returns the records of a log in the order of the file, with every commit that had begun when
+// it was called. A log that is still being written, or whose writer was killed, may hold a line
+// without its end: that line is left out.
 func Read(path string) ([]Record, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -36,7 +36,8 @@ func Read(path string) ([]Record, error) {
 		}
 		atEnd := err != nil
 		if record, whole, err := parse(line); err != nil {
-			return nil, fmt.Errorf("line %d of the truth log %s is not a record: %w", number, path, err)
+			return nil, fmt.Errorf("line %d of the truth log %s is not a record: %w", number, path,
+				err)
 		} else if whole {
 			records = append(records, record)
 		}

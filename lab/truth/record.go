@@ -4,10 +4,10 @@
 // Package truth is the reference engine's log of what it enforced and when: the ground truth that a
 // measurement is judged against. The log is JSON Lines, one Record a line.
 //
-// A record says what a transaction put into the kernel, as operations on a State. The verdict between
-// two addresses is a pure function of the state (State.Verdict), so a log of 1,000 pods stays as small
-// as the kernel's own changes although it answers for a million pairs: Flips replays the records and
-// tells when the verdict of a pair became another one.
+// A record says what a transaction put into the kernel, as operations on a State. The verdict
+// between two addresses is a pure function of the state (State.Verdict), so a log of 1,000 pods
+// stays as small as the kernel's own changes although it answers for a million pairs: Flips replays
+// the records and tells when the verdict of a pair became another one.
 package truth
 
 import "time"
@@ -29,12 +29,13 @@ type Record struct {
 	Ops []Op `json:"ops,omitempty"`
 }
 
-// Cause is an API event, stamped when the engine's watch delivered it, or something that happened to
-// the engine itself. A step of a fault names the object of the event that it belongs to, and is stamped
-// with the time when it was due.
+// Cause is an API event, stamped when the engine's watch delivered it, or something that happened
+// to the engine itself. A step of a fault names the object of the event that it belongs to, and is
+// stamped with the time when it was due.
 type Cause struct {
-	Kind      string    `json:"kind"`  // NetworkPolicy, Pod or Namespace; Engine, Settings or Fault
-	Event     string    `json:"event"` // added, updated or deleted; Engine: started or synced; Fault: the step
+	Kind string `json:"kind"` // NetworkPolicy, Pod or Namespace; Engine, Settings or Fault
+	// added, updated or deleted; Engine: started or synced; Fault: the step
+	Event     string    `json:"event"`
 	Namespace string    `json:"namespace,omitempty"`
 	Name      string    `json:"name,omitempty"`
 	UID       string    `json:"uid,omitempty"`

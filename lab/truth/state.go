@@ -11,8 +11,8 @@ import (
 	"slices"
 )
 
-// State is what one engine's table in the kernel holds. Its zero value is a kernel without the table,
-// which lets everything pass. Only Apply changes it.
+// State is what one engine's table in the kernel holds. Its zero value is a kernel without the
+// table, which lets everything pass. Only Apply changes it.
 type State struct {
 	Table     *Table
 	Sets      map[string]Set
@@ -79,7 +79,9 @@ func (s *State) replaceSet(id string, set *Set) *Set {
 	for m := range s.members[id] {
 		undoMembers = append(undoMembers, m)
 		row := s.Addresses[m.Address]
-		row.Sets = slices.DeleteFunc(slices.Clone(row.Sets), func(in Membership) bool { return in.Set == id })
+		row.Sets = slices.DeleteFunc(slices.Clone(row.Sets), func(in Membership) bool {
+			return in.Set == id
+		})
 		s.Addresses[m.Address] = row
 	}
 	delete(s.members, id)
@@ -138,8 +140,9 @@ func (s *State) Members(set string) []Member {
 	return slices.SortedFunc(maps.Keys(s.members[set]), CompareMembers)
 }
 
-// Verdict says whether this engine lets a new connection pass from one address to a port of another.
-// The node's own packets pass through no chain of the table, so the verdict does not hold for them.
+// Verdict says whether this engine lets a new connection pass from one address to a port of
+// another. The node's own packets pass through no chain of the table, so the verdict does not hold
+// for them.
 func (s *State) Verdict(from, to netip.Addr, protocol string, port uint16) bool {
 	return s.Leaves(from, to, protocol, port) && s.Enters(from, to, protocol, port)
 }
@@ -164,11 +167,15 @@ func (s *State) Enters(from, to netip.Addr, protocol string, port uint16) bool {
 
 // failsClosed says whether an address that the engine has not programmed is blocked.
 func (s *State) failsClosed(address netip.Addr) bool {
-	return s.Table != nil && slices.ContainsFunc(s.Table.PodCIDRs, func(p netip.Prefix) bool { return p.Contains(address) })
+	return s.Table != nil && slices.ContainsFunc(s.Table.PodCIDRs, func(p netip.Prefix) bool {
+		return p.Contains(address)
+	})
 }
 
 // passes says whether a guard lets a connection to destination pass whose other end is peer.
-func (s *State) passes(guard string, peer, destination netip.Addr, protocol string, port uint16) bool {
+func (s *State) passes(
+	guard string, peer, destination netip.Addr, protocol string, port uint16,
+) bool {
 	if guard == "" {
 		return true
 	}

@@ -19,7 +19,8 @@ var (
 )
 
 func podAt(uid, node, ingress, egress string, sets ...Membership) *Address {
-	return &Address{Namespace: "default", Pod: uid, UID: uid, Node: node, Ingress: ingress, Egress: egress, Sets: sets}
+	return &Address{Namespace: "default", Pod: uid, UID: uid, Node: node, Ingress: ingress,
+		Egress: egress, Sets: sets}
 }
 
 func addressOp(a netip.Addr, row *Address) Op {
@@ -27,18 +28,21 @@ func addressOp(a netip.Addr, row *Address) Op {
 }
 
 func tableOp() Op {
-	return Op{Kind: KindTable, Table: &Table{PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")}}}
+	return Op{Kind: KindTable,
+		Table: &Table{PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16")}}}
 }
 
-// guarded is a state in which the server's ingress has the given rules, and client and server are in
-// the sets "clients" and "web" (with port 8080).
+// guarded is a state in which the server's ingress has the given rules, and client and server are
+// in the sets "clients" and "web" (with port 8080).
 func guarded(rules ...Rule) *State {
 	s := &State{}
 	for _, op := range []Op{
 		tableOp(),
 		{Kind: KindSet, ID: "clients", Set: &Set{Pods: true}},
 		{Kind: KindSet, ID: "web", Set: &Set{Ports: true}},
-		{Kind: KindSet, ID: "block", Set: &Set{Block: &Block{CIDR: netip.MustParsePrefix("198.51.100.0/24"), Except: []netip.Prefix{netip.MustParsePrefix("198.51.100.128/25")}}}},
+		{Kind: KindSet, ID: "block",
+			Set: &Set{Block: &Block{CIDR: netip.MustParsePrefix("198.51.100.0/24"),
+				Except: []netip.Prefix{netip.MustParsePrefix("198.51.100.128/25")}}}},
 		{Kind: KindPolicy, ID: "p", Policy: &Policy{Rules: rules}},
 		{Kind: KindGuard, ID: "g", Guard: &Guard{Policies: []string{"p"}}},
 		addressOp(client, podAt("client", "n", "", "", Membership{Set: "clients"})),
@@ -65,20 +69,28 @@ func TestVerdict(t *testing.T) {
 		{"not a member of the peers", []Rule{{Peers: "clients"}}, other, "TCP", 80, false},
 		{"a set that is not there", []Rule{{Peers: "missing"}}, client, "TCP", 80, false},
 		{"inside the block", []Rule{{Peers: "block"}}, outside, "TCP", 80, true},
-		{"inside the block's exception", []Rule{{Peers: "block"}}, netip.MustParseAddr("198.51.100.200"), "TCP", 80, false},
+		{"inside the block's exception", []Rule{{Peers: "block"}},
+			netip.MustParseAddr("198.51.100.200"), "TCP", 80, false},
 		{"the protocol", []Rule{{Protocol: "UDP"}}, client, "UDP", 80, true},
 		{"another protocol", []Rule{{Protocol: "UDP"}}, client, "TCP", 80, false},
-		{"first of the range", []Rule{{Protocol: "TCP", First: 80, Last: 90}}, client, "TCP", 80, true},
-		{"last of the range", []Rule{{Protocol: "TCP", First: 80, Last: 90}}, client, "TCP", 90, true},
-		{"behind the range", []Rule{{Protocol: "TCP", First: 80, Last: 90}}, client, "TCP", 91, false},
+		{"first of the range", []Rule{{Protocol: "TCP", First: 80, Last: 90}}, client, "TCP", 80,
+			true},
+		{"last of the range", []Rule{{Protocol: "TCP", First: 80, Last: 90}}, client, "TCP", 90,
+			true},
+		{"behind the range", []Rule{{Protocol: "TCP", First: 80, Last: 90}}, client, "TCP", 91,
+			false},
 		{"the named port", []Rule{{Protocol: "TCP", Named: "web"}}, client, "TCP", 8080, true},
 		{"not the named port", []Rule{{Protocol: "TCP", Named: "web"}}, client, "TCP", 80, false},
-		{"peers and port", []Rule{{Peers: "clients", Protocol: "TCP", First: 80, Last: 80}}, other, "TCP", 80, false},
-		{"one of two rules", []Rule{{Protocol: "UDP"}, {Peers: "clients"}}, client, "TCP", 80, true},
-		{"an address that is not programmed", []Rule{{}}, netip.MustParseAddr("10.244.9.9"), "TCP", 80, false},
+		{"peers and port", []Rule{{Peers: "clients", Protocol: "TCP", First: 80, Last: 80}}, other,
+			"TCP", 80, false},
+		{"one of two rules", []Rule{{Protocol: "UDP"}, {Peers: "clients"}}, client, "TCP", 80,
+			true},
+		{"an address that is not programmed", []Rule{{}}, netip.MustParseAddr("10.244.9.9"), "TCP",
+			80, false},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			if got := guarded(row.rules...).Verdict(row.from, server, row.protocol, row.port); got != row.want {
+			if got := guarded(row.rules...).Verdict(row.from, server, row.protocol,
+				row.port); got != row.want {
 				t.Errorf("allowed is %v", got)
 			}
 		})
@@ -109,7 +121,8 @@ func TestApplyUndo(t *testing.T) {
 	refusal := Reset
 	ops := []Op{
 		{Kind: KindRefusal, Refusal: &refusal},
-		{Kind: KindSet, ID: "new", Set: &Set{Pods: true, Members: []Member{{Address: client}, {Address: other}, {Address: outside}}}},
+		{Kind: KindSet, ID: "new", Set: &Set{Pods: true,
+			Members: []Member{{Address: client}, {Address: other}, {Address: outside}}}},
 		{Kind: KindSet, ID: "clients"},
 		{Kind: KindPolicy, ID: "p", Policy: &Policy{}},
 		{Kind: KindPolicy, ID: "q", Policy: &Policy{}},
@@ -140,7 +153,8 @@ var states = []cmp.Option{
 }
 
 func TestOpRemoves(t *testing.T) {
-	if (Op{Kind: KindGuard, ID: "g"}).Removes() != true || addressOp(client, podAt("a", "n", "", "")).Removes() {
+	if (Op{Kind: KindGuard, ID: "g"}).Removes() != true ||
+		addressOp(client, podAt("a", "n", "", "")).Removes() {
 		t.Error("Removes does not tell operations with a value from those without")
 	}
 }

@@ -48,9 +48,9 @@ func endCutLine(file *os.File) error {
 	return err
 }
 
-// Begin announces a commit: until Write has recorded it, Read waits. Packets may follow a commit sooner
-// than its line reaches the log, and a reader that was let in between would miss what it has already seen.
-// The lock is shared, so several writers commit at once (flock(2)).
+// Begin announces a commit: until Write has recorded it, Read waits. Packets may follow a commit
+// sooner than its line reaches the log, and a reader that was let in between would miss what it has
+// already seen. The lock is shared, so several writers commit at once (flock(2)).
 func (w *Writer) Begin() error {
 	if err := unix.Flock(int(w.file.Fd()), unix.LOCK_SH); err != nil {
 		return fmt.Errorf("announce a commit in the truth log: %w", err)
@@ -58,8 +58,9 @@ func (w *Writer) Begin() error {
 	return nil
 }
 
-// Write appends one record and ends what Begin began. It hands the whole line to the kernel in one call, and
-// the kernel appends what a call hands over in one piece, so lines of several processes do not mix.
+// Write appends one record and ends what Begin began. It hands the whole line to the kernel in one
+// call, and the kernel appends what a call hands over in one piece, so lines of several processes
+// do not mix.
 func (w *Writer) Write(r Record) error {
 	line, err := json.Marshal(r)
 	if err != nil {

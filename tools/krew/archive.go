@@ -26,7 +26,8 @@ type platform struct{ OS, Arch string }
 
 // platforms are those of every release.
 func platforms() []platform {
-	return []platform{{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"}, {"darwin", "arm64"}}
+	return []platform{{"linux", "amd64"}, {"linux", "arm64"}, {"darwin", "amd64"},
+		{"darwin", "arm64"}}
 }
 
 // archive is a platform's archive in a release.
@@ -39,8 +40,8 @@ type archive struct {
 	Bin string
 }
 
-// readArchives finds the archives of all platforms by the release's checksums, and holds each that lies beside
-// them against its checksum.
+// readArchives finds the archives of all platforms by the release's checksums, and holds each that
+// lies beside them against its checksum.
 func readArchives(checksums, version string) ([]archive, error) {
 	content, err := os.ReadFile(checksums)
 	if err != nil {
@@ -51,7 +52,8 @@ func readArchives(checksums, version string) ([]archive, error) {
 	for _, one := range platforms() {
 		found, err := find(string(content), version, one)
 		if err == nil {
-			found.Bin, err = inspect(filepath.Join(filepath.Dir(checksums), found.File), found.SHA256)
+			found.Bin, err = inspect(filepath.Join(filepath.Dir(checksums), found.File),
+				found.SHA256)
 		}
 		all, mistakes = append(all, found), append(mistakes, err)
 	}
@@ -73,13 +75,15 @@ func find(checksums, version string, p platform) (archive, error) {
 		}
 	}
 	if len(found) != 1 {
-		return archive{}, fmt.Errorf("the checksums name %d archives for %s/%s: expected one, for example %s_%s_%s_%s.tar.gz",
+		return archive{}, fmt.Errorf("the checksums name %d archives for %s/%s: expected one, "+
+			"for example %s_%s_%s_%s.tar.gz",
 			len(found), p.OS, p.Arch, program, strings.TrimPrefix(version, "v"), p.OS, p.Arch)
 	}
 	return found[0], nil
 }
 
-// isArchive reports whether a file's name is that of a platform's archive of the command line in a version.
+// isArchive reports whether a file's name is that of a platform's archive of the command line in a
+// version.
 func isArchive(name, version string, p platform) bool {
 	rest, isProgram := strings.CutPrefix(name, program)
 	rest, isArchive := strings.CutSuffix(rest, ".tar.gz")
@@ -90,7 +94,8 @@ func isArchive(name, version string, p platform) bool {
 	if len(words) == 1 {
 		words = strings.Split(strings.Trim(rest, "-"), "-")
 	}
-	return len(words) >= 3 && strings.TrimPrefix(words[0], "v") == strings.TrimPrefix(version, "v") &&
+	return len(words) >= 3 && strings.TrimPrefix(words[0], "v") == strings.TrimPrefix(version,
+		"v") &&
 		slices.Equal(words[len(words)-2:], []string{p.OS, p.Arch})
 }
 
@@ -114,7 +119,8 @@ func inspect(file, checksum string) (bin string, err error) {
 		return "", fmt.Errorf("read %s: %w", file, err)
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != checksum {
-		return "", fmt.Errorf("the SHA-256 of %s is %s: expected %s, as the checksums say", file, got, checksum)
+		return "", fmt.Errorf("the SHA-256 of %s is %s: expected %s, as the checksums say", file,
+			got, checksum)
 	}
 	return bin, nil
 }

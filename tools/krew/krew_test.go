@@ -42,7 +42,8 @@ func pack(t *testing.T, name string, mode int64) []byte {
 	return content.Bytes()
 }
 
-// release is a directory with the archives of all platforms, named by a pattern, and their checksums, edited.
+// release is a directory with the archives of all platforms, named by a pattern, and their
+// checksums, edited.
 func release(t *testing.T, pattern string, archive []byte, edit func(string) string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -71,11 +72,13 @@ func krew(checksums, output string) error {
 	}, &bytes.Buffer{})
 }
 
-// The project's own manifest is filled in, whichever of the usual ways the archives are named and packed in.
+// The project's own manifest is filled in, whichever of the usual ways the archives are named and
+// packed in.
 func TestFill(t *testing.T) {
 	tests := []struct{ name, pattern, inside string }{
 		{"as goreleaser names them", "netpol-latency_1.2.3_%s_%s.tar.gz", "netpol-latency"},
-		{"with dashes and the tag", "netpol-latency-v1.2.3-%s-%s.tar.gz", "netpol-latency-v1.2.3/netpol-latency"},
+		{"with dashes and the tag", "netpol-latency-v1.2.3-%s-%s.tar.gz",
+			"netpol-latency-v1.2.3/netpol-latency"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -89,8 +92,10 @@ func TestFill(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, one := range platforms() {
-				want := fmt.Sprintf("        os: %s\n        arch: %s\n    uri: https://downloads.example/v1.2.3/%s\n"+
-					"    sha256: %x\n    bin: %s\n", one.OS, one.Arch, fmt.Sprintf(test.pattern, one.OS, one.Arch),
+				want := fmt.Sprintf("        os: %s\n        arch: %s\n    uri: "+
+					"https://downloads.example/v1.2.3/%s\n"+
+					"    sha256: %x\n    bin: %s\n", one.OS, one.Arch,
+					fmt.Sprintf(test.pattern, one.OS, one.Arch),
 					sha256.Sum256(archive), test.inside)
 				if !strings.Contains(string(content), want) {
 					t.Errorf("the manifest lacks\n%s\n%s", want, content)
@@ -115,12 +120,17 @@ func TestFillRefuses(t *testing.T) {
 		want    string
 	}{
 		{"an archive is missing", good, replace("darwin_arm64", "plan9_arm64"),
-			"name 0 archives for darwin/arm64: expected one, for example netpol-latency_1.2.3_darwin_arm64.tar.gz"},
+			"name 0 archives for darwin/arm64: expected one, for example " +
+				"netpol-latency_1.2.3_darwin_arm64.tar.gz"},
 		{"another version", good, replace("1.2.3", "1.2.4"), "name 0 archives"},
-		{"one twice", good, func(s string) string { return s + s }, "name 2 archives for linux/amd64"},
+		{"one twice", good, func(s string) string {
+			return s + s
+		}, "name 2 archives for linux/amd64"},
 		{"a wrong checksum", good, replace(sum, strings.Repeat("0", 64)), "expected 0000"},
-		{"no program in it", pack(t, "README.md", 0o755), unchanged, "holds no program netpol-latency"},
-		{"a program that cannot be run", pack(t, "netpol-latency", 0o644), unchanged, "is not executable"},
+		{"no program in it", pack(t, "README.md", 0o755), unchanged,
+			"holds no program netpol-latency"},
+		{"a program that cannot be run", pack(t, "netpol-latency", 0o644), unchanged,
+			"is not executable"},
 		{"no archive", []byte("text"), unchanged, "unpack "},
 	}
 	for _, test := range tests {
@@ -139,7 +149,8 @@ func TestFillRefuses(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	output := filepath.Join(t.TempDir(), "netpol-latency.yaml")
-	sums := release(t, "netpol-latency_1.2.3_%s_%s.tar.gz", pack(t, "netpol-latency", 0o755), unchanged)
+	sums := release(t, "netpol-latency_1.2.3_%s_%s.tar.gz", pack(t, "netpol-latency", 0o755),
+		unchanged)
 	if err := krew(sums, output); err != nil {
 		t.Fatal(err)
 	}
@@ -152,9 +163,11 @@ func TestValidate(t *testing.T) {
 		{"another API", "v1alpha2", "v1", "apiVersion"},
 		{"another name", "name: netpol-latency", "name: netpol_latency", "metadata.name"},
 		{"an unknown field", "bin:", "binary:", `unknown field "binary"`},
-		{"a long short description", "takes effect", "takes effect, with bounds for every figure", "spec.shortDescription"},
+		{"a long short description", "takes effect", "takes effect, with bounds for every figure",
+			"spec.shortDescription"},
 		{"not over TLS", "uri: https", "uri: http", "spec.platforms[0].uri"},
-		{"a path that leads out", "bin: netpol-latency", "bin: ../netpol-latency", "spec.platforms[0].bin"},
+		{"a path that leads out", "bin: netpol-latency", "bin: ../netpol-latency",
+			"spec.platforms[0].bin"},
 		{"a platform twice", "os: darwin", "os: linux", "2 platforms are linux/amd64"},
 		{"another selector", "arch: amd64", "cpu: amd64", "expected os and arch"},
 	}
@@ -164,7 +177,8 @@ func TestValidate(t *testing.T) {
 			if changed == string(content) {
 				t.Fatalf("the manifest has no %q", test.old)
 			}
-			if err := validate([]byte(changed)); err == nil || !strings.Contains(err.Error(), test.want) {
+			if err := validate([]byte(changed)); err == nil ||
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("the error is %v; want %q", err, test.want)
 			}
 		})

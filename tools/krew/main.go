@@ -33,13 +33,17 @@ func run(args []string, stderr io.Writer) error {
 	flags := flag.NewFlagSet("krew", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&o.template, "template", "", "the manifest as a template")
-	flags.StringVar(&o.checksums, "checksums", "", "the release's checksums, with its archives beside them")
+	flags.StringVar(&o.checksums, "checksums", "",
+		"the release's checksums, with its archives beside them")
 	flags.StringVar(&o.version, "version", "", "the release, for example v1.2.3")
-	flags.StringVar(&o.downloads, "downloads", "", "the URL of the directory that the archives are downloaded from")
+	flags.StringVar(&o.downloads, "downloads", "",
+		"the URL of the directory that the archives are downloaded from")
 	flags.StringVar(&o.output, "output", "", "the file to write")
 	flags.Usage = func() {
-		fmt.Fprint(stderr, "Fill in the plugin's manifest for a release, and check it and the archives.\n\n"+
-			"Example:\n  go run ./krew -template ../deploy/krew/netpol-latency.yaml -version v1.2.3 \\\n"+
+		fmt.Fprint(stderr, "Fill in the plugin's manifest for a release, and check it and the "+
+			"archives.\n\n"+
+			"Example:\n  go run ./krew -template ../deploy/krew/netpol-latency.yaml -version "+
+			"v1.2.3 \\\n"+
 			"    -checksums ../bin/release/checksums.txt -downloads https://example.com/v1.2.3 \\\n"+
 			"    -output netpol-latency.yaml\n\nFlags, all mandatory:\n")
 		flags.PrintDefaults()
@@ -59,7 +63,8 @@ func run(args []string, stderr io.Writer) error {
 	return write(o)
 }
 
-// write makes the manifest of what the release holds. The file is written only if everything is right.
+// write makes the manifest of what the release holds. The file is written only if everything is
+// right.
 func write(o options) error {
 	archives, err := readArchives(o.checksums, o.version)
 	if err != nil {

@@ -50,7 +50,8 @@ func fill(file, version, downloads string, archives []archive) ([]byte, error) {
 	return content.Bytes(), nil
 }
 
-// manifest is what krew reads. It knows more fields, which this plugin does not need and must not misspell.
+// manifest is what krew reads. It knows more fields, which this plugin does not need and must not
+// misspell.
 type manifest struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
@@ -76,8 +77,8 @@ type platformEntry struct {
 	Bin    string `json:"bin"`
 }
 
-// validate holds a manifest against the rules that krew's documentation and its index have, and reports every
-// mistake.
+// validate holds a manifest against the rules that krew's documentation and its index have, and
+// reports every mistake.
 func validate(content []byte) error {
 	var m manifest
 	if err := yaml.UnmarshalStrict(content, &m); err != nil {
@@ -88,9 +89,11 @@ func validate(content []byte) error {
 		expect("apiVersion", m.APIVersion, `^krew\.googlecontainertools\.github\.com/v1alpha2$`),
 		expect("kind", m.Kind, `^Plugin$`),
 		expect("metadata.name", m.Metadata.Name, `^netpol-latency$`),
-		expect("spec.version", s.Version, `^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$`),
+		expect("spec.version", s.Version,
+			`^v(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)(-[0-9A-Za-z.-]+)?$`),
 		expect("spec.homepage", s.Homepage, `^https://\S+$`),
-		expect("spec.shortDescription", s.ShortDescription, fmt.Sprintf(`^[A-Z].{0,%d}$`, longestShort-1)),
+		expect("spec.shortDescription", s.ShortDescription,
+			fmt.Sprintf(`^[A-Z].{0,%d}$`, longestShort-1)),
 		expect("spec.description", strings.ReplaceAll(s.Description, "\n", " "), `\S`),
 	}
 	seen := make(map[platform]int)
@@ -100,7 +103,8 @@ func validate(content []byte) error {
 	}
 	for _, one := range platforms() {
 		if seen[one] != 1 {
-			mistakes = append(mistakes, fmt.Errorf("%d platforms are %s/%s: expected one", seen[one], one.OS, one.Arch))
+			mistakes = append(mistakes, fmt.Errorf("%d platforms are %s/%s: expected one",
+				seen[one], one.OS, one.Arch))
 		}
 	}
 	return errors.Join(mistakes...)
@@ -114,7 +118,8 @@ func (p platformEntry) validate(where string) error {
 		expect(where+".bin", p.Bin, `^([^/.][^/]*/)*netpol-latency$`),
 	}
 	if len(labels) != 2 || labels["os"] == "" || labels["arch"] == "" {
-		mistakes = append(mistakes, fmt.Errorf("%s.selector.matchLabels %v: expected os and arch", where, labels))
+		mistakes = append(mistakes, fmt.Errorf("%s.selector.matchLabels %v: expected os and arch",
+			where, labels))
 	}
 	return errors.Join(mistakes...)
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/cli"
 )
 
-// write makes the pages, one for each command, in a new or an existing directory. Their date is that of
-// SOURCE_DATE_EPOCH, if it is set, and else the current month.
+// write makes the pages, one for each command, in a new or an existing directory. Their date is
+// that of SOURCE_DATE_EPOCH, if it is set, and else the current month.
 func write(release, directory string) error {
 	root := cli.Command(release)
 	root.InitDefaultCompletionCmd()
@@ -33,8 +33,9 @@ func write(release, directory string) error {
 	return nil
 }
 
-// escapeAll readies the texts of a command, and of those below, for cobra, which takes them for Markdown: "p99<500ms"
-// would lose its limit as if that were a tag. Examples are code there, and stay.
+// escapeAll readies the texts of a command, and of those below, for cobra, which takes them for
+// Markdown: "p99<500ms" would lose its limit as if that were a tag. Examples are code there, and
+// stay.
 func escapeAll(cmd *cobra.Command) {
 	cmd.Short, cmd.Long = escape(cmd.Short), escape(cmd.Long)
 	cmd.Flags().VisitAll(func(flag *pflag.Flag) { flag.Usage = escape(flag.Usage) })

@@ -17,7 +17,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/cli"
 )
 
-// Every command has a page, which man and mandoc take without complaint, and which says all that --help says.
+// Every command has a page, which man and mandoc take without complaint, and which says all that
+// --help says.
 func TestPages(t *testing.T) {
 	t.Setenv("SOURCE_DATE_EPOCH", "1767323045")
 	dir := t.TempDir()
@@ -38,7 +39,8 @@ func TestPages(t *testing.T) {
 	visit(root, func(cmd *cobra.Command) {
 		pages++
 		t.Run(cmd.CommandPath(), func(t *testing.T) {
-			checkPage(t, cmd, render(t, filepath.Join(dir, strings.ReplaceAll(cmd.CommandPath(), " ", "-")+".1")))
+			checkPage(t, cmd, render(t, filepath.Join(dir,
+				strings.ReplaceAll(cmd.CommandPath(), " ", "-")+".1")))
 		})
 	})
 	if len(files) != pages {
@@ -49,7 +51,8 @@ func TestPages(t *testing.T) {
 // checkPage holds a page, whose white space is single blanks, against its command.
 func checkPage(t *testing.T, cmd *cobra.Command, page string) {
 	t.Helper()
-	wanted := []string{"NAME", "SYNOPSIS", "DESCRIPTION", cmd.UseLine(), cmd.Short, "netpol-latency v1.2.3 Jan 2026"}
+	wanted := []string{"NAME", "SYNOPSIS", "DESCRIPTION", cmd.UseLine(), cmd.Short,
+		"netpol-latency v1.2.3 Jan 2026"}
 	wanted = append(wanted, strings.Split(cmd.Example, "\n")...)
 	if !strings.Contains(cmd.Long, "\n\t") { // code of its own has white space of its own
 		wanted = append(wanted, cmd.Long)
@@ -70,15 +73,18 @@ func checkPage(t *testing.T, cmd *cobra.Command, page string) {
 // render is what man shows, in one long line.
 func render(t *testing.T, file string) string {
 	t.Helper()
-	man := exec.Command("man", "--warnings", "--no-hyphenation", "--no-justification", "--local-file", file)
-	man.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=5000", "MANPAGER=cat", "MAN_KEEP_FORMATTING=")
+	man := exec.Command("man", "--warnings", "--no-hyphenation", "--no-justification",
+		"--local-file", file)
+	man.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "MANWIDTH=5000", "MANPAGER=cat",
+		"MAN_KEEP_FORMATTING=")
 	var stderr bytes.Buffer
 	man.Stderr = &stderr
 	out, err := man.Output()
 	if err != nil || stderr.Len() > 0 {
 		t.Errorf("man complains about %s: %v %s", filepath.Base(file), err, &stderr)
 	}
-	return strings.Join(strings.Fields(strings.NewReplacer("‐", "-", "’", "'").Replace(string(out))), " ")
+	return strings.Join(strings.Fields(strings.NewReplacer("‐", "-", "’",
+		"'").Replace(string(out))), " ")
 }
 
 func visit(cmd *cobra.Command, do func(*cobra.Command)) {
@@ -89,14 +95,16 @@ func visit(cmd *cobra.Command, do func(*cobra.Command)) {
 }
 
 func TestRun(t *testing.T) {
-	if err := run(nil, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "expected one, the directory") {
+	if err := run(nil, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(),
+		"expected one, the directory") {
 		t.Errorf("no argument gives %v", err)
 	}
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := run([]string{file}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), "make the directory") {
+	if err := run([]string{file}, &bytes.Buffer{}); err == nil ||
+		!strings.Contains(err.Error(), "make the directory") {
 		t.Errorf("a file in place of the directory gives %v", err)
 	}
 }

@@ -35,8 +35,8 @@ func TestInStep(t *testing.T) {
 	}
 }
 
-// validate holds a dashboard against Grafana's schema: no field is unknown, missing or of another type, nor is one in
-// the options of a panel or a query.
+// validate holds a dashboard against Grafana's schema: no field is unknown, missing or of another
+// type, nor is one in the options of a panel or a query.
 func validate(content []byte) (dashboard.Dashboard, error) {
 	plugins.RegisterDefaultPlugins()
 	var board dashboard.Dashboard
@@ -59,7 +59,8 @@ func TestSchema(t *testing.T) {
 		"a field that a query does not have":     {`"legendFormat":`, `"legend":`},
 		"a value that the schema does not allow": {`"graphTooltip": 1`, `"graphTooltip": "1"`},
 		"a field that no dashboard has":          {`"schemaVersion":`, `"version_of_schema":`},
-		"a month that no year has":               {`"fiscalYearStartMonth": 0`, `"fiscalYearStartMonth": 12`},
+		"a month that no year has": {`"fiscalYearStartMonth": 0`,
+			`"fiscalYearStartMonth": 12`},
 	} {
 		broken := strings.Replace(string(content), change[0], change[1], 1)
 		if broken == string(content) {
@@ -71,7 +72,8 @@ func TestSchema(t *testing.T) {
 	}
 }
 
-// Every panel says what its figures mean, asks the data source that the user chose, and lies beside the others.
+// Every panel says what its figures mean, asks the data source that the user chose, and lies beside
+// the others.
 func TestPanels(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(deploy, "grafana", "netpol-latency.json"))
 	if err != nil {
@@ -110,8 +112,8 @@ func TestPanels(t *testing.T) {
 	}
 }
 
-// The schema's enumerations are strings in Go: a typed constant is a value of one, but what is left out is written as
-// an empty string, which is none.
+// The schema's enumerations are strings in Go: a typed constant is a value of one, but what is left
+// out is written as an empty string, which is none.
 func TestNothingIsEmpty(t *testing.T) {
 	content, err := os.ReadFile(filepath.Join(deploy, "grafana", "netpol-latency.json"))
 	if err != nil {
@@ -124,7 +126,8 @@ func TestNothingIsEmpty(t *testing.T) {
 	expectNoEmpty(t, "dashboard", board)
 }
 
-// expectNoEmpty reports the strings in a JSON value that are empty, but for the legends of tables, which have none.
+// expectNoEmpty reports the strings in a JSON value that are empty, but for the legends of tables,
+// which have none.
 func expectNoEmpty(t *testing.T, path string, value any) {
 	t.Helper()
 	switch v := value.(type) {

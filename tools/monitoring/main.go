@@ -3,9 +3,10 @@
 
 // Command monitoring writes what deploy/ has for Grafana and for the Prometheus operator.
 //
-// The dashboard is Go because it is four kinds of panel, many times over: the compiler holds it against Grafana's
-// schema, and a change of a query is one line to review instead of a page of JSON. The rules are written by hand, as
-// Prometheus reads them; the operator's object is made from them.
+// The dashboard is Go because it is four kinds of panel, many times over: the compiler holds it
+// against Grafana's schema, and a change of a query is one line to review instead of a page of
+// JSON. The rules are written by hand, as Prometheus reads them; the operator's object is made from
+// them.
 package main
 
 import (
@@ -28,7 +29,8 @@ func run(args []string, stderr io.Writer) error {
 	flags := flag.NewFlagSet("monitoring", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
-		fmt.Fprint(stderr, "Write DIR/grafana/netpol-latency.json, and DIR/prometheus/prometheus-rule.yaml from the "+
+		fmt.Fprint(stderr, "Write DIR/grafana/netpol-latency.json, and "+
+			"DIR/prometheus/prometheus-rule.yaml from the "+
 			"rules beside it.\n\nExample:\n  go run ./monitoring ../deploy\n")
 	}
 	if err := flags.Parse(args); err != nil {

@@ -37,7 +37,9 @@ func source() common.DataSourceRef {
 }
 
 // targets are queries as panels have them, each told apart by a letter.
-func targets(queries []query, adjust func(*prometheus.DataqueryBuilder)) []cog.Builder[variants.Dataquery] {
+func targets(
+	queries []query, adjust func(*prometheus.DataqueryBuilder),
+) []cog.Builder[variants.Dataquery] {
 	var all []cog.Builder[variants.Dataquery]
 	for i, q := range queries {
 		one := prometheus.NewDataqueryBuilder().Datasource(source()).RefId(string(rune('A' + i))).
@@ -51,21 +53,27 @@ func targets(queries []query, adjust func(*prometheus.DataqueryBuilder)) []cog.B
 // legend is a table of the newest values and the highest ones.
 func legend() cog.Builder[common.VizLegendOptions] {
 	return common.NewVizLegendOptionsBuilder().DisplayMode(common.LegendDisplayModeTable).
-		Placement(common.LegendPlacementBottom).ShowLegend(true).Calcs([]string{"lastNotNull", "max"})
+		Placement(common.LegendPlacementBottom).ShowLegend(true).Calcs([]string{"lastNotNull",
+		"max"})
 }
 
 // chart shows how figures change with time.
 func chart(title, unit, description string, queries ...query) *timeseries.PanelBuilder {
-	return timeseries.NewPanelBuilder().Title(title).Description(description).Datasource(source()).Unit(unit).
-		Height(chartHeight).Min(0).FillOpacity(10).ShowPoints(common.VisibilityModeAuto).Legend(legend()).
-		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti).Sort(common.SortOrderDescending)).
+	return timeseries.NewPanelBuilder().Title(title).Description(description).Datasource(source()).
+		Unit(unit).
+		Height(chartHeight).Min(0).FillOpacity(10).ShowPoints(common.VisibilityModeAuto).
+		Legend(legend()).
+		Tooltip(common.NewVizTooltipOptionsBuilder().Mode(common.TooltipDisplayModeMulti).
+			Sort(common.SortOrderDescending)).
 		Targets(targets(queries, func(q *prometheus.DataqueryBuilder) { q.Range() }))
 }
 
 // figures shows single numbers.
 func figures(title, unit, description string, queries ...query) *stat.PanelBuilder {
-	return stat.NewPanelBuilder().Title(title).Description(description).Datasource(source()).Unit(unit).
-		Height(statHeight).GraphMode(common.BigValueGraphModeNone).ColorMode(common.BigValueColorModeValue).
+	return stat.NewPanelBuilder().Title(title).Description(description).Datasource(source()).
+		Unit(unit).
+		Height(statHeight).GraphMode(common.BigValueGraphModeNone).
+		ColorMode(common.BigValueColorModeValue).
 		Orientation(common.VizOrientationAuto).Thresholds(steps(step{0, "text"})).
 		ReduceOptions(common.NewReduceDataOptionsBuilder().Calcs([]string{"lastNotNull"})).
 		Targets(targets(queries, func(q *prometheus.DataqueryBuilder) { q.Instant() }))
@@ -73,11 +81,16 @@ func figures(title, unit, description string, queries ...query) *stat.PanelBuild
 
 // spread shows a distribution as it grows.
 func spread(title, description, expr string) *heatmap.PanelBuilder {
-	return heatmap.NewPanelBuilder().Title(title).Description(description).Datasource(source()).Height(chartHeight).
-		Color(heatmap.NewHeatmapColorOptionsBuilder().Mode(heatmap.HeatmapColorModeScheme).Scheme("Oranges").
-			Fill("dark-orange").Scale(heatmap.HeatmapColorScaleExponential).Exponent(0.5).Steps(64)).
-		Tooltip(heatmap.NewHeatmapTooltipBuilder().Mode(common.TooltipDisplayModeSingle).YHistogram(true)).
-		YAxis(heatmap.NewYAxisConfigBuilder().Unit(units.Seconds).AxisPlacement(common.AxisPlacementLeft)).
+	return heatmap.NewPanelBuilder().Title(title).Description(description).Datasource(source()).
+		Height(chartHeight).
+		Color(heatmap.NewHeatmapColorOptionsBuilder().Mode(heatmap.HeatmapColorModeScheme).
+			Scheme("Oranges").
+			Fill("dark-orange").Scale(heatmap.HeatmapColorScaleExponential).Exponent(0.5).
+			Steps(64)).
+		Tooltip(heatmap.NewHeatmapTooltipBuilder().Mode(common.TooltipDisplayModeSingle).
+			YHistogram(true)).
+		YAxis(heatmap.NewYAxisConfigBuilder().Unit(units.Seconds).
+			AxisPlacement(common.AxisPlacementLeft)).
 		Targets(targets([]query{{expr, "{{le}}"}}, func(q *prometheus.DataqueryBuilder) {
 			q.Range().Format(prometheus.PromQueryFormatHeatmap)
 		}))
@@ -93,8 +106,10 @@ type column struct {
 // grid shows columns of which each has a value for each row: the label that all of them keep.
 func grid(title, description, row string, columns ...column) *table.PanelBuilder {
 	var queries []query
-	names, order, hidden := map[string]string{row: row}, map[string]int{row: 0}, map[string]bool{"Time": true}
-	builder := table.NewPanelBuilder().Title(title).Description(description).Datasource(source()).Height(chartHeight).
+	names, order, hidden := map[string]string{row: row}, map[string]int{row: 0},
+		map[string]bool{"Time": true}
+	builder := table.NewPanelBuilder().Title(title).Description(description).Datasource(source()).
+		Height(chartHeight).
 		ShowHeader(true).FrameIndex(0)
 	for i, c := range columns {
 		queries = append(queries, query{expr: c.expr})
@@ -128,10 +143,12 @@ func steps(all ...step) cog.Builder[dashboard.ThresholdsConfig] {
 		}
 		thresholds = append(thresholds, threshold)
 	}
-	return dashboard.NewThresholdsConfigBuilder().Mode(dashboard.ThresholdsModeAbsolute).Steps(thresholds)
+	return dashboard.NewThresholdsConfigBuilder().Mode(dashboard.ThresholdsModeAbsolute).
+		Steps(thresholds)
 }
 
 // painted gives a series, by its name, a colour of its own.
 func painted(color string) []dashboard.DynamicConfigValue {
-	return []dashboard.DynamicConfigValue{{Id: "color", Value: map[string]string{"mode": "fixed", "fixedColor": color}}}
+	return []dashboard.DynamicConfigValue{{Id: "color",
+		Value: map[string]string{"mode": "fixed", "fixedColor": color}}}
 }

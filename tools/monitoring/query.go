@@ -9,22 +9,24 @@ import (
 	"strings"
 )
 
-// What the variables of the dashboard select. The original's metrics, and those of the process, have no scenario.
+// What the variables of the dashboard select. The original's metrics, and those of the process,
+// have no scenario.
 const (
 	selected     = `{namespace=~"$namespace", scenario=~"$scenario", pod=~"$pod"}`
 	selectedPods = `{namespace=~"$namespace", pod=~"$pod"}`
 )
 
-// A client measures once and in a burst: a whole histogram may come into being between two scrapes, which a rate does
-// not see. Its metrics count from its start, so the value itself is the result, and the last value in the time range
-// still is when the client is gone.
+// A client measures once and in a burst: a whole histogram may come into being between two scrapes,
+// which a rate does not see. Its metrics count from its start, so the value itself is the result,
+// and the last value in the time range still is when the client is gone.
 const (
 	now    = "%s%s"
 	latest = "last_over_time(%s%s[$__range])"
 	rate   = "rate(%s%s[$__rate_interval])"
 )
 
-// histogram is a metric that a server keeps as a native histogram, in classic buckets, or in both ways.
+// histogram is a metric that a server keeps as a native histogram, in classic buckets, or in both
+// ways.
 type histogram struct {
 	name     string
 	selector string
@@ -84,14 +86,15 @@ func (h histogram) above(bound, window string) string {
 		within.classic("_bucket", window), h.classic("_count", window))
 }
 
-// distribution is all of a histogram, for a heat map. Classic buckets are used only if there is no native histogram:
-// the two differ in their labels, so that "or" alone would show both.
+// distribution is all of a histogram, for a heat map. Classic buckets are used only if there is no
+// native histogram: the two differ in their labels, so that "or" alone would show both.
 func (h histogram) distribution(window string) string {
 	h.by = ""
 	return fmt.Sprintf("%s\nor on () %s", h.native(window), h.classic("_bucket", window, "le"))
 }
 
-// process is a metric of the selected clients' processes, of which only the clients' own metrics tell the scenario.
+// process is a metric of the selected clients' processes, of which only the clients' own metrics
+// tell the scenario.
 func process(metric, window string) string {
 	return fmt.Sprintf(window+"\nand on (namespace, pod) netpol_latency_targets_expected%s",
 		metric, selectedPods, selected)

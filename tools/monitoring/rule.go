@@ -23,8 +23,8 @@ metadata:
 spec:
 `
 
-// renderRule makes the Prometheus operator's object of a file of rules. Its spec is such a file, line by line, so that
-// comments and the order of keys stay.
+// renderRule makes the Prometheus operator's object of a file of rules. Its spec is such a file,
+// line by line, so that comments and the order of keys stay.
 func renderRule(file string) ([]byte, error) {
 	content, err := os.ReadFile(file)
 	if err != nil {
@@ -32,7 +32,8 @@ func renderRule(file string) ([]byte, error) {
 	}
 	_, rules, found := strings.Cut("\n"+string(content), "\ngroups:\n")
 	if !found {
-		return nil, fmt.Errorf("read the rules in %s: expected a line \"groups:\" at its beginning", file)
+		return nil, fmt.Errorf("read the rules in %s: expected a line \"groups:\" at its beginning",
+			file)
 	}
 	var object strings.Builder
 	object.WriteString(ruleHead + "  groups:\n")

@@ -25,19 +25,23 @@ type rule struct {
 // promtool runs Prometheus' own checker on a file beside the rules.
 func promtool(t *testing.T, file string, arguments ...string) (string, error) {
 	t.Helper()
-	program := need.Program(t, "promtool", "make prometheus builds it into bin/: put that on the PATH")
-	output, err := exec.CommandContext(t.Context(), program, append(arguments, file)...).CombinedOutput()
+	program := need.Program(t, "promtool", "make prometheus builds it into bin/: put that on the "+
+		"PATH")
+	output, err := exec.CommandContext(t.Context(), program,
+		append(arguments, file)...).CombinedOutput()
 	return string(output), err
 }
 
 // The rules are Prometheus' own language, and do what rules_test.yaml says.
 func TestRules(t *testing.T) {
 	dir := filepath.Join(deploy, "prometheus")
-	output, err := promtool(t, filepath.Join(dir, "rules.yaml"), "check", "rules", "--lint=all", "--lint-fatal")
+	output, err := promtool(t, filepath.Join(dir, "rules.yaml"), "check", "rules", "--lint=all",
+		"--lint-fatal")
 	if err != nil {
 		t.Errorf("the rules are wrong: %v\n%s", err, output)
 	}
-	if output, err := promtool(t, filepath.Join(dir, "rules_test.yaml"), "test", "rules"); err != nil {
+	if output, err := promtool(t, filepath.Join(dir, "rules_test.yaml"), "test",
+		"rules"); err != nil {
 		t.Errorf("the rules do something else: %v\n%s", err, output)
 	}
 }
@@ -72,7 +76,8 @@ func TestRulesAreTestedAndExplained(t *testing.T) {
 			if !strings.Contains(manual, "### "+one.Alert+"\n") {
 				t.Errorf("docs/monitoring.md has no chapter %s", one.Alert)
 			}
-			link, anchor := one.Annotations["runbook_url"], "docs/monitoring.md#"+strings.ToLower(one.Alert)
+			link, anchor := one.Annotations["runbook_url"],
+				"docs/monitoring.md#"+strings.ToLower(one.Alert)
 			if !strings.HasSuffix(link, anchor) {
 				t.Errorf("%s names %q; want a link to %s", one.Alert, link, anchor)
 			}

@@ -31,7 +31,8 @@ func run(args []string, stdout, stderr io.Writer) error {
 		return err
 	}
 	if flags.NArg() != 2 {
-		return fmt.Errorf("got %d arguments: expected two, the changelog and a version", flags.NArg())
+		return fmt.Errorf("got %d arguments: expected two, the changelog and a version",
+			flags.NArg())
 	}
 	content, err := os.ReadFile(flags.Arg(0))
 	if err != nil {

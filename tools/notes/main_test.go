@@ -39,15 +39,18 @@ func TestSection(t *testing.T) {
 			t.Errorf("section(%s) = %q, %v; want %q", test.version, got, err, test.want)
 		}
 	}
-	refused := map[string]string{"v1.1": "no section", "v1.10.00": "no section", "Unreleased": "is empty"}
+	refused := map[string]string{"v1.1": "no section", "v1.10.00": "no section",
+		"Unreleased": "is empty"}
 	for version, want := range refused {
-		if _, err := section(changelog, version); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := section(changelog, version); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("section(%s) gives %v; want %q", version, err, want)
 		}
 	}
 }
 
-// Every section of the project's own changelog makes notes; only the one of what is unreleased may be empty.
+// Every section of the project's own changelog makes notes; only the one of what is unreleased may
+// be empty.
 func TestRun(t *testing.T) {
 	const file = "../../CHANGELOG.md"
 	content, err := os.ReadFile(file)
@@ -61,7 +64,8 @@ func TestRun(t *testing.T) {
 	for _, heading := range headings {
 		var stdout bytes.Buffer
 		err := run([]string{file, heading[1]}, &stdout, &bytes.Buffer{})
-		if empty := heading[1] == "Unreleased" && err != nil && strings.Contains(err.Error(), "is empty"); empty {
+		if empty := heading[1] == "Unreleased" && err != nil &&
+			strings.Contains(err.Error(), "is empty"); empty {
 			continue
 		}
 		if err != nil || !strings.HasPrefix(stdout.String(), "- ") {

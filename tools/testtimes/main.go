@@ -1,9 +1,10 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Testtimes prints where the time of "make test" went: each step with what its tests and what its compilers took, each
-// package, and each test that took long. It reads what the steps have left in a directory: NAME.json, the events of go test
-// -json (see go doc test2json), and NAME.step, the instants at which the step began and ended, in seconds since 1970.
+// Testtimes prints where the time of "make test" went: each step with what its tests and what its
+// compilers took, each package, and each test that took long. It reads what the steps have left in
+// a directory: NAME.json, the events of go test -json (see go doc test2json), and NAME.step, the
+// instants at which the step began and ended, in seconds since 1970.
 package main
 
 import (
@@ -44,13 +45,15 @@ func run(out io.Writer, directory string, least time.Duration) error {
 		return err
 	}
 	if len(steps) == 0 {
-		return fmt.Errorf("read %s: no step has left its times there: expected NAME.step, which \"make test\" writes", directory)
+		return fmt.Errorf("read %s: no step has left its times there: expected NAME.step, which "+
+			"\"make test\" writes", directory)
 	}
 
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(table, "step\twall\ttests\tcompilers and the rest\t\n")
 	for _, s := range steps {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t\n", s.name, seconds(s.wall()), seconds(s.tests()), seconds(s.wall()-s.tests()))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t\n", s.name, seconds(s.wall()), seconds(s.tests()),
+			seconds(s.wall()-s.tests()))
 	}
 	fmt.Fprintf(table, "all, some side by side\t%s\t\t\t\n", seconds(length(spans(steps))))
 
@@ -61,7 +64,8 @@ func run(out io.Writer, directory string, least time.Duration) error {
 	}
 	slices.SortStableFunc(all, func(a, b pkg) int { return cmp.Compare(b.took(), a.took()) })
 	for _, p := range all {
-		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t\n", short(p.path), seconds(p.took()), p.count, p.skipped)
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t\n", short(p.path), seconds(p.took()), p.count,
+			p.skipped)
 	}
 
 	fmt.Fprintf(table, "\t\t\t\t\ntest of %s or more\twall\t\t\t\n", least)
@@ -100,7 +104,8 @@ func readSteps(directory string) ([]step, error) {
 
 // short is a package's path without what all have in common.
 func short(path string) string {
-	return strings.TrimPrefix(strings.TrimPrefix(path, "github.com/netpol-latency/netpol-latency"), "/")
+	return strings.TrimPrefix(strings.TrimPrefix(path, "github.com/netpol-latency/netpol-latency"),
+		"/")
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

@@ -13,7 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestRun makes tables of two steps: one that only built, and one whose two packages ran at the same time for a while.
+// TestRun makes tables of two steps: one that only built, and one whose two packages ran at the
+// same time for a while.
 func TestRun(t *testing.T) {
 	directory := t.TempDir()
 	for name, content := range map[string]string{
@@ -64,11 +65,14 @@ func TestRun(t *testing.T) {
 // TestRunMistakes says what a directory lacks.
 func TestRunMistakes(t *testing.T) {
 	empty, broken := t.TempDir(), t.TempDir()
-	if err := os.WriteFile(filepath.Join(broken, "unit.step"), []byte("yesterday\n"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(broken, "unit.step"), []byte("yesterday\n"),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
-	for directory, want := range map[string]string{empty: "no step has left its times", broken: "expected the instants"} {
-		if err := run(&strings.Builder{}, directory, 0); err == nil || !strings.Contains(err.Error(), want) {
+	for directory, want := range map[string]string{empty: "no step has left its times",
+		broken: "expected the instants"} {
+		if err := run(&strings.Builder{}, directory, 0); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("the error is %v; want %q in it", err, want)
 		}
 	}

@@ -21,7 +21,9 @@ type span struct{ began, ended time.Time }
 
 // length is how much time at least one of the spans covers.
 func length(spans []span) time.Duration {
-	ordered := slices.SortedFunc(slices.Values(spans), func(a, b span) int { return a.began.Compare(b.began) })
+	ordered := slices.SortedFunc(slices.Values(spans), func(a, b span) int {
+		return a.began.Compare(b.began)
+	})
 	var all time.Duration
 	var until time.Time
 	for _, s := range ordered {
@@ -45,7 +47,8 @@ type step struct {
 
 func (s step) wall() time.Duration { return s.ended.Sub(s.began) }
 
-// tests is how long at least one package's tests were running; before and between, compilers and linkers were.
+// tests is how long at least one package's tests were running; before and between, compilers and
+// linkers were.
 func (s step) tests() time.Duration {
 	var running []span
 	for _, p := range s.packages {
@@ -98,9 +101,12 @@ func readStep(file string) (step, error) {
 	}
 	var began, ended float64
 	if _, err := fmt.Sscan(string(content), &began, &ended); err != nil {
-		return step{}, fmt.Errorf("read %s: %w: expected the instants of a step's beginning and end", file, err)
+		return step{},
+			fmt.Errorf("read %s: %w: expected the instants of a step's beginning and end", file,
+				err)
 	}
-	one := step{name: strings.TrimSuffix(filepath.Base(file), ".step"), span: span{instant(began), instant(ended)}}
+	one := step{name: strings.TrimSuffix(filepath.Base(file), ".step"),
+		span: span{instant(began), instant(ended)}}
 
 	events, err := os.Open(strings.TrimSuffix(file, ".step") + ".json")
 	switch {
@@ -118,7 +124,8 @@ func readStep(file string) (step, error) {
 
 func instant(seconds float64) time.Time { return time.UnixMicro(int64(seconds * 1e6)) }
 
-// readEvents reads the events of one call of go test. Lines that are none come from what go test runs.
+// readEvents reads the events of one call of go test. Lines that are none come from what go test
+// runs.
 func readEvents(from io.Reader) ([]pkg, error) {
 	var order []string
 	found := make(map[string]*pkg)

@@ -27,8 +27,9 @@ func run(t *testing.T, arguments ...string) (worked bool, output string) {
 }
 
 func TestLicenses(t *testing.T) {
-	if worked, output := run(t, "licenses", "LICENSES=Apache-2.0,MIT"); worked || !strings.Contains(output,
-		"Not allowed license 'BSD-3-Clause' found for library 'golang.org/x/net'") {
+	if worked, output := run(t, "licenses", "LICENSES=Apache-2.0,MIT"); worked ||
+		!strings.Contains(output,
+			"Not allowed license 'BSD-3-Clause' found for library 'golang.org/x/net'") {
 		t.Errorf("a license that is not allowed: worked %v\n%s", worked, output)
 	}
 	if worked, output := run(t, "licenses"); !worked {
@@ -42,10 +43,11 @@ func TestPackages(t *testing.T) {
 		t.Fatalf("make failed:\n%s", output)
 	}
 	for file, want := range map[string]string{
-		"man/netpol-latency-run.1":                   "netpol-latency v1.2.3",
-		"completions/netpol-latency.bash":            "complete -o default",
-		"completions/netpol-latency.fish":            "complete -c netpol-latency",
-		"completions/netpol-latency.powershell":      "Register-ArgumentCompleter -CommandName 'netpol-latency'",
+		"man/netpol-latency-run.1":        "netpol-latency v1.2.3",
+		"completions/netpol-latency.bash": "complete -o default",
+		"completions/netpol-latency.fish": "complete -c netpol-latency",
+		"completions/netpol-latency.powershell": "Register-ArgumentCompleter -CommandName " +
+			"'netpol-latency'",
 		"completions/netpol-latency.zsh":             "#compdef netpol-latency",
 		"notices/github.com/spf13/cobra/LICENSE.txt": "Apache License",
 	} {
@@ -56,7 +58,8 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// The check of workflows reads their scripts too, which it would leave out without a word if shellcheck were missing.
+// The check of workflows reads their scripts too, which it would leave out without a word if
+// shellcheck were missing.
 func TestWorkflowCheck(t *testing.T) {
 	const workflow = `name: test
 on: push
@@ -69,12 +72,14 @@ jobs:
 	tests := []struct{ name, line, want string }{
 		{"a good script", "echo hello", ""},
 		{"a script that shellcheck minds", "rm $UNQUOTED/*", "SC2086"},
-		{"an expression that does not exist", "echo ${{ github.nothing }}", `property "nothing" is not defined`},
+		{"an expression that does not exist", "echo ${{ github.nothing }}",
+			`property "nothing" is not defined`},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "workflow.yaml")
-			if err := os.WriteFile(file, []byte(strings.Replace(workflow, "LINE", test.line, 1)), 0o600); err != nil {
+			if err := os.WriteFile(file, []byte(strings.Replace(workflow, "LINE", test.line, 1)),
+				0o600); err != nil {
 				t.Fatal(err)
 			}
 			worked, output := run(t, "workflows", "WORKFLOWS="+file)
@@ -85,7 +90,8 @@ jobs:
 	}
 }
 
-// database is a list of known vulnerabilities with one: a symbol of cobra, which the command line is made of.
+// database is a list of known vulnerabilities with one: a symbol of cobra, which the command line
+// is made of.
 func database(t *testing.T, symbol string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -115,7 +121,8 @@ func TestVulnerabilities(t *testing.T) {
 	const refused = "Vulnerabilities were NOT checked"
 	t.Run("a symbol that the programs call", func(t *testing.T) {
 		worked, output := run(t, "vulnerabilities", database(t, "Command.ExecuteContext"))
-		if worked || !strings.Contains(output, "GO-2026-0001") || strings.Contains(output, refused) {
+		if worked || !strings.Contains(output, "GO-2026-0001") ||
+			strings.Contains(output, refused) {
 			t.Errorf("worked %v:\n%s", worked, output)
 		}
 	})
@@ -126,7 +133,8 @@ func TestVulnerabilities(t *testing.T) {
 		}
 	})
 	t.Run("a database that cannot be read", func(t *testing.T) {
-		worked, output := run(t, "vulnerabilities", "VULNDB=file://"+filepath.Join(t.TempDir(), "none"))
+		worked, output := run(t, "vulnerabilities", "VULNDB=file://"+filepath.Join(t.TempDir(),
+			"none"))
 		if worked || !strings.Contains(output, refused) {
 			t.Errorf("worked %v:\n%s", worked, output)
 		}

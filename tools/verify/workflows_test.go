@@ -29,7 +29,8 @@ type workflow struct {
 	} `json:"jobs"`
 }
 
-// The workflows get no right that they do not name, run no action that can change under them, and know no host.
+// The workflows get no right that they do not name, run no action that can change under them, and
+// know no host.
 func TestWorkflows(t *testing.T) {
 	files, err := filepath.Glob(filepath.Join(root, ".github", "workflows", "*.yaml"))
 	if err != nil || len(files) != 3 {
@@ -55,7 +56,8 @@ func mistakes(t *testing.T, content []byte) (all []string) {
 		t.Fatal(err)
 	}
 	if w.Permissions == nil || len(w.Permissions) > 0 {
-		all = append(all, fmt.Sprintf("the permissions of all jobs are %v: expected none", w.Permissions))
+		all = append(all, fmt.Sprintf("the permissions of all jobs are %v: expected none",
+			w.Permissions))
 	}
 	if want := goVersion(t); w.Env["GO"] != want {
 		all = append(all, fmt.Sprintf("GO is %q: expected %q, as in go.mod", w.Env["GO"], want))
@@ -67,9 +69,11 @@ func mistakes(t *testing.T, content []byte) (all []string) {
 		}
 		for _, step := range job.Steps {
 			if step.Uses != "" && !pinned.MatchString(step.Uses) {
-				all = append(all, fmt.Sprintf("job %s uses %s: expected a commit's hash", name, step.Uses))
+				all = append(all, fmt.Sprintf("job %s uses %s: expected a commit's hash", name,
+					step.Uses))
 			}
-			if strings.HasPrefix(step.Uses, "actions/checkout@") && step.With["persist-credentials"] != false {
+			if strings.HasPrefix(step.Uses, "actions/checkout@") &&
+				step.With["persist-credentials"] != false {
 				all = append(all, fmt.Sprintf("job %s leaves its token in the checkout", name))
 			}
 		}
@@ -79,8 +83,10 @@ func mistakes(t *testing.T, content []byte) (all []string) {
 		if host := hosts.FindString(line); host != "" && !isName(host) {
 			all = append(all, fmt.Sprintf("line %d names a host: %s", number+1, line))
 		}
-		if strings.Contains(line, "uses: actions/") && !regexp.MustCompile(`# v\d+\.\d+\.\d+$`).MatchString(line) {
-			all = append(all, fmt.Sprintf("line %d: expected the action's version in a comment", number+1))
+		if strings.Contains(line,
+			"uses: actions/") && !regexp.MustCompile(`# v\d+\.\d+\.\d+$`).MatchString(line) {
+			all = append(all, fmt.Sprintf("line %d: expected the action's version in a comment",
+				number+1))
 		}
 	}
 	return all
@@ -109,7 +115,8 @@ func TestWorkflowRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	tests := []struct{ old, other, want string }{
-		{"permissions: {}", "permissions:\n  contents: write", "the permissions of all jobs are map[contents:write]"},
+		{"permissions: {}", "permissions:\n  contents: write",
+			"the permissions of all jobs are map[contents:write]"},
 		{"    permissions:\n      contents: read\n", "", "expected permissions"},
 		{"@11bd71901bbe5b1630ceea73d27597364c9af683", "@v4", "expected a commit's hash"},
 		{"persist-credentials: false", "persist-credentials: true", "leaves its token"},
@@ -119,8 +126,10 @@ func TestWorkflowRules(t *testing.T) {
 	}
 	for _, test := range tests {
 		changed := strings.ReplaceAll(string(content), test.old, test.other)
-		if found := strings.Join(mistakes(t, []byte(changed)), "\n"); !strings.Contains(found, test.want) {
-			t.Errorf("with %q for %q the mistakes are %q; want %q", test.other, test.old, found, test.want)
+		if found := strings.Join(mistakes(t, []byte(changed)), "\n"); !strings.Contains(found,
+			test.want) {
+			t.Errorf("with %q for %q the mistakes are %q; want %q", test.other, test.old, found,
+				test.want)
 		}
 	}
 }

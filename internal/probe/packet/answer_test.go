@@ -82,7 +82,8 @@ func quote(kind, code byte, six bool) []byte {
 	copy(packet[12:], source.Addr().AsSlice())
 	copy(packet[16:], to.Addr().AsSlice())
 	if six {
-		source, to = netip.MustParseAddrPort("[fd00::1]:40000"), netip.MustParseAddrPort("[fd00::2]:80")
+		source, to = netip.MustParseAddrPort("[fd00::1]:40000"),
+			netip.MustParseAddrPort("[fd00::2]:80")
 		packet = make([]byte, 40)
 		packet[0], packet[6] = 0x60, 6
 		copy(packet[8:], source.Addr().AsSlice())
@@ -102,7 +103,8 @@ func TestParseICMPError(t *testing.T) {
 		t.Errorf("got %+v, %v; want %+v", got, ok, want)
 	}
 	got, ok = parseICMPError(quote(1, 1, true), IPv6)
-	want.From, want.Error = netip.MustParseAddrPort("[fd00::2]:80"), ICMPError{unix.SO_EE_ORIGIN_ICMP6, 1, 1}
+	want.From, want.Error = netip.MustParseAddrPort("[fd00::2]:80"),
+		ICMPError{unix.SO_EE_ORIGIN_ICMP6, 1, 1}
 	if !ok || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, ok, want)
 	}

@@ -47,7 +47,8 @@ func NewFrame(hop Hop, source netip.Addr, to netip.AddrPort) (f Frame) {
 // putIPv4 writes the header of a SYN's packet (RFC 791, section 3.1).
 func putIPv4(header *[ipv4Size]byte, source, to [4]byte) {
 	*header = [ipv4Size]byte{
-		0x45, 0, 0, ipv4Size + segmentSize, // version and length of the header, length of the packet
+		// version and length of the header, length of the packet
+		0x45, 0, 0, ipv4Size + segmentSize,
 		0, 0, 0x40, 0, // not to be fragmented
 		64, unix.IPPROTO_TCP, 0, 0,
 	}

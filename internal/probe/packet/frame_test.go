@@ -33,7 +33,8 @@ func TestFrame(t *testing.T) {
 			packet := frame.bytes[ethernetSize:frame.length]
 			segment, from, target, protocol, ok := test.payload(packet)
 			if !ok || from != source.Addr() || target != to.Addr() || protocol != unix.IPPROTO_TCP {
-				t.Errorf("the packet goes from %s to %s, protocol %d, %v", from, target, protocol, ok)
+				t.Errorf("the packet goes from %s to %s, protocol %d, %v", from, target, protocol,
+					ok)
 			}
 			if len(segment) != segmentSize {
 				t.Errorf("the packet carries %d bytes; want %d", len(segment), segmentSize)

@@ -49,11 +49,13 @@ func FuzzParseErrorQueue(f *testing.F) {
 }
 
 func TestParseErrorQueue(t *testing.T) {
-	got, ok := parseErrorQueue(controlMessage(unix.IPPROTO_IP, unix.IP_RECVERR, unix.SO_EE_ORIGIN_ICMP, 3, 13))
+	got, ok := parseErrorQueue(controlMessage(unix.IPPROTO_IP, unix.IP_RECVERR,
+		unix.SO_EE_ORIGIN_ICMP, 3, 13))
 	if want := (ICMPError{unix.SO_EE_ORIGIN_ICMP, 3, 13}); !ok || got != want {
 		t.Errorf("parseErrorQueue() = %+v, %v; want %+v", got, ok, want)
 	}
-	if _, ok := parseErrorQueue(controlMessage(unix.IPPROTO_IP, unix.IP_RECVERR, unix.SO_EE_ORIGIN_LOCAL, 0, 0)); ok {
+	if _, ok := parseErrorQueue(controlMessage(unix.IPPROTO_IP, unix.IP_RECVERR,
+		unix.SO_EE_ORIGIN_LOCAL, 0, 0)); ok {
 		t.Error("a local error was taken for an ICMP message")
 	}
 }

@@ -104,5 +104,6 @@ func (d *Devices) Close() error {
 // Gone reports whether an error of sending says that a device is no longer there, or down
 // (packet(7)).
 func Gone(err error) bool {
-	return errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV) || errors.Is(err, unix.ENETDOWN)
+	return errors.Is(err, unix.ENXIO) || errors.Is(err, unix.ENODEV) ||
+		errors.Is(err, unix.ENETDOWN)
 }

@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// The scripts and styles of the document: our own, and Apache ECharts as it is in its npm package, which
-// browser/package.json pins.
+// The scripts and styles of the document: our own, and Apache ECharts as it is in its npm package,
+// which browser/package.json pins.
 //
 //go:embed own third_party
 var files embed.FS
@@ -29,12 +29,14 @@ func styles() []string { return []string{"own/report.css", "own/comparison.css",
 
 func scripts() []string {
 	return []string{
-		library, "own/base.js", "own/theme.js", "own/cdf.js", "own/timeline.js", "own/matrix.js", "own/pairs.js",
+		library, "own/base.js", "own/theme.js", "own/cdf.js", "own/timeline.js", "own/matrix.js",
+		"own/pairs.js",
 		"own/report.js",
 	}
 }
 
-// assets are the contents of the document's scripts and styles, and the policy that permits them and nothing else.
+// assets are the contents of the document's scripts and styles, and the policy that permits them
+// and nothing else.
 type assets struct {
 	Styles  []template.CSS
 	Scripts []template.JS
@@ -68,7 +70,8 @@ func loadAssets(scripts []string) (assets, error) {
 	return all, nil
 }
 
-// hash is how a Content-Security-Policy names a script or style (Content Security Policy Level 3, section 2.3.1).
+// hash is how a Content-Security-Policy names a script or style (Content Security Policy Level 3,
+// section 2.3.1).
 func hash(content []byte) string {
 	sum := sha256.Sum256(content)
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"

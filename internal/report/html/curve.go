@@ -11,15 +11,18 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// curve is the empirical distribution of the latencies of some pairs: the share of pairs that had changed, over time.
+// curve is the empirical distribution of the latencies of some pairs: the share of pairs that had
+// changed, over time.
 //
-// What is known of each pair is an interval: the bracket of its latency, or, of a censored pair, from when it was given
-// up to infinity. Estimate is the distribution of the middles. The band between Early, of the lower ends, and Late, of
-// the upper ends, contains the distribution of the true latencies, whatever they are within their intervals.
+// What is known of each pair is an interval: the bracket of its latency, or, of a censored pair,
+// from when it was given up to infinity. Estimate is the distribution of the middles. The band
+// between Early, of the lower ends, and Late, of the upper ends, contains the distribution of the
+// true latencies, whatever they are within their intervals.
 type curve struct {
 	Name  string `json:"name"`
 	Pairs int    `json:"pairs"`
-	// Estimate ends where the first censored pair was given up: from there on the order is not known.
+	// Estimate ends where the first censored pair was given up: from there on the order is not
+	// known.
 	Estimate []point `json:"estimate"`
 	Early    []point `json:"early"`
 	Late     []point `json:"late"`
@@ -28,7 +31,8 @@ type curve struct {
 // point says that from a time on, in milliseconds, the share of pairs that had changed was so much.
 type point [2]float64
 
-// mostPoints is how many points a curve has at most. A step between two of them is less than a pixel.
+// mostPoints is how many points a curve has at most. A step between two of them is less than a
+// pixel.
 const mostPoints = 1000
 
 func newCurve(name string, samples []measure.Sample) curve {
@@ -49,7 +53,9 @@ func newCurve(name string, samples []measure.Sample) curve {
 	pairs := len(lowers)
 	return curve{
 		Name: name, Pairs: pairs, Early: steps(lowers, pairs), Late: steps(uppers, pairs),
-		Estimate: steps(slices.DeleteFunc(middles, func(d time.Duration) bool { return d > known }), pairs),
+		Estimate: steps(slices.DeleteFunc(middles, func(d time.Duration) bool {
+			return d > known
+		}), pairs),
 	}
 }
 
@@ -63,7 +69,8 @@ func steps(durations []time.Duration, of int) []point {
 		if !last && sorted[i+1] == d || !last && i%stride != 0 {
 			continue
 		}
-		all = append(all, point{float64(milliseconds(d)), math.Round(float64(i+1)/float64(of)*1e6) / 1e6})
+		all = append(all, point{float64(milliseconds(d)),
+			math.Round(float64(i+1)/float64(of)*1e6) / 1e6})
 	}
 	return all
 }

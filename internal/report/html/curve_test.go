@@ -13,7 +13,8 @@ import (
 )
 
 func TestCurve(t *testing.T) {
-	got := newCurve("all", []measure.Sample{sampleAt(1, 10, 14), sampleAt(2, 10, 12), sampleAt(3, 90, 110), censoredAt(4, 50)})
+	got := newCurve("all", []measure.Sample{sampleAt(1, 10, 14), sampleAt(2, 10, 12),
+		sampleAt(3, 90, 110), censoredAt(4, 50)})
 	want := curve{
 		Name: "all", Pairs: 4,
 		// The third pair's estimate, 100 ms, is beyond the first censored pair.
@@ -37,8 +38,8 @@ func at(steps []point, time float64) float64 {
 	return share
 }
 
-// The band must contain the distribution of the true latencies wherever they are in their brackets, and thinning must
-// not show: no step is more than a thousandth off.
+// The band must contain the distribution of the true latencies wherever they are in their brackets,
+// and thinning must not show: no step is more than a thousandth off.
 func TestBandContainsTheTruth(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	const n = 12_345
@@ -52,7 +53,8 @@ func TestBandContainsTheTruth(t *testing.T) {
 	}
 	c := newCurve("all", samples)
 	if len(c.Early) > mostPoints+1 || len(c.Late) > mostPoints+1 {
-		t.Errorf("the curves have %d and %d points; want at most %d", len(c.Early), len(c.Late), mostPoints)
+		t.Errorf("the curves have %d and %d points; want at most %d", len(c.Early), len(c.Late),
+			mostPoints)
 	}
 	for time := 0.0; time < 700; time += 3.7 {
 		below := 0
@@ -62,8 +64,10 @@ func TestBandContainsTheTruth(t *testing.T) {
 			}
 		}
 		share := float64(below) / n
-		if early, late := at(c.Early, time), at(c.Late, time); share > early+0.0011 || share < late-0.0011 {
-			t.Errorf("after %.1f ms %.4f had changed; the band is %.4f to %.4f", time, share, late, early)
+		if early, late := at(c.Early, time), at(c.Late, time); share > early+0.0011 ||
+			share < late-0.0011 {
+			t.Errorf("after %.1f ms %.4f had changed; the band is %.4f to %.4f", time, share, late,
+				early)
 		}
 	}
 }

@@ -17,13 +17,15 @@ func began() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
 
 func ms(n float64) time.Duration { return time.Duration(n * float64(time.Millisecond)) }
 
-// sampleAt is a pair of policy-deny that changed within an interval after the trigger, in milliseconds.
+// sampleAt is a pair of policy-deny that changed within an interval after the trigger, in
+// milliseconds.
 func sampleAt(number int, lower, upper float64) measure.Sample {
 	s := measure.Sample{
 		Scenario: "policy-deny", Status: measure.Measured, Want: measure.StateBlocked, Round: 1,
 		Client: measure.Object{Namespace: "agents", Name: "agent-0", UID: "client-0"},
 		Target: measure.Target{
-			Pod:     measure.Object{Namespace: "targets", Name: fmt.Sprintf("target-%d", number), UID: fmt.Sprintf("target-%d", number)},
+			Pod: measure.Object{Namespace: "targets", Name: fmt.Sprintf("target-%d", number),
+				UID: fmt.Sprintf("target-%d", number)},
 			Address: netip.MustParseAddrPort("10.0.0.1:8080"),
 		},
 		Start:   measure.Start{Source: measure.StartWrite, At: began()},
@@ -55,10 +57,12 @@ func sourceOf(samples ...measure.Sample) report.Source {
 	return report.Source{
 		Directory: "results", Samples: samples,
 		Run: result.Run{
-			Schema: 1, ID: "abc", Version: "v1", Began: began(), Ended: began().Add(time.Minute), Kubernetes: "v1.37.2",
-			Command:   []string{"run", "policy-deny", "--threshold", "policy-deny.p99<1s"},
-			Nodes:     []result.Node{{Name: "node-0", Kernel: "6.1", OS: "Linux"}},
-			Scenarios: []result.Scenario{{Scenario: "policy-deny", AgentNodes: []string{"node-0"}, TargetNodes: []string{"node-0", "node-1"}}},
+			Schema: 1, ID: "abc", Version: "v1", Began: began(), Ended: began().Add(time.Minute),
+			Kubernetes: "v1.37.2",
+			Command:    []string{"run", "policy-deny", "--threshold", "policy-deny.p99<1s"},
+			Nodes:      []result.Node{{Name: "node-0", Kernel: "6.1", OS: "Linux"}},
+			Scenarios: []result.Scenario{{Scenario: "policy-deny", AgentNodes: []string{"node-0"},
+				TargetNodes: []string{"node-0", "node-1"}}},
 		},
 	}
 }

@@ -12,7 +12,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/report"
 )
 
-// Write writes the document about the runs, in their order. Nothing is written if it cannot be made.
+// Write writes the document about the runs, in their order. Nothing is written if it cannot be
+// made.
 func Write(w io.Writer, reports []report.Report) error {
 	page, err := newPage(reports)
 	if err != nil {

@@ -34,17 +34,20 @@ func own(document string) string {
 	return strings.ReplaceAll(document, string(content), "")
 }
 
-// The document holds everything: nothing in it names a place to load something from, and its policy permits its own
-// scripts and styles and nothing else.
+// The document holds everything: nothing in it names a place to load something from, and its policy
+// permits its own scripts and styles and nothing else.
 func TestDocumentIsSelfContained(t *testing.T) {
 	text := document(t, sourceOf(sampleAt(1, 10, 12)))
-	for _, pattern := range []string{`<link\b`, `<img\b`, `<iframe\b`, `\bsrc\s*=`, `@import`, `url\(`, `\sstyle=`, `\son[a-z]+="`} {
+	for _, pattern := range []string{`<link\b`, `<img\b`, `<iframe\b`, `\bsrc\s*=`, `@import`,
+		`url\(`, `\sstyle=`, `\son[a-z]+="`} {
 		if found := regexp.MustCompile(pattern).FindString(own(text)); found != "" {
 			t.Errorf("the document has %q", found)
 		}
 	}
-	policy := regexp.MustCompile(`Content-Security-Policy" content="([^"]*)"`).FindStringSubmatch(text)
-	if policy == nil || !strings.HasPrefix(policy[1], "default-src &#39;none&#39;;") || strings.Contains(policy[1], "unsafe") {
+	policy := regexp.MustCompile(`Content-Security-Policy" content="([^"]*)"`).
+		FindStringSubmatch(text)
+	if policy == nil || !strings.HasPrefix(policy[1], "default-src &#39;none&#39;;") ||
+		strings.Contains(policy[1], "unsafe") {
 		t.Fatalf("the policy is %q", policy)
 	}
 	if got, want := strings.Count(policy[1], "sha256-"), len(styles())+len(scripts()); got != want {
@@ -58,7 +61,8 @@ func TestDocumentIsSelfContained(t *testing.T) {
 		if strings.Count(text, string(content)) != 1 {
 			t.Errorf("%s is not in the document as it is: its hash does not permit it", name)
 		}
-		if bytes.Contains(bytes.ToLower(content), []byte("</script")) || bytes.Contains(content, []byte("<!--")) {
+		if bytes.Contains(bytes.ToLower(content), []byte("</script")) ||
+			bytes.Contains(content, []byte("<!--")) {
 			t.Errorf("%s ends its own element", name)
 		}
 	}
@@ -66,10 +70,12 @@ func TestDocumentIsSelfContained(t *testing.T) {
 
 // Names come from a cluster. None of them may become markup or a program.
 func TestHostileNames(t *testing.T) {
-	hostile := `</script><script>alert(1)</script><img src=x onerror=alert(2)>"'` + "\u2028" + `{{.}}${alert(3)}<!--`
+	hostile := `</script><script>alert(1)</script><img src=x onerror=alert(2)>"'` + "\u2028" +
+		`{{.}}${alert(3)}<!--`
 	sample := sampleAt(1, 10, 12)
 	sample.Target.Pod.Name, sample.Client.Name, sample.ClientNode = hostile, hostile, hostile
-	sample.Scenario, sample.Setting, sample.Reason, sample.Warnings = hostile, hostile, hostile, []string{hostile}
+	sample.Scenario, sample.Setting, sample.Reason, sample.Warnings = hostile, hostile, hostile,
+		[]string{hostile}
 	source := sourceOf(sample, sampleAt(2, 1, 2))
 	source.Run.ID, source.Run.Version, source.Run.Kubernetes = hostile, hostile, hostile
 	source.Run.Command, source.Run.Warnings = []string{hostile}, []string{hostile}
@@ -129,7 +135,8 @@ func TestDataOfPairs(t *testing.T) {
 		t.Fatalf("the data are %+v", all)
 	}
 	p := all[0].Pairs
-	if p.Upper[0] == nil || *p.Upper[0] != 12.346 || p.Upper[1] != nil || p.End[1] == nil || *p.End[1] != 3000 || p.Status[1] != 1 {
+	if p.Upper[0] == nil || *p.Upper[0] != 12.346 || p.Upper[1] != nil || p.End[1] == nil ||
+		*p.End[1] != 3000 || p.Status[1] != 1 {
 		t.Errorf("the pairs are %+v", p)
 	}
 }
@@ -141,25 +148,30 @@ func TestSeveralRuns(t *testing.T) {
 		t.Error("the document does not say that there are two runs")
 	}
 	seen := make(map[string]bool)
-	for _, found := range regexp.MustCompile(`\sid="([^"]+)"`).FindAllStringSubmatch(own(text), -1) {
+	for _, found := range regexp.MustCompile(`\sid="([^"]+)"`).FindAllStringSubmatch(own(text),
+		-1) {
 		if seen[found[1]] {
 			t.Errorf("the identifier %q is there twice", found[1])
 		}
 		seen[found[1]] = true
 	}
-	for _, found := range regexp.MustCompile(`href="#([^"]+)"`).FindAllStringSubmatch(own(text), -1) {
+	for _, found := range regexp.MustCompile(`href="#([^"]+)"`).FindAllStringSubmatch(own(text),
+		-1) {
 		if !seen[found[1]] {
 			t.Errorf("a link leads to %q, which is not there", found[1])
 		}
 	}
 }
 
-// A run that measured nothing still has a report, and so has one of the drop-in clients, whose samples know less.
+// A run that measured nothing still has a report, and so has one of the drop-in clients, whose
+// samples know less.
 func TestSparseRuns(t *testing.T) {
 	for name, source := range map[string]report.Source{
 		"nothing": {},
-		"little":  {Samples: []measure.Sample{{Scenario: "pod-creation", Status: measure.Censored}}},
-		"invalid": {Samples: []measure.Sample{{Scenario: "pod-creation", Status: measure.Invalid, Reason: "x"}}},
+		"little": {Samples: []measure.Sample{{Scenario: "pod-creation",
+			Status: measure.Censored}}},
+		"invalid": {Samples: []measure.Sample{{Scenario: "pod-creation", Status: measure.Invalid,
+			Reason: "x"}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if text := document(t, source); !strings.Contains(text, "not known") {

@@ -202,7 +202,8 @@ func newOverview(s section, result report.Result) overview {
 	one := overview{
 		Anchor: s.Anchor, Scenario: s.Scenario, Badge: s.Badge, Flaps: summary.Flaps, Median: "-",
 		P99: "-", Leaks: "-",
-		Of:   fmt.Sprintf("%d of %d", summary.Account.Count(measure.Measured), summary.Account.Expected),
+		Of: fmt.Sprintf("%d of %d", summary.Account.Count(measure.Measured),
+			summary.Account.Expected),
 		Tone: s.Tone, Status: s.Status,
 	}
 	if summary.Kind == measure.KindBlocked {

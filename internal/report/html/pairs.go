@@ -12,8 +12,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/report"
 )
 
-// millis are milliseconds since the trigger, to the microsecond; not a number where there are none, which is null in
-// JSON.
+// millis are milliseconds since the trigger, to the microsecond; not a number where there are none,
+// which is null in JSON.
 type millis float64
 
 // MarshalJSON implements json.Marshaler.
@@ -26,8 +26,8 @@ func (m millis) MarshalJSON() ([]byte, error) {
 
 func milliseconds(d time.Duration) millis { return millis(d.Round(time.Microsecond)) / 1e6 }
 
-// pairs are the pairs of a section, column by column, so that ten thousand of them are small and read at once. Texts
-// are numbers of entries in Texts, 0 for none.
+// pairs are the pairs of a section, column by column, so that ten thousand of them are small and
+// read at once. Texts are numbers of entries in Texts, 0 for none.
 type pairs struct {
 	Texts []string `json:"texts"`
 	// Client and Target name pods, ClientNode and TargetNode where they ran.
@@ -39,7 +39,8 @@ type pairs struct {
 	Round      []int `json:"round"`
 	// Status numbers measure.Statuses from 0.
 	Status []int `json:"status"`
-	// Lower and Upper are the bracket of the transition, or of the first leak; End is when the pair was done with.
+	// Lower and Upper are the bracket of the transition, or of the first leak; End is when the pair
+	// was done with.
 	Lower []millis `json:"lower"`
 	Upper []millis `json:"upper"`
 	// Latency is that of a pair, what it is longer than if it is censored, or when it first leaked.
@@ -49,14 +50,16 @@ type pairs struct {
 	Flaps   []int    `json:"flaps"`
 	// Note says why a pair was not measured, or what qualifies its latency.
 	Note []int `json:"note"`
-	// Changes are the changes of state besides the transition, by row: to allowed (1) or blocked (0), from, to.
+	// Changes are the changes of state besides the transition, by row: to allowed (1) or blocked
+	// (0), from, to.
 	Changes map[int][][3]millis `json:"changes"`
 
 	known map[string]int
 }
 
 func newPairs(samples []measure.Sample, nodes report.Nodes) pairs {
-	p := pairs{Texts: []string{""}, Changes: make(map[int][][3]millis), known: map[string]int{"": 0}}
+	p := pairs{Texts: []string{""}, Changes: make(map[int][][3]millis),
+		known: map[string]int{"": 0}}
 	name := namer(samples)
 	for row, sample := range samples {
 		client, target := nodes.Of(sample)
@@ -105,13 +108,15 @@ func (p *pairs) times(row int, s measure.Sample) {
 		took = milliseconds(latency)
 	}
 	p.Latency = append(p.Latency, took)
-	p.Lower, p.Upper, p.End = append(p.Lower, lower), append(p.Upper, upper), append(p.End, since(s.Ended))
+	p.Lower, p.Upper, p.End = append(p.Lower, lower), append(p.Upper, upper),
+		append(p.End, since(s.Ended))
 	for _, change := range s.Flaps {
 		to := millis(0)
 		if change.To == measure.StateAllowed {
 			to = 1
 		}
-		p.Changes[row] = append(p.Changes[row], [3]millis{to, since(change.Bracket.Lower), since(change.Bracket.Upper)})
+		p.Changes[row] = append(p.Changes[row], [3]millis{to, since(change.Bracket.Lower),
+			since(change.Bracket.Upper)})
 	}
 }
 

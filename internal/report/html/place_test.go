@@ -17,7 +17,8 @@ func onNodes(s measure.Sample, client, target string) measure.Sample {
 }
 
 func TestSectionComparesPlaces(t *testing.T) {
-	both := sourceOf(onNodes(sampleAt(1, 1, 2), "node-0", "node-0"), onNodes(sampleAt(2, 9, 11), "node-0", "node-1"))
+	both := sourceOf(onNodes(sampleAt(1, 1, 2), "node-0", "node-0"),
+		onNodes(sampleAt(2, 9, 11), "node-0", "node-1"))
 	s := newRun(report.Build(both)[0], 1).Sections[0]
 	if len(s.Places) != 2 || s.Places[0].Median.Value != "1.50ms" ||
 		s.Places[1].Median.Value != "10.0ms" || len(s.Data.Curves) != 3 {

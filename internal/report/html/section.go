@@ -48,7 +48,8 @@ type data struct {
 func newSection(result report.Result, nodes report.Nodes, anchor, badge string) section {
 	summary, samples := result.Summary, result.Samples
 	one := section{
-		Anchor: anchor, Scenario: summary.Scenario, Setting: summary.Setting, Badge: badge, Meaning: meaning(samples),
+		Anchor: anchor, Scenario: summary.Scenario, Setting: summary.Setting, Badge: badge,
+		Meaning:   meaning(samples),
 		Forbidden: summary.Kind == measure.KindBlocked, Warnings: summary.Warnings,
 	}
 	one.Tone, one.Status = toneOf(result.Severity()), account(summary)
@@ -60,7 +61,8 @@ func newSection(result report.Result, nodes report.Nodes, anchor, badge string) 
 	case one.Forbidden:
 		return one
 	case !result.HasLatency():
-		one.NoLatency = "No pair has a latency: there is neither a distribution nor a percentile to show."
+		one.NoLatency = "No pair has a latency: there is neither a distribution nor a percentile " +
+			"to show."
 		return one
 	}
 	for _, cell := range result.Cells {
@@ -77,7 +79,8 @@ func (s *section) compare(places report.Places) {
 		places[report.PlaceUnknown]
 	switch {
 	case len(same)+len(other) == 0:
-		s.PlaceNote = "The records do not say on which nodes the pods ran, so that pairs on one node cannot be told " +
+		s.PlaceNote = "The records do not say on which nodes the pods ran, so that pairs on one " +
+			"node cannot be told " +
 			"from others."
 		return
 	case len(same) == 0 && len(unknown) == 0:
@@ -85,7 +88,8 @@ func (s *section) compare(places report.Places) {
 	case len(other) == 0 && len(unknown) == 0:
 		s.PlaceNote = "Every pair had both pods on one node."
 	default:
-		s.Data.Curves = append(s.Data.Curves, newCurve("same node", same), newCurve("other node", other))
+		s.Data.Curves = append(s.Data.Curves, newCurve("same node", same),
+			newCurve("other node", other))
 	}
 	s.Places = placeRows(places)
 }
@@ -121,7 +125,8 @@ func meaning(samples []measure.Sample) string {
 	}
 	switch {
 	case samples[0].Kind == measure.KindBlocked:
-		return "These pairs had to stay blocked. Every reply is a leak. Time counts from " + from + "."
+		return "These pairs had to stay blocked. Every reply is a leak. Time counts from " + from +
+			"."
 	case samples[0].Kind == measure.KindOpen:
 		return "From " + from + " until an open connection was cut."
 	}

@@ -163,7 +163,8 @@ func limits(thresholds []measure.Judgement) []statement {
 	if len(thresholds) == 0 {
 		return nil
 	}
-	one := statement{Tone: good, Label: "Thresholds", Value: fmt.Sprintf("%d of %d", held, len(thresholds)), Text: "hold"}
+	one := statement{Tone: good, Label: "Thresholds", Value: fmt.Sprintf("%d of %d", held,
+		len(thresholds)), Text: "hold"}
 	if held < len(thresholds) {
 		one.Tone = bad
 	}

@@ -37,16 +37,23 @@ func TestVerdict(t *testing.T) {
 		tone     tone
 		headline string
 	}{
-		"good":       {[]measure.Sample{sampleAt(1, 10, 12), leaking(0)}, good, "Policy was enforced on every pair, and leaked nothing."},
-		"unwatched":  {[]measure.Sample{sampleAt(1, 10, 12)}, good, "Policy was enforced on every pair."},
-		"leak":       {[]measure.Sample{sampleAt(1, 10, 12), leaking(3)}, bad, "Policy leaked."},
-		"leak ends":  {[]measure.Sample{sampleAt(1, 10, 12), ending}, bad, "Policy leaked."},
-		"partial":    {[]measure.Sample{sampleAt(1, 10, 12), censoredAt(2, 3000)}, bad, "Policy was not enforced everywhere."},
-		"none":       {[]measure.Sample{censoredAt(1, 3000), censoredAt(2, 3000)}, bad, "Policy is not enforced at all."},
-		"flap":       {[]measure.Sample{flapping}, bad, "Policy did not hold all the time."},
-		"several":    {[]measure.Sample{flapping, leaking(1), censoredAt(3, 1)}, bad, "Policy was not enforced everywhere, leaked and did not hold all the time."},
-		"invalid":    {[]measure.Sample{invalid, sampleAt(2, 10, 12)}, warn, "Policy was enforced wherever that could be proved."},
-		"open":       {[]measure.Sample{open, sampleAt(2, 10, 12)}, bad, "Policy was not enforced everywhere."},
+		"good": {[]measure.Sample{sampleAt(1, 10, 12), leaking(0)}, good,
+			"Policy was enforced on every pair, and leaked nothing."},
+		"unwatched": {[]measure.Sample{sampleAt(1, 10, 12)}, good,
+			"Policy was enforced on every pair."},
+		"leak":      {[]measure.Sample{sampleAt(1, 10, 12), leaking(3)}, bad, "Policy leaked."},
+		"leak ends": {[]measure.Sample{sampleAt(1, 10, 12), ending}, bad, "Policy leaked."},
+		"partial": {[]measure.Sample{sampleAt(1, 10, 12), censoredAt(2, 3000)}, bad,
+			"Policy was not enforced everywhere."},
+		"none": {[]measure.Sample{censoredAt(1, 3000), censoredAt(2, 3000)}, bad,
+			"Policy is not enforced at all."},
+		"flap": {[]measure.Sample{flapping}, bad, "Policy did not hold all the time."},
+		"several": {[]measure.Sample{flapping, leaking(1), censoredAt(3, 1)}, bad,
+			"Policy was not enforced everywhere, leaked and did not hold all the time."},
+		"invalid": {[]measure.Sample{invalid, sampleAt(2, 10, 12)}, warn,
+			"Policy was enforced wherever that could be proved."},
+		"open": {[]measure.Sample{open, sampleAt(2, 10, 12)}, bad,
+			"Policy was not enforced everywhere."},
 		"connection": {[]measure.Sample{connection}, warn, "No new connection was measured."},
 		"nothing":    {nil, warn, "Nothing was measured."},
 	}
@@ -54,7 +61,8 @@ func TestVerdict(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			v := newRun(report.Build(sourceOf(test.samples...))[0], 1).Verdict
 			if v.Headline != test.headline || v.Tone != test.tone {
-				t.Errorf("the verdict is %s, %q; want %s, %q", v.Tone, v.Headline, test.tone, test.headline)
+				t.Errorf("the verdict is %s, %q; want %s, %q", v.Tone, v.Headline, test.tone,
+					test.headline)
 			}
 		})
 	}
@@ -79,7 +87,8 @@ func TestVerdictSaysWhichPair(t *testing.T) {
 
 func TestThresholds(t *testing.T) {
 	source := sourceOf(sampleAt(1, 10, 12), leaking(3))
-	for _, text := range []string{"policy-deny.p99<1s", "policy-deny.p99<1ms", "pod-startup.leaks==0", "pod-label.max<1s"} {
+	for _, text := range []string{"policy-deny.p99<1s", "policy-deny.p99<1ms",
+		"pod-startup.leaks==0", "pod-label.max<1s"} {
 		threshold, err := measure.ParseThreshold(text)
 		if err != nil {
 			t.Fatal(err)

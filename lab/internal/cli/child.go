@@ -18,8 +18,8 @@ import (
 // errLabEnded says that a command had to end because the lab did.
 var errLabEnded = errors.New("the lab ended before the command did")
 
-// runChild runs a command to its end, and ends it when the lab ends. It gets the first signal as it came,
-// and is killed at the second. The error carries its exit code.
+// runChild runs a command to its end, and ends it when the lab ends. It gets the first signal as it
+// came, and is killed at the second. The error carries its exit code.
 func runChild(command *exec.Cmd, labEnded <-chan struct{}) error {
 	// The child ends with this process, even if that is killed; the kernel watches the thread that
 	// started it (PR_SET_PDEATHSIG(2const)).

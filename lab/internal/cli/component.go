@@ -37,7 +37,9 @@ func newComponent() *cobra.Command {
 	var data string
 	etcd := &cobra.Command{
 		Use: "etcd", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return controlplane.RunEtcd(cmd.Context(), data) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return controlplane.RunEtcd(cmd.Context(), data)
+		},
 	}
 	etcd.Flags().StringVar(&data, "data", "", "data directory")
 	cmd.AddCommand(etcd, configured("node", node.Run), configured("engine", engine.Run))
@@ -65,8 +67,8 @@ func configured[C any](name string, run func(context.Context, C) error) *cobra.C
 	return cmd
 }
 
-// kubernetes returns the command of a Kubernetes component, nil for every other name. These commands
-// bring flags, help and signal handling of their own, so they do not mix with the lab's.
+// kubernetes returns the command of a Kubernetes component, nil for every other name. These
+// commands bring flags, help and signal handling of their own, so they do not mix with the lab's.
 func kubernetes(name string) *cobra.Command {
 	switch name {
 	case "kube-apiserver":

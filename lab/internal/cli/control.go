@@ -20,13 +20,15 @@ import (
 
 // dirFlag adds --dir to a command that works on a running lab.
 func dirFlag(cmd *cobra.Command, dir *string) {
-	cmd.Flags().StringVar(dir, "dir", defaultDir(), "state directory of the lab (default $"+dirVariable+")")
+	cmd.Flags().StringVar(dir, "dir", defaultDir(),
+		"state directory of the lab (default $"+dirVariable+")")
 }
 
 // find describes the running lab of --dir.
 func find(dir string) (supervisor.Lab, error) {
 	if dir == "" {
-		return supervisor.Lab{}, errors.New("--dir is missing: expected the state directory of a running lab")
+		return supervisor.Lab{}, errors.New("--dir is missing: expected the state directory of a " +
+			"running lab")
 	}
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
@@ -71,8 +73,10 @@ func newSet() *cobra.Command {
 		if err := c.Set(cmd.Context(), settings); err != nil {
 			return err
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "delay %v, jitter %v, batch %d, gap %v, reject %q, fault %v\n",
-			settings.Delay, settings.Jitter, settings.Batch, settings.Gap, settings.Reject, settings.Faults)
+		fmt.Fprintf(cmd.OutOrStdout(), "delay %v, jitter %v, batch %d, gap %v, reject %q, fault "+
+			"%v\n",
+			settings.Delay, settings.Jitter, settings.Batch, settings.Gap, settings.Reject,
+			settings.Faults)
 		return nil
 	}
 	return cmd
@@ -103,7 +107,8 @@ func newComponentAction() *cobra.Command {
 			return status(cmd, c)
 		}
 		if len(args) != 2 {
-			return fmt.Errorf("%s what? expected the name of a component: \"component status\" lists them", args[0])
+			return fmt.Errorf("%s what? expected the name of a component: \"component status\" "+
+				"lists them", args[0])
 		}
 		return c.Act(cmd.Context(), args[1], args[0])
 	}
@@ -132,8 +137,10 @@ func newEnter() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "enter --dir DIR [--node NODE] [-- CMD…]",
 		Short: "Run a command in a node's router namespace",
-		Long: "Run CMD, or a shell, in the network namespace of a node, and exit with its code: all traffic of\n" +
-			"the node's pods passes the netfilter hooks there. KUBECONFIG is set to one that works from there.\n" +
+		Long: "Run CMD, or a shell, in the network namespace of a node, and exit with its code: " +
+			"all traffic of\n" +
+			"the node's pods passes the netfilter hooks there. KUBECONFIG is set to one that " +
+			"works from there.\n" +
 			"Needs nsenter (util-linux).",
 		Example: "  netpol-latency-lab enter --dir ./lab-state -- ip -brief address",
 	}
@@ -146,7 +153,8 @@ func newEnter() *cobra.Command {
 		}
 		path, ok := lab.Nodes[node]
 		if !ok {
-			return fmt.Errorf("unknown node %q: expected one of the nodes that kubectl get nodes lists", node)
+			return fmt.Errorf("unknown node %q: expected one of the nodes that kubectl get nodes "+
+				"lists", node)
 		}
 		if len(args) == 0 {
 			args = []string{shell()}
@@ -156,20 +164,23 @@ func newEnter() *cobra.Command {
 	return cmd
 }
 
-// enter joins the namespaces through nsenter: a process of many threads, like this one, cannot join a
-// user namespace (setns(2)).
+// enter joins the namespaces through nsenter: a process of many threads, like this one, cannot join
+// a user namespace (setns(2)).
 func enter(cmd *cobra.Command, lab supervisor.Lab, namespace string, args []string) error {
 	program, err := exec.LookPath("nsenter")
 	if err != nil {
-		return fmt.Errorf("enter the node's namespace: install nsenter (package util-linux): %w", err)
+		return fmt.Errorf("enter the node's namespace: install nsenter (package util-linux): %w",
+			err)
 	}
 	arguments := []string{"nsenter", "--net=" + namespace}
 	if lab.Rootless {
-		arguments = append(arguments, fmt.Sprintf("--user=/proc/%d/ns/user", lab.PID), "--preserve-credentials")
+		arguments = append(arguments, fmt.Sprintf("--user=/proc/%d/ns/user", lab.PID),
+			"--preserve-credentials")
 	}
 	return runChild(&exec.Cmd{
 		Path: program, Args: append(append(arguments, "--"), args...),
-		Env:   append(os.Environ(), "KUBECONFIG="+lab.Dir.Config("admin.kubeconfig"), dirVariable+"="+string(lab.Dir)),
+		Env: append(os.Environ(), "KUBECONFIG="+lab.Dir.Config("admin.kubeconfig"),
+			dirVariable+"="+string(lab.Dir)),
 		Stdin: os.Stdin, Stdout: cmd.OutOrStdout(), Stderr: cmd.ErrOrStderr(),
 	}, nil)
 }

@@ -44,7 +44,8 @@ func addSettings(flags *pflag.FlagSet, s *engine.Settings) {
 	flags.DurationVar(&s.Jitter, "jitter", 0, "random time on top of --delay, from 0 to this")
 	flags.IntVar(&s.Batch, "batch", 0, "most changed elements in one transaction (0: no limit)")
 	flags.DurationVar(&s.Gap, "gap", 0, "pause between two transactions of a batch")
-	flags.StringVar((*string)(&s.Reject), "reject", "", "answer what is denied: reset or icmp (default: drop silently)")
+	flags.StringVar((*string)(&s.Reject), "reject", "",
+		"answer what is denied: reset or icmp (default: drop silently)")
 	flags.Var(&faultFlag{to: &s.Faults}, "fault",
 		"NAME[=VALUE],...: what to do wrong, for example no-except (repeatable)")
 }
@@ -78,7 +79,8 @@ func parseImages(pairs []string) (map[string]string, error) {
 	for _, pair := range pairs {
 		name, path, ok := strings.Cut(pair, "=")
 		if !ok || name == "" || path == "" {
-			return nil, fmt.Errorf("--image %q: expected NAME=PATH, for example prometheus=/usr/bin/prometheus, "+
+			return nil, fmt.Errorf("--image %q: expected NAME=PATH, for example "+
+				"prometheus=/usr/bin/prometheus, "+
 				"or NAME=oci:DIR, for example client=oci:./layout", pair)
 		}
 		reference, isLayout, err := oci.Parse(path)

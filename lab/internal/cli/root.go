@@ -38,7 +38,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	if filepath.Base(args[0]) == "kubectl" {
 		return run(kubectl.NewDefaultKubectlCommand(), args[1:], stdout, stderr)
 	}
-	// Only for those who look at a list of processes: it shows what was started as /proc/self/exe as "exe".
+	// Only for those who look at a list of processes: it shows what was started as /proc/self/exe
+	// as "exe".
 	_ = os.WriteFile("/proc/self/comm", []byte(filepath.Base(args[0])), 0)
 	if len(args) > 2 && args[1] == supervisor.ComponentProcess {
 		if command := kubernetes(args[2]); command != nil {
@@ -49,22 +50,28 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
 		Use:   "netpol-latency-lab",
 		Short: "A Kubernetes control plane with real pod networks and no cluster",
-		Long: "netpol-latency-lab runs etcd, kube-apiserver, kube-controller-manager, kube-scheduler, a node\n" +
-			"agent and a policy engine in namespaces of its own. Nothing on the host changes, and nothing is\n" +
-			"left when it ends. It needs root, or a kernel that lets users make user namespaces.\n\n" +
-			"Exit codes: 0 done, 1 it failed or the command line is wrong; run and enter pass on their command's.",
+		Long: "netpol-latency-lab runs etcd, kube-apiserver, kube-controller-manager, " +
+			"kube-scheduler, a node\n" +
+			"agent and a policy engine in namespaces of its own. Nothing on the host changes, " +
+			"and nothing is\n" +
+			"left when it ends. It needs root, or a kernel that lets users make user " +
+			"namespaces.\n\n" +
+			"Exit codes: 0 done, 1 it failed or the command line is wrong; run and enter pass on " +
+			"their command's.",
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
 	// Libraries have put flags of theirs there, which cobra would offer as this program's.
 	pflag.CommandLine = pflag.NewFlagSet(args[0], pflag.ContinueOnError)
-	root.AddCommand(newUp(), newRun(), newSet(), newComponentAction(), newEnter(), newKubectl(), newVersion())
+	root.AddCommand(newUp(), newRun(), newSet(), newComponentAction(), newEnter(), newKubectl(),
+		newVersion())
 	root.AddCommand(newInner(), newComponent())
 	return run(root, args[1:], stdout, stderr)
 }
 
-// run executes the command until it ends or a signal comes; a second signal ends the process at once.
+// run executes the command until it ends or a signal comes; a second signal ends the process at
+// once.
 func run(command *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := interrupt.Context(context.Background())
 	defer stop()
@@ -110,7 +117,8 @@ func newVersion() *cobra.Command {
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "netpol-latency-lab", info.Main.Version)
 			for _, module := range info.Deps {
-				if module.Path == "k8s.io/kubernetes" || module.Path == "go.etcd.io/etcd/server/v3" {
+				if module.Path == "k8s.io/kubernetes" ||
+					module.Path == "go.etcd.io/etcd/server/v3" {
 					fmt.Fprintln(cmd.OutOrStdout(), module.Path, module.Version)
 				}
 			}

@@ -23,19 +23,25 @@ func newRun() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- CMD [ARGS…]",
 		Short: "Run a command against a lab of its own",
-		Long: "Start a lab, run CMD with KUBECONFIG set to it, tear the lab down and exit with CMD's code\n" +
+		Long: "Start a lab, run CMD with KUBECONFIG set to it, tear the lab down and exit with " +
+			"CMD's code\n" +
 			"(128 and the signal's number if a signal ended it, 1 if the lab failed).\n" +
-			"CMD also finds the state directory in $" + dirVariable + ", and a kubectl in its PATH if\n" +
-			"the machine has none. Without --dir, the state directory is removed at the end. SIGINT and\n" +
+			"CMD also finds the state directory in $" + dirVariable +
+			", and a kubectl in its PATH if\n" +
+			"the machine has none. Without --dir, the state directory is removed at the end. " +
+			"SIGINT and\n" +
 			"SIGTERM are passed on to CMD; a second one kills it.",
 		Example: "  netpol-latency-lab run --delay 300ms -- kubectl get nodes",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return errors.New("no command: expected one after --, for example: run -- kubectl get nodes")
+				return errors.New("no command: expected one after --, for example: run -- " +
+					"kubectl get nodes")
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, args []string) error { return runCommand(cmd, &flags, args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runCommand(cmd, &flags, args)
+		},
 	}
 	cmd.Flags().StringVar(&flags.dir, "dir", "", "state directory (default: a temporary one)")
 	flags.add(cmd)
@@ -73,13 +79,15 @@ func execute(lab *supervisor.Running, args []string) error {
 		return err
 	}
 	environment := append(os.Environ(),
-		"KUBECONFIG="+lab.Kubeconfig, dirVariable+"="+string(lab.Dir), "PATH="+path, "KUBECACHEDIR="+lab.Dir.Cache())
+		"KUBECONFIG="+lab.Kubeconfig, dirVariable+"="+string(lab.Dir), "PATH="+path,
+		"KUBECACHEDIR="+lab.Dir.Cache())
 	program, err := exec.LookPath(args[0])
 	if err != nil {
 		program = lab.Dir.Bin() + "/kubectl"
 	}
 	command := &exec.Cmd{
-		Path: program, Args: args, Env: environment, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Path: program, Args: args, Env: environment, Stdin: os.Stdin, Stdout: os.Stdout,
+		Stderr: os.Stderr,
 	}
 	return runChild(command, lab.Exited())
 }

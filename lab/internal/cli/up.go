@@ -17,15 +17,19 @@ func newUp() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up --dir DIR",
 		Short: "Run a lab in the foreground until a signal",
-		Long: "Run a lab in the foreground. When it is ready, the path of its kubeconfig is printed on standard\n" +
-			"output; everything else goes to standard error. SIGINT or SIGTERM ends it in order, a second\n" +
-			"signal at once. DIR holds the kubeconfig, the logs and the truth log, and keeps the last two.",
+		Long: "Run a lab in the foreground. When it is ready, the path of its kubeconfig is " +
+			"printed on standard\n" +
+			"output; everything else goes to standard error. SIGINT or SIGTERM ends it in order, " +
+			"a second\n" +
+			"signal at once. DIR holds the kubeconfig, the logs and the truth log, and keeps the " +
+			"last two.",
 		Example: "  netpol-latency-lab up --dir ./lab-state --delay 300ms\n" +
 			"  KUBECONFIG=./lab-state/kubeconfig kubectl get nodes",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if flags.dir == "" {
-				return errors.New("--dir is missing: expected a directory for the kubeconfig, logs and truth log")
+				return errors.New("--dir is missing: expected a directory for the kubeconfig, " +
+					"logs and truth log")
 			}
 			return up(cmd, &flags)
 		},

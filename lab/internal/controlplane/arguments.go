@@ -13,7 +13,8 @@ import (
 
 // Server is the API server's address inside the lab.
 func Server() string {
-	return "https://" + netip.AddrPortFrom(topology.ControlPlane()[0].Addr(), topology.APIServerPort).String()
+	return "https://" + netip.AddrPortFrom(topology.ControlPlane()[0].Addr(),
+		topology.APIServerPort).String()
 }
 
 // APIServer are the arguments of kube-apiserver.
@@ -37,7 +38,8 @@ func APIServer(dir layout.Dir) []string {
 		"--service-account-key-file=" + dir.Credentials("service-account.pub"),
 		"--service-account-signing-key-file=" + dir.Credentials("service-account.key"),
 		"--allow-privileged=true",
-		// One client drives hundreds of pods a second here; fairness between tenants would only queue them.
+		// One client drives hundreds of pods a second here; fairness between tenants would only
+		// queue them.
 		"--enable-priority-and-fairness=false",
 		"--max-requests-inflight=3000",
 		"--max-mutating-requests-inflight=1000",
@@ -50,8 +52,8 @@ func APIServer(dir layout.Dir) []string {
 	}
 }
 
-// ControllerManager are the arguments of kube-controller-manager. Controllers for clouds, volumes and
-// autoscaling have nothing to do here and are left out.
+// ControllerManager are the arguments of kube-controller-manager. Controllers for clouds, volumes
+// and autoscaling have nothing to do here and are left out.
 func ControllerManager(dir layout.Dir) []string {
 	return []string{
 		"--kubeconfig=" + dir.Config("kube-controller-manager.kubeconfig"),

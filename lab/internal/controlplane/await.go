@@ -64,7 +64,8 @@ func AwaitNode(ctx context.Context, client kubernetes.Interface, name string) er
 // AwaitServiceAccount waits until pods can be created in the default namespace.
 func AwaitServiceAccount(ctx context.Context, client kubernetes.Interface) error {
 	return await(ctx, func(ctx context.Context) (bool, error) {
-		_, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "default", metav1.GetOptions{})
+		_, err := client.CoreV1().ServiceAccounts("default").Get(ctx, "default",
+			metav1.GetOptions{})
 		return err == nil, nil
 	})
 }

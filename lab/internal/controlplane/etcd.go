@@ -11,7 +11,8 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 )
 
-// EtcdAddress is where etcd serves; it and etcdPeer are addresses of the control plane's namespace only.
+// EtcdAddress is where etcd serves; it and etcdPeer are addresses of the control plane's namespace
+// only.
 const (
 	EtcdAddress = "127.0.0.1:2379"
 	etcdClient  = "http://" + EtcdAddress

@@ -26,8 +26,10 @@ func WriteKubeconfig(dir layout.Dir, identity, server, path string) error {
 	}
 	const name = "netpol-latency-lab"
 	config := api.Config{
-		Clusters:       map[string]*api.Cluster{name: {Server: server, CertificateAuthorityData: contents[0]}},
-		AuthInfos:      map[string]*api.AuthInfo{name: {ClientCertificateData: contents[1], ClientKeyData: contents[2]}},
+		Clusters: map[string]*api.Cluster{name: {Server: server,
+			CertificateAuthorityData: contents[0]}},
+		AuthInfos: map[string]*api.AuthInfo{name: {ClientCertificateData: contents[1],
+			ClientKeyData: contents[2]}},
 		Contexts:       map[string]*api.Context{name: {Cluster: name, AuthInfo: name}},
 		CurrentContext: name,
 	}

@@ -44,7 +44,9 @@ func rule(group string, resources []string, verbs ...string) rbacv1.PolicyRule {
 }
 
 // grant creates a cluster role by the user's name and binds it to the user.
-func grant(ctx context.Context, client kubernetes.Interface, user string, rules []rbacv1.PolicyRule) error {
+func grant(
+	ctx context.Context, client kubernetes.Interface, user string, rules []rbacv1.PolicyRule,
+) error {
 	named := metav1.ObjectMeta{Name: user}
 	_, err := client.RbacV1().ClusterRoles().Create(ctx,
 		&rbacv1.ClusterRole{ObjectMeta: named, Rules: rules}, metav1.CreateOptions{})
@@ -54,7 +56,8 @@ func grant(ctx context.Context, client kubernetes.Interface, user string, rules 
 	_, err = client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: named,
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
-		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+		Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind,
+			Name: user}},
 	}, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return err

@@ -51,8 +51,8 @@ type authority struct {
 	pem         []byte
 }
 
-// WritePKI makes a certificate authority and everything that it signs in the state directory. Nothing
-// of it leaves the directory, and each lab has its own.
+// WritePKI makes a certificate authority and everything that it signs in the state directory.
+// Nothing of it leaves the directory, and each lab has its own.
 func WritePKI(dir layout.Dir, nodes []topology.Node) error {
 	if err := os.MkdirAll(dir.Credentials(""), 0o700); err != nil {
 		return fmt.Errorf("make room for certificates: %w", err)
@@ -105,7 +105,8 @@ func apiServerCertificate() *x509.Certificate {
 
 func nodeCertificate(node topology.Node) *x509.Certificate {
 	template := &x509.Certificate{
-		Subject:     pkix.Name{CommonName: "system:node:" + node.Name, Organization: []string{"system:nodes"}},
+		Subject: pkix.Name{CommonName: "system:node:" + node.Name,
+			Organization: []string{"system:nodes"}},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		DNSNames:    []string{node.Name},
 	}
@@ -156,7 +157,8 @@ func (a *authority) write(dir layout.Dir, name string, template *x509.Certificat
 	if err != nil {
 		return fmt.Errorf("sign the certificate of %s: %w", name, err)
 	}
-	if err := os.WriteFile(dir.Credentials(name+".crt"), encode("CERTIFICATE", der), 0o600); err != nil {
+	if err := os.WriteFile(dir.Credentials(name+".crt"), encode("CERTIFICATE", der),
+		0o600); err != nil {
 		return fmt.Errorf("write the certificate of %s: %w", name, err)
 	}
 	return writeKey(dir.Credentials(name+".key"), key)
@@ -172,7 +174,8 @@ func writeServiceAccountKey(dir layout.Dir) error {
 	if err != nil {
 		return fmt.Errorf("encode the service account key: %w", err)
 	}
-	if err := os.WriteFile(dir.Credentials("service-account.pub"), encode("PUBLIC KEY", public), 0o600); err != nil {
+	if err := os.WriteFile(dir.Credentials("service-account.pub"), encode("PUBLIC KEY", public),
+		0o600); err != nil {
 		return fmt.Errorf("write the service account key: %w", err)
 	}
 	return writeKey(dir.Credentials("service-account.key"), key)

@@ -35,8 +35,10 @@ func TestPKI(t *testing.T) {
 			"127.0.0.1", "::1", "localhost", "172.18.0.1", "fd00:172:18::1", "10.96.0.1",
 			"kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
 		}},
-		{"kubelet-node-0", x509.ExtKeyUsageServerAuth, []string{"172.18.0.2", "fd00:172:18::2", "node-0"}},
-		{"kubelet-node-1", x509.ExtKeyUsageServerAuth, []string{"172.18.0.3", "fd00:172:18::3", "node-1"}},
+		{"kubelet-node-0", x509.ExtKeyUsageServerAuth, []string{"172.18.0.2", "fd00:172:18::2",
+			"node-0"}},
+		{"kubelet-node-1", x509.ExtKeyUsageServerAuth, []string{"172.18.0.3", "fd00:172:18::3",
+			"node-1"}},
 		{"admin", x509.ExtKeyUsageClientAuth, nil},
 		{"node", x509.ExtKeyUsageClientAuth, nil},
 		{"engine", x509.ExtKeyUsageClientAuth, nil},
@@ -44,7 +46,8 @@ func TestPKI(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			pair, err := tls.LoadX509KeyPair(dir.Credentials(c.name+".crt"), dir.Credentials(c.name+".key"))
+			pair, err := tls.LoadX509KeyPair(dir.Credentials(c.name+".crt"),
+				dir.Credentials(c.name+".key"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,8 +83,10 @@ func TestKubeconfigIsSelfContained(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if config.Host != "https://127.0.0.1:1" || len(config.CAData) == 0 || len(config.CertData) == 0 || len(config.KeyData) == 0 {
-		t.Errorf("the kubeconfig leads to %s and has %d, %d and %d bytes of authority, certificate and key: want all",
+	if config.Host != "https://127.0.0.1:1" || len(config.CAData) == 0 ||
+		len(config.CertData) == 0 || len(config.KeyData) == 0 {
+		t.Errorf("the kubeconfig leads to %s and has %d, %d and %d bytes of authority, "+
+			"certificate and key: want all",
 			config.Host, len(config.CAData), len(config.CertData), len(config.KeyData))
 	}
 }

@@ -1,8 +1,8 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package docs reads the project's documents as a test does: code blocks with the marks that say what is to be
-// done with them, links, and what a command must print.
+// Package docs reads the project's documents as a test does: code blocks with the marks that say
+// what is to be done with them, links, and what a command must print.
 //
 // A mark is a comment on the line before a block:
 //
@@ -12,8 +12,9 @@
 //	<!-- output -->                      what the last block that was run prints
 //	<!-- file: suite.yaml -->            a file for the blocks that follow
 //
-// After "lab" and "no cluster" may follow, each after a comma: "from the repository", the directory; "exit 2", the
-// code that the commands end with; "env IMAGE=name", a value for the word IMAGE in the commands.
+// After "lab" and "no cluster" may follow, each after a comma: "from the repository", the
+// directory; "exit 2", the code that the commands end with; "env IMAGE=name", a value for the word
+// IMAGE in the commands.
 package docs
 
 import (
@@ -42,7 +43,10 @@ type Block struct {
 func (b Block) String() string { return fmt.Sprintf("%s:%d", b.File, b.Line) }
 
 // IsShell reports whether the block holds commands.
-func (b Block) IsShell() bool { return slices.Contains([]string{"sh", "bash", "console"}, b.Language) }
+func (b Block) IsShell() bool {
+	return slices.Contains([]string{"sh", "bash", "console"},
+		b.Language)
+}
 
 // Files are the paths of the README and of all documents of the repository in the directory root.
 func Files(root string) ([]string, error) {
@@ -65,7 +69,8 @@ func Read(path string) ([]Block, error) {
 	return Parse(path, string(text))
 }
 
-// Parse reads the blocks of a document's text. Every block must have a mark, and every mark a block.
+// Parse reads the blocks of a document's text. Every block must have a mark, and every mark a
+// block.
 func Parse(name, text string) ([]Block, error) {
 	p := reader{name: name}
 	for line := range strings.Lines(text) {
@@ -95,7 +100,8 @@ type reader struct {
 }
 
 func (p *reader) fail(format string, arguments ...any) {
-	p.errs = append(p.errs, fmt.Errorf("%s:%d: %w", p.name, p.number, fmt.Errorf(format, arguments...)))
+	p.errs = append(p.errs, fmt.Errorf("%s:%d: %w", p.name, p.number,
+		fmt.Errorf(format, arguments...)))
 }
 
 func (p *reader) line(line string) {
@@ -124,7 +130,9 @@ func (p *reader) begin(indent, fence, language string) {
 	if p.block.Mark.Kind == Run && !p.block.IsShell() {
 		p.fail("the block is to be run: expected the language sh, bash or console")
 	}
-	if p.block.Mark.Kind == Output && !slices.ContainsFunc(p.blocks, func(b Block) bool { return b.Mark.Kind == Run }) {
+	if p.block.Mark.Kind == Output && !slices.ContainsFunc(p.blocks, func(b Block) bool {
+		return b.Mark.Kind == Run
+	}) {
 		p.fail("the block of output follows no block that is run")
 	}
 }

@@ -11,8 +11,10 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	const text = "# Title\n\n<!-- run: lab, --delay 300ms, from the repository, exit 2, env IMAGE=x -->\n```bash\nrun IMAGE\n```\n\n" +
-		"1. An item,\n   and a block in it:\n\n    further text\n\n   <!-- not run: needs a cloud -->\n   ```sh\n   ls\n     cd\n   ```\n\n" +
+	const text = "# Title\n\n<!-- run: lab, --delay 300ms, from the repository, exit 2, env " +
+		"IMAGE=x -->\n```bash\nrun IMAGE\n```\n\n" +
+		"1. An item,\n   and a block in it:\n\n    further text\n\n   <!-- not run: needs a " +
+		"cloud -->\n   ```sh\n   ls\n     cd\n   ```\n\n" +
 		"<!-- a comment -->\n\nText.\n<!-- file: a.yaml -->\n````yaml\n```\n````\n"
 	got, err := Parse("a.md", text)
 	if err != nil {
@@ -20,11 +22,14 @@ func TestParse(t *testing.T) {
 	}
 	want := []Block{
 		{File: "a.md", Line: 4, Language: "bash", Text: "run IMAGE\n", Mark: Mark{
-			Kind: Run, Text: "lab, --delay 300ms, from the repository, exit 2, env IMAGE=x", Lab: true, FromRepository: true,
+			Kind: Run, Text: "lab, --delay 300ms, from the repository, exit 2, env IMAGE=x",
+			Lab: true, FromRepository: true,
 			LabFlags: []string{"--delay", "300ms"}, Exit: 2, Env: map[string]string{"IMAGE": "x"},
 		}},
-		{File: "a.md", Line: 14, Language: "sh", Text: "ls\n  cd\n", Mark: Mark{Kind: NotRun, Text: "needs a cloud"}},
-		{File: "a.md", Line: 23, Language: "yaml", Text: "```\n", Mark: Mark{Kind: File, Text: "a.yaml"}},
+		{File: "a.md", Line: 14, Language: "sh", Text: "ls\n  cd\n",
+			Mark: Mark{Kind: NotRun, Text: "needs a cloud"}},
+		{File: "a.md", Line: 23, Language: "yaml", Text: "```\n",
+			Mark: Mark{Kind: File, Text: "a.yaml"}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the blocks differ (-want +got):\n%s", diff)
@@ -33,20 +38,27 @@ func TestParse(t *testing.T) {
 
 func TestParseRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
-		"no mark":           {"```\nls\n```\n", "a.md:1: the block has no mark"},
-		"no reason":         {"<!-- not run: -->\n```\nls\n```\n", "a.md:1: read the mark: expected a reason"},
-		"nowhere":           {"<!-- run: cloud -->\n```\nls\n```\n", `expected "lab" or "no cluster" first`},
-		"unknown option":    {"<!-- run: lab, slowly -->\n```\nls\n```\n", `option "slowly"`},
-		"flag without lab":  {"<!-- run: no cluster, --delay 1s -->\n```\nls\n```\n", `option "--delay 1s"`},
-		"directory":         {"<!-- file: ../a -->\n```\nls\n```\n", "expected a name without a directory"},
-		"mark without text": {"<!-- run: lab -->\nText.\n", "a.md:2: the mark before this line belongs to no block"},
+		"no mark": {"```\nls\n```\n", "a.md:1: the block has no mark"},
+		"no reason": {"<!-- not run: -->\n```\nls\n```\n",
+			"a.md:1: read the mark: expected a reason"},
+		"nowhere": {"<!-- run: cloud -->\n```\nls\n```\n",
+			`expected "lab" or "no cluster" first`},
+		"unknown option": {"<!-- run: lab, slowly -->\n```\nls\n```\n", `option "slowly"`},
+		"flag without lab": {"<!-- run: no cluster, --delay 1s -->\n```\nls\n```\n",
+			`option "--delay 1s"`},
+		"directory": {"<!-- file: ../a -->\n```\nls\n```\n",
+			"expected a name without a directory"},
+		"mark without text": {"<!-- run: lab -->\nText.\n",
+			"a.md:2: the mark before this line belongs to no block"},
 		"output of nothing": {"<!-- output -->\n```\nls\n```\n", "follows no block that is run"},
-		"no language":       {"<!-- run: lab -->\n```\nls\n```\n", "expected the language sh, bash or console"},
-		"indented":          {"Text:\n\n    ls\n", "a.md:3: an indented block"},
-		"open":              {"<!-- run: lab -->\n```sh\nls\n", "the block of line 2 has no end"},
+		"no language": {"<!-- run: lab -->\n```\nls\n```\n",
+			"expected the language sh, bash or console"},
+		"indented": {"Text:\n\n    ls\n", "a.md:3: an indented block"},
+		"open":     {"<!-- run: lab -->\n```sh\nls\n", "the block of line 2 has no end"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if _, err := Parse("a.md", test.text); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := Parse("a.md", test.text); err == nil ||
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("got the error %v; want one that says %q", err, test.want)
 			}
 		})
@@ -54,8 +66,9 @@ func TestParseRefuses(t *testing.T) {
 }
 
 func TestSteps(t *testing.T) {
-	block := Block{Language: "console", Mark: Mark{Env: map[string]string{"IMAGE": "x"}}, Text: "$ run IMAGE $IMAGE MYIMAGE \\\n    more\nout\n\n" +
-		"$ cat <<END\nIMAGE\nEND\nIMAGE\n$ true\n"}
+	block := Block{Language: "console", Mark: Mark{Env: map[string]string{"IMAGE": "x"}},
+		Text: "$ run IMAGE $IMAGE MYIMAGE \\\n    more\nout\n\n" +
+			"$ cat <<END\nIMAGE\nEND\nIMAGE\n$ true\n"}
 	want := []Step{
 		{Command: "run x $IMAGE MYIMAGE \\\n    more\n", Output: "out\n\n"},
 		{Command: "cat <<END\nIMAGE\nEND\n", Output: "IMAGE\n"},
@@ -86,7 +99,8 @@ func TestPrints(t *testing.T) {
 }
 
 func TestLinks(t *testing.T) {
-	const text = "# The `run` command, and more\n\n[a](b.md#c-d) [web](https://example.com) [e](#f)\n\n```\n# no heading [x](y)\n```\n## Two_words-here\n"
+	const text = "# The `run` command, and more\n\n[a](b.md#c-d) [web](https://example.com) " +
+		"[e](#f)\n\n```\n# no heading [x](y)\n```\n## Two_words-here\n"
 	if diff := cmp.Diff([]string{"b.md#c-d", "#f"}, Links(text)); diff != "" {
 		t.Errorf("the links differ (-want +got):\n%s", diff)
 	}

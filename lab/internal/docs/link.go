@@ -12,7 +12,8 @@ import (
 // Links are the targets of the links of a document's text, but those to the web.
 func Links(text string) []string {
 	var links []string
-	for _, found := range regexp.MustCompile(`\]\(([^()\s]+)\)`).FindAllStringSubmatch(withoutBlocks(text), -1) {
+	for _, found := range regexp.MustCompile(`\]\(([^()\s]+)\)`).
+		FindAllStringSubmatch(withoutBlocks(text), -1) {
 		if !strings.Contains(found[1], "://") {
 			links = append(links, found[1])
 		}
@@ -20,8 +21,8 @@ func Links(text string) []string {
 	return links
 }
 
-// Anchors are the names under which the headings of a document's text can be linked, as code hosting sites make
-// them: in lower case, spaces to dashes, without punctuation.
+// Anchors are the names under which the headings of a document's text can be linked, as code
+// hosting sites make them: in lower case, spaces to dashes, without punctuation.
 func Anchors(text string) map[string]bool {
 	anchors := make(map[string]bool)
 	for line := range strings.Lines(withoutBlocks(text)) {

@@ -30,7 +30,8 @@ type Mark struct {
 	// Lab is set if the commands need a lab, with these flags.
 	Lab      bool
 	LabFlags []string
-	// FromRepository is set if the commands are run in the repository and not in a temporary directory.
+	// FromRepository is set if the commands are run in the repository and not in a temporary
+	// directory.
 	FromRepository bool
 	// Exit is the code with which the commands must end.
 	Exit int
@@ -38,8 +39,8 @@ type Mark struct {
 	Env map[string]string
 }
 
-// ParseMark reads the text of a comment, for example "run: lab, --delay 300ms, env IMAGE=x". It returns nil
-// if the comment is about something else.
+// ParseMark reads the text of a comment, for example "run: lab, --delay 300ms, env IMAGE=x". It
+// returns nil if the comment is about something else.
 func ParseMark(comment string) (*Mark, error) {
 	kind, text, _ := strings.Cut(strings.TrimSpace(comment), ":")
 	m := &Mark{Kind: Kind(kind), Text: strings.TrimSpace(text)}
@@ -102,7 +103,8 @@ func (m *Mark) parseOption(option string) error {
 		name, value, _ := strings.Cut(value, "=")
 		m.Env[name] = value
 	default:
-		return fmt.Errorf("option %q: expected a flag of the lab, \"from the repository\", \"exit N\" or \"env NAME=VALUE\"", option)
+		return fmt.Errorf("option %q: expected a flag of the lab, \"from the repository\", "+
+			"\"exit N\" or \"env NAME=VALUE\"", option)
 	}
 	return nil
 }

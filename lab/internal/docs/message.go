@@ -70,7 +70,8 @@ func message(call *ast.CallExpr) string {
 		return ""
 	}
 	of, ok := function.X.(*ast.Ident)
-	if !ok || of.Name+"."+function.Sel.Name != "fmt.Errorf" && of.Name+"."+function.Sel.Name != "errors.New" {
+	if !ok || of.Name+"."+function.Sel.Name != "fmt.Errorf" &&
+		of.Name+"."+function.Sel.Name != "errors.New" {
 		return ""
 	}
 	text, _ := literal(call.Args[0])
@@ -110,8 +111,8 @@ func literal(expression ast.Expr) (text string, ok bool) {
 	return "", false
 }
 
-// Quotes are the messages that a document explains: what is within backquotes in the first column of its tables
-// whose heading is "message".
+// Quotes are the messages that a document explains: what is within backquotes in the first column
+// of its tables whose heading is "message".
 func Quotes(text string) []string {
 	var quotes []string
 	var within bool
@@ -123,7 +124,8 @@ func Quotes(text string) []string {
 		case strings.TrimSpace(cells[1]) == "message":
 			within = true
 		case within:
-			for _, quote := range regexp.MustCompile("``? ?([^`]+?) ?``?").FindAllStringSubmatch(cells[1], -1) {
+			for _, quote := range regexp.MustCompile("``? ?([^`]+?) ?``?").
+				FindAllStringSubmatch(cells[1], -1) {
 				quotes = append(quotes, quote[1])
 			}
 		}

@@ -15,25 +15,32 @@ import (
 // explained are the packages whose errors a user meets.
 func explained() []string {
 	return []string{
-		"internal/cli", "internal/suite", "internal/setting", "internal/scenario", "internal/runner", "internal/kube", "internal/measure",
-		"internal/protocol", "internal/result", "internal/report", "internal/agent", "internal/probe", "manifests", "lab/internal/cli", "lab/internal/supervisor",
+		"internal/cli", "internal/suite", "internal/setting", "internal/scenario",
+		"internal/runner", "internal/kube", "internal/measure",
+		"internal/protocol", "internal/result", "internal/report", "internal/agent",
+		"internal/probe", "manifests", "lab/internal/cli", "lab/internal/supervisor",
 	}
 }
 
-// neverShown are errors that programs tell apart and no person reads: what became of a single probe, and ways out
-// that are none.
+// neverShown are errors that programs tell apart and no person reads: what became of a single
+// probe, and ways out that are none.
 func neverShown() []string {
 	return []string{
-		"help was asked for", "the version was asked for", "…\nSee … --help.", "…: … of … pairs (…)…", "…: … of … pairs, in …", "…: … of …",
+		"help was asked for", "the version was asked for", "…\nSee … --help.",
+		"…: … of … pairs (…)…", "…: … of … pairs, in …", "…: … of …",
 		"send the datagram: …", "send the request: …", "read the response: the answer is not HTTP",
-		"read the response: the server closed the connection", "wait for the answer: none came in time",
+		"read the response: the server closed the connection",
+		"wait for the answer: none came in time",
 		"wait for the answer: an ICMP message came", "wait for the answer: the pair was stopped",
-		"open a packet socket: …", "send to device …: …", // the sockets that the kernel routes for do the work then
-		"ask on the established connection: it was cut", "ask on the established connection: there is none yet",
+		// the sockets that the kernel routes for do the work then
+		"open a packet socket: …", "send to device …: …",
+		"ask on the established connection: it was cut",
+		"ask on the established connection: there is none yet",
 	}
 }
 
-// Every message that the document on troubleshooting explains exists, and every message that exists is explained.
+// Every message that the document on troubleshooting explains exists, and every message that exists
+// is explained.
 func TestTroubleshootingIsComplete(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(root, "docs", "troubleshooting.md"))
 	if err != nil {
@@ -52,7 +59,10 @@ func TestTroubleshootingIsComplete(t *testing.T) {
 			}
 		}
 		for _, message := range found.Errors {
-			if !slices.Contains(neverShown(), message) && !slices.ContainsFunc(quotes, func(quote string) bool { return Quoted(quote, message) }) {
+			if !slices.Contains(neverShown(), message) &&
+				!slices.ContainsFunc(quotes, func(quote string) bool {
+					return Quoted(quote, message)
+				}) {
 				t.Errorf("%s: %q is not explained", dir, message)
 			}
 		}
@@ -66,8 +76,10 @@ func TestTroubleshootingIsComplete(t *testing.T) {
 
 func TestReadMessages(t *testing.T) {
 	dir := t.TempDir()
-	const source = "package a\n\nimport \"fmt\"\n\nvar e = fmt.Errorf(\"open %q of %[2]d: \"+\n\t\"expected %.1f: %w\", x)\n" +
-		"var f = errors.New(`no \"file\"`)\nvar w = fmt.Errorf(\"%w: %w\", e, f)\nvar s = say(\"text \" + name)\n"
+	const source = "package a\n\nimport \"fmt\"\n\nvar e = fmt.Errorf(\"open %q of %[2]d: " +
+		"\"+\n\t\"expected %.1f: %w\", x)\n" +
+		"var f = errors.New(`no \"file\"`)\nvar w = fmt.Errorf(\"%w: %w\", e, f)\nvar s = " +
+		"say(\"text \" + name)\n"
 	if err := os.WriteFile(filepath.Join(dir, "a.go"), []byte(source), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +87,8 @@ func TestReadMessages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"open … of …: expected …: …", `no "file"`}, got.Errors); diff != "" {
+	if diff := cmp.Diff([]string{"open … of …: expected …: …", `no "file"`},
+		got.Errors); diff != "" {
 		t.Errorf("the errors differ (-want +got):\n%s", diff)
 	}
 	if !slices.Contains(got.Texts, "text …") {
@@ -84,7 +97,8 @@ func TestReadMessages(t *testing.T) {
 }
 
 func TestQuotes(t *testing.T) {
-	const text = "| message | meaning |\n| --- | --- |\n| `a …`, `b` | `c` |\n\n| other | x |\n| --- | --- |\n| `d` | e |\n"
+	const text = "| message | meaning |\n| --- | --- |\n| `a …`, `b` | `c` |\n\n| other | x |\n| " +
+		"--- | --- |\n| `d` | e |\n"
 	if diff := cmp.Diff([]string{"a …", "b"}, Quotes(text)); diff != "" {
 		t.Errorf("the quotes differ (-want +got):\n%s", diff)
 	}

@@ -89,11 +89,14 @@ func TestTargetsOfMakeExist(t *testing.T) {
 		t.Fatal(err)
 	}
 	exists := make(map[string]bool)
-	for _, rule := range regexp.MustCompile(`(?m)^([\w-]+):`).FindAllStringSubmatch(string(makefile), -1) {
+	for _, rule := range regexp.MustCompile(`(?m)^([\w-]+):`).
+		FindAllStringSubmatch(string(makefile),
+			-1) {
 		exists[rule[1]] = true
 	}
 	// In prose a target is within backquotes; "make" is an English word.
-	inProse, inBlock := regexp.MustCompile("`make\\s+([a-z][\\w-]*)(?:\\s+[A-Z]+=[^`]*)?`"), regexp.MustCompile(`(?m)^(?:\$ )? *make ([a-z][\w-]*)`)
+	inProse, inBlock := regexp.MustCompile("`make\\s+([a-z][\\w-]*)(?:\\s+[A-Z]+=[^`]*)?`"),
+		regexp.MustCompile(`(?m)^(?:\$ )? *make ([a-z][\w-]*)`)
 	for file, text := range documents(t) {
 		named := inProse.FindAllStringSubmatch(text, -1)
 		blocks, err := Read(file)
@@ -145,7 +148,8 @@ func unknown(text string) []string {
 			problems = append(problems, "netpol-latency has no command "+found[1])
 			continue
 		}
-		for _, flag := range regexp.MustCompile(`(?:^|\s)(--?[a-zA-Z][\w-]*)`).FindAllStringSubmatch(line, -1) {
+		for _, flag := range regexp.MustCompile(`(?:^|\s)(--?[a-zA-Z][\w-]*)`).
+			FindAllStringSubmatch(line, -1) {
 			if !has(command, flag[1]) {
 				problems = append(problems, "netpol-latency "+found[1]+" has no flag "+flag[1])
 			}
@@ -164,11 +168,14 @@ func has(command *cobra.Command, flag string) bool {
 
 func TestUnknown(t *testing.T) {
 	for text, want := range map[string]string{
-		"netpol-latency run --targets 3 -c x.yaml --help":          "",
-		"netpol-latency manifests x \\\n --bad | kubectl apply -f": "netpol-latency manifests has no flag --bad",
-		"netpol-latency measure --targets 3":                       "netpol-latency has no command measure",
-		"sudo tee x | kubectl netpol-latency run -z":               "netpol-latency run has no flag -z",
-		"netpol-latency summary --wait  # not --forever":           "",
+		"netpol-latency run --targets 3 -c x.yaml --help": "",
+		"netpol-latency manifests x \\\n --bad | kubectl apply -f": "netpol-latency manifests " +
+			"has no flag --bad",
+		"netpol-latency measure --targets 3": "netpol-latency has no " +
+			"command measure",
+		"sudo tee x | kubectl netpol-latency run -z": "netpol-latency run has no " +
+			"flag -z",
+		"netpol-latency summary --wait  # not --forever": "",
 	} {
 		if got := strings.Join(unknown(text), ", "); got != want {
 			t.Errorf("of %q %q is unknown; want %q", text, got, want)

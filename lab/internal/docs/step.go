@@ -15,8 +15,8 @@ type Step struct {
 	Output string
 }
 
-// Steps are the commands of a block. In a block of the language "console" they follow "$ ", each with its output;
-// any other is one command.
+// Steps are the commands of a block. In a block of the language "console" they follow "$ ", each
+// with its output; any other is one command.
 func (b Block) Steps() []Step {
 	if b.Language != "console" {
 		return []Step{{Command: b.substitute(b.Text)}}
@@ -50,7 +50,8 @@ func (b Block) Steps() []Step {
 	return steps
 }
 
-// substitute puts the values of the mark into the places of the words that they are of, but for variables.
+// substitute puts the values of the mark into the places of the words that they are of, but for
+// variables.
 func (b Block) substitute(text string) string {
 	for name, value := range b.Mark.Env {
 		place := regexp.MustCompile(`(^|[^\w${])` + name + `\b`)
@@ -59,8 +60,9 @@ func (b Block) substitute(text string) string {
 	return text
 }
 
-// Prints reports whether a command printed what a document says. Figures count as equal, with their units, and so do
-// spaces, of which tables have more or less; … is any text, and on a line of its own any lines.
+// Prints reports whether a command printed what a document says. Figures count as equal, with their
+// units, and so do spaces, of which tables have more or less; … is any text, and on a line of its
+// own any lines.
 func Prints(want, got string) bool {
 	form := regexp.MustCompile(`\d[\d.,:]*(?:(?:[nµum]?s|m|h|%|[KMG]i?B)\b)?|…|[^\S\n]+`)
 	var pattern strings.Builder

@@ -20,7 +20,8 @@ func (e errand) named(name string) errand {
 
 func TestAgenda(t *testing.T) {
 	var a agenda
-	a.add(begin, []errand{errandOf("late", "", 2*time.Second, true), errandOf("early", "", time.Second, true)})
+	a.add(begin, []errand{errandOf("late", "", 2*time.Second, true),
+		errandOf("early", "", time.Second, true)})
 	if due, next := a.due(begin); len(due) != 0 || !next.Equal(begin.Add(time.Second)) {
 		t.Errorf("%v are due too early, the next at %v", numbers(due), next)
 	}
@@ -36,10 +37,12 @@ func TestAgenda(t *testing.T) {
 	}
 }
 
-// A new event of an object makes the errands about it void, and those about nothing in particular stay.
+// A new event of an object makes the errands about it void, and those about nothing in particular
+// stay.
 func TestAgendaCancels(t *testing.T) {
 	var a agenda
-	a.add(begin, []errand{errandOf("1", "Pod x/a", 0, true), errandOf("2", "Pod x/b", 0, true), errandOf("3", "", 0, true)})
+	a.add(begin, []errand{errandOf("1", "Pod x/a", 0, true), errandOf("2", "Pod x/b", 0, true),
+		errandOf("3", "", 0, true)})
 	a.cancel("Pod x/a")
 	if due, _ := a.due(begin); !slices.Equal(numbers(due), []string{"2", "3"}) {
 		t.Errorf("%v are left", numbers(due))
@@ -49,7 +52,8 @@ func TestAgendaCancels(t *testing.T) {
 // Whoever changes the faults must end what they began, but not begin what they would have.
 func TestAgendaSettles(t *testing.T) {
 	var a agenda
-	a.add(begin, []errand{errandOf("begin", "", time.Second, false), errandOf("end", "", time.Minute, true)})
+	a.add(begin, []errand{errandOf("begin", "", time.Second, false),
+		errandOf("end", "", time.Minute, true)})
 	if ends := a.settle(); !slices.Equal(numbers(ends), []string{"end"}) {
 		t.Errorf("%v are left to be done", numbers(ends))
 	}

@@ -24,7 +24,8 @@ func newTestKernel(t testing.TB) *kernel {
 	t.Helper()
 	ns, err := netns.New()
 	if err != nil {
-		t.Fatalf("make a network namespace: %v (this test needs root, for example `unshare -rn`)", err)
+		t.Fatalf("make a network namespace: %v (this test needs root, for example `unshare -rn`)",
+			err)
 	}
 	t.Cleanup(func() { _ = ns.Close() }) // nothing uses it any more
 	return kernelIn(t, ns)
@@ -44,7 +45,8 @@ func kernelIn(t testing.TB, ns *netns.Namespace) *kernel {
 	return k
 }
 
-// crowd is a cluster of n pods with two addresses each, all in namespace default with label app=web.
+// crowd is a cluster of n pods with two addresses each, all in namespace default with label
+// app=web.
 func crowd(n int) *cluster {
 	c := newCluster("node-0")
 	c.putNamespace("default", labels.Set{"kubernetes.io/metadata.name": "default"})
@@ -133,7 +135,8 @@ func BenchmarkPolicy(b *testing.B) {
 	}
 }
 
-// BenchmarkPod is the time for a pod that comes and goes again, among 1,000 pods and 1,001 policies.
+// BenchmarkPod is the time for a pod that comes and goes again, among 1,000 pods and 1,001
+// policies.
 func BenchmarkPod(b *testing.B) {
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	k := newTestKernel(b)

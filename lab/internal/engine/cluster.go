@@ -17,8 +17,8 @@ import (
 
 // cluster is what the engine takes notice of: the objects as of the events that are due, which pods
 // each selector holds, and what the kernel should have because of that. Events mark addresses and
-// policies as touched; plan works out the operations for these alone, so the cost of an event is that
-// of its effect and not that of the cluster.
+// policies as touched; plan works out the operations for these alone, so the cost of an event is
+// that of its effect and not that of the cluster.
 type cluster struct {
 	node       string
 	namespaces map[string]labels.Set

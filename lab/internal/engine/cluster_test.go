@@ -21,8 +21,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// history is a random sequence of API objects coming, changing and going, told to a cluster and kept
-// for the model.
+// history is a random sequence of API objects coming, changing and going, told to a cluster and
+// kept for the model.
 type history struct {
 	*rand.Rand
 	cluster    *cluster
@@ -35,14 +35,15 @@ type history struct {
 func newHistory(seed uint64) *history {
 	return &history{
 		Rand: rand.New(rand.NewPCG(seed, seed)), cluster: newCluster("node-0"),
-		namespaces: map[string]*corev1.Namespace{}, pods: map[string]*corev1.Pod{}, policies: map[string]*networkingv1.NetworkPolicy{},
+		namespaces: map[string]*corev1.Namespace{}, pods: map[string]*corev1.Pod{},
+		policies: map[string]*networkingv1.NetworkPolicy{},
 	}
 }
 
 func (h *history) pick(values ...string) string { return values[h.IntN(len(values))] }
 
-// event makes one thing happen. It says what, and whether every step of its enforcement must show each
-// connection either as it was before or as it is after.
+// event makes one thing happen. It says what, and whether every step of its enforcement must show
+// each connection either as it was before or as it is after.
 func (h *history) event() (what string, monotonic bool) {
 	switch n := h.IntN(10); {
 	case n == 0:
@@ -73,7 +74,8 @@ func (h *history) changeNamespace() string {
 		h.cluster.removeNamespace(name)
 		return "delete namespace " + name
 	}
-	h.namespaces[name] = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: h.randomLabels()}}
+	h.namespaces[name] = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name,
+		Labels: h.randomLabels()}}
 	h.cluster.putNamespace(name, h.namespaces[name].Labels)
 	return fmt.Sprintf("put namespace %s %v", name, h.namespaces[name].Labels)
 }
@@ -95,7 +97,8 @@ func (h *history) putPod() (what string, monotonic bool) {
 	p.Status.Phase = corev1.PodPhase(h.pick("Running", "Running", "Running", "Failed"))
 	h.pods[namespace+"/"+name] = p
 	h.cluster.putPod(factsOfPod(p))
-	return fmt.Sprintf("put pod %s/%s %v %v", namespace, name, p.Labels, p.Status), before == nil || before.UID == p.UID
+	return fmt.Sprintf("put pod %s/%s %v %v", namespace, name, p.Labels, p.Status), before == nil ||
+		before.UID == p.UID
 }
 
 func (h *history) removePod() string {
@@ -178,7 +181,8 @@ func connections() []connection {
 	for i := range byte(5) {
 		addresses = append(addresses, podIPs(1, 1+i)...)
 	}
-	addresses = append(addresses, netip.MustParseAddr("198.51.100.10"), netip.MustParseAddr("2001:db8:100::10"))
+	addresses = append(addresses, netip.MustParseAddr("198.51.100.10"),
+		netip.MustParseAddr("2001:db8:100::10"))
 	var all []connection
 	for _, from := range addresses {
 		for _, to := range addresses {
@@ -211,25 +215,31 @@ func verdicts(s *truth.State, of []connection) []halves {
 
 // between says whether each half is that of before or that of after.
 func (h halves) between(before, after halves) bool {
-	return (h.leaves == before.leaves || h.leaves == after.leaves) && (h.enters == before.enters || h.enters == after.enters)
+	return (h.leaves == before.leaves || h.leaves == after.leaves) &&
+		(h.enters == before.enters || h.enters == after.enters)
 }
 
-// modelVerdict also knows what is the engine's own: addresses without a pod are blocked, and pods of
-// other nodes are guarded there.
+// modelVerdict also knows what is the engine's own: addresses without a pod are blocked, and pods
+// of other nodes are guarded there.
 func (h *history) modelVerdict(m model, c connection) bool {
 	from, to := m.party(c.from.AsSlice()), m.party(c.to.AsSlice())
 	for a, p := range map[netip.Addr]party{c.from: from, c.to: to} {
-		if p.pod == nil && slices.ContainsFunc(testPodCIDRs, func(cidr netip.Prefix) bool { return cidr.Contains(a) }) {
+		if p.pod == nil && slices.ContainsFunc(testPodCIDRs, func(cidr netip.Prefix) bool {
+			return cidr.Contains(a)
+		}) {
 			return false
 		}
 	}
-	leaves := from.pod == nil || from.pod.Spec.NodeName != "node-0" || m.allowsEgress(from, to, c.protocol, c.port)
-	enters := to.pod == nil || to.pod.Spec.NodeName != "node-0" || m.allowsIngress(from, to, c.protocol, c.port)
+	leaves := from.pod == nil || from.pod.Spec.NodeName != "node-0" ||
+		m.allowsEgress(from, to, c.protocol, c.port)
+	enters := to.pod == nil || to.pod.Spec.NodeName != "node-0" ||
+		m.allowsIngress(from, to, c.protocol, c.port)
 	return leaves && enters
 }
 
 func (h *history) model() model {
-	return model{slices.Collect(maps.Values(h.namespaces)), slices.Collect(maps.Values(h.pods)), slices.Collect(maps.Values(h.policies))}
+	return model{slices.Collect(maps.Values(h.namespaces)), slices.Collect(maps.Values(h.pods)),
+		slices.Collect(maps.Values(h.policies))}
 }
 
 // fromScratch is the state of a cluster that is told only of what is there now.
@@ -259,14 +269,15 @@ func newState(ops ...truth.Op) *truth.State {
 
 // states compares states. The members that a set was made with do not matter, only those it has.
 var states = []cmp.Option{
-	cmp.AllowUnexported(truth.State{}), cmpopts.EquateEmpty(), cmpopts.IgnoreFields(truth.Set{}, "Members"),
+	cmp.AllowUnexported(truth.State{}), cmpopts.EquateEmpty(),
+	cmpopts.IgnoreFields(truth.Set{}, "Members"),
 	cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 	cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 }
 
 // TestHistories: whatever happened before, the operations of an event lead to the state that the
-// objects by themselves would give; its verdicts are the model's; and after each single operation every
-// half of every verdict is that of before or that of after.
+// objects by themselves would give; its verdicts are the model's; and after each single operation
+// every half of every verdict is that of before or that of after.
 func TestHistories(t *testing.T) {
 	of := connections()
 	for seed := range uint64(60) {
@@ -284,14 +295,16 @@ func TestHistories(t *testing.T) {
 				}
 			}
 			if diff := cmp.Diff(h.fromScratch(), state, states...); diff != "" {
-				t.Fatalf("seed %d, %s: the state is not that of the objects (-objects +state):\n%s", seed, what, diff)
+				t.Fatalf("seed %d, %s: the state is not that of the objects (-objects +state):\n%s",
+					seed, what, diff)
 			}
 			after := verdicts(state, of)
 			h.expectModel(t, fmt.Sprintf("seed %d, %s", seed, what), of, after)
 			for step, now := range between {
 				for i, c := range of {
 					if !now[i].between(before[i], after[i]) {
-						t.Fatalf("seed %d, %s: after operation %d %+v: %v is %+v between %+v and %+v", seed, what, step, ops[step], c, now[i], before[i], after[i])
+						t.Fatalf("seed %d, %s: after operation %d %+v: %v is %+v between %+v and "+
+							"%+v", seed, what, step, ops[step], c, now[i], before[i], after[i])
 					}
 				}
 			}
@@ -309,7 +322,8 @@ func (h *history) expectModel(t *testing.T, what string, of []connection, got []
 	}
 }
 
-// TestUnselectingPoliciesCostNothing: a thousand policies that select no pod leave the kernel as it is.
+// TestUnselectingPoliciesCostNothing: a thousand policies that select no pod leave the kernel as it
+// is.
 func TestUnselectingPoliciesCostNothing(t *testing.T) {
 	c := crowd(10)
 	c.plan()

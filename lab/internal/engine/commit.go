@@ -12,23 +12,27 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// commit carries out operations in one transaction and returns the times just before and just after.
+// commit carries out operations in one transaction and returns the times just before and just
+// after.
 func (k *kernel) commit(ops []truth.Op) (before, after time.Time, err error) {
 	k.encode(ops)
 	before = time.Now()
 	err = k.conn.Flush()
 	after = time.Now()
 	if err != nil {
-		return before, after, fmt.Errorf("commit an nftables transaction of %d operations: %w", len(ops), err)
+		return before, after, fmt.Errorf("commit an nftables transaction of %d operations: %w",
+			len(ops), err)
 	}
 	return before, after, nil
 }
 
 // encode turns operations into messages and brings the copy of the state up to date. What several
-// operations do to one object becomes the difference between before and after. (A set that rules may be
-// using changes through the rows of its members only; plan never puts one that is there.)
+// operations do to one object becomes the difference between before and after. (A set that rules
+// may be using changes through the rows of its members only; plan never puts one that is there.)
 func (k *kernel) encode(ops []truth.Op) {
-	if i := slices.IndexFunc(ops, func(op truth.Op) bool { return op.Kind == truth.KindTable }); i >= 0 {
+	if i := slices.IndexFunc(ops, func(op truth.Op) bool {
+		return op.Kind == truth.KindTable
+	}); i >= 0 {
 		k.state.Apply(ops[i])
 		k.makeTable()
 		ops = ops[i+1:]
@@ -100,8 +104,8 @@ func noteFirst[V any](in map[string]*V, id string, before *V) {
 	}
 }
 
-// changeElements brings the dispatch maps and the sets to what the addresses' rows say. Elements of a
-// set that comes or goes with the transaction come and go with it.
+// changeElements brings the dispatch maps and the sets to what the addresses' rows say. Elements of
+// a set that comes or goes with the transaction come and go with it.
 func (k *kernel) changeElements(d *difference) {
 	gone, come := newElements(), newElements()
 	var old, current []element

@@ -27,8 +27,8 @@ const (
 
 func (d direction) String() string { return [...]string{"ingress", "egress"}[d] }
 
-// compiled is a NetworkPolicy in the terms of the truth package. It does not depend on which pods and
-// namespaces exist.
+// compiled is a NetworkPolicy in the terms of the truth package. It does not depend on which pods
+// and namespaces exist.
 type compiled struct {
 	subject selection
 	// chains has nil for a direction that the policy does not isolate.
@@ -41,15 +41,15 @@ type chain struct {
 	sets  map[string]origin
 }
 
-// origin says what a set holds: the pods of a selection, a block, or else what the set's id names, the
-// pods with a named port.
+// origin says what a set holds: the pods of a selection, a block, or else what the set's id names,
+// the pods with a named port.
 type origin struct {
 	selection *selection
 	block     *truth.Block
 }
 
-// compile is a pure function of the policy. A part that the API server would not have accepted allows
-// nothing.
+// compile is a pure function of the policy. A part that the API server would not have accepted
+// allows nothing.
 func compile(policy *networkingv1.NetworkPolicy) (compiled, error) {
 	subject, err := selectPods(policy.Namespace, &policy.Spec.PodSelector)
 	if err != nil {
@@ -72,8 +72,8 @@ func compile(policy *networkingv1.NetworkPolicy) (compiled, error) {
 	return c, nil
 }
 
-// policyTypes says which directions a policy isolates: without policyTypes always ingress, and egress
-// if it has egress rules.
+// policyTypes says which directions a policy isolates: without policyTypes always ingress, and
+// egress if it has egress rules.
 func policyTypes(spec networkingv1.NetworkPolicySpec) [2]bool {
 	if len(spec.PolicyTypes) == 0 {
 		return [2]bool{ingress: true, egress: len(spec.Egress) > 0}
@@ -87,7 +87,9 @@ func policyTypes(spec networkingv1.NetworkPolicySpec) [2]bool {
 func newChain() *chain { return &chain{sets: map[string]origin{}} }
 
 // add takes up one rule of the policy: any of the peers, on any of the ports.
-func (c *chain) add(namespace string, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) {
+func (c *chain) add(
+	namespace string, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort,
+) {
 	sets := []string{""} // no peers means everyone
 	if len(peers) > 0 {
 		sets = c.peerSets(namespace, peers)

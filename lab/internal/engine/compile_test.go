@@ -28,30 +28,39 @@ func TestCompile(t *testing.T) {
 		policy *networkingv1.NetworkPolicy
 		want   want
 	}{
-		{"deny", newPolicy("x", "p", everyPod), want{subject: "pods * in x", isolates: [2]bool{ingress: true}}},
+		{"deny", newPolicy("x", "p", everyPod), want{subject: "pods * in x",
+			isolates: [2]bool{ingress: true}}},
 		{"peers times ports", newPolicy("x", "p", with("b", "2", "a", "1"), isolate(in),
-			from(peers{podsWith(everyPod), block("10.0.0.1/8", "10.1.0.1/16", "10.2.0.0/16")}, ports{tcp(80), upTo(udp(90), 99), tcp("web")})),
+			from(peers{podsWith(everyPod), block("10.0.0.1/8", "10.1.0.1/16", "10.2.0.0/16")},
+				ports{tcp(80), upTo(udp(90), 99), tcp("web")})),
 			want{
 				subject:  "pods a=1,b=2 in x",
 				isolates: [2]bool{ingress: true},
 				ingress: []truth.Rule{
 					{Peers: "pods * in x", Protocol: "TCP", First: 80, Last: 80},
-					{Peers: "block 10.0.0.0/8 except 10.1.0.0/16,10.2.0.0/16", Protocol: "TCP", First: 80, Last: 80},
+					{Peers: "block 10.0.0.0/8 except 10.1.0.0/16,10.2.0.0/16", Protocol: "TCP",
+						First: 80, Last: 80},
 					{Peers: "pods * in x", Protocol: "UDP", First: 90, Last: 99},
-					{Peers: "block 10.0.0.0/8 except 10.1.0.0/16,10.2.0.0/16", Protocol: "UDP", First: 90, Last: 99},
+					{Peers: "block 10.0.0.0/8 except 10.1.0.0/16,10.2.0.0/16", Protocol: "UDP",
+						First: 90, Last: 99},
 					{Peers: "pods * in x", Protocol: "TCP", Named: "port TCP/web"},
-					{Peers: "block 10.0.0.0/8 except 10.1.0.0/16,10.2.0.0/16", Protocol: "TCP", Named: "port TCP/web"},
+					{Peers: "block 10.0.0.0/8 except 10.1.0.0/16,10.2.0.0/16", Protocol: "TCP",
+						Named: "port TCP/web"},
 				},
-				sets: []string{"block 10.0.0.0/8 except 10.1.0.0/16,10.2.0.0/16", "pods * in x", "port TCP/web"},
+				sets: []string{"block 10.0.0.0/8 except 10.1.0.0/16,10.2.0.0/16", "pods * in x",
+					"port TCP/web"},
 			}},
-		{"namespaces", newPolicy("x", "p", everyPod, isolate(out), to(peers{podsIn(with("team", "blue"), expression("k", metav1.LabelSelectorOpIn, "w", "v"))}, nil), to(nil, nil)),
+		{"namespaces", newPolicy("x", "p", everyPod, isolate(out),
+			to(peers{podsIn(with("team", "blue"), expression("k", metav1.LabelSelectorOpIn, "w",
+				"v"))}, nil), to(nil, nil)),
 			want{
 				subject:  "pods * in x",
 				isolates: [2]bool{egress: true},
 				egress:   []truth.Rule{{Peers: "pods k in (v,w) in namespaces team=blue"}, {}},
 				sets:     []string{"pods k in (v,w) in namespaces team=blue"},
 			}},
-		{"what is no peer allows nothing", newPolicy("x", "p", everyPod, isolate(in), from(peers{{}, block("10.0.0.0/33")}, nil)),
+		{"what is no peer allows nothing", newPolicy("x", "p", everyPod, isolate(in),
+			from(peers{{}, block("10.0.0.0/33")}, nil)),
 			want{subject: "pods * in x", isolates: [2]bool{ingress: true}}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -72,7 +81,8 @@ func TestCompile(t *testing.T) {
 					got.egress = chain.rules
 				}
 			}
-			if diff := cmp.Diff(row.want, got, cmp.AllowUnexported(want{}), cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(row.want, got, cmp.AllowUnexported(want{}),
+				cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("compiled differs (-want +got):\n%s", diff)
 			}
 		})

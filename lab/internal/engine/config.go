@@ -47,13 +47,13 @@ func (c Config) Validate() error {
 	return errors.Join(append(mistakes, c.Settings.Validate())...)
 }
 
-// Settings say how slowly and in which portions the engine enforces. The zero value is as fast as it
-// can, and silent. They may change while the engine runs.
+// Settings say how slowly and in which portions the engine enforces. The zero value is as fast as
+// it can, and silent. They may change while the engine runs.
 type Settings struct {
 	// Delay is the time between the arrival of an event and its enforcement.
 	Delay time.Duration
-	// Jitter adds to each event's delay a time from [0, Jitter), every one equally likely. Events of
-	// one object never overtake each other.
+	// Jitter adds to each event's delay a time from [0, Jitter), every one equally likely. Events
+	// of one object never overtake each other.
 	Jitter time.Duration
 	// Batch is how many operations (an address, a policy, a set, a guard) one transaction carries
 	// out at most; 0 is no limit.
@@ -69,18 +69,21 @@ type Settings struct {
 // Validate reports every mistake of the settings at once.
 func (s Settings) Validate() error {
 	var mistakes []error
-	for name, d := range map[string]time.Duration{"delay": s.Delay, "jitter": s.Jitter, "gap": s.Gap} {
+	for name, d := range map[string]time.Duration{"delay": s.Delay, "jitter": s.Jitter,
+		"gap": s.Gap} {
 		if d < 0 {
 			mistakes = append(mistakes, fmt.Errorf("%s is %v; it cannot be negative", name, d))
 		}
 	}
 	if s.Batch < 0 {
-		mistakes = append(mistakes, fmt.Errorf("batch is %d; give 0 for no limit, or a positive number", s.Batch))
+		mistakes = append(mistakes, fmt.Errorf("batch is %d; give 0 for no limit, or a positive "+
+			"number", s.Batch))
 	}
 	switch s.Reject {
 	case truth.Drop, truth.Reset, truth.ICMP:
 	default:
-		mistakes = append(mistakes, fmt.Errorf("reject is %q; it must be %q, %q, or empty to drop silently", s.Reject, truth.Reset, truth.ICMP))
+		mistakes = append(mistakes, fmt.Errorf("reject is %q; it must be %q, %q, or empty to "+
+			"drop silently", s.Reject, truth.Reset, truth.ICMP))
 	}
 	return errors.Join(append(mistakes, s.Faults.Validate())...)
 }

@@ -19,8 +19,10 @@ func TestConfigJSON(t *testing.T) {
 	want := Config{
 		Node: "node-0", Kubeconfig: "k", PodCIDRs: testPodCIDRs, TruthPath: "t", ControlSocket: "s",
 		Settings: Settings{
-			Delay: 300 * time.Millisecond, Jitter: time.Second, Batch: 3, Gap: time.Millisecond, Reject: truth.Reset,
-			Faults: Faults{Never: "fault=never", Leak: time.Second, Flap: Flap{time.Second, time.Minute}, NoExcept: true},
+			Delay: 300 * time.Millisecond, Jitter: time.Second, Batch: 3, Gap: time.Millisecond,
+			Reject: truth.Reset,
+			Faults: Faults{Never: "fault=never", Leak: time.Second,
+				Flap: Flap{time.Second, time.Minute}, NoExcept: true},
 		},
 	}
 	text, err := json.Marshal(want)
@@ -45,11 +47,13 @@ func TestConfigJSON(t *testing.T) {
 
 // All mistakes show at once.
 func TestConfigMistakes(t *testing.T) {
-	err := Config{Settings: Settings{Delay: -1, Jitter: -1, Gap: -1, Batch: -1, Reject: "no", Faults: Faults{Leak: -1}}}.Validate()
+	err := Config{Settings: Settings{Delay: -1, Jitter: -1, Gap: -1, Batch: -1, Reject: "no",
+		Faults: Faults{Leak: -1}}}.Validate()
 	if err == nil {
 		t.Fatal("an empty configuration is accepted")
 	}
-	for _, mistake := range []string{"node", "kubeconfig", "podCIDRs", "truthPath", "controlSocket", "delay", "jitter", "gap", "batch", "reject", "leak"} {
+	for _, mistake := range []string{"node", "kubeconfig", "podCIDRs", "truthPath", "controlSocket",
+		"delay", "jitter", "gap", "batch", "reject", "leak"} {
 		if !strings.Contains(err.Error(), mistake) {
 			t.Errorf("the message does not name %s: %v", mistake, err)
 		}

@@ -23,8 +23,8 @@ import (
 //	y  team=blue  env=prod   a (app=web)             b (app=api tier=back)
 //	z  team=blue  env=dev    a (app=web tier=front)
 //
-// Everything listens on ports 80 and 81 of TCP, UDP and SCTP. TCP port "web" is 80, but 81 at y/b, and
-// z/a has none; UDP port "dns" is 81 everywhere.
+// Everything listens on ports 80 and 81 of TCP, UDP and SCTP. TCP port "web" is 80, but 81 at y/b,
+// and z/a has none; UDP port "dns" is 81 everywhere.
 func newTableWorld(t testing.TB) *world {
 	w := newWorld(t)
 	w.putNamespace("x", namespaceLabels("x", "red", "prod"))
@@ -46,9 +46,11 @@ func newTableWorld(t testing.TB) *world {
 		h := w.net.addHost(t, p.namespace+"/"+p.name, podIPs(p.subnet, p.host)...)
 		w.createPod(newPod(p.namespace, p.name, p.labels, p.web, h.addresses))
 	}
-	w.net.addHost(t, "outside", netip.MustParseAddr("198.51.100.10"), netip.MustParseAddr("2001:db8:100::10"))
+	w.net.addHost(t, "outside", netip.MustParseAddr("198.51.100.10"),
+		netip.MustParseAddr("2001:db8:100::10"))
 	w.net.addRouter(t, netip.MustParseAddr("172.18.0.2"), netip.MustParseAddr("fd00:172:18::2"))
-	hostNetwork := newPod("x", "host", labelSet("app", "web", "tier", "front"), 80, w.net.hosts[len(w.net.hosts)-1].addresses)
+	hostNetwork := newPod("x", "host", labelSet("app", "web", "tier", "front"), 80,
+		w.net.hosts[len(w.net.hosts)-1].addresses)
 	hostNetwork.Spec.HostNetwork = true
 	w.createPod(hostNetwork)
 	return w
@@ -74,18 +76,23 @@ func labelSet(pairs ...string) map[string]string {
 	return labels
 }
 
-func newPod(namespace, name string, labels map[string]string, web int32, ips []netip.Addr) *corev1.Pod {
+func newPod(
+	namespace, name string, labels map[string]string, web int32, ips []netip.Addr,
+) *corev1.Pod {
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(namespace + "-" + name), Labels: labels},
-		Spec:       corev1.PodSpec{NodeName: "node-0", Containers: []corev1.Container{{Name: "main"}}},
-		Status:     corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ips[0].String()},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name,
+			UID: types.UID(namespace + "-" + name), Labels: labels},
+		Spec: corev1.PodSpec{NodeName: "node-0",
+			Containers: []corev1.Container{{Name: "main"}}},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ips[0].String()},
 	}
 	for _, ip := range ips {
 		pod.Status.PodIPs = append(pod.Status.PodIPs, corev1.PodIP{IP: ip.String()})
 	}
 	ports := []corev1.ContainerPort{{Name: "dns", Protocol: corev1.ProtocolUDP, ContainerPort: 81}}
 	if web != 0 {
-		ports = append(ports, corev1.ContainerPort{Name: "web", Protocol: corev1.ProtocolTCP, ContainerPort: web})
+		ports = append(ports, corev1.ContainerPort{Name: "web", Protocol: corev1.ProtocolTCP,
+			ContainerPort: web})
 	}
 	pod.Spec.Containers[0].Ports = ports
 	return pod
@@ -94,10 +101,13 @@ func newPod(namespace, name string, labels map[string]string, web int32, ips []n
 // A policy is made of options, so that a row of the table reads like its sentence.
 type option func(*networkingv1.NetworkPolicySpec)
 
-func newPolicy(namespace, name string, pods metav1.LabelSelector, options ...option) *networkingv1.NetworkPolicy {
+func newPolicy(
+	namespace, name string, pods metav1.LabelSelector, options ...option,
+) *networkingv1.NetworkPolicy {
 	p := &networkingv1.NetworkPolicy{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, UID: types.UID(namespace + "-" + name)},
-		Spec:       networkingv1.NetworkPolicySpec{PodSelector: pods},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name,
+			UID: types.UID(namespace + "-" + name)},
+		Spec: networkingv1.NetworkPolicySpec{PodSelector: pods},
 	}
 	for _, o := range options {
 		o(&p.Spec)
@@ -121,7 +131,8 @@ type (
 
 func from(peers peers, ports ports) option {
 	return func(s *networkingv1.NetworkPolicySpec) {
-		s.Ingress = append(s.Ingress, networkingv1.NetworkPolicyIngressRule{From: peers, Ports: ports})
+		s.Ingress = append(s.Ingress, networkingv1.NetworkPolicyIngressRule{From: peers,
+			Ports: ports})
 	}
 }
 
@@ -137,8 +148,11 @@ func with(pairs ...string) metav1.LabelSelector {
 	return metav1.LabelSelector{MatchLabels: labelSet(pairs...)}
 }
 
-func expression(key string, operator metav1.LabelSelectorOperator, values ...string) metav1.LabelSelector {
-	return metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: key, Operator: operator, Values: values}}}
+func expression(
+	key string, operator metav1.LabelSelectorOperator, values ...string,
+) metav1.LabelSelector {
+	return metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: key,
+		Operator: operator, Values: values}}}
 }
 
 func podsWith(s metav1.LabelSelector) networkingv1.NetworkPolicyPeer {
@@ -154,7 +168,8 @@ func podsIn(namespaces, pods metav1.LabelSelector) networkingv1.NetworkPolicyPee
 }
 
 func block(cidr string, except ...string) networkingv1.NetworkPolicyPeer {
-	return networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: cidr, Except: except}}
+	return networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: cidr,
+		Except: except}}
 }
 
 func tcp(port any) networkingv1.NetworkPolicyPort  { return portOf(corev1.ProtocolTCP, port) }
@@ -197,8 +212,8 @@ type step struct {
 	do   func(*world)
 }
 
-// TestConnections makes every connection of every kind between everything in the world, for each row of
-// the table and after each of its steps, and compares with the model and with the truth log.
+// TestConnections makes every connection of every kind between everything in the world, for each
+// row of the table and after each of its steps, and compares with the model and with the truth log.
 func TestConnections(t *testing.T) {
 	w := newTableWorld(t)
 	if t.Run("no policy", func(t *testing.T) { expectBlocked(t, w, false) }); t.Failed() {

@@ -54,7 +54,8 @@ func (e *engine) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if !e.ready.Load() {
-			http.Error(w, "the engine has not seen all objects of the API yet", http.StatusServiceUnavailable)
+			http.Error(w, "the engine has not seen all objects of the API yet",
+				http.StatusServiceUnavailable)
 			return
 		}
 		fmt.Fprintln(w, "ok")
@@ -73,8 +74,8 @@ func (e *engine) handler() http.Handler {
 	return mux
 }
 
-// answer has the main loop change the settings, so that they are in force when the client reads on, but
-// for faults, which follow at once.
+// answer has the main loop change the settings, so that they are in force when the client reads on,
+// but for faults, which follow at once.
 func (e *engine) answer(w http.ResponseWriter, r *http.Request, change func(*Settings) error) {
 	reply := make(chan settingsReply, 1)
 	select {

@@ -17,8 +17,8 @@ const (
 	neighbourSolicitation = 135
 )
 
-// TestDiscoveryStaysOnItsLink sends what looks like neighbour discovery from pod to pod, and then an echo request: the
-// former passes the policy of both, but not the node.
+// TestDiscoveryStaysOnItsLink sends what looks like neighbour discovery from pod to pod, and then
+// an echo request: the former passes the policy of both, but not the node.
 func TestDiscoveryStaysOnItsLink(t *testing.T) {
 	_, client, server := newPair(t)
 	to := server.addresses[1]
@@ -49,12 +49,14 @@ func TestDiscoveryStaysOnItsLink(t *testing.T) {
 	}
 }
 
-// openICMPv6 opens a raw socket (ipv6(7), raw(7)) in the host's namespace, which waits for as long as tests do.
+// openICMPv6 opens a raw socket (ipv6(7), raw(7)) in the host's namespace, which waits for as long
+// as tests do.
 func openICMPv6(t *testing.T, h *host) int {
 	t.Helper()
 	socket := -1
 	err := h.ns.Do(func() (err error) {
-		socket, err = unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_ICMPV6)
+		socket, err = unix.Socket(unix.AF_INET6, unix.SOCK_RAW|unix.SOCK_CLOEXEC,
+			unix.IPPROTO_ICMPV6)
 		return os.NewSyscallError("socket", err)
 	})
 	if err != nil {
@@ -62,7 +64,8 @@ func openICMPv6(t *testing.T, h *host) int {
 	}
 	t.Cleanup(func() { _ = unix.Close(socket) }) // nothing was written that could be lost
 	timeout := unix.NsecToTimeval(patience.Nanoseconds())
-	if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &timeout); err != nil {
+	if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO,
+		&timeout); err != nil {
 		t.Fatal(os.NewSyscallError("setsockopt", err))
 	}
 	return socket

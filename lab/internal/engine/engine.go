@@ -96,8 +96,8 @@ func (e *engine) enforce(ctx context.Context) error {
 	}
 }
 
-// due takes out what is to be carried out now: errands of faults, or else events. An errand first, so
-// that an event has the last word about its object.
+// due takes out what is to be carried out now: errands of faults, or else events. An errand first,
+// so that an event has the last word about its object.
 func (e *engine) due(now time.Time) (due []event, next time.Time) {
 	due, nextErrand := e.agenda.due(now)
 	if len(due) > 0 {
@@ -110,9 +110,9 @@ func (e *engine) due(now time.Time) (due []event, next time.Time) {
 	return due, next
 }
 
-// start takes over the namespace. Without a table from an earlier engine it blocks all pods at once, so
-// that none can use the time until the API has answered; with one, it leaves that in force until then,
-// and replaces it in one transaction where the socket's buffers allow.
+// start takes over the namespace. Without a table from an earlier engine it blocks all pods at
+// once, so that none can use the time until the API has answered; with one, it leaves that in force
+// until then, and replaces it in one transaction where the socket's buffers allow.
 func (e *engine) start(ctx context.Context) error {
 	tookOver, err := e.kernel.exists()
 	if err != nil {
@@ -140,13 +140,15 @@ func (e *engine) start(ctx context.Context) error {
 		return err
 	}
 	e.ready.Store(true)
-	klog.InfoS("The engine enforces policy", "objects", len(events), "operations", len(ops), "tookOver", tookOver)
+	klog.InfoS("The engine enforces policy", "objects", len(events), "operations", len(ops),
+		"tookOver", tookOver)
 	return nil
 }
 
 // table is the operation that begins with an empty table.
 func (e *engine) table() truth.Op {
-	return truth.Op{Kind: truth.KindTable, Table: &truth.Table{PodCIDRs: e.cfg.PodCIDRs, Refusal: e.settings.Reject}}
+	return truth.Op{Kind: truth.KindTable, Table: &truth.Table{PodCIDRs: e.cfg.PodCIDRs,
+		Refusal: e.settings.Reject}}
 }
 
 // cause is something that happened to the engine itself.
@@ -172,7 +174,9 @@ func (e *engine) carryOut(ctx context.Context, events []event) error {
 }
 
 // transactInPortions carries operations out in transactions as the settings ask for them.
-func (e *engine) transactInPortions(ctx context.Context, ops []truth.Op, causes []truth.Cause) error {
+func (e *engine) transactInPortions(
+	ctx context.Context, ops []truth.Op, causes []truth.Cause,
+) error {
 	for {
 		n := e.kernel.fits(ops)
 		if e.settings.Batch > 0 {
@@ -217,7 +221,8 @@ func (e *engine) transact(ops []truth.Op, causes []truth.Cause) error {
 
 func (e *engine) record(before, after time.Time, ops []truth.Op, causes []truth.Cause) error {
 	e.seq++
-	return e.log.Write(truth.Record{Seq: e.seq, Node: e.cfg.Node, Before: before, After: after, Causes: causes, Ops: ops})
+	return e.log.Write(truth.Record{Seq: e.seq, Node: e.cfg.Node, Before: before, After: after,
+		Causes: causes, Ops: ops})
 }
 
 // wait returns when the time has come (zero: never) or wake fires. Settings may change meanwhile.
@@ -244,8 +249,8 @@ func (e *engine) wait(ctx context.Context, until time.Time, wake <-chan struct{}
 	}
 }
 
-// changeFaults ends what the faults of before have under way, and sets others. It is an errand, because
-// a change may be half way to the kernel at the moment.
+// changeFaults ends what the faults of before have under way, and sets others. It is an errand,
+// because a change may be half way to the kernel at the moment.
 func (e *engine) changeFaults(f Faults) {
 	ends := e.agenda.settle()
 	e.agenda.add(time.Now(), []errand{{ends: true, event: event{
@@ -260,9 +265,9 @@ func (e *engine) changeFaults(f Faults) {
 	e.queue.rouse()
 }
 
-// change answers a request: how to refuse changes at once, faults before any other event is enforced,
-// the rest for events that arrive from now on. The error is that of the kernel; one of the request goes
-// to who made it.
+// change answers a request: how to refuse changes at once, faults before any other event is
+// enforced, the rest for events that arrive from now on. The error is that of the kernel; one of
+// the request goes to who made it.
 func (e *engine) change(r settingsRequest) error {
 	changed := e.settings
 	err := r.change(&changed)
@@ -275,7 +280,8 @@ func (e *engine) change(r settingsRequest) error {
 	}
 	if inForce := e.kernel.state.Table; inForce != nil && inForce.Refusal != changed.Reject {
 		op := truth.Op{Kind: truth.KindRefusal, Refusal: &changed.Reject}
-		if err := e.transact([]truth.Op{op}, []truth.Cause{{Kind: "Settings", Event: "updated", Arrived: time.Now()}}); err != nil {
+		if err := e.transact([]truth.Op{op}, []truth.Cause{{Kind: "Settings", Event: "updated",
+			Arrived: time.Now()}}); err != nil {
 			r.reply <- settingsReply{err: err}
 			return err
 		}

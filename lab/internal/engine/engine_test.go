@@ -35,9 +35,12 @@ func newPair(t testing.TB) (w *world, client, server *host) {
 	return w, client, server
 }
 
-func (w *world) pair(client, server string, f family, protocol corev1.Protocol, port int32) truth.Pair {
+func (w *world) pair(
+	client, server string, f family, protocol corev1.Protocol, port int32,
+) truth.Pair {
 	from, to := w.pods[client], w.pods[server]
-	pair := truth.Pair{FromUID: string(from.UID), ToUID: string(to.UID), Protocol: string(protocol), Port: uint16(port)}
+	pair := truth.Pair{FromUID: string(from.UID), ToUID: string(to.UID), Protocol: string(protocol),
+		Port: uint16(port)}
 	for _, a := range factsOfPod(to).Addresses {
 		if familyOf(a) == f {
 			pair.To = a
@@ -62,7 +65,8 @@ func (p *prober) run(from, to *host, f family, stop <-chan struct{}) error {
 	defer pace.Stop()
 	for {
 		at := time.Now()
-		arrived, err := from.sctp[f].send(&attempt{from: from, to: to, family: f, protocol: corev1.ProtocolSCTP, port: 80})
+		arrived, err := from.sctp[f].send(&attempt{from: from, to: to, family: f,
+			protocol: corev1.ProtocolSCTP, port: 80})
 		if err != nil {
 			return err
 		}
@@ -75,8 +79,9 @@ func (p *prober) run(from, to *host, f family, stop <-chan struct{}) error {
 	}
 }
 
-// TestTruth: packets that leave while a policy comes and goes arrive when the log says that they may, and
-// do not when it says that they may not. A packet may be under way for a moment before it is judged.
+// TestTruth: packets that leave while a policy comes and goes arrive when the log says that they
+// may, and do not when it says that they may not. A packet may be under way for a moment before it
+// is judged.
 func TestTruth(t *testing.T) {
 	w, client, server := newPair(t)
 	deny := newPolicy("x", "deny", with("app", "server"), isolate(in))
@@ -95,8 +100,8 @@ func TestTruth(t *testing.T) {
 	}
 }
 
-// during sends packets from one pod to another while something happens, and returns the flips of the
-// pair since the log began. The fate of each packet must be the one that they say.
+// during sends packets from one pod to another while something happens, and returns the flips of
+// the pair since the log began. The fate of each packet must be the one that they say.
 func (w *world) during(t *testing.T, from, to *host, f family, do func()) []truth.Flip {
 	t.Helper()
 	const underWay = 30 * time.Millisecond
@@ -111,7 +116,8 @@ func (w *world) during(t *testing.T, from, to *host, f family, do func()) []trut
 	}
 	records, _ := w.records.snapshot()
 	flips := truth.Flips(records, w.pair(from.name, to.name, f, corev1.ProtocolSCTP, 80))[0]
-	fromTheStart := append([]truth.Flip{{}}, flips...) // pods that the engine has not heard of are blocked
+	// pods that the engine has not heard of are blocked
+	fromTheStart := append([]truth.Flip{{}}, flips...)
 	deadline := time.Now().Add(time.Second)
 	for i, packet := range p.sent {
 		arrived := isClosedBy(packet.arrived, deadline)
@@ -125,8 +131,8 @@ func (w *world) during(t *testing.T, from, to *host, f family, do func()) []trut
 	return flips
 }
 
-// possible says whether a packet may have the fate it had, by the verdicts between its sending and the
-// end of the time that it may have been under way.
+// possible says whether a packet may have the fate it had, by the verdicts between its sending and
+// the end of the time that it may have been under way.
 func possible(flips []truth.Flip, at time.Time, underWay time.Duration, arrived bool) bool {
 	for i, flip := range flips {
 		until := at.Add(underWay)
@@ -142,15 +148,17 @@ func possible(flips []truth.Flip, at time.Time, underWay time.Duration, arrived 
 	return false
 }
 
-// TestTakeOver: a new engine in place of a dead one never lets what is denied pass, and goes on letting
-// pass what is allowed. The kernel registers the hooks of the new table a moment before its rules are
-// valid, so a single packet may meet a closed table; two in a row would be an outage.
+// TestTakeOver: a new engine in place of a dead one never lets what is denied pass, and goes on
+// letting pass what is allowed. The kernel registers the hooks of the new table a moment before its
+// rules are valid, so a single packet may meet a closed table; two in a row would be an outage.
 func TestTakeOver(t *testing.T) {
 	w, client, server := newPair(t)
 	denied := w.net.addHost(t, "x/denied", podIPs(1, 3)...)
 	w.createPod(newPod("x", "denied", labelSet("app", "denied"), 80, denied.addresses))
 	w.createPolicy(newPolicy("x", "deny", with("app", "denied"), isolate(in)))
-	try(t, []*attempt{{from: client, to: server, family: ipv4, protocol: corev1.ProtocolTCP, port: 80}}, patience) // resolves neighbours
+	// resolves neighbours
+	try(t, []*attempt{{from: client, to: server, family: ipv4, protocol: corev1.ProtocolTCP,
+		port: 80}}, patience)
 	stop := make(chan struct{})
 	var allowed, forbidden prober
 	var group errgroup.Group
@@ -187,7 +195,9 @@ func (w *world) runAnotherEngine(t *testing.T) {
 	e := newEngine(w.engine.cfg, w.client, kernelIn(t, w.net.router), records)
 	var group errgroup.Group
 	group.Go(func() error { return e.run(ctx) })
-	r := records.await(t, 0, "taking over", func(r truth.Record) bool { return r.Causes[0].Event == "synced" })
+	r := records.await(t, 0, "taking over", func(r truth.Record) bool {
+		return r.Causes[0].Event == "synced"
+	})
 	if r.Seq != 1 || r.Ops[0].Kind != truth.KindTable || len(r.Ops) < 8 {
 		t.Errorf("it did not take over in one transaction: %+v", r)
 	}
@@ -197,8 +207,8 @@ func (w *world) runAnotherEngine(t *testing.T) {
 	}
 }
 
-// TestFailClosed: a pod that the engine has not heard of reaches nothing and is reached by nothing but
-// its node.
+// TestFailClosed: a pod that the engine has not heard of reaches nothing and is reached by nothing
+// but its node.
 func TestFailClosed(t *testing.T) {
 	w, _, _ := newPair(t)
 	w.net.addHost(t, "x/unknown", podIPs(1, 9)...)
@@ -247,7 +257,8 @@ func TestReject(t *testing.T) {
 					}
 					try(t, attempts, row.timeout)
 					if attempts[0].outcome != row.tcp || attempts[1].outcome != row.udp {
-						t.Errorf("%v is %s, UDP %s", attempts[0], attempts[0].outcome, attempts[1].outcome)
+						t.Errorf("%v is %s, UDP %s", attempts[0], attempts[0].outcome,
+							attempts[1].outcome)
 					}
 				}
 			}
@@ -341,20 +352,24 @@ func TestControl(t *testing.T) {
 		{`{"faults":"leek=1s"}`, FaultForms},
 		{`delay=1`, "invalid character"},
 	} {
-		if message := control.do(t, http.MethodPut, "/settings", row.body, http.StatusBadRequest); !strings.Contains(message, row.mistake) {
+		if message := control.do(t, http.MethodPut, "/settings", row.body,
+			http.StatusBadRequest); !strings.Contains(message, row.mistake) {
 			t.Errorf("%s: the message is %q", row.body, message)
 		}
 	}
-	if now := control.do(t, http.MethodGet, "/settings", "", http.StatusOK); !strings.Contains(now, `"300ms"`) {
+	if now := control.do(t, http.MethodGet, "/settings", "", http.StatusOK); !strings.Contains(now,
+		`"300ms"`) {
 		t.Errorf("a mistake changed the settings: %s", now)
 	}
 }
 
-// TestHealthBeforeSync: an engine that has no answer from the API is not healthy, and blocks already.
+// TestHealthBeforeSync: an engine that has no answer from the API is not healthy, and blocks
+// already.
 func TestHealthBeforeSync(t *testing.T) {
 	w := newWorld(t)
 	e := newEngine(Config{Node: "n"}, w.client, w.engine.kernel, w.records)
-	response := newControl(w.ctx, t, e).do(t, http.MethodGet, "/healthz", "", http.StatusServiceUnavailable)
+	response := newControl(w.ctx, t, e).do(t, http.MethodGet, "/healthz", "",
+		http.StatusServiceUnavailable)
 	if !strings.Contains(response, "not seen") {
 		t.Errorf("the answer is %q", response)
 	}
@@ -418,7 +433,8 @@ func (c control) do(t testing.TB, method, path, body string, status int) string 
 func (c control) put(t testing.TB, body string) Settings {
 	t.Helper()
 	var s Settings
-	if err := json.Unmarshal([]byte(c.do(t, http.MethodPut, "/settings", body, http.StatusOK)), &s); err != nil {
+	if err := json.Unmarshal([]byte(c.do(t, http.MethodPut, "/settings", body, http.StatusOK)),
+		&s); err != nil {
 		t.Fatal(err)
 	}
 	return s

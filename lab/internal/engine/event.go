@@ -14,8 +14,9 @@ import (
 type event struct {
 	cause truth.Cause
 	apply func(*cluster)
-	undo  func(*cluster) // takes the event back; nil for one that is no change of a policy or of labels
-	then  []errand       // follow once the event is enforced
+	// takes the event back; nil for one that is no change of a policy or of labels
+	undo  func(*cluster)
+	then  []errand // follow once the event is enforced
 	due   time.Time
 	order uint64 // in which events came
 }
@@ -23,8 +24,8 @@ type event struct {
 // key names the object that the event is about.
 func (e event) key() string { return e.cause.Kind + " " + e.cause.Namespace + "/" + e.cause.Name }
 
-// errand is something that a fault does some time after the event that it belongs to: an event that no
-// watch delivered.
+// errand is something that a fault does some time after the event that it belongs to: an event that
+// no watch delivered.
 type errand struct {
 	event
 	after time.Duration // from the moment when what comes before it is enforced

@@ -81,9 +81,11 @@ func (f family) load(at end, register uint32) []expr.Any {
 	}}
 }
 
-// loadPort puts the destination port, which TCP, UDP and SCTP have at the same place, into a register.
+// loadPort puts the destination port, which TCP, UDP and SCTP have at the same place, into a
+// register.
 func loadPort(register uint32) expr.Any {
-	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2}
+	return &expr.Payload{DestRegister: register, Base: expr.PayloadBaseTransportHeader, Offset: 2,
+		Len: 2}
 }
 
 func lookup(set string) expr.Any { return lookupFrom(set, 1) }
@@ -119,12 +121,14 @@ func matchEstablished() []expr.Any {
 	states := binaryutil.NativeEndian.PutUint32(expr.CtStateBitESTABLISHED | expr.CtStateBitRELATED)
 	return []expr.Any{
 		&expr.Ct{Key: expr.CtKeySTATE, Register: 1},
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: states, Xor: make([]byte, 4)},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: 4, Mask: states,
+			Xor: make([]byte, 4)},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: 1, Data: make([]byte, 4)},
 	}
 }
 
-// matchNeighbourDiscovery matches ICMPv6 router and neighbour messages, types 133 to 137 (RFC 4861).
+// matchNeighbourDiscovery matches ICMPv6 router and neighbour messages, types 133 to 137 (RFC
+// 4861).
 func matchNeighbourDiscovery() []expr.Any {
 	return append(matchProtocol(unix.IPPROTO_ICMPV6),
 		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseTransportHeader, Offset: 0, Len: 1},
@@ -132,14 +136,16 @@ func matchNeighbourDiscovery() []expr.Any {
 }
 
 func protocolNumber(name string) byte {
-	return map[string]byte{"TCP": unix.IPPROTO_TCP, "UDP": unix.IPPROTO_UDP, "SCTP": unix.IPPROTO_SCTP}[name]
+	return map[string]byte{"TCP": unix.IPPROTO_TCP, "UDP": unix.IPPROTO_UDP,
+		"SCTP": unix.IPPROTO_SCTP}[name]
 }
 
 func port(number uint16) []byte { return binary.BigEndian.AppendUint16(nil, number) }
 
 func mask(p netip.Prefix) []byte { return net.CIDRMask(p.Bits(), p.Addr().BitLen()) }
 
-// elementKey is how the kernel stores a member: the address, and the port in a 4-byte word of its own.
+// elementKey is how the kernel stores a member: the address, and the port in a 4-byte word of its
+// own.
 func elementKey(m truth.Member) []byte {
 	key := m.Address.AsSlice()
 	if m.Port != 0 {

@@ -40,7 +40,8 @@ type Flap struct {
 const DefaultFlapAfter = 100 * time.Millisecond
 
 // FaultForms are the faults as they are written.
-const FaultForms = "never=SELECTOR, leak=DURATION, flap=DURATION[@DELAY], gap=DURATION, no-except, ipv4-only"
+const FaultForms = "never=SELECTOR, leak=DURATION, flap=DURATION[@DELAY], gap=DURATION, " +
+	"no-except, ipv4-only"
 
 // noFaults is how an engine without faults is written.
 const noFaults = "none"
@@ -59,7 +60,8 @@ func ParseFaults(text string) (Faults, error) {
 			err = errors.New("is given twice")
 		}
 		if err != nil {
-			return Faults{}, fmt.Errorf("fault %q %w: expected %s, or some of %s", part, err, noFaults, FaultForms)
+			return Faults{}, fmt.Errorf("fault %q %w: expected %s, or some of %s", part, err,
+				noFaults, FaultForms)
 		}
 		seen[name] = true
 	}
@@ -158,7 +160,8 @@ func (f Faults) Validate() error {
 // MarshalText implements encoding.TextMarshaler.
 func (f Faults) MarshalText() ([]byte, error) { return []byte(f.String()), nil }
 
-// UnmarshalText implements encoding.TextUnmarshaler. Faults that the text does not name are cleared.
+// UnmarshalText implements encoding.TextUnmarshaler. Faults that the text does not name are
+// cleared.
 func (f *Faults) UnmarshalText(text []byte) error {
 	parsed, err := ParseFaults(string(text))
 	if err != nil {

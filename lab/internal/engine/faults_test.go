@@ -25,7 +25,8 @@ func TestParseFaults(t *testing.T) {
 		{"flap=50ms@0s", Faults{Flap: Flap{50 * ms, 0}}, ""},
 		{"gap=1.5s", Faults{Gap: 1500 * ms}, ""},
 		{"ipv4-only,no-except", Faults{NoExcept: true, IPv4Only: true}, "no-except,ipv4-only"},
-		{"gap=1ms,leak=2ms,never=a", Faults{Never: "a", Leak: 2 * ms, Gap: ms}, "never=a,leak=2ms,gap=1ms"},
+		{"gap=1ms,leak=2ms,never=a", Faults{Never: "a", Leak: 2 * ms, Gap: ms},
+			"never=a,leak=2ms,gap=1ms"},
 	} {
 		got, err := ParseFaults(row.text)
 		if err != nil || got != row.want {
@@ -65,7 +66,8 @@ func TestFaultMistakes(t *testing.T) {
 			continue
 		}
 		said := err.Error()
-		if !strings.HasPrefix(said, mistake) || !strings.HasSuffix(said, ": expected none, or some of "+FaultForms) {
+		if !strings.HasPrefix(said, mistake) || !strings.HasSuffix(said,
+			": expected none, or some of "+FaultForms) {
 			t.Errorf("%q: the message is %s", text, said)
 		}
 	}

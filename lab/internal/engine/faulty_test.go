@@ -26,8 +26,8 @@ func (w *world) setFaults(t *testing.T, c control, faults string) {
 
 func ofSettings(r truth.Record) bool { return r.Causes[0].Kind == "Settings" }
 
-// resolve has the node talk to every host, which no policy forbids: neighbours are known and links are up
-// before packets begin to count.
+// resolve has the node talk to every host, which no policy forbids: neighbours are known and links
+// are up before packets begin to count.
 func (w *world) resolve(t *testing.T) {
 	t.Helper()
 	hosts := slices.Clone(w.net.hosts)
@@ -36,7 +36,8 @@ func (w *world) resolve(t *testing.T) {
 	var attempts []*attempt
 	for _, h := range hosts {
 		for _, f := range families {
-			attempts = append(attempts, &attempt{from: node, to: h, family: f, protocol: corev1.ProtocolTCP, port: 80})
+			attempts = append(attempts, &attempt{from: node, to: h, family: f,
+				protocol: corev1.ProtocolTCP, port: 80})
 		}
 	}
 	try(t, attempts, patience)
@@ -61,8 +62,8 @@ type way struct {
 	family   family
 }
 
-// open makes all connections between pods, which must have the fate that the truth log says, and tells
-// which ways are open to TCP.
+// open makes all connections between pods, which must have the fate that the truth log says, and
+// tells which ways are open to TCP.
 func (w *world) open(t *testing.T) map[way]bool {
 	t.Helper()
 	state := w.replay()
@@ -92,8 +93,8 @@ func (w *world) expectOpen(t *testing.T, when string, want map[way]bool) {
 	}
 }
 
-// expectFlips compares the verdicts of a pair, one after the other, and how long each but the last held
-// at least.
+// expectFlips compares the verdicts of a pair, one after the other, and how long each but the last
+// held at least.
 func expectFlips(t *testing.T, flips []truth.Flip, allowed []bool, atLeast ...time.Duration) {
 	t.Helper()
 	var got []bool
@@ -114,7 +115,8 @@ func expectFlips(t *testing.T, flips []truth.Flip, allowed []bool, atLeast ...ti
 func TestNever(t *testing.T) {
 	w, _, _ := newPair(t)
 	stuck := w.net.addHost(t, "x/stuck", podIPs(1, 3)...)
-	w.createPod(newPod("x", "stuck", labelSet("app", "server", "fault", "never"), 80, stuck.addresses))
+	w.createPod(newPod("x", "stuck", labelSet("app", "server", "fault", "never"), 80,
+		stuck.addresses))
 	control := w.serve(t)
 	fromClient := peers{podsWith(with("app", "client"))}
 	both := func(server, stuck bool) map[way]bool {
@@ -129,7 +131,8 @@ func TestNever(t *testing.T) {
 	w.setFaults(t, control, "none")
 	w.expectOpen(t, "no fault", both(false, false))
 	w.setFaults(t, control, "never=fault")
-	w.updatePolicy(newPolicy("x", "deny", with("app", "server"), isolate(in), from(fromClient, nil)))
+	w.updatePolicy(newPolicy("x", "deny", with("app", "server"), isolate(in),
+		from(fromClient, nil)))
 	w.expectOpen(t, "an allow in the same policy", both(true, false))
 	w.createPolicy(newPolicy("x", "allow", everyPod, isolate(in), from(nil, nil)))
 	w.expectOpen(t, "an allow in another policy", both(true, false))
@@ -155,7 +158,8 @@ func TestLeak(t *testing.T) {
 		late := hosts[f]
 		appear := func() {
 			before, _ := w.records.snapshot()
-			w.createPod(newPod("x", "late-"+f.String(), labelSet("app", "late"), 80, late.addresses))
+			w.createPod(newPod("x", "late-"+f.String(), labelSet("app", "late"), 80,
+				late.addresses))
 			w.awaitFault(t, len(before), "leak ended")
 		}
 		to := w.during(t, client, late, f, func() {
@@ -180,11 +184,14 @@ func TestFlap(t *testing.T) {
 		w.awaitFault(t, len(before), "flap ended")
 	}
 	flips := w.during(t, client, server, ipv4, func() {
-		flapping(func() { w.createPolicy(newPolicy("x", "deny", with("app", "server"), isolate(in))) })
+		flapping(func() {
+			w.createPolicy(newPolicy("x", "deny", with("app", "server"), isolate(in)))
+		})
 		flapping(func() { w.labelPod("x/server", labelSet("app", "other")) })
 	})
 	// Allowed from the start; denied by the policy; allowed by the labels.
-	expectFlips(t, flips, []bool{true, false, true, false, true, false, true}, 0, delay, away, 0, delay, away)
+	expectFlips(t, flips, []bool{true, false, true, false, true, false, true}, 0, delay, away, 0,
+		delay, away)
 	w.setFaults(t, control, "flap=20ms@1h")
 	w.labelPod("x/server", labelSet("app", "server"))
 	w.deletePolicy("deny")
@@ -207,7 +214,8 @@ func TestGap(t *testing.T) {
 	flips := w.during(t, client, server, ipv6, func() {
 		w.createPolicy(newPolicy("x", "deny", with("app", "server"), isolate(in, out)))
 		before, _ := w.records.snapshot()
-		w.updatePolicy(newPolicy("x", "deny", with("app", "server"), isolate(in), from(fromNobody, nil)))
+		w.updatePolicy(newPolicy("x", "deny", with("app", "server"), isolate(in),
+			from(fromNobody, nil)))
 		w.awaitFault(t, len(before), "gap ended")
 	})
 	expectFlips(t, flips, []bool{true, false, true, false}, 0, 0, 100*time.Millisecond)
@@ -249,7 +257,8 @@ func TestIPv4Only(t *testing.T) {
 	w.check(t)
 }
 
-// TestFaultsDuringAChange: faults that are set while a change is half way to the kernel wait for its end.
+// TestFaultsDuringAChange: faults that are set while a change is half way to the kernel wait for
+// its end.
 func TestFaultsDuringAChange(t *testing.T) {
 	w, _, _ := newPair(t)
 	control := w.serve(t)
@@ -266,11 +275,12 @@ func TestFaultsDuringAChange(t *testing.T) {
 	})
 }
 
-// TestFaultsAtStart: those of the configuration are in force from the first plan on, and pods that were
-// there before the engine are not new.
+// TestFaultsAtStart: those of the configuration are in force from the first plan on, and pods that
+// were there before the engine are not new.
 func TestFaultsAtStart(t *testing.T) {
 	faults := Faults{Never: "k", Leak: time.Hour, NoExcept: true, IPv4Only: true}
-	e := newEngine(Config{Node: "node-0", Settings: Settings{Faults: faults}}, fake.NewClientset(), nil, nil)
+	e := newEngine(Config{Node: "node-0", Settings: Settings{Faults: faults}}, fake.NewClientset(),
+		nil, nil)
 	e.cluster.putPod(factsOfPod(newPod("x", "server", nil, 80, podIPs(1, 1))))
 	e.cluster.putPod(factsOfPod(newPod("x", "client", nil, 80, podIPs(1, 2))))
 	all := peers{block("10.0.0.0/8", "10.244.1.2/32")}
@@ -281,7 +291,8 @@ func TestFaultsAtStart(t *testing.T) {
 		port uint16
 		want bool
 	}{{0, 80, true}, {0, 81, false}, {1, 81, true}} {
-		if got := state.Verdict(podIPs(1, 2)[row.ip], podIPs(1, 1)[row.ip], "TCP", row.port); got != row.want {
+		if got := state.Verdict(podIPs(1, 2)[row.ip], podIPs(1, 1)[row.ip], "TCP",
+			row.port); got != row.want {
 			t.Errorf("connection %d is allowed=%v", i, got)
 		}
 	}
@@ -290,13 +301,14 @@ func TestFaultsAtStart(t *testing.T) {
 	}
 }
 
-// TestHistoriesWithFaults: whatever happens while faults come and go, the kernel accepts the operations
-// and holds what the log says, and without faults nothing of them is left.
+// TestHistoriesWithFaults: whatever happens while faults come and go, the kernel accepts the
+// operations and holds what the log says, and without faults nothing of them is left.
 func TestHistoriesWithFaults(t *testing.T) {
 	for seed := range uint64(6) {
 		h := newHistory(seed)
 		k := newTestKernel(t)
-		commitAll(t, k, []truth.Op{{Kind: truth.KindTable, Table: &truth.Table{PodCIDRs: testPodCIDRs}}})
+		commitAll(t, k, []truth.Op{{Kind: truth.KindTable,
+			Table: &truth.Table{PodCIDRs: testPodCIDRs}}})
 		var a agenda
 		for range 60 {
 			what := h.faultyEvent(&a)
@@ -311,7 +323,8 @@ func TestHistoriesWithFaults(t *testing.T) {
 		h.settle(&a, Faults{})
 		commitAll(t, k, h.cluster.plan())
 		if diff := cmp.Diff(h.fromScratch(), &k.state, states...); diff != "" {
-			t.Fatalf("seed %d: the state is not that of the objects (-objects +state):\n%s", seed, diff)
+			t.Fatalf("seed %d: the state is not that of the objects (-objects +state):\n%s", seed,
+				diff)
 		}
 	}
 }
@@ -321,7 +334,8 @@ func (h *history) faultyEvent(a *agenda) string {
 	switch h.IntN(6) {
 	case 0:
 		faults := Faults{
-			Never: h.pick("", "k=1", "l"), Leak: time.Duration(h.IntN(2)), Gap: time.Duration(h.IntN(2)),
+			Never: h.pick("", "k=1", "l"), Leak: time.Duration(h.IntN(2)),
+			Gap:      time.Duration(h.IntN(2)),
 			NoExcept: h.IntN(2) == 0, IPv4Only: h.IntN(4) == 0,
 		}
 		h.settle(a, faults)

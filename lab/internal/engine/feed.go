@@ -23,9 +23,9 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// feed turns the watch of one kind of object into events. It stands where an informer would have its
-// cache, right behind the watch: events are stamped on the goroutine that reads them, and only the
-// facts that matter are kept. It implements cache.ReflectorStore.
+// feed turns the watch of one kind of object into events. It stands where an informer would have
+// its cache, right behind the watch: events are stamped on the goroutine that reads them, and only
+// the facts that matter are kept. It implements cache.ReflectorStore.
 type feed[O metav1.Object, F any] struct {
 	kind   string
 	queue  *queue
@@ -53,7 +53,9 @@ type watcher struct {
 	run    func(context.Context)
 }
 
-func newFeed[O metav1.Object, F any](kind string, q *queue, facts func(O) F, put, remove func(*cluster, F)) *feed[O, F] {
+func newFeed[O metav1.Object, F any](
+	kind string, q *queue, facts func(O) F, put, remove func(*cluster, F),
+) *feed[O, F] {
 	return &feed[O, F]{
 		kind: kind, queue: q, facts: facts, put: put, remove: remove,
 		synced: make(chan struct{}), known: map[string]known[F]{},
@@ -111,7 +113,8 @@ func (f *feed[O, F]) observe(object any) error {
 	if !ok {
 		return fmt.Errorf("the watch of %s delivered a %T", f.kind, object)
 	}
-	next := known[F]{types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()}, o.GetUID(), f.facts(o)}
+	next := known[F]{types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()},
+		o.GetUID(), f.facts(o)}
 	before, had := f.known[keyOf(o)]
 	if had && before.uid != next.uid {
 		f.forget(keyOf(o), now)
@@ -135,7 +138,8 @@ func (f *feed[O, F]) forget(key string, now time.Time) {
 		return
 	}
 	delete(f.known, key)
-	f.send("deleted", before, event{apply: f.removing(before), undo: f.undo(before, known[F]{})}, now)
+	f.send("deleted", before, event{apply: f.removing(before), undo: f.undo(before, known[F]{})},
+		now)
 }
 
 func (f *feed[O, F]) putting(k known[F]) func(*cluster) {
@@ -205,15 +209,20 @@ func factsOfPolicy(p *networkingv1.NetworkPolicy) *networkingv1.NetworkPolicy {
 }
 
 // watchOf connects a feed with its watch.
-func watchOf[O metav1.Object, F any, L runtime.Object](f *feed[O, F], object O, client kubernetes.Interface,
+func watchOf[O metav1.Object, F any, L runtime.Object](f *feed[O, F], object O,
+	client kubernetes.Interface,
 	list func(context.Context, metav1.ListOptions) (L, error),
 	watch func(context.Context, metav1.ListOptions) (watch.Interface, error),
 ) watcher {
 	lw := &cache.ListWatch{
-		ListWithContextFunc:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return list(ctx, o) },
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object,
+			error) {
+			return list(ctx, o)
+		},
 		WatchFuncWithContext: watch,
 	}
-	reflector := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw, client), object, f,
+	reflector := cache.NewReflectorWithOptions(cache.ToListWatcherWithWatchListSemantics(lw,
+		client), object, f,
 		cache.ReflectorOptions{Name: "engine " + f.kind})
 	return watcher{synced: f.synced, run: reflector.RunWithContext}
 }

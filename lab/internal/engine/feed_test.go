@@ -51,7 +51,8 @@ func TestFeed(t *testing.T) {
 		must(t, f.Delete(feedPod("a", "1", nil)))
 		must(t, f.Delete(feedPod("a", "1", nil)))
 	})
-	if diff := cmp.Diff([]string{"added a 1", "added b 2", "updated b 2", "deleted a 1"}, got); diff != "" {
+	if diff := cmp.Diff([]string{"added a 1", "added b 2", "updated b 2", "deleted a 1"},
+		got); diff != "" {
 		t.Errorf("the events differ (-want +got):\n%s", diff)
 	}
 }
@@ -71,14 +72,17 @@ func TestFeedLeavesOutWhatDoesNotMatter(t *testing.T) {
 	}
 }
 
-// After an interruption of the watch, the list tells what went, what came, and what is another object of
-// the same name.
+// After an interruption of the watch, the list tells what went, what came, and what is another
+// object of the same name.
 func TestFeedAfterInterruption(t *testing.T) {
 	got := feedEvents(t, func(f *feed[*corev1.Pod, podFacts]) {
-		must(t, f.Replace([]any{feedPod("gone", "1", nil), feedPod("same", "2", nil), feedPod("again", "3", nil)}, ""))
-		must(t, f.Replace([]any{feedPod("same", "2", nil), feedPod("again", "4", nil), feedPod("new", "5", nil)}, ""))
+		must(t, f.Replace([]any{feedPod("gone", "1", nil), feedPod("same", "2", nil),
+			feedPod("again", "3", nil)}, ""))
+		must(t, f.Replace([]any{feedPod("same", "2", nil), feedPod("again", "4", nil),
+			feedPod("new", "5", nil)}, ""))
 	})
-	want := []string{"added gone 1", "added same 2", "added again 3", "deleted gone 1", "deleted again 3", "added again 4", "added new 5"}
+	want := []string{"added gone 1", "added same 2", "added again 3", "deleted gone 1",
+		"deleted again 3", "added again 4", "added new 5"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the events differ (-want +got):\n%s", diff)
 	}
@@ -101,7 +105,8 @@ func TestFeedSyncs(t *testing.T) {
 	})
 }
 
-// A pod flaps when its labels change and nothing else: it would have no address without its addresses.
+// A pod flaps when its labels change and nothing else: it would have no address without its
+// addresses.
 func TestRelabels(t *testing.T) {
 	pod := factsOfPod(feedPod("a", "1", nil))
 	labelled, another, moved := pod, pod, pod

@@ -24,7 +24,8 @@ func (c *cluster) guardOf(owner *pod, d direction) *guard {
 }
 
 func newGuard(d direction, chains []*policyChain) *guard {
-	return &guard{id: d.String() + " " + digest(strings.Join(policyIDs(chains), "\n")), chains: chains}
+	return &guard{id: d.String() + " " + digest(strings.Join(policyIDs(chains), "\n")),
+		chains: chains}
 }
 
 // chainsOf are one direction of the policies that select a pod, in order.
@@ -49,8 +50,9 @@ func policyIDs(chains []*policyChain) []string {
 	return ids
 }
 
-// freeze are the guards that a pod has now, on copies of its policies that no event reaches. The sets of
-// peers are not copied: a policy may be as old as it likes, but not whom an address belongs to.
+// freeze are the guards that a pod has now, on copies of its policies that no event reaches. The
+// sets of peers are not copied: a policy may be as old as it likes, but not whom an address belongs
+// to.
 func (c *cluster) freeze(owner *pod) *guardPair {
 	var pair guardPair
 	for d := range pair {
@@ -59,7 +61,8 @@ func (c *cluster) freeze(owner *pod) *guardPair {
 			continue
 		}
 		for i, pc := range chains {
-			chains[i] = &policyChain{id: fmt.Sprintf("%s for pod %s", pc.id, owner.UID), want: pc.want}
+			chains[i] = &policyChain{id: fmt.Sprintf("%s for pod %s", pc.id, owner.UID),
+				want: pc.want}
 		}
 		pair[d] = newGuard(direction(d), chains)
 	}

@@ -17,8 +17,8 @@ import (
 // tableName is the nftables table that holds everything that the engine does.
 const tableName = "netpol_latency_lab"
 
-// socketBuffer is the buffer size, in bytes, that the engine asks for. Without privileges outside of
-// the namespace the kernel gives less, and large changes take several transactions.
+// socketBuffer is the buffer size, in bytes, that the engine asks for. Without privileges outside
+// of the namespace the kernel gives less, and large changes take several transactions.
 const socketBuffer = 32 << 20
 
 // elementsPerMessage keeps a message below the 64 KiB that a netlink attribute can have;
@@ -28,8 +28,8 @@ const (
 	elementBytes       = 32 * elementsPerMessage
 )
 
-// kernel is the engine's table in the namespace in which openKernel was called, with a copy of what it
-// holds. One goroutine uses it.
+// kernel is the engine's table in the namespace in which openKernel was called, with a copy of what
+// it holds. One goroutine uses it.
 type kernel struct {
 	conn    *nftables.Conn
 	table   *nftables.Table
@@ -83,13 +83,16 @@ func (k *kernel) exists() (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("list the nftables tables: %w", err)
 	}
-	return slices.ContainsFunc(tables, func(t *nftables.Table) bool { return t.Name == tableName }), nil
+	return slices.ContainsFunc(tables, func(t *nftables.Table) bool {
+		return t.Name == tableName
+	}), nil
 }
 
-// fits is how many operations, at least one, a transaction may start with for its messages and their
-// acknowledgements to fit into the socket's buffers. The costs are generous estimates.
+// fits is how many operations, at least one, a transaction may start with for its messages and
+// their acknowledgements to fit into the socket's buffers. The costs are generous estimates.
 func (k *kernel) fits(ops []truth.Op) int {
-	const perMessage = 1500 // what an acknowledgement, or a rule sent back, takes of the receive buffer
+	// what an acknowledgement, or a rule sent back, takes of the receive buffer
+	const perMessage = 1500
 	var bytes, messages int
 	for i, op := range ops {
 		switch op.Kind {
@@ -116,7 +119,8 @@ func (k *kernel) fits(ops []truth.Op) int {
 				bytes, messages = bytes+400*len(op.Guard.Policies), messages+len(op.Guard.Policies)
 			}
 		}
-		if i > 0 && (bytes > k.sendBudget*3/4 || perMessage*(messages+bytes/elementBytes) > k.receiveBudget*3/4) {
+		if i > 0 && (bytes > k.sendBudget*3/4 ||
+			perMessage*(messages+bytes/elementBytes) > k.receiveBudget*3/4) {
 			return i
 		}
 	}

@@ -18,8 +18,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// contents is what a table has: its chains with their number of rules, and its sets with their elements,
-// as strings.
+// contents is what a table has: its chains with their number of rules, and its sets with their
+// elements, as strings.
 type contents struct {
 	chains map[string]int
 	sets   map[string][]string
@@ -63,8 +63,8 @@ func elementStrings(elements []nftables.SetElement) []string {
 	return all
 }
 
-// wanted is what the table must have for a state, told differently than the code under test does it: one
-// element after the other instead of differences.
+// wanted is what the table must have for a state, told differently than the code under test does
+// it: one element after the other instead of differences.
 func wanted(s *truth.State) contents {
 	c := contents{map[string]int{
 		refuseChain: 1, "egress": 2 + len(s.Table.PodCIDRs), "ingress": 2 + len(s.Table.PodCIDRs),
@@ -111,13 +111,14 @@ func rulesFor(s *truth.State, r truth.Rule) int {
 	return 2
 }
 
-// TestKernelHoldsTheState: whatever happens, in portions of any size, the kernel accepts it and has what
-// the state says, no more and no less.
+// TestKernelHoldsTheState: whatever happens, in portions of any size, the kernel accepts it and has
+// what the state says, no more and no less.
 func TestKernelHoldsTheState(t *testing.T) {
 	for seed := range uint64(6) {
 		h := newHistory(seed)
 		k := newTestKernel(t)
-		commitAll(t, k, []truth.Op{{Kind: truth.KindTable, Table: &truth.Table{PodCIDRs: testPodCIDRs}}})
+		commitAll(t, k, []truth.Op{{Kind: truth.KindTable,
+			Table: &truth.Table{PodCIDRs: testPodCIDRs}}})
 		for range 40 {
 			what, _ := h.event()
 			for ops := range slices.Chunk(h.cluster.plan(), 1+h.IntN(5)) {
@@ -139,24 +140,27 @@ func TestOneObjectTwice(t *testing.T) {
 	c := crowd(3)
 	c.putPolicy(allowFrom("allow", 0))
 	ops := c.plan()
-	commitAll(t, k, append([]truth.Op{{Kind: truth.KindTable, Table: &truth.Table{PodCIDRs: testPodCIDRs}}}, ops...))
+	commitAll(t, k, append([]truth.Op{{Kind: truth.KindTable,
+		Table: &truth.Table{PodCIDRs: testPodCIDRs}}}, ops...))
 	var undo, again []truth.Op
 	state := newState()
 	for _, op := range ops {
 		undo = append(undo, state.Apply(op))
 	}
 	slices.Reverse(undo)
-	again = append(slices.Concat(undo, ops, undo, ops), truth.Op{Kind: truth.KindAddress, ID: "10.244.0.1"})
+	again = append(slices.Concat(undo, ops, undo, ops),
+		truth.Op{Kind: truth.KindAddress, ID: "10.244.0.1"})
 	if _, _, err := k.commit(again); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(wanted(&k.state), inKernel(t, k), cmp.AllowUnexported(contents{})); diff != "" {
+	if diff := cmp.Diff(wanted(&k.state), inKernel(t, k),
+		cmp.AllowUnexported(contents{})); diff != "" {
 		t.Errorf("the kernel differs (-state +kernel):\n%s", diff)
 	}
 }
 
-// TestSmallBuffers: where the kernel grants no large buffers, as in a user namespace, a large change is
-// split so that it fits.
+// TestSmallBuffers: where the kernel grants no large buffers, as in a user namespace, a large
+// change is split so that it fits.
 func TestSmallBuffers(t *testing.T) {
 	k := newTestKernel(t)
 	shrinkBuffers(t, k, 212992) // the default of net.core.wmem_max and rmem_max
@@ -164,7 +168,8 @@ func TestSmallBuffers(t *testing.T) {
 	for i := range 200 {
 		c.putPolicy(allowFrom(fmt.Sprintf("policy-%d", i), i))
 	}
-	ops := append([]truth.Op{{Kind: truth.KindTable, Table: &truth.Table{PodCIDRs: testPodCIDRs}}}, c.plan()...)
+	ops := append([]truth.Op{{Kind: truth.KindTable, Table: &truth.Table{PodCIDRs: testPodCIDRs}}},
+		c.plan()...)
 	transactions, _ := commitAll(t, k, ops)
 	if transactions < 2 {
 		t.Errorf("%d operations went in one transaction", len(ops))
@@ -205,17 +210,25 @@ func TestBlockRanges(t *testing.T) {
 	}{
 		{"whole", truth.Block{CIDR: prefix("10.0.0.0/8")}, "[10.0.0.0-10.255.255.255]"},
 		{"everything", truth.Block{CIDR: prefix("0.0.0.0/0")}, "[0.0.0.0-255.255.255.255]"},
-		{"hole", truth.Block{CIDR: prefix("10.0.0.0/24"), Except: []netip.Prefix{prefix("10.0.0.16/28")}},
+		{"hole", truth.Block{CIDR: prefix("10.0.0.0/24"),
+			Except: []netip.Prefix{prefix("10.0.0.16/28")}},
 			"[10.0.0.0-10.0.0.15 10.0.0.32-10.0.0.255]"},
-		{"beginning", truth.Block{CIDR: prefix("10.0.0.0/24"), Except: []netip.Prefix{prefix("10.0.0.0/25")}}, "[10.0.0.128-10.0.0.255]"},
-		{"end", truth.Block{CIDR: prefix("10.0.0.0/24"), Except: []netip.Prefix{prefix("10.0.0.128/25")}}, "[10.0.0.0-10.0.0.127]"},
-		{"end of all addresses", truth.Block{CIDR: prefix("128.0.0.0/1"), Except: []netip.Prefix{prefix("255.0.0.0/8")}}, "[128.0.0.0-254.255.255.255]"},
+		{"beginning", truth.Block{CIDR: prefix("10.0.0.0/24"),
+			Except: []netip.Prefix{prefix("10.0.0.0/25")}}, "[10.0.0.128-10.0.0.255]"},
+		{"end", truth.Block{CIDR: prefix("10.0.0.0/24"),
+			Except: []netip.Prefix{prefix("10.0.0.128/25")}}, "[10.0.0.0-10.0.0.127]"},
+		{"end of all addresses", truth.Block{CIDR: prefix("128.0.0.0/1"),
+			Except: []netip.Prefix{prefix("255.0.0.0/8")}}, "[128.0.0.0-254.255.255.255]"},
 		{"nested and adjacent", truth.Block{CIDR: prefix("10.0.0.0/24"),
-			Except: []netip.Prefix{prefix("10.0.0.32/28"), prefix("10.0.0.16/28"), prefix("10.0.0.20/32")}},
+			Except: []netip.Prefix{prefix("10.0.0.32/28"), prefix("10.0.0.16/28"),
+				prefix("10.0.0.20/32")}},
 			"[10.0.0.0-10.0.0.15 10.0.0.48-10.0.0.255]"},
-		{"all of it", truth.Block{CIDR: prefix("10.0.0.0/24"), Except: []netip.Prefix{prefix("10.0.0.0/8")}}, "[]"},
-		{"elsewhere", truth.Block{CIDR: prefix("10.0.0.0/24"), Except: []netip.Prefix{prefix("10.0.1.0/24")}}, "[10.0.0.0-10.0.0.255]"},
-		{"IPv6", truth.Block{CIDR: prefix("fd00::/64"), Except: []netip.Prefix{prefix("fd00::/65")}},
+		{"all of it", truth.Block{CIDR: prefix("10.0.0.0/24"),
+			Except: []netip.Prefix{prefix("10.0.0.0/8")}}, "[]"},
+		{"elsewhere", truth.Block{CIDR: prefix("10.0.0.0/24"),
+			Except: []netip.Prefix{prefix("10.0.1.0/24")}}, "[10.0.0.0-10.0.0.255]"},
+		{"IPv6", truth.Block{CIDR: prefix("fd00::/64"),
+			Except: []netip.Prefix{prefix("fd00::/65")}},
 			"[fd00::8000:0:0:0-fd00::ffff:ffff:ffff:ffff]"},
 	} {
 		t.Run(row.name, func(t *testing.T) {

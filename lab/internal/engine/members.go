@@ -10,8 +10,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// members are the elements of a new set, among the addresses that the kernel already has for the very
-// pods, in the order of the addresses.
+// members are the elements of a new set, among the addresses that the kernel already has for the
+// very pods, in the order of the addresses.
 func (c *cluster) members(pods iter.Seq[*pod], s *set) []truth.Member {
 	var members []truth.Member
 	for pod := range pods {

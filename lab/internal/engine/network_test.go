@@ -16,16 +16,16 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 )
 
-// network is a node's router namespace with hosts around it, each in a namespace of its own at the end
-// of a routed veth. Neighbours are resolved as they come, so that a table which blocks neighbour
-// discovery would be noticed.
+// network is a node's router namespace with hosts around it, each in a namespace of its own at the
+// end of a routed veth. Neighbours are resolved as they come, so that a table which blocks
+// neighbour discovery would be noticed.
 type network struct {
 	router *netns.Namespace
 	hosts  []*host
 }
 
-// host is something with addresses that opens and accepts connections: a pod, the router itself, or a
-// machine outside of the cluster.
+// host is something with addresses that opens and accepts connections: a pod, the router itself, or
+// a machine outside of the cluster.
 type host struct {
 	name      string
 	ns        *netns.Namespace
@@ -46,7 +46,8 @@ func newNetwork(t testing.TB) *network {
 	t.Helper()
 	router, err := netns.New()
 	if err != nil {
-		t.Fatalf("make a network namespace: %v (this test needs root, for example `unshare -rn`)", err)
+		t.Fatalf("make a network namespace: %v (this test needs root, for example `unshare -rn`)",
+			err)
 	}
 	t.Cleanup(func() { _ = router.Close() }) // nothing uses it any more
 	n := &network{router: router}
@@ -79,7 +80,8 @@ func (n *network) addHost(t testing.TB, name string, addresses ...netip.Addr) *h
 	veth := fmt.Sprintf("veth%d", len(n.hosts))
 	n.in(t, n.router, func() error {
 		link := &netlink.Veth{
-			LinkAttrs: netlink.LinkAttrs{Name: veth}, PeerName: "eth0", PeerNamespace: netlink.NsFd(ns.Fd()),
+			LinkAttrs: netlink.LinkAttrs{Name: veth}, PeerName: "eth0",
+			PeerNamespace: netlink.NsFd(ns.Fd()),
 		}
 		if err := netlink.LinkAdd(link); err != nil {
 			return fmt.Errorf("add a veth: %w", err)
@@ -137,7 +139,8 @@ func addAddresses(name string, addresses ...netip.Addr) error {
 		if a.IsLinkLocalUnicast() && a.Is6() {
 			bits = 64
 		}
-		address := &netlink.Addr{IPNet: &net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(bits, a.BitLen())}}
+		address := &netlink.Addr{IPNet: &net.IPNet{IP: a.AsSlice(),
+			Mask: net.CIDRMask(bits, a.BitLen())}}
 		if a.Is6() {
 			address.Flags = unix.IFA_F_NODAD
 		}
@@ -162,9 +165,11 @@ func addRoutes(name string, to []netip.Addr, gateway netip.Addr) error {
 		})
 	}
 	if gateway.IsValid() {
-		everywhere := &net.IPNet{IP: make(net.IP, gateway.BitLen()/8), Mask: net.CIDRMask(0, gateway.BitLen())}
+		everywhere := &net.IPNet{IP: make(net.IP, gateway.BitLen()/8),
+			Mask: net.CIDRMask(0, gateway.BitLen())}
 		routes = append(routes, &netlink.Route{
-			LinkIndex: link.Attrs().Index, Dst: everywhere, Gw: gateway.AsSlice(), Flags: int(netlink.FLAG_ONLINK),
+			LinkIndex: link.Attrs().Index, Dst: everywhere, Gw: gateway.AsSlice(),
+			Flags: int(netlink.FLAG_ONLINK),
 		})
 	}
 	for _, route := range routes {

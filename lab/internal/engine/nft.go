@@ -14,10 +14,11 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// The table's frame. A packet that reaches the node passes through both directions, each in a base chain of its
-// own: accept in the first leads to the second. They come after Services are translated and before the packet is
-// routed: to look up a route costs more than all of policy, and what is refused needs none. The chains named after the
-// directions find the guard of a pod by its address.
+// The table's frame. A packet that reaches the node passes through both directions, each in a base
+// chain of its own: accept in the first leads to the second. They come after Services are
+// translated and before the packet is routed: to look up a route costs more than all of policy, and
+// what is refused needs none. The chains named after the directions find the guard of a pod by its
+// address.
 //
 //	arriving-egress (prerouting)      established, neighbour discovery: accept; goto egress
 //	arriving-ingress (prerouting + 1) established, neighbour discovery: accept; goto ingress
@@ -59,18 +60,21 @@ func (k *kernel) makeTable() {
 		k.addChain(d.String())
 		for _, f := range families {
 			k.addMap(dispatchMap(d, f), f)
-			k.addRule(d.String(), "", f.match(), f.load(d.own(), 1), lookupVerdict(dispatchMap(d, f)))
+			k.addRule(d.String(), "", f.match(), f.load(d.own(), 1),
+				lookupVerdict(dispatchMap(d, f)))
 		}
 		for _, cidr := range k.state.Table.PodCIDRs {
-			k.addRule(d.String(), "not programmed yet", matchPrefix(d.own(), cidr), verdict(expr.VerdictDrop))
+			k.addRule(d.String(), "not programmed yet", matchPrefix(d.own(), cidr),
+				verdict(expr.VerdictDrop))
 		}
 	}
 	k.addDirection(egress, 0)
 	k.addDirection(ingress, 1)
-	// What looks like neighbour discovery has passed both directions, for the node. It is never valid beyond its own link
-	// (RFC 4861, section 7.1).
+	// What looks like neighbour discovery has passed both directions, for the node. It is never
+	// valid beyond its own link (RFC 4861, section 7.1).
 	k.addBase("forwarded", nftables.ChainHookForward, 0)
-	k.addRule("forwarded", "neighbour discovery", matchNeighbourDiscovery(), verdict(expr.VerdictDrop))
+	k.addRule("forwarded", "neighbour discovery", matchNeighbourDiscovery(),
+		verdict(expr.VerdictDrop))
 }
 
 // addDirection hooks one direction into the packets' path.
@@ -86,7 +90,8 @@ func (k *kernel) addDirection(d direction, order int) {
 func (k *kernel) addBase(name string, hook *nftables.ChainHook, order int) {
 	chain := k.chain(name)
 	chain.Type, chain.Hooknum = nftables.ChainTypeFilter, hook
-	chain.Priority = nftables.ChainPriorityRef(*nftables.ChainPriorityFilter + nftables.ChainPriority(order))
+	chain.Priority = nftables.ChainPriorityRef(*nftables.ChainPriorityFilter +
+		nftables.ChainPriority(order))
 	k.conn.AddChain(chain)
 }
 
@@ -94,10 +99,13 @@ func (k *kernel) addBase(name string, hook *nftables.ChainHook, order int) {
 func (k *kernel) refuse() {
 	switch k.state.Table.Refusal {
 	case truth.Reset:
-		k.addRule(refuseChain, "", matchProtocol(unix.IPPROTO_TCP), reject(unix.NFT_REJECT_TCP_RST, 0))
-		k.addRule(refuseChain, "", reject(unix.NFT_REJECT_ICMPX_UNREACH, unix.NFT_REJECT_ICMPX_PORT_UNREACH))
+		k.addRule(refuseChain, "", matchProtocol(unix.IPPROTO_TCP),
+			reject(unix.NFT_REJECT_TCP_RST, 0))
+		k.addRule(refuseChain, "", reject(unix.NFT_REJECT_ICMPX_UNREACH,
+			unix.NFT_REJECT_ICMPX_PORT_UNREACH))
 	case truth.ICMP:
-		k.addRule(refuseChain, "", reject(unix.NFT_REJECT_ICMPX_UNREACH, unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED))
+		k.addRule(refuseChain, "", reject(unix.NFT_REJECT_ICMPX_UNREACH,
+			unix.NFT_REJECT_ICMPX_ADMIN_PROHIBITED))
 	default:
 		k.addRule(refuseChain, "", verdict(expr.VerdictDrop))
 	}
@@ -130,8 +138,8 @@ func (k *kernel) putChain(name string, replaces bool) {
 	k.addChain(name)
 }
 
-// matches are the expressions for a rule: one list for each family that its sets have, or one for both
-// families if it has no set.
+// matches are the expressions for a rule: one list for each family that its sets have, or one for
+// both families if it has no set.
 func (k *kernel) matches(r truth.Rule, d direction) [][]expr.Any {
 	if r.Peers == "" && r.Named == "" {
 		return [][]expr.Any{matchPorts(r)}
@@ -146,7 +154,8 @@ func (k *kernel) matches(r truth.Rule, d direction) [][]expr.Any {
 		match = append(match, matchPorts(r)...)
 		if r.Named != "" {
 			match = append(match, f.load(destination, register32)...)
-			match = append(match, loadPort(register32+f.words()), lookupFrom(setName(r.Named, f), register32))
+			match = append(match, loadPort(register32+f.words()),
+				lookupFrom(setName(r.Named, f), register32))
 		}
 		lists = append(lists, match)
 	}
@@ -170,9 +179,11 @@ func matchPorts(r truth.Rule) []expr.Any {
 	switch {
 	case r.Last == 0:
 	case r.First == r.Last:
-		match = append(match, loadPort(1), &expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: port(r.First)})
+		match = append(match, loadPort(1), &expr.Cmp{Op: expr.CmpOpEq, Register: 1,
+			Data: port(r.First)})
 	default:
-		match = append(match, loadPort(1), &expr.Range{Op: expr.CmpOpEq, Register: 1, FromData: port(r.First), ToData: port(r.Last)})
+		match = append(match, loadPort(1), &expr.Range{Op: expr.CmpOpEq, Register: 1,
+			FromData: port(r.First), ToData: port(r.Last)})
 	}
 	return match
 }
@@ -182,6 +193,7 @@ func matchPrefix(at end, prefix netip.Prefix) []expr.Any {
 	f := familyOf(prefix.Addr())
 	match := append(f.match(), f.load(at, 1)...)
 	return append(match,
-		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: f.bytes(), Mask: mask(prefix), Xor: make([]byte, f.bytes())},
+		&expr.Bitwise{SourceRegister: 1, DestRegister: 1, Len: f.bytes(), Mask: mask(prefix),
+			Xor: make([]byte, f.bytes())},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: prefix.Masked().Addr().AsSlice()})
 }

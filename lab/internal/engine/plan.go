@@ -16,9 +16,9 @@ import (
 // What the kernel should have is counted by who uses it: addresses use guards, guards use chains of
 // policies, chains use sets. A policy that selects no pod of the node costs the kernel nothing.
 
-// planner collects the operations of one plan. Their order is such that the kernel is in a sane state
-// after each of them: what rules need is there before the rules, a pod changes its guards in one step,
-// and what it left behind goes last.
+// planner collects the operations of one plan. Their order is such that the kernel is in a sane
+// state after each of them: what rules need is there before the rules, a pod changes its guards in
+// one step, and what it left behind goes last.
 type planner struct {
 	*cluster
 	// The operations, in the order of the fields.
@@ -32,7 +32,8 @@ type planner struct {
 	idleSets   []*set
 }
 
-// plan returns the operations that lead from the state of the last plan to that of the events since.
+// plan returns the operations that lead from the state of the last plan to that of the events
+// since.
 func (c *cluster) plan() []truth.Op {
 	p := planner{cluster: c, found: map[*pod]guardPair{}}
 	touched := slices.SortedFunc(maps.Keys(c.touchedAddresses), netip.Addr.Compare)
@@ -55,7 +56,9 @@ func (c *cluster) plan() []truth.Op {
 		p.planAddress(a)
 	}
 	// What is blocked from now on goes first.
-	slices.SortStableFunc(p.addressOps, func(a, b truth.Op) int { return cmp.Compare(puts(a), puts(b)) })
+	slices.SortStableFunc(p.addressOps, func(a, b truth.Op) int {
+		return cmp.Compare(puts(a), puts(b))
+	})
 	p.cleanUp()
 	clear(c.touchedAddresses)
 	clear(c.touchedChains)
@@ -116,7 +119,8 @@ func (p *planner) use(g *guard) {
 	if g.users > 1 {
 		return
 	}
-	p.guardOps = append(p.guardOps, truth.Op{Kind: truth.KindGuard, ID: g.id, Guard: &truth.Guard{Policies: policyIDs(g.chains)}})
+	p.guardOps = append(p.guardOps, truth.Op{Kind: truth.KindGuard, ID: g.id,
+		Guard: &truth.Guard{Policies: policyIDs(g.chains)}})
 	for _, pc := range g.chains {
 		pc.users++
 		if pc.have == nil {
@@ -132,7 +136,8 @@ func (p *planner) program(pc *policyChain) {
 	for id, from := range pc.have.sets {
 		p.useSet(id, from)
 	}
-	p.policyOps = append(p.policyOps, truth.Op{Kind: truth.KindPolicy, ID: pc.id, Policy: &truth.Policy{Rules: pc.have.rules}})
+	p.policyOps = append(p.policyOps, truth.Op{Kind: truth.KindPolicy, ID: pc.id,
+		Policy: &truth.Policy{Rules: pc.have.rules}})
 	if before != nil {
 		p.releaseSets(before)
 	}
@@ -190,8 +195,8 @@ func (p *planner) releaseSets(of *chain) {
 	}
 }
 
-// makeSet makes a set that a policy of this plan is the first to use. Members are the addresses that
-// the kernel has; those that it gets with this plan bring their memberships along.
+// makeSet makes a set that a policy of this plan is the first to use. Members are the addresses
+// that the kernel has; those that it gets with this plan bring their memberships along.
 func (p *planner) makeSet(s *set) {
 	op := truth.Op{Kind: truth.KindSet, ID: s.id, Set: p.contents(s)}
 	p.wanted.Apply(op)
@@ -241,8 +246,8 @@ func (c *cluster) row(owner *pod, guards guardPair) truth.Address {
 	return row
 }
 
-// memberships include those in sets that nothing uses any more, for as long as the kernel has them: a
-// pod that still has its old guard when this one gets its new one must not miss it.
+// memberships include those in sets that nothing uses any more, for as long as the kernel has them:
+// a pod that still has its old guard when this one gets its new one must not miss it.
 func (c *cluster) memberships(p *pod) []truth.Membership {
 	var in []truth.Membership
 	for g := range p.groups {

@@ -64,7 +64,8 @@ func everyAttempt(hosts []*host) []*attempt {
 				for _, protocol := range protocols {
 					for _, port := range probedPorts {
 						if from != to {
-							all = append(all, &attempt{from: from, to: to, family: f, protocol: protocol, port: port})
+							all = append(all, &attempt{from: from, to: to, family: f,
+								protocol: protocol, port: port})
 						}
 					}
 				}
@@ -167,13 +168,16 @@ func (a *attempt) open() (int, error) {
 	}
 	if kind == unix.SOCK_STREAM {
 		// No TIME_WAIT is left behind.
-		if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
+		if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER,
+			&unix.Linger{Onoff: 1}); err != nil {
 			return -1, errors.Join(err, unix.Close(fd))
 		}
 	}
-	// A source port of its own: the router lets packets of connections pass that it has seen before.
+	// A source port of its own: the router lets packets of connections pass that it has seen
+	// before.
 	a.from.lastPort++
-	if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(a.from.address(a.family), a.from.lastPort))); err != nil {
+	if err := unix.Bind(fd, sockaddr(netip.AddrPortFrom(a.from.address(a.family),
+		a.from.lastPort))); err != nil {
 		return -1, errors.Join(err, unix.Close(fd))
 	}
 	err = unix.Connect(fd, sockaddr(netip.AddrPortFrom(a.to.address(a.family), uint16(a.port))))
@@ -253,7 +257,8 @@ func (h *host) listen(t testing.TB) {
 			serving.Go(func() { acceptAll(listener) })
 			for _, address := range h.addresses {
 				// Bound to the address, so that it is the one that answers.
-				packets, err := net.ListenPacket("udp", netip.AddrPortFrom(address, uint16(port)).String())
+				packets, err := net.ListenPacket("udp",
+					netip.AddrPortFrom(address, uint16(port)).String())
 				if err != nil {
 					return err
 				}
@@ -262,7 +267,8 @@ func (h *host) listen(t testing.TB) {
 			}
 		}
 		for _, f := range families {
-			conn, err := net.ListenPacket(fmt.Sprintf("ip%v:%d", f, unix.IPPROTO_SCTP), h.address(f).String())
+			conn, err := net.ListenPacket(fmt.Sprintf("ip%v:%d", f, unix.IPPROTO_SCTP),
+				h.address(f).String())
 			if err != nil {
 				return err
 			}
@@ -300,8 +306,8 @@ func echo(conn net.PacketConn) {
 	}
 }
 
-// sctpSocket sends and receives SCTP packets without an SCTP implementation in the kernel. An INIT has a
-// random tag, by which the receiver knows it.
+// sctpSocket sends and receives SCTP packets without an SCTP implementation in the kernel. An INIT
+// has a random tag, by which the receiver knows it.
 type sctpSocket struct {
 	conn net.PacketConn
 
@@ -313,7 +319,8 @@ type sctpSocket struct {
 // send sends an INIT to another host; the channel is closed when it has arrived there.
 func (s *sctpSocket) send(a *attempt) (<-chan struct{}, error) {
 	tag, arrived := a.to.sctp[a.family].expect()
-	_, err := s.conn.WriteTo(sctpInit(uint16(a.port), tag), &net.IPAddr{IP: a.to.address(a.family).AsSlice()})
+	_, err := s.conn.WriteTo(sctpInit(uint16(a.port), tag),
+		&net.IPAddr{IP: a.to.address(a.family).AsSlice()})
 	if err != nil && !errors.Is(err, unix.EPERM) { // what the output hook would say
 		return nil, fmt.Errorf("%v: %w", a, err)
 	}
@@ -348,8 +355,8 @@ func (s *sctpSocket) receive() {
 	}
 }
 
-// sctpInit is a packet with one INIT chunk (RFC 9260, sections 3.1 and 3.3.2). The source port differs
-// from packet to packet, so that each is a new connection for the router.
+// sctpInit is a packet with one INIT chunk (RFC 9260, sections 3.1 and 3.3.2). The source port
+// differs from packet to packet, so that each is a new connection for the router.
 func sctpInit(port uint16, tag uint32) []byte {
 	packet := make([]byte, 32)
 	binary.BigEndian.PutUint16(packet[0:], uint16(20000+tag%40000))

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// queue holds events until they are due. Events of one object keep their order, whatever their delays.
+// queue holds events until they are due. Events of one object keep their order, whatever their
+// delays.
 type queue struct {
 	// wake gets a value when there is an event that is due earlier than all others.
 	wake chan struct{}
@@ -71,7 +72,8 @@ func (q *queue) rouse() {
 	}
 }
 
-// due takes the events out that are due, in order. next is when the next will be, zero if none waits.
+// due takes the events out that are due, in order. next is when the next will be, zero if none
+// waits.
 func (q *queue) due(now time.Time) (due []event, next time.Time) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

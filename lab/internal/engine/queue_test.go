@@ -15,7 +15,8 @@ import (
 var begin = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func eventOf(name string, number int, arrived time.Time) event {
-	return event{cause: truth.Cause{Kind: "Pod", Name: name, UID: fmt.Sprint(number), Arrived: arrived}}
+	return event{cause: truth.Cause{Kind: "Pod", Name: name, UID: fmt.Sprint(number),
+		Arrived: arrived}}
 }
 
 func numbers(events []event) []string {
@@ -30,10 +31,12 @@ func TestQueueDelay(t *testing.T) {
 	q := newQueue(Settings{Delay: time.Second})
 	q.push(eventOf("a", 1, begin))
 	q.push(eventOf("b", 2, begin.Add(time.Millisecond)))
-	if due, next := q.due(begin.Add(time.Second - 1)); len(due) != 0 || !next.Equal(begin.Add(time.Second)) {
+	if due, next := q.due(begin.Add(time.Second - 1)); len(due) != 0 ||
+		!next.Equal(begin.Add(time.Second)) {
 		t.Errorf("%d events are due too early, the next at %v", len(due), next)
 	}
-	if due, next := q.due(begin.Add(time.Second)); len(due) != 1 || !next.Equal(begin.Add(time.Second+time.Millisecond)) {
+	if due, next := q.due(begin.Add(time.Second)); len(due) != 1 ||
+		!next.Equal(begin.Add(time.Second+time.Millisecond)) {
 		t.Errorf("%d events are due, the next at %v", len(due), next)
 	}
 	if due, next := q.due(begin.Add(time.Minute)); len(due) != 1 || !next.IsZero() {
@@ -61,7 +64,8 @@ func TestQueueOrderOfOneObject(t *testing.T) {
 	}
 }
 
-// Whatever the jitter, each event is late by less than it, and those of one object keep their order.
+// Whatever the jitter, each event is late by less than it, and those of one object keep their
+// order.
 func TestQueueJitter(t *testing.T) {
 	settings := Settings{Delay: time.Second, Jitter: time.Second}
 	for _, objects := range []int{10, 1000} {

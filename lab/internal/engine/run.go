@@ -1,16 +1,16 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package engine is the lab's reference policy engine: NetworkPolicy v1 on nftables, with a log of what
-// it did and when.
+// Package engine is the lab's reference policy engine: NetworkPolicy v1 on nftables, with a log of
+// what it did and when.
 //
 //	watch -> event -> queue -> cluster -> operations -> transaction -> kernel, truth log
 //
-// A feed stamps an event when its watch delivers it; the queue holds it until its delay is over; the
-// cluster takes notice of it and plans operations (truth.Op), each of which leaves the kernel in a sane
-// state; transactions carry them out. Faults change what the cluster is told or what it plans for, and
-// nothing after that: the truth log tells what came of them, because the state that it describes is that
-// of the kernel.
+// A feed stamps an event when its watch delivers it; the queue holds it until its delay is over;
+// the cluster takes notice of it and plans operations (truth.Op), each of which leaves the kernel
+// in a sane state; transactions carry them out. Faults change what the cluster is told or what it
+// plans for, and nothing after that: the truth log tells what came of them, because the state that
+// it describes is that of the kernel.
 package engine
 
 import (
@@ -27,12 +27,12 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// gcPercent is the process's garbage collection target. The engine's heap is small; with Go's default a
-// large change would be collected several times on its way to the kernel.
+// gcPercent is the process's garbage collection target. The engine's heap is small; with Go's
+// default a large change would be collected several times on its way to the kernel.
 const gcPercent = 400
 
-// Run enforces policy in the network namespace of the calling thread until ctx ends. What it has put
-// into the kernel stays there: the next engine takes over without a gap.
+// Run enforces policy in the network namespace of the calling thread until ctx ends. What it has
+// put into the kernel stays there: the next engine takes over without a gap.
 func Run(ctx context.Context, cfg Config) (err error) {
 	if err := cfg.Validate(); err != nil {
 		return err

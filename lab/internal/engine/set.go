@@ -16,14 +16,16 @@ import (
 
 // addMap makes an empty map from addresses to verdicts.
 func (k *kernel) addMap(name string, f family) {
-	k.add(&nftables.Set{Name: name, IsMap: true, KeyType: addressType(f), DataType: nftables.TypeVerdict})
+	k.add(&nftables.Set{Name: name, IsMap: true, KeyType: addressType(f),
+		DataType: nftables.TypeVerdict})
 }
 
 // addSet makes a set with the members that it has after the transaction.
 func (k *kernel) addSet(id string, s truth.Set) {
 	if s.Block != nil {
 		f := familyOf(s.Block.CIDR.Addr())
-		set := &nftables.Set{Name: setName(id, f), Interval: true, KeyType: addressType(f), Comment: shorten(id)}
+		set := &nftables.Set{Name: setName(id, f), Interval: true, KeyType: addressType(f),
+			Comment: shorten(id)}
 		k.add(set)
 		k.inPortions(set, blockElements(*s.Block), k.conn.SetAddElements)
 		return
@@ -67,8 +69,8 @@ func addressType(f family) nftables.SetDatatype {
 	return nftables.TypeIP6Addr
 }
 
-// element is a member of a set, or of the dispatch map of a direction, whose id is the direction's name.
-// Elements of a dispatch map say which guard to go to, or none for accept.
+// element is a member of a set, or of the dispatch map of a direction, whose id is the direction's
+// name. Elements of a dispatch map say which guard to go to, or none for accept.
 type element struct {
 	id string
 	truth.Member
@@ -78,7 +80,8 @@ type element struct {
 // describe appends the elements that the row of an address stands for.
 func describe(all []element, address netip.Addr, row truth.Address) []element {
 	member := truth.Member{Address: address}
-	all = append(all, element{ingress.String(), member, row.Ingress}, element{egress.String(), member, row.Egress})
+	all = append(all, element{ingress.String(), member, row.Ingress},
+		element{egress.String(), member, row.Egress})
 	for _, in := range row.Sets {
 		all = append(all, element{in.Set, truth.Member{Address: address, Port: in.Port}, ""})
 	}
@@ -98,7 +101,8 @@ type part struct {
 }
 
 func newElements() elements {
-	return elements{map[part][]nftables.SetElement{}, map[string]*expr.Verdict{"": {Kind: expr.VerdictAccept}}}
+	return elements{map[part][]nftables.SetElement{},
+		map[string]*expr.Verdict{"": {Kind: expr.VerdictAccept}}}
 }
 
 // name is the kernel's name of the set.
@@ -116,7 +120,8 @@ func (e elements) add(at element) {
 	added := nftables.SetElement{Key: elementKey(at.Member)}
 	if at.id == ingress.String() || at.id == egress.String() {
 		if e.verdicts[at.guard] == nil {
-			e.verdicts[at.guard] = &expr.Verdict{Kind: expr.VerdictGoto, Chain: guardChain(at.guard)}
+			e.verdicts[at.guard] = &expr.Verdict{Kind: expr.VerdictGoto,
+				Chain: guardChain(at.guard)}
 		}
 		added.VerdictData = e.verdicts[at.guard]
 	}
@@ -136,7 +141,9 @@ func (k *kernel) hand(e elements, to func(*nftables.Set, []nftables.SetElement) 
 	}
 }
 
-func (k *kernel) inPortions(set *nftables.Set, list []nftables.SetElement, do func(*nftables.Set, []nftables.SetElement) error) {
+func (k *kernel) inPortions(
+	set *nftables.Set, list []nftables.SetElement, do func(*nftables.Set, []nftables.SetElement) error,
+) {
 	for portion := range slices.Chunk(list, elementsPerMessage) {
 		// The library fails on anonymous sets only.
 		_ = do(set, portion)
@@ -176,7 +183,9 @@ func blockRanges(b truth.Block) []addressRange {
 			exceptions = append(exceptions, rangeOf(e.Masked()))
 		}
 	}
-	slices.SortFunc(exceptions, func(x, y addressRange) int { return bytes.Compare(x.first.AsSlice(), y.first.AsSlice()) })
+	slices.SortFunc(exceptions, func(x, y addressRange) int {
+		return bytes.Compare(x.first.AsSlice(), y.first.AsSlice())
+	})
 	var ranges []addressRange
 	first := whole.first
 	for _, e := range exceptions {

@@ -28,11 +28,13 @@ import (
 // patience is how long a test waits for something that must come.
 const patience = 10 * time.Second
 
-var testPodCIDRs = []netip.Prefix{netip.MustParsePrefix("10.244.0.0/20"), netip.MustParsePrefix("fd00:10:244::/64")}
+var testPodCIDRs = []netip.Prefix{netip.MustParsePrefix("10.244.0.0/20"),
+	netip.MustParsePrefix("fd00:10:244::/64")}
 
-// world is an engine on a real router with real hosts around it. Its API is the fake clientset: with a
-// thousand writes the connection table would take minutes with a real API server, and what the engine
-// needs of one (a list, a watch, in order) the fake has. The lab's own tests use the real one.
+// world is an engine on a real router with real hosts around it. Its API is the fake clientset:
+// with a thousand writes the connection table would take minutes with a real API server, and what
+// the engine needs of one (a list, a watch, in order) the fake has. The lab's own tests use the
+// real one.
 type world struct {
 	t       testing.TB
 	ctx     context.Context
@@ -73,7 +75,9 @@ func (l *recordLog) snapshot() ([]truth.Record, <-chan struct{}) {
 }
 
 // await returns the first record from the given length of the log on that fulfils a condition.
-func (l *recordLog) await(t testing.TB, from int, what string, is func(truth.Record) bool) truth.Record {
+func (l *recordLog) await(
+	t testing.TB, from int, what string, is func(truth.Record) bool,
+) truth.Record {
 	t.Helper()
 	timeout := time.After(patience)
 	for {
@@ -97,7 +101,8 @@ func newWorld(t testing.TB) *world {
 		namespaces: map[string]*corev1.Namespace{}, pods: map[string]*corev1.Pod{},
 		policies: map[string]*networkingv1.NetworkPolicy{},
 	}
-	w.engine = newEngine(Config{Node: "node-0", PodCIDRs: testPodCIDRs}, w.client, kernelIn(t, w.net.router), w.records)
+	w.engine = newEngine(Config{Node: "node-0", PodCIDRs: testPodCIDRs}, w.client,
+		kernelIn(t, w.net.router), w.records)
 	watching := w.watches()
 	var group errgroup.Group
 	group.Go(func() error { return w.engine.run(ctx) })
@@ -115,19 +120,23 @@ func newWorld(t testing.TB) *world {
 			t.Fatal("the engine does not watch")
 		}
 	}
-	w.records.await(t, 0, "the engine being in step", func(r truth.Record) bool { return len(r.Causes) > 0 && r.Causes[0].Event == "synced" })
+	w.records.await(t, 0, "the engine being in step", func(r truth.Record) bool {
+		return len(r.Causes) > 0 && r.Causes[0].Event == "synced"
+	})
 	return w
 }
 
 // watches tells of every watch that has begun.
 func (w *world) watches() <-chan struct{} {
 	began := make(chan struct{}, 16)
-	w.client.PrependWatchReactor("*", func(action clienttesting.Action) (bool, watch.Interface, error) {
+	w.client.PrependWatchReactor("*", func(action clienttesting.Action) (bool, watch.Interface,
+		error) {
 		options := metav1.ListOptions{}
 		if a, ok := action.(clienttesting.WatchActionImpl); ok {
 			options = a.ListOptions
 		}
-		watcher, err := w.client.Tracker().Watch(action.GetResource(), action.GetNamespace(), options)
+		watcher, err := w.client.Tracker().Watch(action.GetResource(), action.GetNamespace(),
+			options)
 		select {
 		case began <- struct{}{}:
 		default: // nobody counts the watches of later engines
@@ -147,14 +156,16 @@ func (w *world) write(kind, event string, object metav1.Object, do func() error)
 	what := fmt.Sprintf("%s %s/%s %s", kind, object.GetNamespace(), object.GetName(), event)
 	return w.records.await(w.t, len(before), what, func(r truth.Record) bool {
 		return slices.ContainsFunc(r.Causes, func(c truth.Cause) bool {
-			return c.Kind == kind && c.Event == event && c.Namespace == object.GetNamespace() && c.Name == object.GetName()
+			return c.Kind == kind && c.Event == event && c.Namespace == object.GetNamespace() &&
+				c.Name == object.GetName()
 		})
 	})
 }
 
 func (w *world) putNamespace(name string, labels map[string]string) {
 	w.t.Helper()
-	n := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("ns-" + name), Labels: labels}}
+	n := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("ns-" + name),
+		Labels: labels}}
 	_, exists := w.namespaces[name]
 	w.namespaces[name] = n
 	if exists {
@@ -209,7 +220,8 @@ func (w *world) createPolicy(p *networkingv1.NetworkPolicy) truth.Record {
 	w.t.Helper()
 	w.policies[p.Name] = p
 	return w.write("NetworkPolicy", "added", p, func() error {
-		_, err := w.client.NetworkingV1().NetworkPolicies(p.Namespace).Create(w.ctx, p, metav1.CreateOptions{})
+		_, err := w.client.NetworkingV1().NetworkPolicies(p.Namespace).Create(w.ctx, p,
+			metav1.CreateOptions{})
 		return err
 	})
 }
@@ -218,7 +230,8 @@ func (w *world) updatePolicy(p *networkingv1.NetworkPolicy) {
 	w.t.Helper()
 	w.policies[p.Name] = p
 	w.write("NetworkPolicy", "updated", p, func() error {
-		_, err := w.client.NetworkingV1().NetworkPolicies(p.Namespace).Update(w.ctx, p, metav1.UpdateOptions{})
+		_, err := w.client.NetworkingV1().NetworkPolicies(p.Namespace).Update(w.ctx, p,
+			metav1.UpdateOptions{})
 		return err
 	})
 }
@@ -228,7 +241,8 @@ func (w *world) deletePolicy(name string) {
 	p := w.policies[name]
 	delete(w.policies, name)
 	w.write("NetworkPolicy", "deleted", p, func() error {
-		return w.client.NetworkingV1().NetworkPolicies(p.Namespace).Delete(w.ctx, p.Name, metav1.DeleteOptions{})
+		return w.client.NetworkingV1().NetworkPolicies(p.Namespace).Delete(w.ctx, p.Name,
+			metav1.DeleteOptions{})
 	})
 }
 
@@ -247,9 +261,11 @@ func (w *world) model() model {
 	return m
 }
 
-// expects is the model's answer for an attempt. An address of the pods' range that no pod has is blocked.
+// expects is the model's answer for an attempt. An address of the pods' range that no pod has is
+// blocked.
 func (w *world) expects(m model, a *attempt) bool {
-	from, to := m.party(a.from.address(a.family).AsSlice()), m.party(a.to.address(a.family).AsSlice())
+	from, to := m.party(a.from.address(a.family).AsSlice()),
+		m.party(a.to.address(a.family).AsSlice())
 	from.node, to.node = a.from.name == "node", a.to.name == "node"
 	if a.from.isPod() && from.pod == nil || a.to.isPod() && to.pod == nil && !from.node {
 		return false
@@ -284,8 +300,8 @@ func (w *world) check(t *testing.T) (blocked int) {
 	return blocked
 }
 
-// tryAll makes every connection between the hosts. A busy machine may answer late; that is not a denial,
-// so what is expected to be allowed gets more time.
+// tryAll makes every connection between the hosts. A busy machine may answer late; that is not a
+// denial, so what is expected to be allowed gets more time.
 func (w *world) tryAll(t *testing.T, expects func(*attempt) bool) []*attempt {
 	t.Helper()
 	attempts := everyAttempt(w.net.hosts)
@@ -304,7 +320,8 @@ func (w *world) tryAll(t *testing.T, expects func(*attempt) bool) []*attempt {
 
 // verdict is what a state says about the attempt.
 func (a *attempt) verdict(s *truth.State) bool {
-	return s.Verdict(a.from.address(a.family), a.to.address(a.family), string(a.protocol), uint16(a.port))
+	return s.Verdict(a.from.address(a.family), a.to.address(a.family), string(a.protocol),
+		uint16(a.port))
 }
 
 // replay is the state that the log's records lead to.

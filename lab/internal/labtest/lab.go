@@ -41,8 +41,8 @@ const (
 	stopTimeout = 2 * time.Minute
 	// pollInterval is how often Await looks where the API offers no event.
 	pollInterval = 20 * time.Millisecond
-	// logTail is how much of each component's log a failed test shows, in bytes: so little that the failure
-	// itself stays in sight.
+	// logTail is how much of each component's log a failed test shows, in bytes: so little that the
+	// failure itself stays in sight.
 	logTail = 1 << 10
 )
 
@@ -78,7 +78,8 @@ func Start(t testing.TB, flags ...string) *Lab {
 	return lab.Of(t)
 }
 
-// Of is the lab as another test has it, for example a part of the one that started it: its methods fail that test.
+// Of is the lab as another test has it, for example a part of the one that started it: its methods
+// fail that test.
 func (l *Lab) Of(t testing.TB) *Lab {
 	one := *l
 	one.t = t
@@ -103,7 +104,8 @@ func start(binary string, flags []string) (lab *Lab, stop func() error, err erro
 		return nil, nil, errors.Join(err, stop())
 	}
 
-	lab = &Lab{Dir: dir, Kubeconfig: layout.Dir(dir).Kubeconfig(), Truth: layout.Dir(dir).Truth(), binary: binary}
+	lab = &Lab{Dir: dir, Kubeconfig: layout.Dir(dir).Kubeconfig(), Truth: layout.Dir(dir).Truth(),
+		binary: binary}
 	lab.Config, err = clientcmd.BuildConfigFromFlags("", lab.Kubeconfig)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("read the lab's kubeconfig: %w", err), stop())
@@ -190,18 +192,21 @@ func (l *Lab) logComponents() {
 			l.t.Logf("read a log of the lab: %v", err)
 			continue
 		}
-		l.t.Logf("=== the end of %s:\n%s", filepath.Base(path), content[max(0, len(content)-logTail):])
+		l.t.Logf("=== the end of %s:\n%s", filepath.Base(path),
+			content[max(0, len(content)-logTail):])
 	}
 }
 
 // Command runs a command of the lab's program on this lab and returns what it printed.
 func (l *Lab) Command(ctx context.Context, name string, arguments ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, l.binary, append([]string{name, "--dir", l.Dir}, arguments...)...)
+	cmd := exec.CommandContext(ctx, l.binary, append([]string{name, "--dir", l.Dir},
+		arguments...)...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	output, err := cmd.Output()
 	if err != nil {
-		return string(output), fmt.Errorf("%s %s: %w: %s", name, strings.Join(arguments, " "), err, strings.TrimSpace(stderr.String()))
+		return string(output), fmt.Errorf("%s %s: %w: %s", name, strings.Join(arguments, " "), err,
+			strings.TrimSpace(stderr.String()))
 	}
 	return string(output), nil
 }
@@ -225,7 +230,8 @@ func (l *Lab) Component(action, name string) {
 // Kubectl runs kubectl against the lab and returns what it printed.
 func (l *Lab) Kubectl(arguments ...string) string {
 	l.t.Helper()
-	cmd := exec.CommandContext(l.t.Context(), l.binary, append([]string{"kubectl", "--kubeconfig", l.Kubeconfig}, arguments...)...)
+	cmd := exec.CommandContext(l.t.Context(), l.binary,
+		append([]string{"kubectl", "--kubeconfig", l.Kubeconfig}, arguments...)...)
 	output, err := cmd.CombinedOutput()
 	if err != nil {
 		l.t.Fatalf("kubectl %s: %v: %s", strings.Join(arguments, " "), err, output)
@@ -237,16 +243,18 @@ func (l *Lab) Kubectl(arguments ...string) string {
 func (l *Lab) Namespace(name string) string {
 	l.t.Helper()
 	object := &v1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
-	if _, err := l.Client.CoreV1().Namespaces().Create(l.t.Context(), object, metav1.CreateOptions{}); err != nil {
+	if _, err := l.Client.CoreV1().Namespaces().Create(l.t.Context(), object,
+		metav1.CreateOptions{}); err != nil {
 		l.t.Fatalf("create namespace %s: %v", name, err)
 	}
-	l.Await("the default service account of "+name, time.Minute, func(ctx context.Context) (bool, error) {
-		_, err := l.Client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return false, nil
-		}
-		return err == nil, err
-	})
+	l.Await("the default service account of "+name, time.Minute,
+		func(ctx context.Context) (bool, error) {
+			_, err := l.Client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
+			if apierrors.IsNotFound(err) {
+				return false, nil
+			}
+			return err == nil, err
+		})
 	return name
 }
 
@@ -277,11 +285,12 @@ func (l *Lab) Await(what string, within time.Duration, check func(context.Contex
 func (l *Lab) AwaitReady(namespace, name string, within time.Duration) *v1.Pod {
 	l.t.Helper()
 	var pod *v1.Pod
-	l.Await("pod "+namespace+"/"+name+" to be ready", within, func(ctx context.Context) (bool, error) {
-		var err error
-		pod, err = l.Client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
-		return err == nil && IsReady(pod), err
-	})
+	l.Await("pod "+namespace+"/"+name+" to be ready", within,
+		func(ctx context.Context) (bool, error) {
+			var err error
+			pod, err = l.Client.CoreV1().Pods(namespace).Get(ctx, name, metav1.GetOptions{})
+			return err == nil && IsReady(pod), err
+		})
 	return pod
 }
 
@@ -299,12 +308,14 @@ func IsReady(pod *v1.Pod) bool {
 func (l *Lab) AwaitAPI() {
 	l.t.Helper()
 	l.Await("the API server to be ready", time.Minute, func(ctx context.Context) (bool, error) {
-		return l.Client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error() == nil, nil
+		return l.Client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error() == nil,
+			nil
 	})
 }
 
-// Processes are the lab's processes, by their numbers on the host: its first one and all descendants (proc_pid_task(5),
-// children). Whoever looks through all of /proc again and again, while containers end, can halt some kernels for minutes.
+// Processes are the lab's processes, by their numbers on the host: its first one and all
+// descendants (proc_pid_task(5), children). Whoever looks through all of /proc again and again,
+// while containers end, can halt some kernels for minutes.
 func (l *Lab) Processes() []int {
 	l.t.Helper()
 	lab, err := supervisor.Load(layout.Dir(l.Dir))
@@ -314,7 +325,8 @@ func (l *Lab) Processes() []int {
 
 	all := []int{lab.PID}
 	for i := 0; i < len(all); i++ {
-		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", all[i])) // the pattern is right
+		// the pattern is right
+		files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", all[i]))
 		for _, file := range files {
 			children, _ := os.ReadFile(file) // empty of one that has ended
 			for _, text := range strings.Fields(string(children)) {
@@ -335,10 +347,12 @@ func (l *Lab) CutConnections(address string) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	cut := exec.CommandContext(l.t.Context(), "nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", lab.PID),
+	cut := exec.CommandContext(l.t.Context(), "nsenter",
+		fmt.Sprintf("--net=/proc/%d/ns/net", lab.PID),
 		"ss", "--no-header", "--kill", "dst", address)
 	output, err := cut.CombinedOutput()
 	if err != nil || len(output) == 0 {
-		l.t.Fatalf("cut the connections of %s: %v: ss reported %q; expected at least one", address, err, output)
+		l.t.Fatalf("cut the connections of %s: %v: ss reported %q; expected at least one", address,
+			err, output)
 	}
 }

@@ -24,9 +24,9 @@ type sharedLab struct {
 	stop  func() error
 }
 
-// Shared is the lab with these flags that the tests of a process share: it is started by the first that asks, and ends
-// with the process. It is for tests that change nothing in it but namespaces of their own; they may run side by side. The
-// package's TestMain calls [Main].
+// Shared is the lab with these flags that the tests of a process share: it is started by the first
+// that asks, and ends with the process. It is for tests that change nothing in it but namespaces of
+// their own; they may run side by side. The package's TestMain calls [Main].
 func Shared(t testing.TB, flags ...string) *Lab {
 	t.Helper()
 	binary := Binary(t)

@@ -69,9 +69,9 @@ func (n *Namespace) Do(f func() error) error {
 	})
 }
 
-// OnThread runs f on an operating-system thread of its own, whose namespaces it may change, and waits
-// for it. The goroutine ends without unlocking, so the runtime destroys the thread instead of handing
-// its changed namespaces to other goroutines.
+// OnThread runs f on an operating-system thread of its own, whose namespaces it may change, and
+// waits for it. The goroutine ends without unlocking, so the runtime destroys the thread instead of
+// handing its changed namespaces to other goroutines.
 //
 // The main thread is avoided: the runtime can never destroy it, and /proc/self is its view. A
 // goroutine that lands on it keeps it busy until another one has done the work elsewhere.

@@ -14,13 +14,14 @@ import (
 	"sync"
 )
 
-// AddressAnnotation asks for the addresses of a pod: one address, or one of each family separated by
-// a comma, from the node's pod ranges. A test of address reuse sets it; other pods get the address
-// that has been free for longest.
+// AddressAnnotation asks for the addresses of a pod: one address, or one of each family separated
+// by a comma, from the node's pod ranges. A test of address reuse sets it; other pods get the
+// address that has been free for longest.
 const AddressAnnotation = "lab.netpol-latency/ip"
 
 // errNoAddress says that every address of the pod ranges belongs to a pod.
-var errNoAddress = errors.New("every pod address of the node is in use; delete pods, or start the lab with fewer pods per node")
+var errNoAddress = errors.New("every pod address of the node is in use; delete pods, or start " +
+	"the lab with fewer pods per node")
 
 // addressBook hands out pod addresses. An address is a prefix and an offset into it; a pod has the
 // same offset in every family, so that 10.244.0.7 and fd00:10:244::7 are one pod.
@@ -73,7 +74,9 @@ func (b *addressBook) take() (uint32, error) {
 
 // reserve takes one particular offset. When somebody has it, it returns its holder (nil while it is
 // being built) and a channel that is closed at the next release.
-func (b *addressBook) reserve(offset uint32) (taken bool, holder *sandbox, released <-chan struct{}) {
+func (b *addressBook) reserve(
+	offset uint32,
+) (taken bool, holder *sandbox, released <-chan struct{}) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	element, ok := b.at[offset]
@@ -127,7 +130,8 @@ func (b *addressBook) parse(text string) (uint32, error) {
 	}
 	for _, o := range offsets[1:] {
 		if o != offsets[0] {
-			return 0, fmt.Errorf("annotation %s: the addresses in %q must have the same place in their ranges, for example %v",
+			return 0, fmt.Errorf("annotation %s: the addresses in %q must have the same place in "+
+				"their ranges, for example %v",
 				AddressAnnotation, text, b.addresses(offsets[0]))
 		}
 	}

@@ -13,7 +13,8 @@ import (
 )
 
 func testBook() *addressBook {
-	return newAddressBook([]netip.Prefix{netip.MustParsePrefix("10.244.16.0/29"), netip.MustParsePrefix("fd00:10:244:1::/64")})
+	return newAddressBook([]netip.Prefix{netip.MustParsePrefix("10.244.16.0/29"),
+		netip.MustParsePrefix("fd00:10:244:1::/64")})
 }
 
 func TestAddressesAreReusedLate(t *testing.T) {
@@ -33,7 +34,8 @@ func TestAddressesAreReusedLate(t *testing.T) {
 		rest = append(rest, take())
 	}
 	if want := []uint32{3, 4, 5, 6, first}; !cmp.Equal(rest, want) {
-		t.Errorf("after %d and %d, and the release of %d, came %v, want %v", first, second, first, rest, want)
+		t.Errorf("after %d and %d, and the release of %d, came %v, want %v", first, second, first,
+			rest, want)
 	}
 	if _, err := book.take(); !errors.Is(err, errNoAddress) {
 		t.Errorf("an empty book returned %v, want errNoAddress", err)
@@ -62,7 +64,8 @@ func TestAddressAnnotation(t *testing.T) {
 			case test.problem == "" && (err != nil || got != test.want):
 				t.Errorf("parse(%q) = %d, %v, want %d", test.text, got, err, test.want)
 			case test.problem != "" && (err == nil || !strings.Contains(err.Error(), test.problem)):
-				t.Errorf("parse(%q) returned the error %v, want one about %q", test.text, err, test.problem)
+				t.Errorf("parse(%q) returned the error %v, want one about %q", test.text, err,
+					test.problem)
 			}
 		})
 	}
@@ -70,7 +73,8 @@ func TestAddressAnnotation(t *testing.T) {
 
 func TestAddressesOfAnOffset(t *testing.T) {
 	got := testBook().addresses(6)
-	want := []netip.Addr{netip.MustParseAddr("10.244.16.6"), netip.MustParseAddr("fd00:10:244:1::6")}
+	want := []netip.Addr{netip.MustParseAddr("10.244.16.6"),
+		netip.MustParseAddr("fd00:10:244:1::6")}
 	if !cmp.Equal(got, want, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })) {
 		t.Errorf("offset 6 is %v, want %v", got, want)
 	}

@@ -28,11 +28,15 @@ func TestPortsOf(t *testing.T) {
 		want        builtinPorts
 	}{
 		{name: "declared", image: "nginx", want: builtinPorts{tcp: []int{80, 8080}, udp: []int{53}},
-			container: v1.Container{Ports: []v1.ContainerPort{port(8080, "TCP"), port(80, ""), port(53, "UDP"), port(9, "SCTP")}}},
+			container: v1.Container{Ports: []v1.ContainerPort{port(8080, "TCP"), port(80, ""),
+				port(53, "UDP"), port(9, "SCTP")}}},
 		{name: "nginx's own", image: "nginx", want: builtinPorts{tcp: []int{80}}},
 		{name: "pause has none", image: "pause"},
-		{name: "agnhost netexec", image: "agnhost", container: v1.Container{Args: []string{"netexec"}}, want: builtinPorts{tcp: []int{8080}}},
-		{name: "agnhost flags", image: "agnhost", container: v1.Container{Args: []string{"netexec", "--http-port=81", "--udp-port", "82"}},
+		{name: "agnhost netexec", image: "agnhost",
+			container: v1.Container{Args: []string{"netexec"}},
+			want:      builtinPorts{tcp: []int{8080}}},
+		{name: "agnhost flags", image: "agnhost", container: v1.Container{Args: []string{"netexec",
+			"--http-port=81", "--udp-port", "82"}},
 			want: builtinPorts{tcp: []int{81}, udp: []int{82}}},
 	}
 	for _, test := range tests {
@@ -70,7 +74,8 @@ func TestBuiltinServer(t *testing.T) {
 	}
 	for _, addr := range server.addresses {
 		t.Run("HTTP to "+addr.String(), func(t *testing.T) {
-			transport := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+			transport := &http.Transport{DialContext: func(context.Context, string,
+				string) (net.Conn, error) {
 				return client.dial(t, "tcp", addr, 80), nil
 			}}
 			defer transport.CloseIdleConnections()
@@ -81,7 +86,8 @@ func TestBuiltinServer(t *testing.T) {
 			defer response.Body.Close()
 			body, err := io.ReadAll(response.Body)
 			if err != nil || response.StatusCode != http.StatusOK || string(body) != "web-0\n" {
-				t.Errorf("the answer is %d %q, %v, want 200 and the pod's name", response.StatusCode, body, err)
+				t.Errorf("the answer is %d %q, %v, want 200 and the pod's name",
+					response.StatusCode, body, err)
 			}
 		})
 		t.Run("UDP to "+addr.String(), func(t *testing.T) {

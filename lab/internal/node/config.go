@@ -23,8 +23,8 @@ type Config struct {
 	Name string `json:"name"`
 	// NodeIPs are the addresses of the node's eth0, at most one a family; the first is the primary.
 	NodeIPs []netip.Addr `json:"nodeIPs"`
-	// PodCIDRs are the ranges that pod addresses are taken from, at most one a family, in the order of
-	// a pod's addresses.
+	// PodCIDRs are the ranges that pod addresses are taken from, at most one a family, in the order
+	// of a pod's addresses.
 	PodCIDRs []netip.Prefix `json:"podCIDRs"`
 	// Kubeconfig is the path of the agent's credentials.
 	Kubeconfig string `json:"kubeconfig"`
@@ -78,7 +78,8 @@ func validateProgram(path string) error {
 		return fmt.Errorf("find its program: %w", err)
 	}
 	if info.IsDir() || info.Mode()&0o111 == 0 {
-		return fmt.Errorf("its program %s is not an executable file; build it first, or give another path", path)
+		return fmt.Errorf("its program %s is not an executable file; build it first, or give "+
+			"another path", path)
 	}
 	return nil
 }

@@ -24,11 +24,12 @@ import (
 )
 
 const (
-	// The back-off between restarts starts shorter and ends earlier than a kubelet's (10 s and 5 min):
-	// a lab lives for minutes.
+	// The back-off between restarts starts shorter and ends earlier than a kubelet's (10 s and 5
+	// min): a lab lives for minutes.
 	firstRestartDelay = time.Second
 	maxRestartDelay   = 30 * time.Second
-	// configRetry is the pause before a container is tried again whose ConfigMap, Secret or user is wrong.
+	// configRetry is the pause before a container is tried again whose ConfigMap, Secret or user is
+	// wrong.
 	configRetry = time.Second
 	// pullRetryNotice is when ErrImagePull becomes ImagePullBackOff.
 	pullRetryNotice = time.Second
@@ -81,7 +82,8 @@ func (c *container) run(ctx lifetime) (succeeded bool) {
 		}
 		delay := restartDelay(n)
 		if delay > 0 {
-			c.setWaiting("CrashLoopBackOff", fmt.Sprintf("back-off %v restarting failed container=%s", delay, c.spec.Name))
+			c.setWaiting("CrashLoopBackOff", fmt.Sprintf("back-off %v restarting failed "+
+				"container=%s", delay, c.spec.Name))
 		}
 		if !ctx.sleep(delay) {
 			return false
@@ -90,8 +92,8 @@ func (c *container) run(ctx lifetime) (succeeded bool) {
 	}
 }
 
-// restarts reports whether the container runs again after it ended with code. An init container that
-// is no sidecar has done its work when it succeeds, whatever the pod's policy.
+// restarts reports whether the container runs again after it ended with code. An init container
+// that is no sidecar has done its work when it succeeds, whatever the pod's policy.
 func (c *container) restarts(code int32) bool {
 	once := slices.Contains(c.pod.init, c) && !podutil.IsRestartableInitContainer(c.spec)
 	if once && code == 0 {
@@ -161,11 +163,12 @@ func (f startFailure) signal(os.Signal)       {}
 
 func newStartFailure(err error) startFailure {
 	now := time.Now()
-	return startFailure{end: exit{code: 128, reason: "StartError", message: err.Error(), started: now, finished: now}}
+	return startFailure{end: exit{code: 128, reason: "StartError", message: err.Error(),
+		started: now, finished: now}}
 }
 
-// start brings the container up. While something is missing (its image, its configuration) it says so in
-// the status and waits. It reports false when the pod was stopped meanwhile.
+// start brings the container up. While something is missing (its image, its configuration) it says
+// so in the status and waits. It reports false when the pod was stopped meanwhile.
 func (c *container) start(ctx lifetime) (workload, *logWriter, bool) {
 	img, err := c.pod.agent.cfg.resolveImage(c.spec.Image)
 	if err != nil {
@@ -208,7 +211,9 @@ func (c *container) start(ctx lifetime) (workload, *logWriter, bool) {
 type configError struct{ error }
 
 // startProcess starts the container's process with its logs.
-func (c *container) startProcess(ctx lifetime, img image, allowed security) (workload, *logWriter, error) {
+func (c *container) startProcess(
+	ctx lifetime, img image, allowed security,
+) (workload, *logWriter, error) {
 	base := append(c.pod.baseEnvironment(), img.environment(allowed.home)...)
 	env, values, err := c.pod.downward().environment(ctx.soft, c.spec, base)
 	if err != nil {
@@ -220,7 +225,8 @@ func (c *container) startProcess(ctx lifetime, img image, allowed security) (wor
 	}
 	argv := c.argv(img, values)
 	if len(argv) == 0 {
-		return nil, nil, fmt.Errorf("image %s names no program to start: set the container's command", c.spec.Image)
+		return nil, nil, fmt.Errorf("image %s names no program to start: set the container's "+
+			"command", c.spec.Image)
 	}
 	logs, err := newLogWriter(c.logPath(c.attempt()))
 	if err != nil {
@@ -249,7 +255,8 @@ func (c *container) startProcess(ctx lifetime, img image, allowed security) (wor
 func (c *container) rootFS(img image, allowed security) (rootFS, error) {
 	for _, m := range c.spec.VolumeMounts {
 		if m.SubPathExpr != "" {
-			return rootFS{}, configError{fmt.Errorf("volume mount %s: the lab does not support subPathExpr; use subPath", m.Name)}
+			return rootFS{}, configError{fmt.Errorf("volume mount %s: the lab does not support "+
+				"subPathExpr; use subPath", m.Name)}
 		}
 	}
 	root := rootFS{
@@ -266,8 +273,8 @@ func (c *container) rootFS(img image, allowed security) (rootFS, error) {
 	return root, nil
 }
 
-// argv is what the container executes. Command replaces the image's entrypoint and its arguments, args the
-// latter alone, and $(NAME) is replaced in both.
+// argv is what the container executes. Command replaces the image's entrypoint and its arguments,
+// args the latter alone, and $(NAME) is replaced in both.
 func (c *container) argv(img image, values map[string]string) []string {
 	expand := func(words []string) []string {
 		var expanded []string
@@ -289,7 +296,8 @@ func (c *container) argv(img image, values map[string]string) []string {
 func (c *container) logPath(n int32) string {
 	pod := c.pod.object()
 	directory := strings.Join([]string{pod.Namespace, pod.Name, string(pod.UID)}, "_")
-	return filepath.Join(c.pod.agent.cfg.StateDir, "pods", directory, c.spec.Name, strconv.Itoa(int(n))+".log")
+	return filepath.Join(c.pod.agent.cfg.StateDir, "pods", directory, c.spec.Name,
+		strconv.Itoa(int(n))+".log")
 }
 
 // attempt counts the starts of the container from 0.
@@ -318,7 +326,8 @@ func (c *container) setWaiting(reason, message string) {
 		if s.State.Terminated != nil {
 			s.LastTerminationState = s.State
 		}
-		s.State = v1.ContainerState{Waiting: &v1.ContainerStateWaiting{Reason: reason, Message: message}}
+		s.State = v1.ContainerState{Waiting: &v1.ContainerStateWaiting{Reason: reason,
+			Message: message}}
 		s.Ready, s.Started = false, new(bool)
 	})
 }
@@ -361,7 +370,8 @@ func (c *container) setTerminated(e exit) {
 	c.update(func(s *v1.ContainerStatus) {
 		s.State = v1.ContainerState{Terminated: &v1.ContainerStateTerminated{
 			ExitCode: e.code, Signal: e.signal, Reason: e.reason, Message: e.message,
-			StartedAt: metav1.NewTime(e.started), FinishedAt: metav1.NewTime(e.finished), ContainerID: s.ContainerID,
+			StartedAt: metav1.NewTime(e.started), FinishedAt: metav1.NewTime(e.finished),
+			ContainerID: s.ContainerID,
 		}}
 		s.Ready, s.Started = false, new(bool)
 		live, c.live = c.live, nil

@@ -29,7 +29,9 @@ type downward struct {
 
 // environment is the container's environment as NAME=value, in the kubelet's order: the services,
 // envFrom, env. A later name replaces an earlier one.
-func (d downward) environment(ctx context.Context, c *v1.Container, services []v1.EnvVar) ([]string, map[string]string, error) {
+func (d downward) environment(
+	ctx context.Context, c *v1.Container, services []v1.EnvVar,
+) ([]string, map[string]string, error) {
 	values := map[string]string{}
 	for _, e := range services {
 		values[e.Name] = e.Value
@@ -84,13 +86,16 @@ func (d downward) from(ctx context.Context, from v1.EnvFromSource, values map[st
 }
 
 // value resolves one reference; ok is false when an optional one has no value.
-func (d downward) value(ctx context.Context, c *v1.Container, source *v1.EnvVarSource) (value string, ok bool, err error) {
+func (d downward) value(
+	ctx context.Context, c *v1.Container, source *v1.EnvVarSource,
+) (value string, ok bool, err error) {
 	switch {
 	case source.FieldRef != nil:
 		value, err = d.field(source.FieldRef.FieldPath)
 		return value, true, err
 	case source.ResourceFieldRef != nil:
-		value, err = resource.ExtractResourceValueByContainerName(source.ResourceFieldRef, d.pod, nameOr(source.ResourceFieldRef.ContainerName, c.Name))
+		value, err = resource.ExtractResourceValueByContainerName(source.ResourceFieldRef, d.pod,
+			nameOr(source.ResourceFieldRef.ContainerName, c.Name))
 		return value, true, err
 	case source.ConfigMapKeyRef != nil:
 		ref := source.ConfigMapKeyRef
@@ -99,7 +104,8 @@ func (d downward) value(ctx context.Context, c *v1.Container, source *v1.EnvVarS
 			return "", false, err
 		}
 		if value, ok = object.Data[ref.Key]; !ok && !first(ref.Optional) {
-			return "", false, fmt.Errorf("couldn't find key %s in ConfigMap %s/%s", ref.Key, d.pod.Namespace, ref.Name)
+			return "", false, fmt.Errorf("couldn't find key %s in ConfigMap %s/%s", ref.Key,
+				d.pod.Namespace, ref.Name)
 		}
 		return value, ok, nil
 	case source.SecretKeyRef != nil:
@@ -110,11 +116,13 @@ func (d downward) value(ctx context.Context, c *v1.Container, source *v1.EnvVarS
 		}
 		raw, ok := object.Data[ref.Key]
 		if !ok && !first(ref.Optional) {
-			return "", false, fmt.Errorf("couldn't find key %s in Secret %s/%s", ref.Key, d.pod.Namespace, ref.Name)
+			return "", false, fmt.Errorf("couldn't find key %s in Secret %s/%s", ref.Key,
+				d.pod.Namespace, ref.Name)
 		}
 		return string(raw), ok, nil
 	}
-	return "", false, fmt.Errorf("the lab supports fieldRef, resourceFieldRef, configMapKeyRef and secretKeyRef, and this is none of them")
+	return "", false, fmt.Errorf("the lab supports fieldRef, resourceFieldRef, configMapKeyRef " +
+		"and secretKeyRef, and this is none of them")
 }
 
 func nameOr(name, otherwise string) string {
@@ -153,7 +161,9 @@ func joinAddresses(addresses []netip.Addr) string {
 }
 
 // configMap reads a ConfigMap of the pod's namespace; a missing optional one is empty.
-func (d downward) configMap(ctx context.Context, name string, optional bool) (*v1.ConfigMap, error) {
+func (d downward) configMap(
+	ctx context.Context, name string, optional bool,
+) (*v1.ConfigMap, error) {
 	object, err := d.client.CoreV1().ConfigMaps(d.pod.Namespace).Get(ctx, name, metav1.GetOptions{})
 	if optional && apierrors.IsNotFound(err) {
 		return &v1.ConfigMap{}, nil

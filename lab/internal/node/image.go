@@ -15,8 +15,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/oci"
 )
 
-// image is what stands for a container image in the lab: a real image, unpacked, a program of this machine, the
-// built-in server, which needs no process, or only this machine's shell and tools.
+// image is what stands for a container image in the lab: a real image, unpacked, a program of this
+// machine, the built-in server, which needs no process, or only this machine's shell and tools.
 type image struct {
 	short    string        // the last element of its name
 	unpacked *oci.Unpacked // the real image, if it is one
@@ -50,8 +50,8 @@ func (i image) entrypoint() []string {
 	return nil
 }
 
-// arguments follow the entrypoint when the container names neither a command nor arguments. The shell of
-// this machine is of this kind, so that other arguments take its place.
+// arguments follow the entrypoint when the container names neither a command nor arguments. The
+// shell of this machine is of this kind, so that other arguments take its place.
 func (i image) arguments() []string {
 	switch {
 	case i.unpacked != nil:
@@ -70,7 +70,8 @@ func (i image) workingDir() string {
 	return i.unpacked.WorkingDir
 }
 
-// environment is what the image sets, for a user whose home directory is known. The pod's own is added to it.
+// environment is what the image sets, for a user whose home directory is known. The pod's own is
+// added to it.
 func (i image) environment(home string) []v1.EnvVar {
 	if i.unpacked == nil {
 		return nil
@@ -83,8 +84,8 @@ func (i image) environment(home string) []v1.EnvVar {
 	return env
 }
 
-// servedBuiltin reports whether the container needs no process: the image is a built-in one, and the
-// command, if there is one, is the image's own.
+// servedBuiltin reports whether the container needs no process: the image is a built-in one, and
+// the command, if there is one, is the image's own.
 func (i image) servedBuiltin(command []string) bool {
 	return i.builtin && (len(command) == 0 || path.Base(command[0]) == i.short)
 }
@@ -97,8 +98,8 @@ func builtinImages() []string {
 // userlandImages are the short names that stand for this machine's shell and tools.
 func userlandImages() []string { return []string{"alpine", "busybox", "debian", "ubuntu"} }
 
-// resolveImage finds the image by its full name, by its name without tag and digest, and by the last
-// element of that name. Images and programs win over the built-in server.
+// resolveImage finds the image by its full name, by its name without tag and digest, and by the
+// last element of that name. Images and programs win over the built-in server.
 func (c Config) resolveImage(reference string) (image, error) {
 	name := trimTag(reference)
 	short := path.Base(name)
@@ -121,7 +122,8 @@ func (c Config) resolveImage(reference string) (image, error) {
 		return image{short: short}, nil
 	}
 	known := slices.Concat(names, builtinImages(), userlandImages())
-	return image{}, fmt.Errorf("the lab has no image %q; it knows %s; give it a program with --image %s=PATH, "+
+	return image{}, fmt.Errorf("the lab has no image %q; it knows %s; give it a program with "+
+		"--image %s=PATH, "+
 		"or an image with --image %s=oci:DIR", reference, strings.Join(known, ", "), short, short)
 }
 

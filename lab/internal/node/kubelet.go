@@ -38,10 +38,14 @@ func (a *agent) serveKubelet(ctx context.Context) error {
 		return fmt.Errorf("read the client authority: %s holds no certificate", a.cfg.ClientCAFile)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "ok") })
-	mux.Handle("GET /containerLogs/{namespace}/{pod}/{container}", authenticated(http.HandlerFunc(a.serveLogs)))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "ok")
+	})
+	mux.Handle("GET /containerLogs/{namespace}/{pod}/{container}",
+		authenticated(http.HandlerFunc(a.serveLogs)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "the lab's node agent serves container logs only: no exec, attach or port-forward", http.StatusNotImplemented)
+		http.Error(w, "the lab's node agent serves container logs only: no exec, attach or "+
+			"port-forward", http.StatusNotImplemented)
 	})
 	server := &http.Server{
 		Addr: fmt.Sprintf(":%d", kubeletPort), Handler: mux,
@@ -83,7 +87,8 @@ func (a *agent) serveLogs(w http.ResponseWriter, r *http.Request) {
 	}
 	c := p.container(r.PathValue("container"))
 	if c == nil {
-		http.Error(w, fmt.Sprintf("container %q not found in pod %q", r.PathValue("container"), p.name), http.StatusNotFound)
+		http.Error(w, fmt.Sprintf("container %q not found in pod %q", r.PathValue("container"),
+			p.name), http.StatusNotFound)
 		return
 	}
 	options, streams, err := parseLogOptions(r.URL.Query(), time.Now())
@@ -100,7 +105,8 @@ func (a *agent) serveLogs(w http.ResponseWriter, r *http.Request) {
 	stdout, stderr := streams.writers(output)
 	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush() // whoever follows waits for the headers
-	err = crilogs.ReadLogs(r.Context(), path, c.spec.Name, options, follower{live: live}, stdout, stderr)
+	err = crilogs.ReadLogs(r.Context(), path, c.spec.Name, options, follower{live: live}, stdout,
+		stderr)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
@@ -129,25 +135,29 @@ func (c *container) log(previous bool) (path string, live <-chan struct{}, err e
 	c.pod.mu.Unlock()
 	switch {
 	case previous && status.LastTerminationState.Terminated == nil:
-		return "", nil, fmt.Errorf("previous terminated container %q in pod %q not found", c.spec.Name, c.pod.name)
+		return "", nil, fmt.Errorf("previous terminated container %q in pod %q not found",
+			c.spec.Name, c.pod.name)
 	case previous && status.State.Waiting == nil:
 		return c.logPath(latest - 1), nil, nil
 	case previous:
 		return c.logPath(latest), nil, nil
 	case status.State.Waiting != nil && status.LastTerminationState.Terminated == nil:
-		return "", nil, fmt.Errorf("container %q in pod %q is waiting to start: %s", c.spec.Name, c.pod.name, status.State.Waiting.Reason)
+		return "", nil, fmt.Errorf("container %q in pod %q is waiting to start: %s", c.spec.Name,
+			c.pod.name, status.State.Waiting.Reason)
 	}
 	return c.logPath(latest), running, nil
 }
 
-// follower answers the one question that the log reader asks a container runtime: does the container
-// still run?
+// follower answers the one question that the log reader asks a container runtime: does the
+// container still run?
 type follower struct {
 	internalapi.RuntimeService
 	live <-chan struct{}
 }
 
-func (f follower) ContainerStatus(context.Context, string, bool) (*runtimeapi.ContainerStatusResponse, error) {
+func (f follower) ContainerStatus(
+	context.Context, string, bool,
+) (*runtimeapi.ContainerStatusResponse, error) {
 	state := runtimeapi.ContainerState_CONTAINER_EXITED
 	if f.live != nil {
 		select {
@@ -156,7 +166,8 @@ func (f follower) ContainerStatus(context.Context, string, bool) (*runtimeapi.Co
 			state = runtimeapi.ContainerState_CONTAINER_RUNNING
 		}
 	}
-	return &runtimeapi.ContainerStatusResponse{Status: &runtimeapi.ContainerStatus{State: state}}, nil
+	return &runtimeapi.ContainerStatusResponse{Status: &runtimeapi.ContainerStatus{State: state}},
+		nil
 }
 
 // logStream is the query's choice of streams.
@@ -174,16 +185,19 @@ func (s logStream) writers(w io.Writer) (stdout, stderr io.Writer) {
 
 // parseLogOptions reads the query of a PodLogOptions request.
 func parseLogOptions(query url.Values, now time.Time) (*crilogs.LogOptions, logStream, error) {
-	options := &crilogs.LogOptions{Follow: query.Get("follow") == "true", Timestamp: query.Get("timestamps") == "true"}
+	options := &crilogs.LogOptions{Follow: query.Get("follow") == "true",
+		Timestamp: query.Get("timestamps") == "true"}
 	var seconds *int64
-	for name, target := range map[string]**int64{"tailLines": &options.TailLines, "limitBytes": &options.LimitBytes, "sinceSeconds": &seconds} {
+	for name, target := range map[string]**int64{"tailLines": &options.TailLines,
+		"limitBytes": &options.LimitBytes, "sinceSeconds": &seconds} {
 		text := query.Get(name)
 		if text == "" {
 			continue
 		}
 		number, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || number < 0 {
-			return nil, "", fmt.Errorf("%s is %q; it must be a number that is not negative", name, text)
+			return nil, "", fmt.Errorf("%s is %q; it must be a number that is not negative", name,
+				text)
 		}
 		*target = &number
 	}
@@ -193,7 +207,8 @@ func parseLogOptions(query url.Values, now time.Time) (*crilogs.LogOptions, logS
 	if text := query.Get("sinceTime"); text != "" {
 		since, err := time.Parse(time.RFC3339, text)
 		if err != nil {
-			return nil, "", fmt.Errorf("sinceTime is %q; it must be a time as in RFC 3339: %w", text, err)
+			return nil, "", fmt.Errorf("sinceTime is %q; it must be a time as in RFC 3339: %w",
+				text, err)
 		}
 		options.Since = since
 	}

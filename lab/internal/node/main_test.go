@@ -48,7 +48,8 @@ func runInside() int {
 		if cmd.ProcessState != nil {
 			return max(1, cmd.ProcessState.ExitCode())
 		}
-		fmt.Fprintf(os.Stderr, "create namespaces: %v; run these tests as root, or allow unprivileged user namespaces\n", err)
+		fmt.Fprintf(os.Stderr, "create namespaces: %v; run these tests as root, or allow "+
+			"unprivileged user namespaces\n", err)
 		return 1
 	}
 	return 0

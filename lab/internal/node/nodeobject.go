@@ -102,10 +102,14 @@ func nodeStatus(cfg Config, now time.Time) v1.NodeStatus {
 		Capacity:    capacity,
 		Allocatable: capacity,
 		Conditions: []v1.NodeCondition{
-			condition(v1.NodeMemoryPressure, v1.ConditionFalse, "KubeletHasSufficientMemory", "the lab does not limit memory", now),
-			condition(v1.NodeDiskPressure, v1.ConditionFalse, "KubeletHasNoDiskPressure", "the lab does not limit disk space", now),
-			condition(v1.NodePIDPressure, v1.ConditionFalse, "KubeletHasSufficientPID", "the lab does not limit processes", now),
-			condition(v1.NodeReady, v1.ConditionTrue, "KubeletReady", "the node agent is running", now),
+			condition(v1.NodeMemoryPressure, v1.ConditionFalse, "KubeletHasSufficientMemory",
+				"the lab does not limit memory", now),
+			condition(v1.NodeDiskPressure, v1.ConditionFalse, "KubeletHasNoDiskPressure",
+				"the lab does not limit disk space", now),
+			condition(v1.NodePIDPressure, v1.ConditionFalse, "KubeletHasSufficientPID",
+				"the lab does not limit processes", now),
+			condition(v1.NodeReady, v1.ConditionTrue, "KubeletReady", "the node agent is running",
+				now),
 		},
 		Addresses:       nodeAddresses(cfg.Name, cfg.NodeIPs),
 		DaemonEndpoints: v1.NodeDaemonEndpoints{KubeletEndpoint: v1.DaemonEndpoint{Port: kubeletPort}},
@@ -114,7 +118,9 @@ func nodeStatus(cfg Config, now time.Time) v1.NodeStatus {
 	return status
 }
 
-func condition(kind v1.NodeConditionType, status v1.ConditionStatus, reason, message string, now time.Time) v1.NodeCondition {
+func condition(
+	kind v1.NodeConditionType, status v1.ConditionStatus, reason, message string, now time.Time,
+) v1.NodeCondition {
 	return v1.NodeCondition{
 		Type: kind, Status: status, Reason: reason, Message: message,
 		LastHeartbeatTime: metav1.NewTime(now), LastTransitionTime: metav1.NewTime(now),
@@ -196,7 +202,8 @@ func renewLease(ctx context.Context, client kubernetes.Interface, name string) e
 	if apierrors.IsNotFound(err) {
 		lease = &coordinationv1.Lease{
 			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: v1.NamespaceNodeLease},
-			Spec:       coordinationv1.LeaseSpec{HolderIdentity: &name, LeaseDurationSeconds: &seconds, RenewTime: &now},
+			Spec: coordinationv1.LeaseSpec{HolderIdentity: &name,
+				LeaseDurationSeconds: &seconds, RenewTime: &now},
 		}
 		_, err = leases.Create(ctx, lease, metav1.CreateOptions{})
 		return err

@@ -24,7 +24,8 @@ const (
 	// volumeRetry is the pause before the volumes of a pod are tried again, for example because the
 	// namespace has no kube-root-ca.crt yet.
 	volumeRetry = 200 * time.Millisecond
-	// volumeRefresh is how often tokens are renewed (if due) and changed ConfigMaps and Secrets arrive.
+	// volumeRefresh is how often tokens are renewed (if due) and changed ConfigMaps and Secrets
+	// arrive.
 	volumeRefresh = time.Minute
 	// rejected is the reason of a pod whose network annotation cannot be honoured.
 	rejected = "InvalidAddress"
@@ -62,10 +63,12 @@ func newPod(ctx context.Context, a *agent, object *v1.Pod) *pod {
 		p.startTime = *object.Status.StartTime
 	}
 	for i := range object.Spec.InitContainers {
-		p.init = append(p.init, p.newContainer(&object.Spec.InitContainers[i], object.Status.InitContainerStatuses))
+		p.init = append(p.init, p.newContainer(&object.Spec.InitContainers[i],
+			object.Status.InitContainerStatuses))
 	}
 	for i := range object.Spec.Containers {
-		p.main = append(p.main, p.newContainer(&object.Spec.Containers[i], object.Status.ContainerStatuses))
+		p.main = append(p.main, p.newContainer(&object.Spec.Containers[i],
+			object.Status.ContainerStatuses))
 	}
 	return p
 }
@@ -103,7 +106,8 @@ func lastTermination(old v1.ContainerStatus) v1.ContainerState {
 	}
 	return v1.ContainerState{Terminated: &v1.ContainerStateTerminated{
 		ExitCode: 137, Reason: "ContainerStatusUnknown", Message: "The node agent was restarted",
-		StartedAt: old.State.Running.StartedAt, FinishedAt: metav1.Now(), ContainerID: old.ContainerID,
+		StartedAt: old.State.Running.StartedAt, FinishedAt: metav1.Now(),
+		ContainerID: old.ContainerID,
 	}}
 }
 
@@ -256,11 +260,13 @@ func (p *pod) removeVolumes() {
 }
 
 func (p *pod) volumes() volumes {
-	return volumes{downward: p.downward(), tokens: p.agent.tokens, dir: filepath.Join(p.agent.volumesDir(), string(p.uid))}
+	return volumes{downward: p.downward(), tokens: p.agent.tokens,
+		dir: filepath.Join(p.agent.volumesDir(), string(p.uid))}
 }
 
 func (p *pod) downward() downward {
-	return downward{client: p.agent.client, pod: p.object(), podIPs: p.addresses(), hostIPs: p.agent.cfg.NodeIPs}
+	return downward{client: p.agent.client, pod: p.object(), podIPs: p.addresses(),
+		hostIPs: p.agent.cfg.NodeIPs}
 }
 
 // observe takes a newer object, and begins the pod's end when that has been asked for.
@@ -367,5 +373,6 @@ func (p *pod) etcFiles() map[string]string {
 			fmt.Fprintf(&resolver, "nameserver %s\n", server)
 		}
 	}
-	return map[string]string{"hosts": hosts.String(), "resolv.conf": resolver.String(), "hostname": p.hostname() + "\n"}
+	return map[string]string{"hosts": hosts.String(), "resolv.conf": resolver.String(),
+		"hostname": p.hostname() + "\n"}
 }

@@ -59,10 +59,13 @@ func (c *container) probe(ctx context.Context, w workload, unhealthy chan<- stru
 
 // observe probes once a period and reports each result that its threshold has confirmed, until
 // report wants no more or ctx ends.
-func (c *container) observe(ctx context.Context, w workload, p *v1.Probe, kind string, report func(ok bool) (more bool)) {
+func (c *container) observe(
+	ctx context.Context, w workload, p *v1.Probe, kind string, report func(ok bool) (more bool),
+) {
 	wait := time.NewTimer(time.Duration(p.InitialDelaySeconds) * time.Second)
 	defer wait.Stop()
-	confirm := threshold{success: int(max(p.SuccessThreshold, 1)), failure: int(max(p.FailureThreshold, 1))}
+	confirm := threshold{success: int(max(p.SuccessThreshold, 1)),
+		failure: int(max(p.FailureThreshold, 1))}
 	for {
 		select {
 		case <-wait.C:
@@ -75,7 +78,8 @@ func (c *container) observe(ctx context.Context, w workload, p *v1.Probe, kind s
 			return
 		}
 		if err != nil {
-			klog.V(2).InfoS("Probe failed", "kind", kind, "pod", c.pod.name, "container", c.spec.Name, "reason", err)
+			klog.V(2).InfoS("Probe failed", "kind", kind, "pod", c.pod.name, "container",
+				c.spec.Name, "reason", err)
 		}
 		if confirm.add(err == nil) && !report(err == nil) {
 			return
@@ -125,13 +129,15 @@ func (c *container) probeOnce(ctx context.Context, w workload, p *v1.Probe) erro
 	case p.Exec != nil:
 		running, ok := w.(*process)
 		if !ok {
-			return errors.New("the built-in server has no file system to execute a command in; use an httpGet or a tcpSocket probe")
+			return errors.New("the built-in server has no file system to execute a command in; " +
+				"use an httpGet or a tcpSocket probe")
 		}
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		defer cancel()
 		return running.exec(ctx, p.Exec.Command)
 	}
-	return errors.New("the lab supports httpGet, tcpSocket and exec probes, and this is none of them")
+	return errors.New("the lab supports httpGet, tcpSocket and exec probes, and this is none of " +
+		"them")
 }
 
 func verdict(result probe.Result, output string, err error) error {

@@ -103,7 +103,8 @@ func (p *process) start() error {
 	cmd := &exec.Cmd{
 		Path: path, Args: spec.argv, Env: spec.env, Dir: spec.dir,
 		Stdout: spec.stdout, Stderr: spec.stderr,
-		SysProcAttr: &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGKILL, Setsid: true, Ptrace: true},
+		SysProcAttr: &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGKILL,
+			Setsid: true, Ptrace: true},
 	}
 	p.started = time.Now()
 	if err := cmd.Start(); err != nil {
@@ -118,8 +119,8 @@ func (p *process) start() error {
 	return nil
 }
 
-// isolate moves the calling thread into the pod's network and into new namespaces of the container's.
-// The process namespace is only that of the thread's future children.
+// isolate moves the calling thread into the pod's network and into new namespaces of the
+// container's. The process namespace is only that of the thread's future children.
 func (s processSpec) isolate() error {
 	if s.network.ns != nil {
 		if err := unix.Setns(s.network.ns.Fd(), unix.CLONE_NEWNET); err != nil {
@@ -139,8 +140,8 @@ func (s processSpec) isolate() error {
 }
 
 // letGo completes the container's file system and lets its process run. The process has executed
-// its program but stands before the first instruction, as traced processes do: this is the moment when
-// its process namespace exists and it has not looked at /proc.
+// its program but stands before the first instruction, as traced processes do: this is the moment
+// when its process namespace exists and it has not looked at /proc.
 func (p *process) letGo() error {
 	pid := p.cmd.Process.Pid
 	var status unix.WaitStatus
@@ -165,8 +166,8 @@ func (p *process) letGo() error {
 	return nil
 }
 
-// mountProc mounts the /proc of the container's process namespace. What could change the machine is read-only, since
-// root in a container is root outside.
+// mountProc mounts the /proc of the container's process namespace. What could change the machine is
+// read-only, since root in a container is root outside.
 func (p *process) mountProc() error {
 	return netns.OnThread(func() error {
 		pidfd, err := unix.PidfdOpen(p.cmd.Process.Pid, 0)
@@ -182,7 +183,8 @@ func (p *process) mountProc() error {
 		if err := unix.Setns(pidfd, unix.CLONE_NEWNS); err != nil {
 			return fmt.Errorf("enter the container's mounts: %w", err)
 		}
-		if err := unix.MoveMount(proc, "", unix.AT_FDCWD, "/proc", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		if err := unix.MoveMount(proc, "", unix.AT_FDCWD, "/proc",
+			unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 			return fmt.Errorf("mount /proc: %w", err)
 		}
 		for _, name := range []string{"sys", "sysrq-trigger", "irq", "bus", "fs"} {
@@ -195,10 +197,11 @@ func (p *process) mountProc() error {
 	})
 }
 
-// newProc is a descriptor of a /proc of the process's namespace that is mounted nowhere. The kernel takes the
-// namespace of the process that mounts, not that of its future children, so a process must be started for it: this
-// machine's mount, since an image may have none. It sees this machine's files, in a mount namespace that the calling
-// thread has to itself, and mounts on the stage there.
+// newProc is a descriptor of a /proc of the process's namespace that is mounted nowhere. The kernel
+// takes the namespace of the process that mounts, not that of its future children, so a process
+// must be started for it: this machine's mount, since an image may have none. It sees this
+// machine's files, in a mount namespace that the calling thread has to itself, and mounts on the
+// stage there.
 func newProc(pidfd int, stage string) (int, error) {
 	if err := unix.Setns(pidfd, unix.CLONE_NEWPID); err != nil {
 		return 0, fmt.Errorf("enter the container's processes: %w", err)
@@ -237,7 +240,8 @@ func (p *process) inside(f func() error) error {
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			return fmt.Errorf("separate the working directory: %w", err)
 		}
-		namespaces := unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC
+		namespaces := unix.CLONE_NEWNET | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWUTS |
+			unix.CLONE_NEWIPC
 		if err := unix.Setns(pidfd, namespaces); err != nil {
 			return fmt.Errorf("enter the container's namespaces: %w", err)
 		}
@@ -275,7 +279,8 @@ func unprivilegedNetworking() error {
 		return err
 	}
 	// A user namespace does not have all of these groups; then ping needs NET_RAW, and that is all.
-	if err := writeSysctl("net/ipv4/ping_group_range", "0 2147483647"); err != nil && !errors.Is(err, unix.EINVAL) {
+	if err := writeSysctl("net/ipv4/ping_group_range", "0 2147483647"); err != nil &&
+		!errors.Is(err, unix.EINVAL) {
 		return err
 	}
 	return nil
@@ -296,7 +301,8 @@ func lookPath(name, dir string, env []string) (string, error) {
 		}
 		for _, directory := range filepath.SplitList(list) {
 			candidate := filepath.Join(directory, name)
-			if info, err := os.Stat(candidate); err == nil && !info.IsDir() && info.Mode()&0o111 != 0 {
+			if info, err := os.Stat(candidate); err == nil && !info.IsDir() &&
+				info.Mode()&0o111 != 0 {
 				return candidate, nil
 			}
 		}

@@ -18,13 +18,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rootFS describes the file system that a container's process sees: an image's, or this machine's programs and
-// libraries, read-only, and everything else fresh.
+// rootFS describes the file system that a container's process sees: an image's, or this machine's
+// programs and libraries, read-only, and everything else fresh.
 type rootFS struct {
 	// stage is an empty directory to build on. The mounts are private to the thread that builds.
 	stage string
-	// image is a directory with the files of an image, which stay as they are: the container writes to a layer of
-	// its own. Empty stands for this machine's programs.
+	// image is a directory with the files of an image, which stay as they are: the container writes
+	// to a layer of its own. Empty stands for this machine's programs.
 	image string
 	// dir is the container's working directory, which is made in an image that does not have it.
 	dir string
@@ -43,8 +43,8 @@ type mount struct {
 	readOnly bool
 }
 
-// enter builds the root and moves the calling thread into it. The thread must be disposable and be in
-// the container's network namespace already, since that is the one that /sys shows.
+// enter builds the root and moves the calling thread into it. The thread must be disposable and be
+// in the container's network namespace already, since that is the one that /sys shows.
 func (r rootFS) enter() error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("create a mount namespace: %w", err)
@@ -63,7 +63,8 @@ func (r rootFS) enter() error {
 		r.stage = r.path("root")
 		steps = []func() error{r.writeEtc, r.addDir}
 	}
-	for _, step := range append(steps, r.addDevices, r.addKernelFiles, r.addProgram, r.addMounts, r.pivot) {
+	for _, step := range append(steps, r.addDevices, r.addKernelFiles, r.addProgram, r.addMounts,
+		r.pivot) {
 		if err := step(); err != nil {
 			return err
 		}
@@ -75,8 +76,8 @@ func (r rootFS) path(elements ...string) string {
 	return filepath.Join(append([]string{r.stage}, elements...)...)
 }
 
-// overlay mounts the image's files at the directory root of the stage, below a layer for what the container writes.
-// The paths are relative to the stage, because options cannot name all paths.
+// overlay mounts the image's files at the directory root of the stage, below a layer for what the
+// container writes. The paths are relative to the stage, because options cannot name all paths.
 func (r rootFS) overlay() error {
 	for _, name := range []string{"image", "upper", "work", "root"} {
 		if err := os.Mkdir(r.path(name), 0o755); err != nil {
@@ -94,13 +95,14 @@ func (r rootFS) overlay() error {
 		options += ",userxattr"
 	}
 	if err := unix.Mount("overlay", "root", "overlay", 0, options); err != nil {
-		return fmt.Errorf("mount the image (the kernel must have overlayfs, and from 5.11 in a user namespace): %w", err)
+		return fmt.Errorf("mount the image (the kernel must have overlayfs, and from 5.11 in a "+
+			"user namespace): %w", err)
 	}
 	return nil
 }
 
-// within is the path of a target in the container. Symbolic links of an image lead to where they lead in the
-// container, never to a file of this machine.
+// within is the path of a target in the container. Symbolic links of an image lead to where they
+// lead in the container, never to a file of this machine.
 func (r rootFS) within(target string) (string, error) {
 	at, err := securejoin.SecureJoin(r.stage, target)
 	if err != nil {
@@ -126,9 +128,9 @@ func (r rootFS) writeEtc() error {
 	return nil
 }
 
-// writeFile makes a file of a root that may become read-only. No process may be forked meanwhile: it would have the
-// file open for writing until it executes its program, and as long as that takes the kernel refuses to make the file
-// system read-only (EBUSY).
+// writeFile makes a file of a root that may become read-only. No process may be forked meanwhile:
+// it would have the file open for writing until it executes its program, and as long as that takes
+// the kernel refuses to make the file system read-only (EBUSY).
 func writeFile(path, content string) error {
 	syscall.ForkLock.RLock()
 	defer syscall.ForkLock.RUnlock()
@@ -173,8 +175,8 @@ func (r rootFS) addSystem() error {
 	return nil
 }
 
-// addEtc links each of this machine's /etc entries from a directory of its own, so that files can be
-// replaced and volumes mounted beside them.
+// addEtc links each of this machine's /etc entries from a directory of its own, so that files can
+// be replaced and volumes mounted beside them.
 func (r rootFS) addEtc() error {
 	const hidden = "/.etc"
 	if err := r.bind("/etc", hidden, true); err != nil {
@@ -196,7 +198,8 @@ func (r rootFS) addEtc() error {
 		if _, replaced := r.etc[entry.Name()]; replaced {
 			continue
 		}
-		if err := os.Symlink(filepath.Join(hidden, entry.Name()), r.path("etc", entry.Name())); err != nil {
+		if err := os.Symlink(filepath.Join(hidden, entry.Name()),
+			r.path("etc", entry.Name())); err != nil {
 			return err
 		}
 	}
@@ -204,7 +207,8 @@ func (r rootFS) addEtc() error {
 }
 
 func (r rootFS) addScratch() error {
-	for _, dir := range []string{"tmp", "run", "root", "home", "var", "var/run", "var/tmp", "var/log", "var/lib", "var/cache"} {
+	for _, dir := range []string{"tmp", "run", "root", "home", "var", "var/run", "var/tmp",
+		"var/log", "var/lib", "var/cache"} {
 		if err := os.Mkdir(r.path(dir), 0o755); err != nil {
 			return err
 		}
@@ -225,7 +229,8 @@ func (r rootFS) addDevices() error {
 			return err
 		}
 	}
-	for name, target := range map[string]string{"fd": "/proc/self/fd", "stdin": "fd/0", "stdout": "fd/1", "stderr": "fd/2"} {
+	for name, target := range map[string]string{"fd": "/proc/self/fd", "stdin": "fd/0",
+		"stdout": "fd/1", "stderr": "fd/2"} {
 		if err := os.Symlink(target, r.path("dev", name)); err != nil {
 			return err
 		}
@@ -233,9 +238,9 @@ func (r rootFS) addDevices() error {
 	return r.mountNew("tmpfs", "dev/shm", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777")
 }
 
-// addKernelFiles mounts /sys of the container's network namespace and, for now, the agent's /proc: only
-// a process inside the container's process namespace can mount that one's (see mountProc). A user
-// namespace may be refused a /sys; then it stays empty.
+// addKernelFiles mounts /sys of the container's network namespace and, for now, the agent's /proc:
+// only a process inside the container's process namespace can mount that one's (see mountProc). A
+// user namespace may be refused a /sys; then it stays empty.
 func (r rootFS) addKernelFiles() error {
 	if err := r.bind("/proc", "/proc", false); err != nil {
 		return err
@@ -258,7 +263,9 @@ func (r rootFS) addProgram() error {
 // addMounts mounts the volumes, outer ones first.
 func (r rootFS) addMounts() error {
 	mounts := slices.Clone(r.mounts)
-	slices.SortStableFunc(mounts, func(a, b mount) int { return strings.Compare(a.target, b.target) })
+	slices.SortStableFunc(mounts, func(a, b mount) int {
+		return strings.Compare(a.target, b.target)
+	})
 	for _, m := range mounts {
 		if err := r.bind(m.source, m.target, m.readOnly); err != nil {
 			return err
@@ -282,7 +289,8 @@ func (r rootFS) bind(source, target string, readOnly bool) error {
 		parent = at
 	}
 	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return fmt.Errorf("make the mount point %s (the machine's own directories, like /usr, are read-only; choose another mountPath): %w", target, err)
+		return fmt.Errorf("make the mount point %s (the machine's own directories, like /usr, "+
+			"are read-only; choose another mountPath): %w", target, err)
 	}
 	if !info.IsDir() {
 		file, err := os.OpenFile(at, os.O_CREATE|os.O_RDONLY, 0o644)
@@ -305,7 +313,8 @@ func bindOver(source, at string, readOnly bool) error {
 	if !readOnly {
 		return nil
 	}
-	// mount_setattr, unlike a remount, leaves alone the flags that a user namespace must not change.
+	// mount_setattr, unlike a remount, leaves alone the flags that a user namespace must not
+	// change.
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	if err := unix.MountSetattr(unix.AT_FDCWD, at, unix.AT_RECURSIVE, &attr); err != nil {
 		return fmt.Errorf("make %s read-only: %w", source, err)

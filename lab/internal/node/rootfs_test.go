@@ -14,8 +14,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestNoForkWhileWriting: a file of a container's root is open for writing only while no process can be forked, which
-// would keep it open. A pipe stands for the file, because to open it takes as long as the test wants.
+// TestNoForkWhileWriting: a file of a container's root is open for writing only while no process
+// can be forked, which would keep it open. A pipe stands for the file, because to open it takes as
+// long as the test wants.
 func TestNoForkWhileWriting(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := unix.Mkfifo(path, 0o600); err != nil {
@@ -29,7 +30,8 @@ func TestNoForkWhileWriting(t *testing.T) {
 		runtime.Gosched()
 	}
 	content, err := os.ReadFile(path)
-	if err := errors.Join(err, <-written); err != nil || string(content) != "127.0.0.1 localhost\n" {
+	if err := errors.Join(err, <-written); err != nil ||
+		string(content) != "127.0.0.1 localhost\n" {
 		t.Errorf("the file holds %q, error %v", content, err)
 	}
 	if !syscall.ForkLock.TryLock() {

@@ -17,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// natTable is the nftables table that leads the `kubernetes` Service to the API server. Nothing else
-// in the namespace belongs to the node agent; policy engines have tables of their own.
+// natTable is the nftables table that leads the `kubernetes` Service to the API server. Nothing
+// else in the namespace belongs to the node agent; policy engines have tables of their own.
 const natTable = "netpol_latency_lab_node"
 
 // configureRouter turns the agent's network namespace into the node's router.
@@ -113,7 +113,8 @@ func addServiceNAT(cfg Config) error {
 		})
 		for _, service := range cfg.ServiceIPs {
 			if backend, ok := sameFamily(cfg.APIServers, service); ok {
-				conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: translate(service, backend)})
+				conn.AddRule(&nftables.Rule{Table: table, Chain: chain,
+					Exprs: translate(service, backend)})
 			}
 		}
 	}
@@ -141,7 +142,8 @@ func translate(service netip.Addr, backend netip.AddrPort) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{byte(family)}},
-		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: uint32(service.BitLen() / 8)},
+		&expr.Payload{DestRegister: 1, Base: expr.PayloadBaseNetworkHeader, Offset: offset,
+			Len: uint32(service.BitLen() / 8)},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: service.AsSlice()},
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{unix.IPPROTO_TCP}},
@@ -149,6 +151,7 @@ func translate(service netip.Addr, backend netip.AddrPort) []expr.Any {
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.BigEndian.PutUint16(443)},
 		&expr.Immediate{Register: 1, Data: backend.Addr().AsSlice()},
 		&expr.Immediate{Register: 2, Data: binaryutil.BigEndian.PutUint16(backend.Port())},
-		&expr.NAT{Type: expr.NATTypeDestNAT, Family: family, RegAddrMin: 1, RegProtoMin: 2, Specified: true},
+		&expr.NAT{Type: expr.NATTypeDestNAT, Family: family, RegAddrMin: 1, RegProtoMin: 2,
+			Specified: true},
 	}
 }

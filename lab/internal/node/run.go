@@ -5,10 +5,11 @@
 // process, small and fast. It runs inside the node's network namespace, as root of the lab's mount
 // and process namespaces.
 //
-// A pod is real where a network test looks: a network namespace with a routed veth, and processes in
-// it. Where it differs from a pod under a kubelet:
-//   - Nothing is pulled. An image is one that was unpacked before, a program of this machine, the built-in server or
-//     the machine's shell; without a real image the root file system shows the machine's /usr and /etc, read-only.
+// A pod is real where a network test looks: a network namespace with a routed veth, and processes
+// in it. Where it differs from a pod under a kubelet:
+//   - Nothing is pulled. An image is one that was unpacked before, a program of this machine, the
+//     built-in server or the machine's shell; without a real image the root file system shows the
+//     machine's /usr and /etc, read-only.
 //   - Nothing limits memory or CPU; the node's capacity is nominal.
 //   - preStop and postStart hooks are not run. There is no exec, attach or port-forward.
 //   - There is no DNS and no service proxy, except for the API server's Service.
@@ -16,10 +17,11 @@
 //   - Volumes are emptyDir, configMap, secret, downwardAPI and projected.
 //   - The logs of deleted pods stay until the lab's directory is removed.
 //
-// The files, in the order in which a pod meets them: run.go (the watch), pod.go (its life), pool.go,
-// sandbox.go and address.go (its network), volume.go and env.go, container.go, image.go, user.go,
-// security.go, then builtin.go or process.go with rootfs.go and logwriter.go, prober.go, status.go and
-// statuswriter.go, and kubelet.go (its logs). nodeobject.go and router.go are the node itself.
+// The files, in the order in which a pod meets them: run.go (the watch), pod.go (its life),
+// pool.go, sandbox.go and address.go (its network), volume.go and env.go, container.go, image.go,
+// user.go, security.go, then builtin.go or process.go with rootfs.go and logwriter.go, prober.go,
+// status.go and statuswriter.go, and kubelet.go (its logs). nodeobject.go and router.go are the
+// node itself.
 package node
 
 import (
@@ -84,7 +86,8 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := a.prepareDirectories(); err != nil {
 		return err
 	}
-	defer func() { _ = unix.Unmount(a.volumesDir(), unix.MNT_DETACH) }() // what stays vanishes with the lab
+	// what stays vanishes with the lab
+	defer func() { _ = unix.Unmount(a.volumesDir(), unix.MNT_DETACH) }()
 	if err := register(ctx, client, cfg); err != nil {
 		return err
 	}
@@ -133,10 +136,12 @@ func (a *agent) prepareDirectories() error {
 			return fmt.Errorf("make the state directory: %w", err)
 		}
 	}
-	if err := unix.Unmount(a.volumesDir(), unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
+	if err := unix.Unmount(a.volumesDir(), unix.MNT_DETACH); err != nil &&
+		!errors.Is(err, unix.EINVAL) {
 		return fmt.Errorf("remove the volumes of an earlier agent: %w", err)
 	}
-	if err := unix.Mount("tmpfs", a.volumesDir(), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755"); err != nil {
+	if err := unix.Mount("tmpfs", a.volumesDir(), "tmpfs", unix.MS_NOSUID|unix.MS_NODEV,
+		"mode=0755"); err != nil {
 		return fmt.Errorf("mount the volumes: %w", err)
 	}
 	return nil

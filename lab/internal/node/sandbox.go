@@ -49,10 +49,10 @@ func (s *sandbox) do(f func() error) error {
 	return s.ns.Do(f)
 }
 
-// wiring makes and removes sandboxes. Pods are routed, as Calico does it: the pod has a host address
-// and a default route through a link-local gateway, the node has a host route to the pod, and the
-// neighbours on both sides are permanent, so that no ARP and no neighbour discovery happens and no
-// neighbour table limit can look like a denial.
+// wiring makes and removes sandboxes. Pods are routed, as Calico does it: the pod has a host
+// address and a default route through a link-local gateway, the node has a host route to the pod,
+// and the neighbours on both sides are permanent, so that no ARP and no neighbour discovery happens
+// and no neighbour table limit can look like a denial.
 type wiring struct {
 	node *netlink.Handle
 	next atomic.Int32
@@ -69,8 +69,8 @@ func newWiring() (*wiring, error) {
 
 func (w *wiring) close() { w.node.Close() }
 
-// build makes a sandbox with the addresses. The calling thread must be disposable: it ends up in the
-// new namespace.
+// build makes a sandbox with the addresses. The calling thread must be disposable: it ends up in
+// the new namespace.
 func (w *wiring) build(addresses []netip.Addr) (built *sandbox, err error) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		return nil, fmt.Errorf("create a network namespace: %w", err)
@@ -101,7 +101,8 @@ func (w *wiring) build(addresses []netip.Addr) (built *sandbox, err error) {
 
 // podMAC is the address of the pod's end of veth number; every node's end has that of number 0.
 func podMAC(number int32) net.HardwareAddr {
-	return net.HardwareAddr{0x0e, 0, byte(number >> 24), byte(number >> 16), byte(number >> 8), byte(number)}
+	return net.HardwareAddr{0x0e, 0, byte(number >> 24), byte(number >> 16), byte(number >> 8),
+		byte(number)}
 }
 
 // writeSysctl sets a network sysctl in the namespace of the calling thread.
@@ -175,20 +176,26 @@ func silence(handle *netlink.Handle, eth0 netlink.Link, addresses []netip.Addr) 
 }
 
 // wirePodAddress gives eth0 one address, and the way out for its family.
-func wirePodAddress(handle *netlink.Handle, eth0 netlink.Link, addr netip.Addr, gatewayMAC net.HardwareAddr) error {
-	index, via, everywhere := eth0.Attrs().Index, gateway(addr), netip.PrefixFrom(anyAddress(addr), 0)
+func wirePodAddress(
+	handle *netlink.Handle, eth0 netlink.Link, addr netip.Addr, gatewayMAC net.HardwareAddr,
+) error {
+	index, via, everywhere := eth0.Attrs().Index, gateway(addr),
+		netip.PrefixFrom(anyAddress(addr), 0)
 	flags := 0
 	if addr.Is6() {
 		flags = unix.IFA_F_NODAD
 	}
-	if err := handle.AddrAdd(eth0, &netlink.Addr{IPNet: ipNet(hostPrefix(addr)), Flags: flags}); err != nil {
+	if err := handle.AddrAdd(eth0, &netlink.Addr{IPNet: ipNet(hostPrefix(addr)),
+		Flags: flags}); err != nil {
 		return fmt.Errorf("add it: %w", err)
 	}
-	neighbour := &netlink.Neigh{LinkIndex: index, IP: via.AsSlice(), HardwareAddr: gatewayMAC, State: netlink.NUD_PERMANENT}
+	neighbour := &netlink.Neigh{LinkIndex: index, IP: via.AsSlice(), HardwareAddr: gatewayMAC,
+		State: netlink.NUD_PERMANENT}
 	if err := handle.NeighSet(neighbour); err != nil {
 		return fmt.Errorf("add the gateway's neighbour entry: %w", err)
 	}
-	route := &netlink.Route{LinkIndex: index, Dst: ipNet(everywhere), Gw: via.AsSlice(), Flags: int(netlink.FLAG_ONLINK)}
+	route := &netlink.Route{LinkIndex: index, Dst: ipNet(everywhere), Gw: via.AsSlice(),
+		Flags: int(netlink.FLAG_ONLINK)}
 	if err := handle.RouteAdd(route); err != nil {
 		return fmt.Errorf("add the default route: %w", err)
 	}
@@ -198,7 +205,8 @@ func wirePodAddress(handle *netlink.Handle, eth0 netlink.Link, addr netip.Addr, 
 // wireNode gives the node the way to the pod.
 func (w *wiring) wireNode(s *sandbox, mac net.HardwareAddr) error {
 	for _, addr := range s.addresses {
-		neighbour := &netlink.Neigh{LinkIndex: s.hostIndex, IP: addr.AsSlice(), HardwareAddr: mac, State: netlink.NUD_PERMANENT}
+		neighbour := &netlink.Neigh{LinkIndex: s.hostIndex, IP: addr.AsSlice(), HardwareAddr: mac,
+			State: netlink.NUD_PERMANENT}
 		if err := w.node.NeighSet(neighbour); err != nil {
 			return fmt.Errorf("add the neighbour entry of %v: %w", addr, err)
 		}
@@ -222,7 +230,8 @@ func (w *wiring) remove(s *sandbox) error {
 }
 
 func (w *wiring) podRoute(s *sandbox, addr netip.Addr) *netlink.Route {
-	return &netlink.Route{LinkIndex: s.hostIndex, Dst: ipNet(hostPrefix(addr)), Scope: netlink.SCOPE_LINK}
+	return &netlink.Route{LinkIndex: s.hostIndex, Dst: ipNet(hostPrefix(addr)),
+		Scope: netlink.SCOPE_LINK}
 }
 
 // gateway is the pod's next hop. No interface has this address: the neighbour entry answers for it.

@@ -16,7 +16,8 @@ func BenchmarkSandbox(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer w.close()
-	book := newAddressBook([]netip.Prefix{netip.MustParsePrefix("10.244.0.0/20"), netip.MustParsePrefix("fd00:10:244::/64")})
+	book := newAddressBook([]netip.Prefix{netip.MustParsePrefix("10.244.0.0/20"),
+		netip.MustParsePrefix("fd00:10:244::/64")})
 	pool := newSandboxPool(w, book)
 	var all []*sandbox
 	err = netns.OnThread(func() error {

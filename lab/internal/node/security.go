@@ -26,10 +26,11 @@ type security struct {
 }
 
 // errRunsAsRoot is reported with the kubelet's reason CreateContainerConfigError.
-var errRunsAsRoot = errors.New("container has runAsNonRoot and would run as root; set runAsUser to a user that is not 0")
+var errRunsAsRoot = errors.New("container has runAsNonRoot and would run as root; set runAsUser " +
+	"to a user that is not 0")
 
-// containerSecurity merges the security contexts of pod and container; the container's wins. Where neither says
-// who the container runs as, its image does.
+// containerSecurity merges the security contexts of pod and container; the container's wins. Where
+// neither says who the container runs as, its image does.
 func containerSecurity(pod *v1.Pod, c *v1.Container, img image) (security, error) {
 	podCtx, ctx := pod.Spec.SecurityContext, c.SecurityContext
 	if podCtx == nil {
@@ -74,8 +75,8 @@ func first[T any](pointers ...*T) T {
 }
 
 // boundingSet applies add and drop to the set that container runtimes start from, in containerd's
-// order: first ALL, then the names. As in Kubernetes, nothing becomes ambient: a process that is not
-// root has none of these without file capabilities.
+// order: first ALL, then the names. As in Kubernetes, nothing becomes ambient: a process that is
+// not root has none of these without file capabilities.
 func boundingSet(change *v1.Capabilities, privileged bool) ([]int, error) {
 	if change == nil {
 		change = &v1.Capabilities{}
@@ -117,7 +118,9 @@ func boundingSet(change *v1.Capabilities, privileged bool) ([]int, error) {
 }
 
 // canonicalNames are the names without ALL, and whether ALL was among them.
-func canonicalNames(known map[string]int, capabilities []v1.Capability) (names []string, all bool, err error) {
+func canonicalNames(
+	known map[string]int, capabilities []v1.Capability,
+) (names []string, all bool, err error) {
 	for _, c := range capabilities {
 		name := strings.TrimPrefix(strings.ToUpper(string(c)), "CAP_")
 		if name == "ALL" {
@@ -125,7 +128,8 @@ func canonicalNames(known map[string]int, capabilities []v1.Capability) (names [
 			continue
 		}
 		if _, ok := known[name]; !ok {
-			return nil, false, fmt.Errorf("unknown capability %q; the names are those of capabilities(7), without CAP_", c)
+			return nil, false, fmt.Errorf("unknown capability %q; the names are those of "+
+				"capabilities(7), without CAP_", c)
 		}
 		names = append(names, name)
 	}
@@ -134,17 +138,22 @@ func canonicalNames(known map[string]int, capabilities []v1.Capability) (names [
 
 // runtimeDefaultCapabilities are those that containerd and Docker leave to root in a container.
 func runtimeDefaultCapabilities() []string {
-	return []string{"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID", "SETUID",
+	return []string{"CHOWN", "DAC_OVERRIDE", "FSETID", "FOWNER", "MKNOD", "NET_RAW", "SETGID",
+		"SETUID",
 		"SETFCAP", "SETPCAP", "NET_BIND_SERVICE", "SYS_CHROOT", "KILL", "AUDIT_WRITE"}
 }
 
 // capabilityNumbers are the names and numbers of linux/capability.h, in its order.
 func capabilityNumbers() map[string]int {
-	names := []string{"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID",
-		"SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK",
-		"IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT",
+	names := []string{"CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL",
+		"SETGID", "SETUID",
+		"SETPCAP", "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW",
+		"IPC_LOCK",
+		"IPC_OWNER", "SYS_MODULE", "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT",
+		"SYS_ADMIN", "SYS_BOOT",
 		"SYS_NICE", "SYS_RESOURCE", "SYS_TIME", "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE",
-		"AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM", "BLOCK_SUSPEND",
+		"AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG", "WAKE_ALARM",
+		"BLOCK_SUSPEND",
 		"AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE"}
 	numbers := make(map[string]int, len(names))
 	for n, name := range names {
@@ -153,9 +162,9 @@ func capabilityNumbers() map[string]int {
 	return numbers
 }
 
-// restrictThread gives up, on the calling thread, what the container must not have. The process that
-// the thread starts inherits it; the thread itself keeps what it needs to start the process, because
-// the bounding set limits what execve grants and not what is there.
+// restrictThread gives up, on the calling thread, what the container must not have. The process
+// that the thread starts inherits it; the thread itself keeps what it needs to start the process,
+// because the bounding set limits what execve grants and not what is there.
 func (s security) restrictThread() error {
 	for n := 0; ; n++ {
 		present, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, uintptr(n), 0, 0, 0)
@@ -194,14 +203,17 @@ func clearInheritable() error {
 	return nil
 }
 
-// credential is the user that the process runs as, or nil to keep the agent's. A rootless lab's user
-// namespace has only user 0 (the user who started it): there, a container that asks for another user
-// keeps 0. Its capabilities are dropped all the same, since the bounding set does not depend on it.
+// credential is the user that the process runs as, or nil to keep the agent's. A rootless lab's
+// user namespace has only user 0 (the user who started it): there, a container that asks for
+// another user keeps 0. Its capabilities are dropped all the same, since the bounding set does not
+// depend on it.
 func (s security) credential() *syscall.Credential {
 	if !idMapped("/proc/self/uid_map", s.uid) || !idMapped("/proc/self/gid_map", s.gid) {
 		return nil
 	}
-	groups := slices.DeleteFunc(slices.Clone(s.groups), func(g uint32) bool { return !idMapped("/proc/self/gid_map", g) })
+	groups := slices.DeleteFunc(slices.Clone(s.groups), func(g uint32) bool {
+		return !idMapped("/proc/self/gid_map", g)
+	})
 	denied, err := os.ReadFile("/proc/self/setgroups")
 	return &syscall.Credential{
 		Uid: s.uid, Gid: s.gid, Groups: groups,
@@ -217,7 +229,8 @@ func idMapped(file string, id uint32) bool {
 	}
 	for line := range strings.Lines(string(content)) {
 		var inside, outside, count uint64
-		if _, err := fmt.Sscan(line, &inside, &outside, &count); err == nil && uint64(id) >= inside && uint64(id) < inside+count {
+		if _, err := fmt.Sscan(line, &inside, &outside, &count); err == nil &&
+			uint64(id) >= inside && uint64(id) < inside+count {
 			return true
 		}
 	}

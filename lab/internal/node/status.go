@@ -46,7 +46,8 @@ func (p *pod) status() v1.PodStatus {
 func (p *pod) setConditions(status *v1.PodStatus) {
 	sandboxed := v1.PodCondition{
 		Type: v1.PodReadyToStartContainers, Status: v1.ConditionFalse,
-		ObservedGeneration: podutil.CalculatePodConditionObservedGeneration(status, p.api.Generation, v1.PodReadyToStartContainers),
+		ObservedGeneration: podutil.CalculatePodConditionObservedGeneration(status,
+			p.api.Generation, v1.PodReadyToStartContainers),
 	}
 	if p.networkOK && !p.ended {
 		sandboxed.Status = v1.ConditionTrue
@@ -54,8 +55,10 @@ func (p *pod) setConditions(status *v1.PodStatus) {
 	old, phase := p.api.Status.DeepCopy(), status.Phase
 	conditions := []v1.PodCondition{
 		sandboxed,
-		kubeletstatus.GeneratePodInitializedCondition(p.api, old, status.InitContainerStatuses, phase),
-		kubeletstatus.GeneratePodReadyCondition(p.api, old, status.Conditions, status.ContainerStatuses, phase),
+		kubeletstatus.GeneratePodInitializedCondition(p.api, old, status.InitContainerStatuses,
+			phase),
+		kubeletstatus.GeneratePodReadyCondition(p.api, old, status.Conditions,
+			status.ContainerStatuses, phase),
 		kubeletstatus.GenerateContainersReadyCondition(p.api, old, status.ContainerStatuses, phase),
 	}
 	for i := range conditions {
@@ -80,8 +83,8 @@ func statusesOf(containers []*container) []v1.ContainerStatus {
 	return statuses
 }
 
-// phaseOf derives the phase from the containers, by the kubelet's rules: pending until everything has
-// started once, running while something runs or will run again, and then the outcome.
+// phaseOf derives the phase from the containers, by the kubelet's rules: pending until everything
+// has started once, running while something runs or will run again, and then the outcome.
 func phaseOf(spec *v1.PodSpec, init, containers []v1.ContainerStatus) v1.PodPhase {
 	for i, s := range init {
 		if podutil.IsRestartableInitContainer(&spec.InitContainers[i]) {

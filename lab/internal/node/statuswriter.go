@@ -22,8 +22,8 @@ import (
 const (
 	// statusWriters is how many pods are written at once.
 	statusWriters = 16
-	// firstWriteRetry is the pause after a conflict, which is doubled up to maxWriteRetry while the API
-	// server is away.
+	// firstWriteRetry is the pause after a conflict, which is doubled up to maxWriteRetry while the
+	// API server is away.
 	firstWriteRetry = 5 * time.Millisecond
 	maxWriteRetry   = time.Second
 )
@@ -40,7 +40,8 @@ func newStatusWriter(client kubernetes.Interface, find func(types.UID) *pod) *st
 	return &statusWriter{
 		client: client, find: find,
 		queue: workqueue.NewTypedRateLimitingQueue(
-			workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](firstWriteRetry, maxWriteRetry)),
+			workqueue.NewTypedItemExponentialFailureRateLimiter[types.UID](firstWriteRetry,
+				maxWriteRetry)),
 	}
 }
 
@@ -80,8 +81,8 @@ func (w *statusWriter) next(ctx context.Context) bool {
 	return true
 }
 
-// sync brings the API object in line with the pod: its status while it lives, and its removal once it
-// was deleted and has ended.
+// sync brings the API object in line with the pod: its status while it lives, and its removal once
+// it was deleted and has ended.
 func (w *statusWriter) sync(ctx context.Context, p *pod) error {
 	status := p.status()
 	p.mu.Lock()
@@ -106,13 +107,16 @@ func (w *statusWriter) sync(ctx context.Context, p *pod) error {
 }
 
 // needsOutcome reports whether somebody may read the last status of a pod that is being deleted: a
-// controller that holds it with a finalizer, as that of Jobs does, or one that counts its pods' ends.
+// controller that holds it with a finalizer, as that of Jobs does, or one that counts its pods'
+// ends.
 func needsOutcome(object *v1.Pod) bool {
 	return len(object.Finalizers) > 0 || object.Spec.RestartPolicy != v1.RestartPolicyAlways
 }
 
 // write replaces the status. The resource version makes sure that nobody else's part of it is lost.
-func (w *statusWriter) write(ctx context.Context, p *pod, object *v1.Pod, status v1.PodStatus) error {
+func (w *statusWriter) write(
+	ctx context.Context, p *pod, object *v1.Pod, status v1.PodStatus,
+) error {
 	update := object.DeepCopy()
 	update.Status = status
 	pods := w.client.CoreV1().Pods(p.namespace)

@@ -21,11 +21,13 @@ type identity struct {
 	home     string
 }
 
-// identify is who the container runs as: the user and group of its pod if they are given, and the image's otherwise.
-// As container runtimes do, a user without a group has that of the image's /etc/passwd.
+// identify is who the container runs as: the user and group of its pod if they are given, and the
+// image's otherwise. As container runtimes do, a user without a group has that of the image's
+// /etc/passwd.
 func (i image) identify(runAsUser, runAsGroup *int64) (identity, error) {
 	if i.unpacked == nil {
-		return identity{uid: uint32(first(runAsUser)), gid: uint32(first(runAsGroup)), home: "/"}, nil
+		return identity{uid: uint32(first(runAsUser)), gid: uint32(first(runAsGroup)), home: "/"},
+			nil
 	}
 	who := i.unpacked.User
 	if runAsUser != nil {
@@ -66,7 +68,8 @@ func (i image) verifyNonRoot(who identity, runAsUser *int64) error {
 	}
 	name, _, _ := strings.Cut(i.unpacked.User, ":")
 	if _, err := strconv.ParseUint(name, 10, 32); err != nil {
-		return fmt.Errorf("container has runAsNonRoot and its image's user %q is no number, so that a kubelet cannot know "+
+		return fmt.Errorf("container has runAsNonRoot and its image's user %q is no number, so "+
+			"that a kubelet cannot know "+
 			"that it is not root; set runAsUser", name)
 	}
 	return nil

@@ -47,33 +47,43 @@ func TestIdentify(t *testing.T) {
 		{name: "numbers", user: "65532:65533", want: identity{uid: 65532, gid: 65533, home: "/"}},
 		{name: "a number that is known has its group, groups and home", user: "1000",
 			want: identity{uid: 1000, gid: 1001, groups: []uint32{1002}, home: "/home/app"}},
-		{name: "a name", user: "app", want: identity{uid: 1000, gid: 1001, groups: []uint32{1002}, home: "/home/app"},
+		{name: "a name", user: "app", want: identity{uid: 1000, gid: 1001, groups: []uint32{1002},
+			home: "/home/app"},
 			wantRefused: `user "app" is no number`},
-		{name: "the pod's user wins", user: "app", uid: new(int64(7)), want: identity{uid: 7, home: "/"}},
-		{name: "root as the pod says", user: "app", uid: new(int64(0)), want: identity{home: "/root"}, wantRefused: "would run as root"},
-		{name: "the pod's user and group win", user: "app", uid: new(int64(1000)), gid: new(int64(9)),
+		{name: "the pod's user wins", user: "app", uid: new(int64(7)),
+			want: identity{uid: 7, home: "/"}},
+		{name: "root as the pod says", user: "app", uid: new(int64(0)),
+			want: identity{home: "/root"}, wantRefused: "would run as root"},
+		{name: "the pod's user and group win", user: "app", uid: new(int64(1000)),
+			gid:  new(int64(9)),
 			want: identity{uid: 1000, gid: 9, home: "/home/app"}},
-		{name: "the pod's group wins", user: "65532:65532", gid: new(int64(9)), want: identity{uid: 65532, gid: 9, home: "/"}},
+		{name: "the pod's group wins", user: "65532:65532", gid: new(int64(9)),
+			want: identity{uid: 65532, gid: 9, home: "/"}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			img := imageWith(t, test.user)
-			pod := &v1.Pod{Spec: v1.PodSpec{SecurityContext: &v1.PodSecurityContext{RunAsUser: test.uid, RunAsGroup: test.gid}}}
+			pod := &v1.Pod{Spec: v1.PodSpec{SecurityContext: &v1.PodSecurityContext{
+				RunAsUser: test.uid, RunAsGroup: test.gid,
+			}}}
 			got, err := containerSecurity(pod, &v1.Container{}, img)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(test.want, got.identity, cmp.AllowUnexported(identity{})); diff != "" {
+			if diff := cmp.Diff(test.want, got.identity,
+				cmp.AllowUnexported(identity{})); diff != "" {
 				t.Errorf("the identity differs (-want +got):\n%s", diff)
 			}
 			pod.Spec.SecurityContext.RunAsNonRoot = new(true)
 			_, err = containerSecurity(pod, &v1.Container{}, img)
-			if (err == nil) != (test.wantRefused == "") || err != nil && !strings.Contains(err.Error(), test.wantRefused) {
+			if (err == nil) != (test.wantRefused == "") || err != nil &&
+				!strings.Contains(err.Error(), test.wantRefused) {
 				t.Errorf("with runAsNonRoot: %v; want %q", err, test.wantRefused)
 			}
 		})
 	}
-	if _, err := imageWith(t, "stranger").identify(nil, nil); err == nil || !strings.Contains(err.Error(), `find the user "stranger"`) {
+	if _, err := imageWith(t, "stranger").identify(nil, nil); err == nil ||
+		!strings.Contains(err.Error(), `find the user "stranger"`) {
 		t.Errorf("a user that the image does not have gives %v", err)
 	}
 }

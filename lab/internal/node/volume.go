@@ -21,7 +21,8 @@ import (
 
 // tokenSource issues service account tokens and keeps them until they need a refresh.
 type tokenSource interface {
-	GetServiceAccountToken(namespace, name string, tr *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error)
+	GetServiceAccountToken(namespace, name string,
+		tr *authenticationv1.TokenRequest) (*authenticationv1.TokenRequest, error)
 }
 
 // volumes are the volumes of one pod, each a directory below dir.
@@ -65,7 +66,9 @@ func (v volumes) writeOne(ctx context.Context, volume v1.Volume) error {
 }
 
 // payload is the content of a volume that is made of files.
-func (v volumes) payload(ctx context.Context, volume v1.Volume) (map[string]volumeutil.FileProjection, error) {
+func (v volumes) payload(
+	ctx context.Context, volume v1.Volume,
+) (map[string]volumeutil.FileProjection, error) {
 	switch {
 	case volume.ConfigMap != nil:
 		s := volume.ConfigMap
@@ -86,24 +89,32 @@ func (v volumes) payload(ctx context.Context, volume v1.Volume) (map[string]volu
 		}
 		return all, nil
 	}
-	return nil, errors.New("the lab has volumes of the kinds emptyDir, configMap, secret, downwardAPI and projected, and this is none of them")
+	return nil, errors.New("the lab has volumes of the kinds emptyDir, configMap, secret, " +
+		"downwardAPI and projected, and this is none of them")
 }
 
-func (v volumes) projection(ctx context.Context, source v1.VolumeProjection, mode *int32) (map[string]volumeutil.FileProjection, error) {
+func (v volumes) projection(
+	ctx context.Context, source v1.VolumeProjection, mode *int32,
+) (map[string]volumeutil.FileProjection, error) {
 	switch {
 	case source.ConfigMap != nil:
-		return v.configMapFiles(ctx, source.ConfigMap.Name, source.ConfigMap.Items, mode, first(source.ConfigMap.Optional))
+		return v.configMapFiles(ctx, source.ConfigMap.Name, source.ConfigMap.Items, mode,
+			first(source.ConfigMap.Optional))
 	case source.Secret != nil:
-		return v.secretFiles(ctx, source.Secret.Name, source.Secret.Items, mode, first(source.Secret.Optional))
+		return v.secretFiles(ctx, source.Secret.Name, source.Secret.Items, mode,
+			first(source.Secret.Optional))
 	case source.DownwardAPI != nil:
 		return v.downwardFiles(source.DownwardAPI.Items, mode)
 	case source.ServiceAccountToken != nil:
 		return v.tokenFile(source.ServiceAccountToken, mode)
 	}
-	return nil, errors.New("the lab projects configMap, secret, downwardAPI and serviceAccountToken sources, and this is none of them")
+	return nil, errors.New("the lab projects configMap, secret, downwardAPI and " +
+		"serviceAccountToken sources, and this is none of them")
 }
 
-func (v volumes) configMapFiles(ctx context.Context, name string, items []v1.KeyToPath, mode *int32, optional bool) (map[string]volumeutil.FileProjection, error) {
+func (v volumes) configMapFiles(
+	ctx context.Context, name string, items []v1.KeyToPath, mode *int32, optional bool,
+) (map[string]volumeutil.FileProjection, error) {
 	object, err := v.configMap(ctx, name, optional)
 	if err != nil {
 		return nil, err
@@ -111,7 +122,9 @@ func (v volumes) configMapFiles(ctx context.Context, name string, items []v1.Key
 	return configmap.MakePayload(items, object, mode, nil, optional)
 }
 
-func (v volumes) secretFiles(ctx context.Context, name string, items []v1.KeyToPath, mode *int32, optional bool) (map[string]volumeutil.FileProjection, error) {
+func (v volumes) secretFiles(
+	ctx context.Context, name string, items []v1.KeyToPath, mode *int32, optional bool,
+) (map[string]volumeutil.FileProjection, error) {
 	object, err := v.secret(ctx, name, optional)
 	if err != nil {
 		return nil, err
@@ -119,7 +132,9 @@ func (v volumes) secretFiles(ctx context.Context, name string, items []v1.KeyToP
 	return secret.MakePayload(items, object, mode, nil, optional)
 }
 
-func (v volumes) downwardFiles(items []v1.DownwardAPIVolumeFile, mode *int32) (map[string]volumeutil.FileProjection, error) {
+func (v volumes) downwardFiles(
+	items []v1.DownwardAPIVolumeFile, mode *int32,
+) (map[string]volumeutil.FileProjection, error) {
 	files := map[string]volumeutil.FileProjection{}
 	for _, item := range items {
 		var value string
@@ -127,31 +142,38 @@ func (v volumes) downwardFiles(items []v1.DownwardAPIVolumeFile, mode *int32) (m
 		if item.FieldRef != nil {
 			value, err = v.field(item.FieldRef.FieldPath)
 		} else {
-			value, err = resource.ExtractResourceValueByContainerName(item.ResourceFieldRef, v.pod, item.ResourceFieldRef.ContainerName)
+			value, err = resource.ExtractResourceValueByContainerName(item.ResourceFieldRef, v.pod,
+				item.ResourceFieldRef.ContainerName)
 		}
 		if err != nil {
 			return nil, err
 		}
-		files[item.Path] = volumeutil.FileProjection{Data: []byte(value), Mode: first(item.Mode, mode)}
+		files[item.Path] = volumeutil.FileProjection{Data: []byte(value),
+			Mode: first(item.Mode, mode)}
 	}
 	return files, nil
 }
 
-// tokenFile is a token bound to the pod. Everybody in the container may read it, whatever the mode a
-// kubelet would choose for the container's user: a rootless lab has only one user.
-func (v volumes) tokenFile(source *v1.ServiceAccountTokenProjection, mode *int32) (map[string]volumeutil.FileProjection, error) {
+// tokenFile is a token bound to the pod. Everybody in the container may read it, whatever the mode
+// a kubelet would choose for the container's user: a rootless lab has only one user.
+func (v volumes) tokenFile(
+	source *v1.ServiceAccountTokenProjection, mode *int32,
+) (map[string]volumeutil.FileProjection, error) {
 	request := &authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 		ExpirationSeconds: source.ExpirationSeconds,
-		BoundObjectRef:    &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod", Name: v.pod.Name, UID: v.pod.UID},
+		BoundObjectRef: &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod",
+			Name: v.pod.Name, UID: v.pod.UID},
 	}}
 	if source.Audience != "" {
 		request.Spec.Audiences = []string{source.Audience}
 	}
-	answer, err := v.tokens.GetServiceAccountToken(v.pod.Namespace, v.pod.Spec.ServiceAccountName, request)
+	answer, err := v.tokens.GetServiceAccountToken(v.pod.Namespace, v.pod.Spec.ServiceAccountName,
+		request)
 	if err != nil {
 		return nil, err
 	}
-	return map[string]volumeutil.FileProjection{source.Path: {Data: []byte(answer.Status.Token), Mode: first(mode)}}, nil
+	return map[string]volumeutil.FileProjection{source.Path: {Data: []byte(answer.Status.Token),
+		Mode: first(mode)}}, nil
 }
 
 // remove deletes the volumes with everything in them.

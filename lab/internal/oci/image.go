@@ -16,7 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// nameAnnotation has an image's name in a layout (OCI image layout specification, "index.json file").
+// nameAnnotation has an image's name in a layout (OCI image layout specification, "index.json
+// file").
 const nameAnnotation = "org.opencontainers.image.ref.name"
 
 // Image is an image for this machine's architecture.
@@ -55,7 +56,8 @@ func platform() v1.Platform { return v1.Platform{OS: "linux", Architecture: runt
 func open(reference Reference) (v1.Image, error) {
 	for _, file := range []string{"oci-layout", "index.json"} {
 		if _, err := os.Stat(filepath.Join(reference.Dir, file)); err != nil {
-			return nil, fmt.Errorf("it is no OCI image layout: expected a directory with the files oci-layout and "+
+			return nil, fmt.Errorf("it is no OCI image layout: expected a directory with the "+
+				"files oci-layout and "+
 				"index.json: %w", err)
 		}
 	}
@@ -77,8 +79,9 @@ func open(reference Reference) (v1.Image, error) {
 	return forThisMachine(platforms)
 }
 
-// choose finds the one entry of the layout with a tag, or the only one that is an image: what refers to images, such
-// as a bill of materials, has no name and an artifact type. (Some tools give images one too: that of a configuration.)
+// choose finds the one entry of the layout with a tag, or the only one that is an image: what
+// refers to images, such as a bill of materials, has no name and an artifact type. (Some tools give
+// images one too: that of a configuration.)
 func choose(index v1.ImageIndex, tag string) (v1.Descriptor, error) {
 	manifest, err := index.IndexManifest()
 	if err != nil {
@@ -116,5 +119,6 @@ func forThisMachine(index v1.ImageIndex) (v1.Image, error) {
 		others = append(others, one.Platform.String())
 	}
 	slices.Sort(others)
-	return nil, fmt.Errorf("it is for %s: expected %s, which this machine is", strings.Join(others, ", "), platform())
+	return nil, fmt.Errorf("it is for %s: expected %s, which this machine is",
+		strings.Join(others, ", "), platform())
 }

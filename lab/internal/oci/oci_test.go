@@ -43,7 +43,9 @@ func layerOf(t *testing.T, entries ...tar.Header) v1.Layer {
 		}
 	}
 	check(t, writer.Close())
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content.Bytes())), nil })
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content.Bytes())), nil
+	})
 	check(t, err)
 	return layer
 }
@@ -56,7 +58,8 @@ func imageOf(t *testing.T, architecture string, layers ...v1.Layer) v1.Image {
 	check(t, err)
 	config = config.DeepCopy()
 	config.OS, config.Architecture = "linux", architecture
-	config.Config = v1.Config{Entrypoint: []string{"/start"}, Cmd: []string{"now"}, WorkingDir: "/work", User: "7:8", Env: []string{"A=b"}}
+	config.Config = v1.Config{Entrypoint: []string{"/start"}, Cmd: []string{"now"},
+		WorkingDir: "/work", User: "7:8", Env: []string{"A=b"}}
 	image, err = mutate.ConfigFile(image, config)
 	check(t, err)
 	return image
@@ -88,8 +91,9 @@ func platforms(t *testing.T, architectures ...string) v1.ImageIndex {
 	index := v1.ImageIndex(empty.Index)
 	for _, architecture := range architectures {
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
-			Add:        imageOf(t, architecture, layerOf(t, file(architecture))),
-			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: architecture}},
+			Add: imageOf(t, architecture, layerOf(t, file(architecture))),
+			Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux",
+				Architecture: architecture}},
 		})
 	}
 	return index
@@ -110,12 +114,15 @@ func list(t *testing.T, root string) []string {
 	return all
 }
 
-// Layers add files, replace them, and hide those of the layers below, one at a time or whole directories.
+// Layers add files, replace them, and hide those of the layers below, one at a time or whole
+// directories.
 func TestUnpack(t *testing.T) {
 	image := imageOf(t, runtime.GOARCH,
 		layerOf(t, file("keep"), file("hidden"), file("tree/"), file("tree/one"), file("tree/two"),
-			file("opaque/"), file("opaque/old/"), file("opaque/old/file"), file("was-file"), file("was-dir/"), file("was-dir/file")),
-		layerOf(t, file(".wh.hidden"), file("tree/.wh.one"), file("opaque/"), file("opaque/.wh..wh..opq"), file("opaque/new"),
+			file("opaque/"), file("opaque/old/"), file("opaque/old/file"), file("was-file"),
+			file("was-dir/"), file("was-dir/file")),
+		layerOf(t, file(".wh.hidden"), file("tree/.wh.one"), file("opaque/"),
+			file("opaque/.wh..wh..opq"), file("opaque/new"),
 			file("was-file/"), file("was-file/inside"), file("was-dir"),
 			tar.Header{Name: "hard", Typeflag: tar.TypeLink, Linkname: "keep"},
 			tar.Header{Name: "soft", Typeflag: tar.TypeSymlink, Linkname: "/etc/passwd"}))
@@ -126,7 +133,8 @@ func TestUnpack(t *testing.T) {
 	unpacked, err := opened.Unpack(below)
 	check(t, err)
 	want := []string{
-		"hard", "keep", "opaque/", "opaque/new", "soft", "tree/", "tree/two", "was-dir", "was-file/", "was-file/inside",
+		"hard", "keep", "opaque/", "opaque/new", "soft", "tree/", "tree/two", "was-dir",
+		"was-file/", "was-file/inside",
 	}
 	if diff := cmp.Diff(want, list(t, unpacked.Root)); diff != "" {
 		t.Errorf("the files differ (-want +got):\n%s", diff)
@@ -134,7 +142,8 @@ func TestUnpack(t *testing.T) {
 	digest, err := image.Digest()
 	check(t, err)
 	wantImage := Unpacked{
-		Digest: digest.String(), Root: filepath.Join(below, "sha256-"+digest.Hex), Entrypoint: []string{"/start"}, Cmd: []string{"now"},
+		Digest: digest.String(), Root: filepath.Join(below, "sha256-"+digest.Hex),
+		Entrypoint: []string{"/start"}, Cmd: []string{"now"},
 		Env: []string{"A=b"}, WorkingDir: "/work", User: "7:8",
 	}
 	if diff := cmp.Diff(wantImage, unpacked); diff != "" {
@@ -154,24 +163,28 @@ func TestUnpackRefuses(t *testing.T) {
 		corrupt func(t *testing.T, dir string, image v1.Image)
 		want    string
 	}{
-		{"a file outside", imageOf(t, runtime.GOARCH, layerOf(t, file("../outside"))), nil, "outside"},
-		{"another layer", imageOf(t, runtime.GOARCH, layerOf(t, file("a"))), func(t *testing.T, dir string, image v1.Image) {
-			layers, err := image.Layers()
-			check(t, err)
-			other, err := layerOf(t, file("b")).Compressed()
-			check(t, err)
-			content, err := io.ReadAll(other)
-			check(t, err)
-			overwrite(t, dir, layers[0], content)
-		}, "layer 1: the digest is sha256:"},
-		{"another configuration", imageOf(t, runtime.GOARCH, layerOf(t, file("a"))), func(t *testing.T, dir string, image v1.Image) {
-			content, err := image.RawConfigFile()
-			check(t, err)
-			manifest, err := image.Manifest()
-			check(t, err)
-			path := filepath.Join(dir, "blobs", "sha256", manifest.Config.Digest.Hex)
-			check(t, os.WriteFile(path, bytes.ReplaceAll(content, []byte("/start"), []byte("/other")), 0o600))
-		}, "its configuration: the digest is sha256:"},
+		{"a file outside", imageOf(t, runtime.GOARCH, layerOf(t, file("../outside"))), nil,
+			"outside"},
+		{"another layer", imageOf(t, runtime.GOARCH, layerOf(t, file("a"))),
+			func(t *testing.T, dir string, image v1.Image) {
+				layers, err := image.Layers()
+				check(t, err)
+				other, err := layerOf(t, file("b")).Compressed()
+				check(t, err)
+				content, err := io.ReadAll(other)
+				check(t, err)
+				overwrite(t, dir, layers[0], content)
+			}, "layer 1: the digest is sha256:"},
+		{"another configuration", imageOf(t, runtime.GOARCH, layerOf(t, file("a"))),
+			func(t *testing.T, dir string, image v1.Image) {
+				content, err := image.RawConfigFile()
+				check(t, err)
+				manifest, err := image.Manifest()
+				check(t, err)
+				path := filepath.Join(dir, "blobs", "sha256", manifest.Config.Digest.Hex)
+				check(t, os.WriteFile(path, bytes.ReplaceAll(content, []byte("/start"),
+					[]byte("/other")), 0o600))
+			}, "its configuration: the digest is sha256:"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -182,7 +195,8 @@ func TestUnpackRefuses(t *testing.T) {
 			opened, err := Open(Reference{Dir: dir})
 			check(t, err)
 			below := t.TempDir()
-			if _, err := opened.Unpack(below); err == nil || !strings.Contains(err.Error(), test.want) {
+			if _, err := opened.Unpack(below); err == nil ||
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("it said %v; want %q", err, test.want)
 			}
 			if left := list(t, below); len(left) > 0 {
@@ -196,7 +210,8 @@ func TestUnpackRefuses(t *testing.T) {
 func TestUnpackStaysInside(t *testing.T) {
 	elsewhere := t.TempDir()
 	image := imageOf(t, runtime.GOARCH,
-		layerOf(t, tar.Header{Name: "link", Typeflag: tar.TypeSymlink, Linkname: elsewhere}), layerOf(t, file("link/file")))
+		layerOf(t, tar.Header{Name: "link", Typeflag: tar.TypeSymlink, Linkname: elsewhere}),
+		layerOf(t, file("link/file")))
 	opened, err := Open(Reference{Dir: layoutOf(t, map[string]mutate.Appendable{"v1": image})})
 	check(t, err)
 	unpacked, err := opened.Unpack(t.TempDir())
@@ -219,7 +234,8 @@ func overwrite(t *testing.T, dir string, layer v1.Layer, content []byte) {
 func TestOpen(t *testing.T) {
 	foreign := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
 	both := layoutOf(t, map[string]mutate.Appendable{"v1": platforms(t, foreign, runtime.GOARCH)})
-	two := layoutOf(t, map[string]mutate.Appendable{"v1": platforms(t, runtime.GOARCH), "v2": platforms(t, runtime.GOARCH, foreign)})
+	two := layoutOf(t, map[string]mutate.Appendable{"v1": platforms(t, runtime.GOARCH),
+		"v2": platforms(t, runtime.GOARCH, foreign)})
 	tests := []struct {
 		name      string
 		reference Reference
@@ -228,19 +244,27 @@ func TestOpen(t *testing.T) {
 		{"the only image", Reference{Dir: both}, ""},
 		{"an image by its tag", Reference{Dir: two, Tag: "v2"}, ""},
 		{"one of two", Reference{Dir: two}, "2 images fit: expected one; the tags there are"},
-		{"an unknown tag", Reference{Dir: two, Tag: "v3"}, "0 images fit: expected one; the tags there are"},
-		{"another architecture", Reference{Dir: layoutOf(t, map[string]mutate.Appendable{"v1": platforms(t, foreign)})},
-			"it is for linux/" + foreign + ": expected linux/" + runtime.GOARCH + ", which this machine is"},
-		{"another architecture without an index", Reference{Dir: layoutOf(t, map[string]mutate.Appendable{
-			"v1": imageOf(t, foreign, layerOf(t, file("a")))})},
-			"it is for linux/" + foreign + ": expected linux/" + runtime.GOARCH + ", which this machine is"},
-		{"no layout", Reference{Dir: t.TempDir()}, "it is no OCI image layout: expected a directory with the files oci-layout and index.json"},
+		{"an unknown tag", Reference{Dir: two, Tag: "v3"},
+			"0 images fit: expected one; the tags there are"},
+		{"another architecture", Reference{Dir: layoutOf(t,
+			map[string]mutate.Appendable{"v1": platforms(t, foreign)})},
+			"it is for linux/" + foreign + ": expected linux/" + runtime.GOARCH +
+				", which this machine is"},
+		{"another architecture without an index", Reference{Dir: layoutOf(t,
+			map[string]mutate.Appendable{
+				"v1": imageOf(t, foreign, layerOf(t, file("a")))})},
+			"it is for linux/" + foreign + ": expected linux/" + runtime.GOARCH +
+				", which this machine is"},
+		{"no layout", Reference{Dir: t.TempDir()},
+			"it is no OCI image layout: expected a directory with the files oci-layout and " +
+				"index.json"},
 		{"no directory", Reference{Dir: "/nowhere"}, "it is no OCI image layout"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := Open(test.reference)
-			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+			if (err == nil) != (test.want == "") || err != nil &&
+				!strings.Contains(err.Error(), test.want) {
 				t.Errorf("Open(%s) gives %v; want %q", test.reference, err, test.want)
 			}
 		})
@@ -264,7 +288,8 @@ func TestParse(t *testing.T) {
 			t.Errorf("Parse(%q) = %+v, %v, %v; want %+v", test.text, got, is, err, test.want)
 		}
 	}
-	if _, _, err := Parse("oci::v1"); err == nil || !strings.Contains(err.Error(), "expected oci:DIR or oci:DIR:TAG") {
+	if _, _, err := Parse("oci::v1"); err == nil || !strings.Contains(err.Error(),
+		"expected oci:DIR or oci:DIR:TAG") {
 		t.Errorf("a reference without a directory gives %v", err)
 	}
 }

@@ -36,7 +36,8 @@ func Parse(text string) (Reference, bool, error) {
 		dir, tag = rest[:colon], rest[colon+1:]
 	}
 	if dir == "" {
-		return Reference{}, true, fmt.Errorf("image %q: expected %sDIR or %sDIR:TAG", text, prefix, prefix)
+		return Reference{}, true, fmt.Errorf("image %q: expected %sDIR or %sDIR:TAG", text, prefix,
+			prefix)
 	}
 	absolute, err := filepath.Abs(dir)
 	if err != nil {

@@ -32,8 +32,8 @@ type Unpacked struct {
 	User string `json:"user,omitempty"`
 }
 
-// Unpack unpacks the image below a directory, once, however many names it has. All of its content is held against
-// its digest.
+// Unpack unpacks the image below a directory, once, however many names it has. All of its content
+// is held against its digest.
 func (i Image) Unpack(below string) (Unpacked, error) {
 	unpacked := Unpacked{
 		Digest: i.Digest, Root: filepath.Join(below, strings.ReplaceAll(i.Digest, ":", "-")),
@@ -45,7 +45,8 @@ func (i Image) Unpack(below string) (Unpacked, error) {
 	}
 	part := unpacked.Root + ".part"
 	if err := i.apply(part); err != nil {
-		return Unpacked{}, errors.Join(fmt.Errorf("unpack the image %s: %w", i.Digest, err), os.RemoveAll(part))
+		return Unpacked{}, errors.Join(fmt.Errorf("unpack the image %s: %w", i.Digest, err),
+			os.RemoveAll(part))
 	}
 	return unpacked, os.Rename(part, unpacked.Root)
 }
@@ -64,7 +65,8 @@ func (i Image) apply(root string) error {
 		return err
 	}
 	if len(layers) != len(config.RootFS.DiffIDs) {
-		return fmt.Errorf("it has %d layers and its configuration names %d", len(layers), len(config.RootFS.DiffIDs))
+		return fmt.Errorf("it has %d layers and its configuration names %d", len(layers),
+			len(config.RootFS.DiffIDs))
 	}
 	for n, layer := range layers {
 		if err := applyLayer(root, layer, config.RootFS.DiffIDs[n]); err != nil {
@@ -74,8 +76,8 @@ func (i Image) apply(root string) error {
 	return nil
 }
 
-// verifiedConfig is the configuration, after it and the manifest were held against their digests. It has those of
-// the layers.
+// verifiedConfig is the configuration, after it and the manifest were held against their digests.
+// It has those of the layers.
 func (i Image) verifiedConfig() (*v1.ConfigFile, error) {
 	manifest, err := i.image.RawManifest()
 	if err != nil {
@@ -108,7 +110,8 @@ func expectDigest(sum [sha256.Size]byte, want string) error {
 	return nil
 }
 
-// applyLayer puts a layer's files over those of the layers below, and removes what it hides of them.
+// applyLayer puts a layer's files over those of the layers below, and removes what it hides of
+// them.
 func applyLayer(root string, layer v1.Layer, digest v1.Hash) error {
 	content, err := layer.Uncompressed()
 	if err != nil {
@@ -122,7 +125,8 @@ func applyLayer(root string, layer v1.Layer, digest v1.Hash) error {
 	if _, err := archive.UnpackLayer(root, whole, options); err != nil {
 		return err
 	}
-	if _, err := io.Copy(io.Discard, whole); err != nil { // what stands behind the end of the archive
+	// what stands behind the end of the archive
+	if _, err := io.Copy(io.Discard, whole); err != nil {
 		return err
 	}
 	return expectDigest([sha256.Size]byte(sum.Sum(nil)), digest.String())

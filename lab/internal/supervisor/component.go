@@ -82,8 +82,8 @@ func (c *component) start() error {
 	return nil
 }
 
-// controlPlaneNiceness is the priority of the control plane (nice(2)). A cluster's nodes do not share
-// their processors with it; here they do, and what runs in pods is what is measured.
+// controlPlaneNiceness is the priority of the control plane (nice(2)). A cluster's nodes do not
+// share their processors with it; here they do, and what runs in pods is what is measured.
 const controlPlaneNiceness = 10
 
 // startIn starts the process where it belongs: in its node's namespace, or behind the pods.
@@ -170,6 +170,7 @@ func (c *component) act(action string) error {
 		}
 		return c.start()
 	default:
-		return fmt.Errorf("unknown action %q: expected start, stop, restart, kill or status", action)
+		return fmt.Errorf("unknown action %q: expected start, stop, restart, kill or status",
+			action)
 	}
 }

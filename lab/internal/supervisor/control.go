@@ -28,7 +28,8 @@ func (l *inner) controlHandler() http.Handler {
 		}
 		_ = json.NewEncoder(w).Encode(all) // the client sees a cut answer
 	})
-	mux.HandleFunc("POST /components/{name}/{action}", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("POST /components/{name}/{action}", func(w http.ResponseWriter,
+		r *http.Request) {
 		answer(w, l.act(r.PathValue("name"), r.PathValue("action")))
 	})
 	mux.HandleFunc("GET /settings", func(w http.ResponseWriter, r *http.Request) {

@@ -32,8 +32,8 @@ type directory struct {
 	lock      *os.File
 }
 
-// openDirectory locks the state directory, or a new temporary one if dir is empty, and removes what an
-// earlier lab left there, so that nobody reads old truth.
+// openDirectory locks the state directory, or a new temporary one if dir is empty, and removes what
+// an earlier lab left there, so that nobody reads old truth.
 func openDirectory(dir layout.Dir) (_ *directory, err error) {
 	d := &directory{Dir: dir, temporary: dir == ""}
 	if d.temporary {
@@ -42,7 +42,8 @@ func openDirectory(dir layout.Dir) (_ *directory, err error) {
 		}
 	}
 	if excess := len(d.Control()) - longestSocket; excess > 0 {
-		return nil, fmt.Errorf("the path of --dir is %d characters too long for the sockets in it: choose a shorter one", excess)
+		return nil, fmt.Errorf("the path of --dir is %d characters too long for the sockets in "+
+			"it: choose a shorter one", excess)
 	}
 	if err := os.MkdirAll(string(d.Dir), 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory: %w", err)
@@ -75,7 +76,8 @@ func (d *directory) clear(more ...string) error {
 		return fmt.Errorf("clear the state directory: %w", err)
 	}
 	old := append(append(more, sockets...),
-		d.Kubeconfig(), d.State(), d.Config(""), d.Credentials(""), d.Bin(), d.Cache(), d.Volatile(), d.Images())
+		d.Kubeconfig(), d.State(), d.Config(""), d.Credentials(""), d.Bin(), d.Cache(),
+		d.Volatile(), d.Images())
 	for _, path := range old {
 		if err := os.RemoveAll(path); err != nil {
 			return fmt.Errorf("clear the state directory: %w", err)
@@ -84,8 +86,8 @@ func (d *directory) clear(more ...string) error {
 	return nil
 }
 
-// temporaryDir makes a state directory for a lab that ends with this process, and removes those that
-// labs left behind which were killed together with their supervisors.
+// temporaryDir makes a state directory for a lab that ends with this process, and removes those
+// that labs left behind which were killed together with their supervisors.
 func temporaryDir() (layout.Dir, error) {
 	old, err := filepath.Glob(filepath.Join(os.TempDir(), temporaryPattern+"*"))
 	if err != nil {
@@ -131,7 +133,8 @@ func hold(dir layout.Dir) (*os.File, error) {
 	}
 	_ = lock.Close() // nothing was written
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil, fmt.Errorf("another lab runs in %s: stop it, or choose another --dir", string(dir))
+		return nil, fmt.Errorf("another lab runs in %s: stop it, or choose another --dir",
+			string(dir))
 	}
 	return nil, fmt.Errorf("lock the state directory: %w", err)
 }

@@ -46,7 +46,8 @@ func (f *family) wait(command *exec.Cmd) error {
 
 // collect ends the zombies that nobody else waits for, until the context ends.
 func (f *family) collect(ctx context.Context) error {
-	// The runtime finds out once what it can do by forking a child, which must not be collected here.
+	// The runtime finds out once what it can do by forking a child, which must not be collected
+	// here.
 	if _, err := os.FindProcess(os.Getpid()); err != nil {
 		return fmt.Errorf("find this process: %w", err)
 	}
@@ -81,7 +82,8 @@ func (f *family) collectOnce() error {
 		if err != nil || !isOwnZombie(stat) {
 			continue // gone already, alive, or somebody else's
 		}
-		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil) // a zombie that is still there will be met again
+		// a zombie that is still there will be met again
+		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
 	}
 	return nil
 }

@@ -22,8 +22,10 @@ func TestHelp(t *testing.T) {
 				t.Errorf("the help of %s has no example:\n%s", name, output)
 			}
 			for line := range strings.Lines(output) {
-				if columns := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); columns > widest {
-					t.Errorf("a line of the help of %s has %d columns, want at most %d:\n%s", name, columns, widest, line)
+				if columns := utf8.RuneCountInString(strings.TrimSuffix(line,
+					"\n")); columns > widest {
+					t.Errorf("a line of the help of %s has %d columns, want at most %d:\n%s", name,
+						columns, widest, line)
 				}
 			}
 		})

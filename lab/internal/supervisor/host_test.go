@@ -31,7 +31,8 @@ func readHost(t *testing.T) host {
 	check(t, err)
 	for _, link := range links {
 		a := link.Attrs()
-		h.Links = append(h.Links, fmt.Sprintf("%d %s %s %v mtu %d master %d", a.Index, link.Type(), a.Name, a.Flags, a.MTU, a.MasterIndex))
+		h.Links = append(h.Links, fmt.Sprintf("%d %s %s %v mtu %d master %d", a.Index, link.Type(),
+			a.Name, a.Flags, a.MTU, a.MasterIndex))
 	}
 	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	check(t, err)
@@ -119,8 +120,8 @@ func readMembers(t *testing.T, root int) members {
 	return m
 }
 
-// pin keeps a namespace's number from being given to a new one, perhaps of another lab, as long as the
-// test runs.
+// pin keeps a namespace's number from being given to a new one, perhaps of another lab, as long as
+// the test runs.
 func pin(t *testing.T, path, namespace string) bool {
 	t.Helper()
 	file, err := os.Open(path)
@@ -147,7 +148,8 @@ func (m members) remains(t *testing.T) []string {
 		}
 		for namespace := range namespacesOf(pid) {
 			if _, ok := m.namespaces[namespace]; ok {
-				left = append(left, fmt.Sprintf("network namespace %s, held by process %d (%s)", namespace, pid, identify(pid)))
+				left = append(left, fmt.Sprintf("network namespace %s, held by process %d (%s)",
+					namespace, pid, identify(pid)))
 			}
 		}
 	}

@@ -77,8 +77,9 @@ func RunInner(file string) error {
 		cancel()
 	}()
 	l := &inner{
-		options: options, namespaces: make(map[string]*netns.Namespace), family: family{own: make(map[int]bool)},
-		died: make(chan error, 16), tell: tell, progress: os.Stderr, began: time.Now(),
+		options: options, namespaces: make(map[string]*netns.Namespace),
+		family: family{own: make(map[int]bool)},
+		died:   make(chan error, 16), tell: tell, progress: os.Stderr, began: time.Now(),
 	}
 	err := l.run(ctx)
 	l.shutdown()
@@ -157,16 +158,18 @@ func (l *inner) up(ctx context.Context, group *errgroup.Group) error {
 	return nil
 }
 
-// prepare makes mounts private, gives the lab its own view of processes and a file system in memory,
-// and builds the network.
+// prepare makes mounts private, gives the lab its own view of processes and a file system in
+// memory, and builds the network.
 func (l *inner) prepare(context.Context) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make mounts private: %w", err)
 	}
-	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC,
+		""); err != nil {
 		return fmt.Errorf("mount /proc for the lab's processes: %w", err)
 	}
-	// A mount of its own takes along at the end what anyone has mounted in it, dead node agents too.
+	// A mount of its own takes along at the end what anyone has mounted in it, dead node agents
+	// too.
 	dir := string(l.options.Dir)
 	if err := unix.Mount(dir, dir, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("mount the state directory: %w", err)
@@ -199,8 +202,10 @@ func (l *inner) writeCredentials(context.Context) error {
 	if err := controlplane.WritePKI(dir, l.options.nodes()); err != nil {
 		return err
 	}
-	for _, who := range []string{"admin", "kube-controller-manager", "kube-scheduler", "node", "engine"} {
-		err := controlplane.WriteKubeconfig(dir, who, controlplane.Server(), dir.Config(who+".kubeconfig"))
+	for _, who := range []string{"admin", "kube-controller-manager", "kube-scheduler", "node",
+		"engine"} {
+		err := controlplane.WriteKubeconfig(dir, who, controlplane.Server(),
+			dir.Config(who+".kubeconfig"))
 		if err != nil {
 			return err
 		}
@@ -218,7 +223,8 @@ func (l *inner) launch(name string, namespace *netns.Namespace, arguments ...str
 	return c.start()
 }
 
-// prepareNodes starts what nodes need before they can start: the API server, and meanwhile the files of images.
+// prepareNodes starts what nodes need before they can start: the API server, and meanwhile the
+// files of images.
 func (l *inner) prepareNodes(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return l.startAPIServer(ctx) })
@@ -228,13 +234,15 @@ func (l *inner) prepareNodes(ctx context.Context) error {
 
 func (l *inner) startAPIServer(ctx context.Context) error {
 	dir := l.options.Dir
-	if err := l.launch("etcd", nil, "etcd", "--data", filepath.Join(dir.Volatile(), "etcd")); err != nil {
+	if err := l.launch("etcd", nil, "etcd", "--data", filepath.Join(dir.Volatile(),
+		"etcd")); err != nil {
 		return err
 	}
 	if err := awaitListener(ctx, controlplane.EtcdAddress); err != nil {
 		return fmt.Errorf("wait for etcd: see %s: %w", dir.Log("etcd"), err)
 	}
-	err := l.launch("kube-apiserver", nil, append([]string{"kube-apiserver"}, controlplane.APIServer(dir)...)...)
+	err := l.launch("kube-apiserver", nil, append([]string{"kube-apiserver"},
+		controlplane.APIServer(dir)...)...)
 	if err != nil {
 		return err
 	}
@@ -253,7 +261,8 @@ func (l *inner) startTheRest(context.Context) error {
 	err := errors.Join(
 		l.launch("kube-controller-manager", nil,
 			append([]string{"kube-controller-manager"}, controlplane.ControllerManager(dir)...)...),
-		l.launch("kube-scheduler", nil, append([]string{"kube-scheduler"}, controlplane.Scheduler(dir)...)...),
+		l.launch("kube-scheduler", nil, append([]string{"kube-scheduler"},
+			controlplane.Scheduler(dir)...)...),
 	)
 	if err != nil {
 		return err
@@ -273,7 +282,8 @@ func (l *inner) startNode(n topology.Node) error {
 		if err := l.writeEngineConfig(n, l.options.Settings); err != nil {
 			return err
 		}
-		if err := l.launch(n.Engine(), namespace, "engine", "--config", dir.Config(n.Engine())); err != nil {
+		if err := l.launch(n.Engine(), namespace, "engine", "--config",
+			dir.Config(n.Engine())); err != nil {
 			return err
 		}
 	}
@@ -285,7 +295,8 @@ func (l *inner) startNode(n topology.Node) error {
 
 func (l *inner) writeEngineConfig(n topology.Node, settings engine.Settings) error {
 	return writeJSON(l.options.Dir.Config(n.Engine()), engine.Config{
-		Node: n.Name, Kubeconfig: l.options.Dir.Config("engine.kubeconfig"), PodCIDRs: topology.Pods(),
+		Node: n.Name, Kubeconfig: l.options.Dir.Config("engine.kubeconfig"),
+		PodCIDRs:      topology.Pods(),
 		TruthPath:     l.options.Dir.Truth(),
 		ControlSocket: l.options.Dir.EngineControl(n.Engine()),
 		Settings:      settings,
@@ -321,7 +332,8 @@ func (l *inner) awaitReady(ctx context.Context) error {
 	for _, n := range l.options.nodes() {
 		if l.options.Engine == EngineReference {
 			if err := awaitEngine(ctx, l.options.Dir.EngineControl(n.Engine())); err != nil {
-				return fmt.Errorf("wait for %s: see %s: %w", n.Engine(), l.options.Dir.Log(n.Engine()), err)
+				return fmt.Errorf("wait for %s: see %s: %w", n.Engine(),
+					l.options.Dir.Log(n.Engine()), err)
 			}
 		}
 		if err := controlplane.AwaitNode(ctx, client, n.Name); err != nil {
@@ -343,11 +355,12 @@ func (l *inner) openToHost() error {
 	}
 	go relay(listener, net.JoinHostPort("127.0.0.1", fmt.Sprint(topology.APIServerPort)))
 	dir := l.options.Dir
-	return controlplane.WriteKubeconfig(dir, "admin", "https://"+listener.Addr().String(), dir.Kubeconfig())
+	return controlplane.WriteKubeconfig(dir, "admin", "https://"+listener.Addr().String(),
+		dir.Kubeconfig())
 }
 
-// relay copies bytes both ways between every connection to the listener and the address, for as long
-// as this process lives.
+// relay copies bytes both ways between every connection to the listener and the address, for as
+// long as this process lives.
 func relay(listener net.Listener, to string) {
 	for {
 		outside, err := listener.Accept()

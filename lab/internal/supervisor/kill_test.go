@@ -16,8 +16,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 )
 
-// TestKilledLabLeavesNothing kills, in the worst way, each of the two processes that could clean up,
-// while another lab runs.
+// TestKilledLabLeavesNothing kills, in the worst way, each of the two processes that could clean
+// up, while another lab runs.
 func TestKilledLabLeavesNothing(t *testing.T) {
 	t.Parallel()
 	labtest.Binary(t)
@@ -34,7 +34,8 @@ func TestKilledLabLeavesNothing(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			lab := launch(t, "run", "--", "sh", "-c", `echo "$NETPOL_LATENCY_LAB_DIR" && exec sleep 1000`)
+			lab := launch(t, "run", "--", "sh", "-c",
+				`echo "$NETPOL_LATENCY_LAB_DIR" && exec sleep 1000`)
 			dir := lab.line()
 			if !strings.HasPrefix(dir, lab.temp+"/") {
 				t.Fatalf("the state directory %s is not in $TMPDIR (%s)", dir, lab.temp)
@@ -94,10 +95,11 @@ func awaitNothing(t *testing.T, m members) {
 		awaitEnd(t, pidfd, identity)
 		_ = unix.Close(pidfd)
 	}
-	// A process that has ended for its parent may still be giving back what it held, and nothing tells
-	// when it has.
+	// A process that has ended for its parent may still be giving back what it held, and nothing
+	// tells when it has.
 	left := m.remains(t)
-	for deadline := time.Now().Add(10 * time.Second); len(left) != 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(10 * time.Second); len(left) != 0 &&
+		time.Now().Before(deadline); {
 		<-time.After(20 * time.Millisecond)
 		left = m.remains(t)
 	}
@@ -117,11 +119,13 @@ func list(t *testing.T, dir string) []string {
 	return names
 }
 
-// TestStaleDirectoriesAreRemoved kills both processes at once: nobody is left to clean up but the next lab.
+// TestStaleDirectoriesAreRemoved kills both processes at once: nobody is left to clean up but the
+// next lab.
 func TestStaleDirectoriesAreRemoved(t *testing.T) {
 	t.Parallel()
 	temp := shortDir(t)
-	first := launchAs(t, labtest.Binary(t), temp, nil, "run", "--", "sh", "-c", `echo "$NETPOL_LATENCY_LAB_DIR" && exec sleep 1000`)
+	first := launchAs(t, labtest.Binary(t), temp, nil, "run", "--", "sh", "-c",
+		`echo "$NETPOL_LATENCY_LAB_DIR" && exec sleep 1000`)
 	dir := first.line()
 	inner := describe(t, dir).PID
 	pidfd, err := unix.PidfdOpen(inner, 0)

@@ -48,7 +48,8 @@ func attachNode(node topology.Node) (*netns.Namespace, error) {
 	attributes := netlink.NewLinkAttrs()
 	attributes.Name = "to-" + node.Name
 	attributes.MasterIndex = bridge.Attrs().Index
-	pair := &netlink.Veth{LinkAttrs: attributes, PeerName: "eth0", PeerNamespace: netlink.NsFd(namespace.Fd())}
+	pair := &netlink.Veth{LinkAttrs: attributes, PeerName: "eth0",
+		PeerNamespace: netlink.NsFd(namespace.Fd())}
 	if err := netlink.LinkAdd(pair); err != nil {
 		return nil, fmt.Errorf("attach %s: %w", node.Name, err)
 	}
@@ -59,7 +60,8 @@ func attachNode(node topology.Node) (*netns.Namespace, error) {
 		return nil, fmt.Errorf("configure the network of %s: %w", node.Name, err)
 	}
 	for i, cidr := range node.PodCIDRs {
-		route := &netlink.Route{LinkIndex: bridge.Attrs().Index, Dst: ipNet(cidr), Gw: node.Addresses[i].Addr().AsSlice()}
+		route := &netlink.Route{LinkIndex: bridge.Attrs().Index, Dst: ipNet(cidr),
+			Gw: node.Addresses[i].Addr().AsSlice()}
 		if err := netlink.RouteAdd(route); err != nil {
 			return nil, fmt.Errorf("route to the pods of %s: %w", node.Name, err)
 		}
@@ -79,7 +81,8 @@ func configureNode(node topology.Node) error {
 		return fmt.Errorf("find eth0: %w", err)
 	}
 	for _, gateway := range topology.ControlPlane() {
-		route := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.Addr().AsSlice(), Dst: everywhere(gateway.Addr())}
+		route := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.Addr().AsSlice(),
+			Dst: everywhere(gateway.Addr())}
 		if err := netlink.RouteAdd(route); err != nil {
 			return fmt.Errorf("add the default route through %s: %w", gateway.Addr(), err)
 		}
@@ -92,8 +95,8 @@ func everywhere(like netip.Addr) *net.IPNet {
 	return &net.IPNet{IP: make(net.IP, bits/8), Mask: net.CIDRMask(0, bits)}
 }
 
-// configure gives addresses to an interface and brings it up. Nobody else is there, so IPv6 addresses
-// are used at once instead of after a second of duplicate detection.
+// configure gives addresses to an interface and brings it up. Nobody else is there, so IPv6
+// addresses are used at once instead of after a second of duplicate detection.
 func configure(name string, addresses []netip.Prefix) error {
 	link, err := netlink.LinkByName(name)
 	if err != nil {
@@ -139,6 +142,7 @@ func forward() error {
 
 func ipNet(prefix netip.Prefix) *net.IPNet {
 	return &net.IPNet{
-		IP: prefix.Masked().Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(), prefix.Addr().BitLen()),
+		IP: prefix.Masked().Addr().AsSlice(), Mask: net.CIDRMask(prefix.Bits(),
+			prefix.Addr().BitLen()),
 	}
 }

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package supervisor runs a lab. An outer process on the host starts an inner one in namespaces of
-// its own, and the inner one starts everything else: when it ends, however it ends, the kernel takes
-// down all processes, interfaces and rules of the lab with it.
+// its own, and the inner one starts everything else: when it ends, however it ends, the kernel
+// takes down all processes, interfaces and rules of the lab with it.
 //
 //	outer.go      on the host: starts the inner process and ends it
 //	directory.go  the state directory, which only one lab can use at a time
@@ -43,14 +43,16 @@ type Options struct {
 	// Engine is the policy engine of every node, and Settings those of the reference engine.
 	Engine   string          `json:"engine"`
 	Settings engine.Settings `json:"settings"`
-	// Images maps image names to programs on this machine, or to images in OCI layouts: oci:DIR or oci:DIR:TAG.
+	// Images maps image names to programs on this machine, or to images in OCI layouts: oci:DIR or
+	// oci:DIR:TAG.
 	Images map[string]string `json:"images"`
 }
 
 // Validate reports the first mistake.
 func (o Options) Validate() error {
 	if o.Engine != EngineReference && o.Engine != EngineNone {
-		return fmt.Errorf("unknown engine %q: expected %s or %s", o.Engine, EngineReference, EngineNone)
+		return fmt.Errorf("unknown engine %q: expected %s or %s", o.Engine, EngineReference,
+			EngineNone)
 	}
 	if o.Nodes < 1 || o.Nodes > topology.MaxNodes {
 		return fmt.Errorf("%d nodes: expected 1 to %d", o.Nodes, topology.MaxNodes)
@@ -66,8 +68,10 @@ func (o Options) Validate() error {
 		if err != nil {
 			return fmt.Errorf("use image %q: %w", name, err)
 		}
-		if info, err := os.Stat(source); !isLayout && (err != nil || info.IsDir() || info.Mode()&0o111 == 0) {
-			return fmt.Errorf("image %q is mapped to %q: expected an executable file on this machine", name, source)
+		if info, err := os.Stat(source); !isLayout && (err != nil || info.IsDir() ||
+			info.Mode()&0o111 == 0) {
+			return fmt.Errorf("image %q is mapped to %q: expected an executable file on this "+
+				"machine", name, source)
 		}
 	}
 	return nil
@@ -82,7 +86,8 @@ func (o Options) nodes() []topology.Node {
 	return all
 }
 
-// OwnImages maps the project's own images to the programs beside this one, as far as they are built.
+// OwnImages maps the project's own images to the programs beside this one, as far as they are
+// built.
 func OwnImages() (map[string]string, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -90,7 +95,8 @@ func OwnImages() (map[string]string, error) {
 	}
 	images := make(map[string]string)
 	for _, name := range []string{
-		"pod-creation-reachability-latency", "policy-creation-enforcement-latency", "netpol-latency",
+		"pod-creation-reachability-latency", "policy-creation-enforcement-latency",
+		"netpol-latency",
 	} {
 		program := filepath.Join(filepath.Dir(self), name)
 		if info, err := os.Stat(program); err == nil && !info.IsDir() {
@@ -117,7 +123,8 @@ type Lab struct {
 func Load(dir layout.Dir) (Lab, error) {
 	var lab Lab
 	if !held(dir) {
-		return lab, fmt.Errorf("no lab runs in %s: start one with \"netpol-latency-lab up --dir DIR\"", string(dir))
+		return lab, fmt.Errorf("no lab runs in %s: start one with \"netpol-latency-lab up --dir "+
+			"DIR\"", string(dir))
 	}
 	err := readJSON(dir.State(), &lab)
 	if errors.Is(err, os.ErrNotExist) {

@@ -51,12 +51,16 @@ func launchIn(t *testing.T, variables []string, arguments ...string) *process {
 }
 
 // launchAs is launch with another program, directory for temporary files and user.
-func launchAs(t *testing.T, binary, temp string, who *syscall.Credential, arguments ...string) *process {
+func launchAs(
+	t *testing.T, binary, temp string, who *syscall.Credential, arguments ...string,
+) *process {
 	t.Helper()
 	return start(t, binary, temp, who, nil, arguments)
 }
 
-func start(t *testing.T, binary, temp string, who *syscall.Credential, variables, arguments []string) *process {
+func start(
+	t *testing.T, binary, temp string, who *syscall.Credential, variables, arguments []string,
+) *process {
 	t.Helper()
 	p := &process{t: t, lines: make(chan string, 100), temp: temp, exited: make(chan struct{})}
 	p.stderr = filepath.Join(t.TempDir(), "stderr")
@@ -150,7 +154,8 @@ func up(t *testing.T, dir string, flags ...string) *process {
 // command runs another command of the lab's program to its end.
 func command(t *testing.T, arguments ...string) (string, error) {
 	t.Helper()
-	output, err := exec.CommandContext(t.Context(), labtest.Binary(t), arguments...).CombinedOutput()
+	output, err := exec.CommandContext(t.Context(), labtest.Binary(t),
+		arguments...).CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%s: %w: %s", strings.Join(arguments, " "), err, output)
 	}
@@ -159,7 +164,8 @@ func command(t *testing.T, arguments ...string) (string, error) {
 
 func kubectl(t *testing.T, dir string, arguments ...string) string {
 	t.Helper()
-	output, err := command(t, append([]string{"kubectl", "--kubeconfig", dir + "/kubeconfig"}, arguments...)...)
+	output, err := command(t, append([]string{"kubectl", "--kubeconfig", dir + "/kubeconfig"},
+		arguments...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -199,7 +205,8 @@ func awaitEnd(t *testing.T, pidfd int, what string) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
-		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, int(time.Until(deadline).Milliseconds()))
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}},
+			int(time.Until(deadline).Milliseconds()))
 		switch {
 		case errors.Is(err, unix.EINTR):
 			continue
@@ -255,7 +262,8 @@ func awaitText(t *testing.T, p *process, text string) {
 func awaitAnswer(t *testing.T, dir string) {
 	t.Helper()
 	await(t, "the API server", func() bool {
-		output, err := command(t, "kubectl", "--kubeconfig", dir+"/kubeconfig", "get", "--raw=/readyz")
+		output, err := command(t, "kubectl", "--kubeconfig", dir+"/kubeconfig", "get",
+			"--raw=/readyz")
 		return err == nil && output == "ok"
 	})
 }

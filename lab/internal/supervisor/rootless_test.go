@@ -53,8 +53,8 @@ try after
 read -r line
 exit 3`
 
-// TestRootless runs a lab as a user without privileges: pods run, from an image too, policy is enforced, the node
-// can be entered, and nothing is left.
+// TestRootless runs a lab as a user without privileges: pods run, from an image too, policy is
+// enforced, the node can be entered, and nothing is left.
 func TestRootless(t *testing.T) {
 	t.Parallel()
 	before := readHost(t)
@@ -66,9 +66,11 @@ func TestRootless(t *testing.T) {
 		who = &syscall.Credential{Uid: nobody, Gid: nobody}
 		check(t, os.Chown(temp, nobody, nobody))
 	}
-	lab := launchAs(t, binary, temp, who, "run", "--image", "shipped=oci:"+layoutWith(t, "netpol-latency"), "--", "sh", "-c", rootlessScript)
+	lab := launchAs(t, binary, temp, who, "run", "--image",
+		"shipped=oci:"+layoutWith(t, "netpol-latency"), "--", "sh", "-c", rootlessScript)
 	dir := lab.line()
-	for _, want := range []string{"172.18.0.2/16", "before: open", "after: closed", "netpol-latency"} {
+	for _, want := range []string{"172.18.0.2/16", "before: open", "after: closed",
+		"netpol-latency"} {
 		if got := lab.line(); got != want {
 			t.Fatalf("got %q, want %q:\n%s", got, want, lab.said())
 		}
@@ -78,7 +80,8 @@ func TestRootless(t *testing.T) {
 	}
 	members := readMembers(t, lab.cmd.Process.Pid)
 	if len(members.processes) < 9 {
-		t.Errorf("the lab has only the processes %v: expected 2 + 6 + 1 for the command", members.processes)
+		t.Errorf("the lab has only the processes %v: expected 2 + 6 + 1 for the command",
+			members.processes)
 	}
 	check(t, lab.stdin.Close()) // lets the script go on
 	if code := lab.code(); code != 3 {
@@ -93,19 +96,22 @@ func TestRootless(t *testing.T) {
 	}
 }
 
-// layoutWith is an OCI layout of an image with one of the project's programs, of a user that a rootless lab does not
-// have.
+// layoutWith is an OCI layout of an image with one of the project's programs, of a user that a
+// rootless lab does not have.
 func layoutWith(t *testing.T, program string) string {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(filepath.Dir(labtest.Binary(t)), program))
 	check(t, err)
 	var layer bytes.Buffer
 	writer := tar.NewWriter(&layer)
-	check(t, writer.WriteHeader(&tar.Header{Name: program, Mode: 0o755, Size: int64(len(content)), Uid: 65532, Gid: 65532}))
+	check(t, writer.WriteHeader(&tar.Header{Name: program, Mode: 0o755, Size: int64(len(content)),
+		Uid: 65532, Gid: 65532}))
 	_, err = writer.Write(content)
 	check(t, err)
 	check(t, writer.Close())
-	opened, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(layer.Bytes())), nil })
+	opened, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(layer.Bytes())), nil
+	})
 	check(t, err)
 	image, err := mutate.AppendLayers(empty.Image, opened)
 	check(t, err)

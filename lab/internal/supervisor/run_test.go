@@ -26,12 +26,14 @@ kubectl auth whoami --output='jsonpath={.status.userInfo.username}'; echo
 "$LAB" enter -- ip -oneline -4 address show eth0 | grep -o '172.18.0.2/16'
 "$LAB" enter -- kubectl get nodes --output=name
 exit 7`
-	lab := launchIn(t, []string{"LAB=" + labtest.Binary(t), "PATH=" + pathWithoutKubectl(t)}, "run", "--", "sh", "-c", script)
+	lab := launchIn(t, []string{"LAB=" + labtest.Binary(t), "PATH=" + pathWithoutKubectl(t)}, "run",
+		"--", "sh", "-c", script)
 	dir := strings.TrimSuffix(strings.Fields(lab.line())[0], "/kubeconfig")
 	got := []string{lab.line(), lab.line(), lab.line(), lab.line(), lab.line()}
 	want := []string{
 		"node/node-0", "netpol-latency-lab:admin",
-		`delay 0s, jitter 2ms, batch 0, gap 0s, reject "", fault none`, "172.18.0.2/16", "node/node-0",
+		`delay 0s, jitter 2ms, batch 0, gap 0s, reject "", fault none`, "172.18.0.2/16",
+		"node/node-0",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("what the command saw (-want +got):\n%s", diff)
@@ -59,10 +61,12 @@ func pathWithoutKubectl(t *testing.T) string {
 	return dir
 }
 
-// TestRunPassesSignalsOn sends one signal to a command that answers it and another to one that does not.
+// TestRunPassesSignalsOn sends one signal to a command that answers it and another to one that does
+// not.
 func TestRunPassesSignalsOn(t *testing.T) {
 	t.Parallel()
-	polite := launch(t, "run", "--", "sh", "-c", `trap 'echo got it; exit 0' TERM; echo ready; while :; do sleep 0.1; done`)
+	polite := launch(t, "run", "--", "sh", "-c",
+		`trap 'echo got it; exit 0' TERM; echo ready; while :; do sleep 0.1; done`)
 	polite.line()
 	polite.signal(syscall.SIGTERM)
 	if got := polite.line(); got != "got it" {
@@ -72,7 +76,8 @@ func TestRunPassesSignalsOn(t *testing.T) {
 		t.Errorf("run ended with %d, want the command's 0:\n%s", code, polite.said())
 	}
 
-	deaf := launch(t, "run", "--", "sh", "-c", `trap 'echo got it' TERM INT; echo ready; while :; do sleep 0.1; done`)
+	deaf := launch(t, "run", "--", "sh", "-c",
+		`trap 'echo got it' TERM INT; echo ready; while :; do sleep 0.1; done`)
 	deaf.line()
 	deaf.signal(syscall.SIGINT)
 	if got := deaf.line(); got != "got it" {
@@ -80,7 +85,8 @@ func TestRunPassesSignalsOn(t *testing.T) {
 	}
 	deaf.signal(syscall.SIGTERM)
 	if code := deaf.code(); code != 128+int(syscall.SIGKILL) {
-		t.Errorf("run ended with %d, want the %d of a killed command:\n%s", code, 128+int(syscall.SIGKILL), deaf.said())
+		t.Errorf("run ended with %d, want the %d of a killed command:\n%s", code,
+			128+int(syscall.SIGKILL), deaf.said())
 	}
 }
 
@@ -92,7 +98,8 @@ func TestRunMistakes(t *testing.T) {
 		arguments []string
 		want      string
 	}{
-		{"no command", []string{"run"}, "no command: expected one after --, for example: run -- kubectl get nodes"},
+		{"no command", []string{"run"}, "no command: expected one after --, for example: run -- " +
+			"kubectl get nodes"},
 		{"command not found", []string{"run", "--", "no-such-program"},
 			`run the command: exec: "no-such-program": executable file not found in $PATH`},
 		{"unknown engine", []string{"run", "--engine", "iptables", "--", "true"},
@@ -106,11 +113,13 @@ func TestRunMistakes(t *testing.T) {
 				`index.json: stat /etc/oci-layout: no such file or directory`},
 		{"image without a directory", []string{"run", "--image", "p=oci:", "--", "true"},
 			`--image "p=oci:": image "oci:": expected oci:DIR or oci:DIR:TAG`},
-		{"no directory", []string{"up"}, "--dir is missing: expected a directory for the kubeconfig, logs and truth log"},
+		{"no directory", []string{"up"}, "--dir is missing: expected a directory for the " +
+			"kubeconfig, logs and truth log"},
 		{"no lab", []string{"set", "--dir", "/nowhere"},
 			`no lab runs in /nowhere: start one with "netpol-latency-lab up --dir DIR"`},
 		{"long directory", []string{"up", "--dir", "/tmp/" + strings.Repeat("x", 100)},
-			"the path of --dir is 11 characters too long for the sockets in it: choose a shorter one"},
+			"the path of --dir is 11 characters too long for the sockets in it: choose a shorter " +
+				"one"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

@@ -35,21 +35,25 @@ func TestStop(t *testing.T) {
 			}
 			t.Logf("stopped in %v", time.Since(began).Round(time.Millisecond))
 			awaitNothing(t, members)
-			if diff := cmp.Diff([]string{"lock", "logs", "nodes", "truth.jsonl"}, list(t, dir)); diff != "" {
-				t.Errorf("the state directory holds more or less than what it should keep (-want +got):\n%s", diff)
+			if diff := cmp.Diff([]string{"lock", "logs", "nodes", "truth.jsonl"},
+				list(t, dir)); diff != "" {
+				t.Errorf("the state directory holds more or less than what it should keep (-want "+
+					"+got):\n%s", diff)
 			}
 			if diff := cmp.Diff(before, readHost(t)); diff != "" {
 				t.Errorf("the host has changed (-before +after):\n%s", diff)
 			}
-			if _, err := command(t, "component", "status", "--dir", dir); err == nil || !strings.Contains(err.Error(), "no lab runs in "+dir) {
-				t.Errorf("component status on a stopped lab: got %v, want an error that says so", err)
+			if _, err := command(t, "component", "status", "--dir", dir); err == nil ||
+				!strings.Contains(err.Error(), "no lab runs in "+dir) {
+				t.Errorf("component status on a stopped lab: got %v, want an error that says so",
+					err)
 			}
 		})
 	}
 }
 
-// TestStopBeforeReady ends a lab that is only just starting: it has nothing to be proud of, but nothing
-// may be left of it.
+// TestStopBeforeReady ends a lab that is only just starting: it has nothing to be proud of, but
+// nothing may be left of it.
 func TestStopBeforeReady(t *testing.T) {
 	t.Parallel()
 	lab := launch(t, "run", "--", "true")
@@ -96,7 +100,8 @@ func TestTwoLabsInOneDirectory(t *testing.T) {
 	if code := second.code(); code != 1 {
 		t.Errorf("the second lab in a directory ended with %d, want 1", code)
 	}
-	want := []string{"netpol-latency-lab: another lab runs in " + dir + ": stop it, or choose another --dir"}
+	want := []string{"netpol-latency-lab: another lab runs in " + dir +
+		": stop it, or choose another --dir"}
 	if diff := cmp.Diff(want, errorLines(second.said())); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
 	}
@@ -119,16 +124,19 @@ func TestComponents(t *testing.T) {
 	}
 
 	act("kill", "kube-apiserver")
-	if output, err := command(t, "kubectl", "--kubeconfig", dir+"/kubeconfig", "get", "--raw=/readyz"); err == nil {
+	if output, err := command(t, "kubectl", "--kubeconfig", dir+"/kubeconfig", "get",
+		"--raw=/readyz"); err == nil {
 		t.Errorf("the killed API server answers %q", output)
 	}
 	act("start", "kube-apiserver")
 	awaitAnswer(t, dir)
-	if got := kubectl(t, dir, "get", "configmap", "kept", "--output=jsonpath={.data.answer}"); got != "42" {
+	if got := kubectl(t, dir, "get", "configmap", "kept",
+		"--output=jsonpath={.data.answer}"); got != "42" {
 		t.Errorf("the restarted API server has the data %q, want 42", got)
 	}
 
-	for _, name := range []string{"etcd", "kube-controller-manager", "kube-scheduler", "engine-0", "node-0"} {
+	for _, name := range []string{"etcd", "kube-controller-manager", "kube-scheduler", "engine-0",
+		"node-0"} {
 		act("restart", name)
 	}
 	awaitAnswer(t, dir)
@@ -137,7 +145,8 @@ func TestComponents(t *testing.T) {
 		strings.TrimSpace(output) != `delay 10ms, jitter 0s, batch 0, gap 0s, reject "reset", fault no-except` {
 		t.Errorf("set printed %q, %v: want the old delay and fault and the new reject", output, err)
 	}
-	if output, err := command(t, "set", "--dir", dir, "--fault", "leak=1s", "--fault", "gap=2s,ipv4-only"); err != nil ||
+	if output, err := command(t, "set", "--dir", dir, "--fault", "leak=1s", "--fault",
+		"gap=2s,ipv4-only"); err != nil ||
 		!strings.Contains(output, "fault leak=1s,gap=2s,ipv4-only\n") {
 		t.Errorf("set printed %q, %v: want the new faults in place of the old one", output, err)
 	}
@@ -164,8 +173,8 @@ func TestComponents(t *testing.T) {
 	}
 }
 
-// TestComponentDies kills a component behind the supervisor's back: a lab that lacks a part must not
-// go on as if nothing had happened.
+// TestComponentDies kills a component behind the supervisor's back: a lab that lacks a part must
+// not go on as if nothing had happened.
 func TestComponentDies(t *testing.T) {
 	t.Parallel()
 	dir := shortDir(t)
@@ -176,7 +185,8 @@ func TestComponentDies(t *testing.T) {
 		t.Errorf("the lab ended with %d, want 1", code)
 	}
 	lines := errorLines(lab.said())
-	if len(lines) == 0 || !strings.Contains(lines[0], "kube-scheduler: it ended by itself (signal: killed)") {
+	if len(lines) == 0 || !strings.Contains(lines[0],
+		"kube-scheduler: it ended by itself (signal: killed)") {
 		t.Errorf("want a message that names the component and how it ended, got %q", lines)
 	}
 }
@@ -199,11 +209,15 @@ node-1 172.18.0.3 fd00:172:18::3 ["10.244.16.0/20","fd00:10:244:1::/64"]`
 	if diff := cmp.Diff(want, nodes); diff != "" {
 		t.Errorf("nodes (-want +got):\n%s", diff)
 	}
-	if _, err := command(t, "set", "--dir", dir, "--delay", "1s"); err == nil || !strings.Contains(err.Error(), "runs no reference engine") {
+	if _, err := command(t, "set", "--dir", dir, "--delay", "1s"); err == nil ||
+		!strings.Contains(err.Error(), "runs no reference engine") {
 		t.Errorf("set without an engine: got %v, want an error that says so", err)
 	}
-	output, err := command(t, "enter", "--dir", dir, "--node", "node-1", "--", "sh", "-c", "ip -brief address show eth0; exit 3")
-	if err == nil || !strings.Contains(output, "172.18.0.3/16") || !strings.Contains(err.Error(), "exit status 3") {
-		t.Errorf("enter printed %q, %v: want the address of the node and exit status 3", output, err)
+	output, err := command(t, "enter", "--dir", dir, "--node", "node-1", "--", "sh", "-c",
+		"ip -brief address show eth0; exit 3")
+	if err == nil || !strings.Contains(output, "172.18.0.3/16") ||
+		!strings.Contains(err.Error(), "exit status 3") {
+		t.Errorf("enter printed %q, %v: want the address of the node and exit status 3", output,
+			err)
 	}
 }

@@ -18,7 +18,8 @@ const APIServerPort = 6443
 
 // ControlPlane are the addresses of the control plane with the lengths of their prefixes.
 func ControlPlane() []netip.Prefix {
-	return []netip.Prefix{netip.MustParsePrefix("172.18.0.1/16"), netip.MustParsePrefix("fd00:172:18::1/64")}
+	return []netip.Prefix{netip.MustParsePrefix("172.18.0.1/16"),
+		netip.MustParsePrefix("fd00:172:18::1/64")}
 }
 
 // Services are the ranges of service addresses, and KubernetesService the addresses of the service
@@ -30,7 +31,8 @@ func KubernetesService() []netip.Addr { return []netip.Addr{netip.MustParseAddr(
 
 // Pods are the ranges of all pod addresses.
 func Pods() []netip.Prefix {
-	return []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"), netip.MustParsePrefix("fd00:10:244::/56")}
+	return []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"),
+		netip.MustParsePrefix("fd00:10:244::/56")}
 }
 
 // MaxNodes is how many nodes have room in the pods' ranges.

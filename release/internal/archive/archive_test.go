@@ -30,9 +30,11 @@ func source(t *testing.T, version string) build.Source {
 	return build.Source{Dir: root, Version: version, Time: time.Unix(1700000000, 0)}
 }
 
-// Archives for Linux and macOS have what they should, their checksums are right, and made twice they are the same.
+// Archives for Linux and macOS have what they should, their checksums are right, and made twice
+// they are the same.
 func TestWrite(t *testing.T) {
-	platforms := []build.Platform{{OS: "linux", Arch: runtime.GOARCH}, {OS: "darwin", Arch: "arm64"}}
+	platforms := []build.Platform{{OS: "linux", Arch: runtime.GOARCH},
+		{OS: "darwin", Arch: "arm64"}}
 	from := source(t, "v1.2.3-0-gtest")
 	one, two := filepath.Join(t.TempDir(), "one"), filepath.Join(t.TempDir(), "a", "two")
 	names, err := Write(t.Context(), from, platforms, t.TempDir(), one)
@@ -52,7 +54,8 @@ func TestWrite(t *testing.T) {
 	}
 	sums := exec.Command("sha256sum", "--check", "--strict", ChecksumsFile)
 	sums.Dir = one
-	if said, err := sums.CombinedOutput(); err != nil || strings.Count(string(said), ": OK") != len(names)-1 {
+	if said, err := sums.CombinedOutput(); err != nil ||
+		strings.Count(string(said), ": OK") != len(names)-1 {
 		t.Errorf("sha256sum --check: %v:\n%s", err, said)
 	}
 	first, err := os.ReadFile(filepath.Join(one, ChecksumsFile))
@@ -62,13 +65,18 @@ func TestWrite(t *testing.T) {
 	if diff := cmp.Diff(string(first), string(second)); diff != "" {
 		t.Errorf("made twice, the checksums differ (-one +two):\n%s", diff)
 	}
-	expectArchive(t, filepath.Join(one, "netpol-latency_1.2.3-0-gtest_linux_"+runtime.GOARCH+".tar.gz"), "LICENSE", "README.md",
-		"THIRD-PARTY-NOTICES", "netpol-latency", "pod-creation-reachability-latency", "policy-creation-enforcement-latency")
-	expectArchive(t, filepath.Join(one, "netpol-latency_1.2.3-0-gtest_darwin_arm64.tar.gz"), "LICENSE", "README.md",
+	expectArchive(t, filepath.Join(one,
+		"netpol-latency_1.2.3-0-gtest_linux_"+runtime.GOARCH+".tar.gz"), "LICENSE", "README.md",
+		"THIRD-PARTY-NOTICES", "netpol-latency", "pod-creation-reachability-latency",
+		"policy-creation-enforcement-latency")
+	expectArchive(t, filepath.Join(one, "netpol-latency_1.2.3-0-gtest_darwin_arm64.tar.gz"),
+		"LICENSE", "README.md",
 		"THIRD-PARTY-NOTICES", "netpol-latency")
-	plugin := expectArchive(t, filepath.Join(one, "kubectl-netpol_latency_1.2.3-0-gtest_linux_"+runtime.GOARCH+".tar.gz"), "LICENSE",
+	plugin := expectArchive(t, filepath.Join(one,
+		"kubectl-netpol_latency_1.2.3-0-gtest_linux_"+runtime.GOARCH+".tar.gz"), "LICENSE",
 		"README.md", "THIRD-PARTY-NOTICES", "kubectl-netpol_latency")
-	if said, err := exec.Command(filepath.Join(plugin, "kubectl-netpol_latency"), "version").CombinedOutput(); err != nil {
+	if said, err := exec.Command(filepath.Join(plugin, "kubectl-netpol_latency"),
+		"version").CombinedOutput(); err != nil {
 		t.Errorf("the plugin's version: %v:\n%s", err, said)
 	}
 }
@@ -82,7 +90,8 @@ func TestReplace(t *testing.T) {
 		t.Error("a file of an earlier release is left")
 	}
 	check(t, os.Remove(filepath.Join(directory, ChecksumsFile)))
-	if err := replace(directory, map[string][]byte{ChecksumsFile: nil}); err == nil || !strings.Contains(err.Error(), "expected an empty directory") {
+	if err := replace(directory, map[string][]byte{ChecksumsFile: nil}); err == nil ||
+		!strings.Contains(err.Error(), "expected an empty directory") {
 		t.Errorf("files that are no release: %v", err)
 	}
 	if _, err := os.Stat(filepath.Join(directory, "new")); err != nil {
@@ -106,8 +115,10 @@ func expectArchive(t *testing.T, path string, want ...string) string {
 			break
 		}
 		check(t, err)
-		if header.Typeflag != tar.TypeReg || header.Uid != 0 || header.ModTime.Unix() != 1700000000 {
-			t.Errorf("%s: %s is of type %c, of %d and of %s", filepath.Base(path), header.Name, header.Typeflag, header.Uid, header.ModTime)
+		if header.Typeflag != tar.TypeReg || header.Uid != 0 ||
+			header.ModTime.Unix() != 1700000000 {
+			t.Errorf("%s: %s is of type %c, of %d and of %s", filepath.Base(path), header.Name,
+				header.Typeflag, header.Uid, header.ModTime)
 		}
 		content, err := io.ReadAll(reader)
 		check(t, err)
@@ -122,8 +133,10 @@ func expectArchive(t *testing.T, path string, want ...string) string {
 
 func TestNotes(t *testing.T) {
 	dir := t.TempDir()
-	check(t, os.WriteFile(filepath.Join(dir, "CHANGELOG.md"), []byte("# Changelog\n\n## Unreleased\n\n- Next.\n\n"+
-		"## v1.2.0 (2026-03-01)\n\n- This.\n\n### Fixed\n\n- That.\n\n## v1.1.0\n\n- Before.\n\n## v1.0.0\n"), 0o600))
+	check(t, os.WriteFile(filepath.Join(dir, "CHANGELOG.md"),
+		[]byte("# Changelog\n\n## Unreleased\n\n- Next.\n\n"+
+			"## v1.2.0 (2026-03-01)\n\n- This.\n\n### Fixed\n\n- That.\n\n## v1.1.0\n\n- "+
+			"Before.\n\n## v1.0.0\n"), 0o600))
 	tests := []struct{ version, want string }{
 		{"v1.2.0", "- This.\n\n### Fixed\n\n- That.\n"},
 		{"v1.1.0", "- Before.\n"},

@@ -16,8 +16,8 @@ import (
 // unreleased is the section of what has no version yet.
 const unreleased = "Unreleased"
 
-// notes are the section of the changelog for the source's version. A version that is no release, such as what Git
-// says of a commit after one, has those of what is not released yet.
+// notes are the section of the changelog for the source's version. A version that is no release,
+// such as what Git says of a commit after one, has those of what is not released yet.
 func notes(source build.Source) ([]byte, error) {
 	text, err := os.ReadFile(filepath.Join(source.Dir, "CHANGELOG.md"))
 	if err != nil {
@@ -29,13 +29,15 @@ func notes(source build.Source) ([]byte, error) {
 	}
 	found := section(string(text), heading)
 	if found == "" {
-		return nil, fmt.Errorf("write the notes of %s: expected a section \"## %s\" in CHANGELOG.md that says "+
+		return nil, fmt.Errorf("write the notes of %s: expected a section \"## %s\" in "+
+			"CHANGELOG.md that says "+
 			"what has changed", source.Version, heading)
 	}
 	return []byte(found), nil
 }
 
-// section is what stands below the heading "## NAME", which may go on with a date; empty without one.
+// section is what stands below the heading "## NAME", which may go on with a date; empty without
+// one.
 func section(changelog, name string) string {
 	var text strings.Builder
 	inside := false

@@ -33,9 +33,12 @@ type content struct {
 	files    []file
 }
 
-// contents are the archives of a platform: everything, and the plugin for kubectl alone. The plugin has an archive of
-// its own because krew, which installs plugins, unpacks no links, and a copy would double the other one.
-func contents(ctx context.Context, source build.Source, platform build.Platform, work string) ([]content, error) {
+// contents are the archives of a platform: everything, and the plugin for kubectl alone. The plugin
+// has an archive of its own because krew, which installs plugins, unpacks no links, and a copy
+// would double the other one.
+func contents(
+	ctx context.Context, source build.Source, platform build.Platform, work string,
+) ([]content, error) {
 	names := []string{commandLine}
 	if platform.OS == "linux" {
 		names = append(names, clients()...)
@@ -88,5 +91,6 @@ func documents(source build.Source, notices []byte) ([]file, error) {
 
 // fileName is the archive's, without the suffix, for example netpol-latency_1.2.3_linux_amd64.
 func (c content) fileName(source build.Source) string {
-	return strings.Join([]string{c.name, strings.TrimPrefix(source.Version, "v"), c.programs[0].Platform.FileName()}, "_")
+	return strings.Join([]string{c.name, strings.TrimPrefix(source.Version, "v"),
+		c.programs[0].Platform.FileName()}, "_")
 }

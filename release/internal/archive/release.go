@@ -27,8 +27,9 @@ const (
 	NotesFile = "release-notes.md"
 )
 
-// Write makes the archives of all platforms and what belongs to them in a directory, and returns their names. Files
-// of an earlier release there are removed. Nothing is written unless everything could be made.
+// Write makes the archives of all platforms and what belongs to them in a directory, and returns
+// their names. Files of an earlier release there are removed. Nothing is written unless everything
+// could be made.
 func Write(
 	ctx context.Context, source build.Source, platforms []build.Platform, work, directory string,
 ) ([]string, error) {
@@ -81,7 +82,8 @@ func replace(directory string, files map[string][]byte) error {
 		return fmt.Errorf("write the release: %w", err)
 	}
 	if _, err := os.Stat(filepath.Join(directory, ChecksumsFile)); err != nil && len(old) > 0 {
-		return fmt.Errorf("write the release: %s holds files and no %s: expected an empty directory, or that of an "+
+		return fmt.Errorf("write the release: %s holds files and no %s: expected an empty "+
+			"directory, or that of an "+
 			"earlier release", directory, ChecksumsFile)
 	}
 	parent := filepath.Dir(filepath.Clean(directory))

@@ -35,8 +35,8 @@ type Subject struct {
 	Others []cdx.Component
 }
 
-// Write lists what the subject consists of: the modules that its programs were linked with, Go's own library, and
-// what else there is. The same subject gives the same bytes.
+// Write lists what the subject consists of: the modules that its programs were linked with, Go's
+// own library, and what else there is. The same subject gives the same bytes.
 func Write(source build.Source, subject Subject) ([]byte, error) {
 	document := cdx.NewBOM()
 	platform := subject.Programs[0].Platform
@@ -44,7 +44,8 @@ func Write(source build.Source, subject Subject) ([]byte, error) {
 		BOMRef: "subject", Type: subject.Kind, Name: subject.Name, Version: source.Version,
 		PackageURL: moduleURL(build.Module, source.Version) + "#cmd/" + subject.Programs[0].Name,
 		Licenses:   &cdx.Licenses{{License: &cdx.License{ID: "Apache-2.0"}}},
-		Properties: &[]cdx.Property{{Name: "platform", Value: platform.String()}, {Name: "revision", Value: source.Revision}},
+		Properties: &[]cdx.Property{{Name: "platform", Value: platform.String()},
+			{Name: "revision", Value: source.Revision}},
 	}
 	document.Metadata = &cdx.Metadata{Timestamp: source.Time.Format(time.RFC3339), Component: &root}
 	components := collect(subject)
@@ -68,7 +69,8 @@ func Write(source build.Source, subject Subject) ([]byte, error) {
 
 func encode(document *cdx.BOM) ([]byte, error) {
 	var content bytes.Buffer
-	err := cdx.NewBOMEncoder(&content, cdx.BOMFileFormatJSON).SetPretty(true).EncodeVersion(document, cdx.SpecVersion1_6)
+	err := cdx.NewBOMEncoder(&content,
+		cdx.BOMFileFormatJSON).SetPretty(true).EncodeVersion(document, cdx.SpecVersion1_6)
 	return content.Bytes(), err
 }
 
@@ -106,7 +108,8 @@ func moduleOf(module *debug.Module) cdx.Component {
 func library(path, version string) cdx.Component {
 	reference := moduleURL(path, version)
 	return cdx.Component{
-		BOMRef: reference, Type: cdx.ComponentTypeLibrary, Name: path, Version: version, PackageURL: reference,
+		BOMRef: reference, Type: cdx.ComponentTypeLibrary, Name: path, Version: version,
+		PackageURL: reference,
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 	"strings"
 )
 
-// Notices are the license texts of Go and of the modules that the program is linked with, which must go along with
-// it.
+// Notices are the license texts of Go and of the modules that the program is linked with, which
+// must go along with it.
 func (s Source) Notices(ctx context.Context, program Program) ([]byte, error) {
 	root, err := s.golang(ctx, "env", "GOROOT")
 	if err != nil {
@@ -65,18 +65,21 @@ func addLicenses(to *strings.Builder, name, directory string) error {
 	}
 	pattern, found := regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents)`), false
 	for _, entry := range entries {
-		if !pattern.MatchString(entry.Name()) || entry.IsDir() || strings.HasSuffix(entry.Name(), ".go") {
+		if !pattern.MatchString(entry.Name()) || entry.IsDir() ||
+			strings.HasSuffix(entry.Name(), ".go") {
 			continue
 		}
 		content, err := os.ReadFile(filepath.Join(directory, entry.Name()))
 		if err != nil {
 			return fmt.Errorf("read the license of %s: %w", name, err)
 		}
-		fmt.Fprintf(to, "\n==== %s: %s\n\n%s\n", name, entry.Name(), strings.TrimSpace(string(content)))
+		fmt.Fprintf(to, "\n==== %s: %s\n\n%s\n", name, entry.Name(),
+			strings.TrimSpace(string(content)))
 		found = true
 	}
 	if !found {
-		return fmt.Errorf("find the license of %s: expected a LICENSE, COPYING or NOTICE in its module", name)
+		return fmt.Errorf("find the license of %s: expected a LICENSE, COPYING or NOTICE in its "+
+			"module", name)
 	}
 	return nil
 }

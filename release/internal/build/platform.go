@@ -27,7 +27,8 @@ func ArchivePlatforms() []Platform {
 	return append(ImagePlatforms(), Platform{"darwin", "amd64"}, Platform{"darwin", "arm64"})
 }
 
-// ParsePlatforms reads platforms, of which each must be among the known ones; none stands for all of these.
+// ParsePlatforms reads platforms, of which each must be among the known ones; none stands for all
+// of these.
 func ParsePlatforms(texts []string, known []Platform) ([]Platform, error) {
 	if len(texts) == 0 {
 		return known, nil

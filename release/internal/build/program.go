@@ -23,11 +23,14 @@ type Program struct {
 	Info *buildinfo.BuildInfo
 }
 
-// Build builds a program into a directory, as a static binary that knows its commit, if the source has one, and not
-// where it was built. The main package's variable version becomes the source's.
-func (s Source) Build(ctx context.Context, name string, platform Platform, directory string) (Program, error) {
+// Build builds a program into a directory, as a static binary that knows its commit, if the source
+// has one, and not where it was built. The main package's variable version becomes the source's.
+func (s Source) Build(
+	ctx context.Context, name string, platform Platform, directory string,
+) (Program, error) {
 	path := filepath.Join(directory, platform.FileName(), name)
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", fmt.Sprintf("-buildvcs=%t", s.Revision != ""),
+	command := exec.CommandContext(ctx, "go", "build", "-trimpath",
+		fmt.Sprintf("-buildvcs=%t", s.Revision != ""),
 		"-ldflags", "-s -w -X main.version="+s.Version, "-o", path, "./cmd/"+name)
 	command.Dir = s.Dir
 	command.Env = append(os.Environ(), environment(platform)...)
@@ -44,7 +47,8 @@ func (s Source) Build(ctx context.Context, name string, platform Platform, direc
 // environment is everything of the environment that would change the program, set.
 func environment(platform Platform) []string {
 	return []string{
-		"CGO_ENABLED=0", "GOOS=" + platform.OS, "GOARCH=" + platform.Arch, "GOAMD64=v1", "GOARM64=v8.0",
+		"CGO_ENABLED=0", "GOOS=" + platform.OS, "GOARCH=" + platform.Arch, "GOAMD64=v1",
+		"GOARM64=v8.0",
 		"GOFLAGS=-mod=readonly", "GOWORK=off", "GOEXPERIMENT=", "GOFIPS140=off",
 	}
 }

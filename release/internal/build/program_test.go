@@ -11,13 +11,15 @@ import (
 	"testing"
 )
 
-// A program that is shipped tells the version that it was given, and the commit that it was made of.
+// A program that is shipped tells the version that it was given, and the commit that it was made
+// of.
 func TestBuildTellsItsCommit(t *testing.T) {
 	source, err := Describe(t.Context(), "../../..", "v1.2.3", "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	made, err := source.Build(t.Context(), "netpol-latency", Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}, t.TempDir())
+	made, err := source.Build(t.Context(), "netpol-latency",
+		Platform{OS: runtime.GOOS, Arch: runtime.GOARCH}, t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,8 +1,8 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package build builds the project's programs so that the same source gives the same bytes, wherever and whenever
-// it is built with the same Go.
+// Package build builds the project's programs so that the same source gives the same bytes,
+// wherever and whenever it is built with the same Go.
 //
 //	source.go    what is built: a checkout, its version, its time
 //	platform.go  what for
@@ -33,7 +33,8 @@ const EpochVariable = "SOURCE_DATE_EPOCH"
 
 // Source is what a release is made of. The same Source gives the same files.
 type Source struct {
-	// Dir is the directory of the root module, an absolute path. It leaves no trace in what is made.
+	// Dir is the directory of the root module, an absolute path. It leaves no trace in what is
+	// made.
 	Dir string
 	// Version names the release, for example v1.2.3. It is a valid tag of an image.
 	Version string
@@ -43,8 +44,9 @@ type Source struct {
 	Time time.Time
 }
 
-// Describe finds out about the checkout in a directory. The version is that of Git unless it is given; the time is
-// the epoch if it is given, in seconds since 1970, and that of the last commit otherwise.
+// Describe finds out about the checkout in a directory. The version is that of Git unless it is
+// given; the time is the epoch if it is given, in seconds since 1970, and that of the last commit
+// otherwise.
 func Describe(ctx context.Context, dir, version, epoch string) (Source, error) {
 	absolute, err := filepath.Abs(dir)
 	if err != nil {
@@ -71,7 +73,8 @@ func expectModule(dir string) error {
 	}
 	first, _, _ := strings.Cut(string(content), "\n")
 	if strings.TrimSpace(first) != "module "+Module {
-		return fmt.Errorf("source %s: expected the directory with the go.mod of %s; name it with --source", dir, Module)
+		return fmt.Errorf("source %s: expected the directory with the go.mod of %s; name it with "+
+			"--source", dir, Module)
 	}
 	return nil
 }
@@ -93,12 +96,14 @@ func describeVersion(ctx context.Context, dir, version string) (string, error) {
 		var err error
 		version, err = git(ctx, dir, "describe", "--tags", "--always", "--dirty")
 		if err != nil {
-			return "", fmt.Errorf("find the version: name it with --version, or build from a Git checkout: %w", err)
+			return "", fmt.Errorf("find the version: name it with --version, or build from a Git "+
+				"checkout: %w", err)
 		}
 	}
 	// What an image's tag may be (OCI distribution specification, "Pulling manifests").
 	if !regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`).MatchString(version) {
-		return "", fmt.Errorf("version %q: expected what can be an image's tag, for example v1.2.3: "+
+		return "", fmt.Errorf("version %q: expected what can be an image's tag, for example "+
+			"v1.2.3: "+
 			"letters, digits, '_', '.' and '-'", version)
 	}
 	return version, nil
@@ -109,7 +114,8 @@ func describeTime(ctx context.Context, dir, epoch string) (time.Time, error) {
 	if epoch == "" {
 		var err error
 		if text, err = git(ctx, dir, "log", "-1", "--format=%ct"); err != nil {
-			return time.Time{}, fmt.Errorf("find the time of the source: set %s, or build from a Git checkout: %w",
+			return time.Time{}, fmt.Errorf("find the time of the source: set %s, or build from a "+
+				"Git checkout: %w",
 				EpochVariable, err)
 		}
 	}
@@ -125,7 +131,8 @@ func git(ctx context.Context, dir string, arguments ...string) (string, error) {
 	return output(exec.CommandContext(ctx, "git", append([]string{"-C", dir}, arguments...)...))
 }
 
-// output is what a command prints, without the space around it; its error says what the command said.
+// output is what a command prints, without the space around it; its error says what the command
+// said.
 func output(command *exec.Cmd) (string, error) {
 	var stderr strings.Builder
 	command.Stderr = &stderr

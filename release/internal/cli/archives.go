@@ -20,8 +20,10 @@ func newArchives() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "archives",
 		Short: "Make the archives that a release is downloaded as",
-		Long: "Make archives with the programs for each platform, a bill of materials for each, checksums of all,\n" +
-			"and notes: the version's section of CHANGELOG.md, or that of what is unreleased if the version is\n" +
+		Long: "Make archives with the programs for each platform, a bill of materials for each, " +
+			"checksums of all,\n" +
+			"and notes: the version's section of CHANGELOG.md, or that of what is unreleased if " +
+			"the version is\n" +
 			"no release. It prints the paths of the files.",
 		Example: "  netpol-latency-release archives --output bin/release --version v1.2.3\n" +
 			"  (cd bin/release && sha256sum --check checksums.txt)",

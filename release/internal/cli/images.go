@@ -33,12 +33,15 @@ func newImages() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "images [IMAGE…]",
 		Short: "Make container images, as OCI layouts or in a registry",
-		Long: "Make all images, or those that are named, without a container engine. Each gets a bill of materials,\n" +
-			"which registries list among its referrers. Credentials for a registry are those of docker login.\n" +
+		Long: "Make all images, or those that are named, without a container engine. Each gets a " +
+			"bill of materials,\n" +
+			"which registries list among its referrers. Credentials for a registry are those of " +
+			"docker login.\n" +
 			"It prints what it made, one line each: the name, and the digest.",
 		Example: "  netpol-latency-release images --output bin/images\n" +
 			"  netpol-latency-release images --push registry.example/team --version v1.2.3\n" +
-			"  netpol-latency-release images --push registry.example/team --base registry.example/busybox:1.37 \\\n" +
+			"  netpol-latency-release images --push registry.example/team --base " +
+			"registry.example/busybox:1.37 \\\n" +
 			"    pod-creation-reachability-latency",
 		ValidArgs: image.KindNames(),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -100,7 +103,9 @@ func (f *imagesFlags) run(ctx context.Context, names []string, stdout io.Writer)
 // delivery takes an image to where it goes, and returns its name there with its digest.
 type delivery func(image.Image) (string, error)
 
-func (f *imagesFlags) delivery(ctx context.Context, source build.Source, kinds []image.Kind) (delivery, error) {
+func (f *imagesFlags) delivery(
+	ctx context.Context, source build.Source, kinds []image.Kind,
+) (delivery, error) {
 	if f.output != "" {
 		return func(made image.Image) (string, error) {
 			path, err := made.WriteLayout(f.output)

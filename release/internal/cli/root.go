@@ -24,7 +24,8 @@ const (
 	ExitFailure = 1
 )
 
-// Main is the whole program: it returns the exit code. A signal ends what it does, and it leaves nothing behind.
+// Main is the whole program: it returns the exit code. A signal ends what it does, and it leaves
+// nothing behind.
 func Main(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
@@ -43,8 +44,10 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "netpol-latency-release",
 		Short: "Make the images and archives of a release",
-		Long: "netpol-latency-release makes what a release of netpol-latency consists of. The same source, version\n" +
-			"and Go give the same bytes: files are as old as the last commit, or as $SOURCE_DATE_EPOCH says.",
+		Long: "netpol-latency-release makes what a release of netpol-latency consists of. The " +
+			"same source, version\n" +
+			"and Go give the same bytes: files are as old as the last commit, or as " +
+			"$SOURCE_DATE_EPOCH says.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -62,8 +65,10 @@ type sourceFlags struct {
 func (f *sourceFlags) add(cmd *cobra.Command, known []build.Platform) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.dir, "source", ".", "directory of the project")
-	flags.StringVar(&f.version, "version", "", "version, for example v1.2.3 (default: what git describe says)")
-	flags.StringSliceVar(&f.platforms, "platform", nil, fmt.Sprintf("platforms (default %v)", known))
+	flags.StringVar(&f.version, "version", "",
+		"version, for example v1.2.3 (default: what git describe says)")
+	flags.StringSliceVar(&f.platforms, "platform", nil,
+		fmt.Sprintf("platforms (default %v)", known))
 }
 
 // source is what the flags and the environment name.

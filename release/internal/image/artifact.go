@@ -18,13 +18,14 @@ import (
 )
 
 const (
-	// emptyKind and emptyContent are the configuration of an artifact that needs none (OCI image specification,
-	// "Guidance for an Empty Descriptor").
+	// emptyKind and emptyContent are the configuration of an artifact that needs none (OCI image
+	// specification, "Guidance for an Empty Descriptor").
 	emptyKind    = types.MediaType("application/vnd.oci.empty.v1+json")
 	emptyContent = "{}"
 )
 
-// artifact is a manifest with one file that refers to an image: registries list it among the image's referrers.
+// artifact is a manifest with one file that refers to an image: registries list it among the
+// image's referrers.
 type artifact struct {
 	manifest []byte
 	layer    v1.Layer
@@ -48,8 +49,11 @@ func attach(subject v1.Image, content []byte, source build.Source) (v1.Image, er
 	manifest, err := json.Marshal(v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: bom.MediaType,
 		Config: *nothing, Layers: []v1.Descriptor{*file},
-		Subject:     &v1.Descriptor{MediaType: descriptor.MediaType, Size: descriptor.Size, Digest: descriptor.Digest},
-		Annotations: map[string]string{"org.opencontainers.image.created": source.Time.Format(time.RFC3339)},
+		Subject: &v1.Descriptor{MediaType: descriptor.MediaType, Size: descriptor.Size,
+			Digest: descriptor.Digest},
+		Annotations: map[string]string{
+			"org.opencontainers.image.created": source.Time.Format(time.RFC3339),
+		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("attach the bill of materials: %w", err)

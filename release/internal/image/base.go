@@ -20,7 +20,8 @@ type Base struct {
 	Env []string
 	// Origin says in a few words where it comes from.
 	Origin string
-	// Name and Digest are those of an image in a registry, the same for all of its platforms, and empty otherwise.
+	// Name and Digest are those of an image in a registry, the same for all of its platforms, and
+	// empty otherwise.
 	Name, Digest string
 	// Components are what a bill of materials lists.
 	Components []cdx.Component
@@ -29,7 +30,8 @@ type Base struct {
 // Bases finds the base for a platform.
 type Bases func(context.Context, build.Platform) (Base, error)
 
-// user is who the images' processes are, as a number, so that Kubernetes can see that it is not root.
+// user is who the images' processes are, as a number, so that Kubernetes can see that it is not
+// root.
 const user = "65532"
 
 // skeleton is what a root file system without a distribution needs.

@@ -1,8 +1,8 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package image makes the project's container images, without a container engine and so that the same source gives
-// the same digests.
+// Package image makes the project's container images, without a container engine and so that the
+// same source gives the same digests.
 //
 //	catalog.go   which images there are
 //	base.go      what they stand on: nothing, or a shell (debian.go, registry.go)
@@ -22,7 +22,8 @@ import (
 
 // Kind is an image that the project has.
 type Kind struct {
-	// Name is that of the image and of its program, which is its entrypoint and lies in its root directory.
+	// Name is that of the image and of its program, which is its entrypoint and lies in its root
+	// directory.
 	Name string
 	// Description is a sentence for its users.
 	Description string
@@ -35,7 +36,8 @@ func Kinds() []Kind {
 	return []Kind{
 		{
 			Name: "netpol-latency",
-			Description: "Agent and target of netpol-latency, which measures how long network policies take to be true " +
+			Description: "Agent and target of netpol-latency, which measures how long network " +
+				"policies take to be true " +
 				"on the wire",
 		},
 		{
@@ -44,9 +46,10 @@ func Kinds() []Kind {
 			Shell:       true,
 		},
 		{
-			Name:        "policy-creation-enforcement-latency",
-			Description: "Test client that measures how long a new network policy takes to allow traffic",
-			Shell:       true,
+			Name: "policy-creation-enforcement-latency",
+			Description: "Test client that measures how long a new network policy takes to allow " +
+				"traffic",
+			Shell: true,
 		},
 	}
 }
@@ -60,7 +63,8 @@ func ParseKinds(names []string) ([]Kind, error) {
 	for _, name := range names {
 		i := slices.IndexFunc(Kinds(), func(k Kind) bool { return k.Name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("image %q: expected some of %s", name, strings.Join(KindNames(), ", "))
+			return nil, fmt.Errorf("image %q: expected some of %s", name,
+				strings.Join(KindNames(), ", "))
 		}
 		found = append(found, Kinds()[i])
 	}

@@ -26,7 +26,8 @@ import (
 )
 
 const (
-	// debianSuite is the Debian release that the shell comes from, whatever the machine itself runs.
+	// debianSuite is the Debian release that the shell comes from, whatever the machine itself
+	// runs.
 	debianSuite = "trixie"
 	debianURL   = "http://deb.debian.org/debian"
 	// debianKeys verify what is downloaded.
@@ -35,13 +36,14 @@ const (
 	shellPackage = "busybox-static"
 )
 
-// Debian is a base with a shell, and hardly more: Debian's busybox-static. The downloaded packages are kept in a
-// directory, and used again as long as they are there.
+// Debian is a base with a shell, and hardly more: Debian's busybox-static. The downloaded packages
+// are kept in a directory, and used again as long as they are there.
 func Debian(source build.Source, cache string) Bases {
 	return func(ctx context.Context, platform build.Platform) (Base, error) {
 		file, err := findPackage(ctx, platform, filepath.Join(cache, debianSuite, platform.Arch))
 		if err != nil {
-			return Base{}, fmt.Errorf("make a base with a shell for %s (--base names one in a registry instead): %w",
+			return Base{}, fmt.Errorf("make a base with a shell for %s (--base names one in a "+
+				"registry instead): %w",
 				platform, err)
 		}
 		entries, err := shellEntries(ctx, file)
@@ -76,8 +78,8 @@ func findPackage(ctx context.Context, platform build.Platform, directory string)
 	return slices.Max(append(found, "")), err
 }
 
-// download gets the package with apt, which checks its signature. Apt works in a directory of its own: it neither
-// reads nor changes which packages, architectures and sources the machine has.
+// download gets the package with apt, which checks its signature. Apt works in a directory of its
+// own: it neither reads nor changes which packages, architectures and sources the machine has.
 func download(ctx context.Context, architecture, to string) (err error) {
 	if _, err := os.Stat(debianKeys); err != nil {
 		return fmt.Errorf("find Debian's keys: install the package debian-archive-keyring: %w", err)
@@ -87,20 +89,25 @@ func download(ctx context.Context, architecture, to string) (err error) {
 		return fmt.Errorf("make room for apt: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
-	sources := fmt.Sprintf("deb [signed-by=%s arch=%s] %s %s main\n", debianKeys, architecture, debianURL, debianSuite)
-	for _, directory := range []string{"state/lists/partial", "cache/archives/partial", "packages"} {
+	sources := fmt.Sprintf("deb [signed-by=%s arch=%s] %s %s main\n", debianKeys, architecture,
+		debianURL, debianSuite)
+	for _, directory := range []string{"state/lists/partial", "cache/archives/partial",
+		"packages"} {
 		if err := os.MkdirAll(filepath.Join(work, directory), 0o755); err != nil {
 			return fmt.Errorf("make room for apt: %w", err)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(work, "sources.list"), []byte(sources), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(work, "sources.list"), []byte(sources),
+		0o600); err != nil {
 		return fmt.Errorf("tell apt its sources: %w", err)
 	}
 	for _, action := range [][]string{{"update"}, {"download", shellPackage}} {
-		command := exec.CommandContext(ctx, "apt-get", append(aptOptions(work, architecture), action...)...)
+		command := exec.CommandContext(ctx, "apt-get", append(aptOptions(work, architecture),
+			action...)...)
 		command.Dir = filepath.Join(work, "packages")
 		if said, err := command.CombinedOutput(); err != nil {
-			return fmt.Errorf("download %s with apt-get: %w: %s", shellPackage, err, strings.TrimSpace(string(said)))
+			return fmt.Errorf("download %s with apt-get: %w: %s", shellPackage, err,
+				strings.TrimSpace(string(said)))
 		}
 	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
@@ -109,7 +116,8 @@ func download(ctx context.Context, architecture, to string) (err error) {
 	return keep(filepath.Join(work, "packages"), to)
 }
 
-// aptOptions make apt look at nothing but its directory, as if the machine were of the architecture.
+// aptOptions make apt look at nothing but its directory, as if the machine were of the
+// architecture.
 func aptOptions(work, architecture string) []string {
 	return []string{
 		"-qq", "-o", "Dir::State=" + work + "/state", "-o", "Dir::State::status=/dev/null",
@@ -147,7 +155,8 @@ func shellEntries(ctx context.Context, file string) ([]entry, error) {
 	}
 	program, license := found["bin/busybox"], found["licenses/busybox/copyright"]
 	if program == nil || license == nil {
-		return nil, fmt.Errorf("unpack %s: expected a busybox and its license in it", filepath.Base(file))
+		return nil, fmt.Errorf("unpack %s: expected a busybox and its license in it",
+			filepath.Base(file))
 	}
 	return []entry{
 		{name: "bin/", mode: 0o755},
@@ -159,8 +168,11 @@ func shellEntries(ctx context.Context, file string) ([]entry, error) {
 	}, nil
 }
 
-// unpack reads those files of a package whose names are keys; what it returns has their values as keys.
-func unpack(ctx context.Context, file string, wanted map[string]string) (_ map[string][]byte, err error) {
+// unpack reads those files of a package whose names are keys; what it returns has their values as
+// keys.
+func unpack(
+	ctx context.Context, file string, wanted map[string]string,
+) (_ map[string][]byte, err error) {
 	command := exec.CommandContext(ctx, "dpkg-deb", "--fsys-tarfile", file)
 	var stderr strings.Builder
 	command.Stderr = &stderr
@@ -208,8 +220,9 @@ func packageComponent(file string, platform build.Platform) (cdx.Component, erro
 	reference := fmt.Sprintf("pkg:deb/debian/%s@%s?arch=%s&distro=%s",
 		shellPackage, strings.ReplaceAll(version, ":", "%3A"), platform.Arch, debianSuite)
 	return cdx.Component{
-		BOMRef: reference, Type: cdx.ComponentTypeApplication, Name: shellPackage, Version: version, PackageURL: reference,
-		Hashes:   &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}},
-		Licenses: &cdx.Licenses{{License: &cdx.License{ID: "GPL-2.0-only"}}},
+		BOMRef: reference, Type: cdx.ComponentTypeApplication, Name: shellPackage, Version: version,
+		PackageURL: reference,
+		Hashes:     &[]cdx.Hash{{Algorithm: cdx.HashAlgoSHA256, Value: hex.EncodeToString(sum[:])}},
+		Licenses:   &cdx.Licenses{{License: &cdx.License{ID: "GPL-2.0-only"}}},
 	}, nil
 }

@@ -23,14 +23,17 @@ import (
 // defaultPath is the search path of an image whose base sets none.
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// assemble puts the program on the base: in the root directory, where ClusterLoader2 expects it, started there as a
-// user that is not root.
-func (k Kind) assemble(source build.Source, program build.Program, notices []byte, base Base) (v1.Image, error) {
+// assemble puts the program on the base: in the root directory, where ClusterLoader2 expects it,
+// started there as a user that is not root.
+func (k Kind) assemble(
+	source build.Source, program build.Program, notices []byte, base Base,
+) (v1.Image, error) {
 	layer, err := k.layer(source, program, notices)
 	if err != nil {
 		return nil, err
 	}
-	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
+		types.OCIConfigJSON)
 	var additions []mutate.Addendum
 	at := v1.Time{Time: source.Time}
 	for _, below := range base.Layers {
@@ -43,7 +46,8 @@ func (k Kind) assemble(source build.Source, program build.Program, notices []byt
 		})
 	}
 	additions = append(additions, mutate.Addendum{
-		Layer: layer, MediaType: types.OCILayer, History: v1.History{Created: at, CreatedBy: k.Name + " " + source.Version},
+		Layer: layer, MediaType: types.OCILayer, History: v1.History{Created: at,
+			CreatedBy: k.Name + " " + source.Version},
 	})
 	if img, err = mutate.Append(img, additions...); err != nil {
 		return nil, fmt.Errorf("put %s on its base: %w", k.Name, err)
@@ -55,7 +59,8 @@ func (k Kind) assemble(source build.Source, program build.Program, notices []byt
 	config = config.DeepCopy()
 	config.OS, config.Architecture, config.Created = program.Platform.OS, program.Platform.Arch, at
 	config.Config = v1.Config{
-		User: user + ":" + user, WorkingDir: "/", Entrypoint: []string{"/" + k.Name}, Env: environment(base),
+		User: user + ":" + user, WorkingDir: "/", Entrypoint: []string{"/" + k.Name},
+		Env:    environment(base),
 		Labels: k.annotations(source, base),
 	}
 	if img, err = mutate.ConfigFile(img, config); err != nil {
@@ -91,20 +96,22 @@ func environment(base Base) []string {
 	return env
 }
 
-// annotations are those that the OCI image specification defines beforehand. They are the labels too.
+// annotations are those that the OCI image specification defines beforehand. They are the labels
+// too.
 func (k Kind) annotations(source build.Source, base Base) map[string]string {
 	all := map[string]string{
-		"org.opencontainers.image.title":         k.Name,
-		"org.opencontainers.image.description":   k.Description,
-		"org.opencontainers.image.version":       source.Version,
-		"org.opencontainers.image.revision":      source.Revision,
-		"org.opencontainers.image.created":       source.Time.Format(time.RFC3339),
-		"org.opencontainers.image.source":        "https://" + build.Module,
-		"org.opencontainers.image.documentation": "https://" + build.Module + "/blob/main/docs/images.md",
-		"org.opencontainers.image.vendor":        "The netpol-latency Authors",
-		"org.opencontainers.image.licenses":      "Apache-2.0",
-		"org.opencontainers.image.base.name":     base.Name,
-		"org.opencontainers.image.base.digest":   base.Digest,
+		"org.opencontainers.image.title":       k.Name,
+		"org.opencontainers.image.description": k.Description,
+		"org.opencontainers.image.version":     source.Version,
+		"org.opencontainers.image.revision":    source.Revision,
+		"org.opencontainers.image.created":     source.Time.Format(time.RFC3339),
+		"org.opencontainers.image.source":      "https://" + build.Module,
+		"org.opencontainers.image.documentation": "https://" + build.Module +
+			"/blob/main/docs/images.md",
+		"org.opencontainers.image.vendor":      "The netpol-latency Authors",
+		"org.opencontainers.image.licenses":    "Apache-2.0",
+		"org.opencontainers.image.base.name":   base.Name,
+		"org.opencontainers.image.base.digest": base.Digest,
 	}
 	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 	return all

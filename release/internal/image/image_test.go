@@ -44,7 +44,8 @@ const (
 // serveRegistry is a registry on this machine, without or with the interface for referrers.
 func serveRegistry(t *testing.T, referrers bool) string {
 	t.Helper()
-	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)), registry.WithReferrersSupport(referrers)))
+	server := httptest.NewServer(registry.New(registry.Logger(log.New(io.Discard, "", 0)),
+		registry.WithReferrersSupport(referrers)))
 	t.Cleanup(server.Close)
 	return strings.TrimPrefix(server.URL, "http://")
 }
@@ -64,7 +65,8 @@ func run(t *testing.T, arguments ...string) string {
 func TestPush(t *testing.T) {
 	prefix := serveRegistry(t, true) + "/team"
 	printed := run(t, "images", "--source", root, "--push", prefix, "--version", version)
-	for i, image := range []string{"netpol-latency", "pod-creation-reachability-latency", "policy-creation-enforcement-latency"} {
+	for i, image := range []string{"netpol-latency", "pod-creation-reachability-latency",
+		"policy-creation-enforcement-latency"} {
 		t.Run(image, func(t *testing.T) {
 			tag, err := name.NewTag(prefix + "/" + image + ":" + version)
 			check(t, err)
@@ -73,7 +75,8 @@ func TestPush(t *testing.T) {
 			check(t, validate.Index(index)) // digests, sizes and contents fit together
 			digest, err := index.Digest()
 			check(t, err)
-			if got, want := strings.Split(printed, "\n")[i], tag.String()+"@"+digest.String(); got != want {
+			if got, want := strings.Split(printed, "\n")[i],
+				tag.String()+"@"+digest.String(); got != want {
 				t.Errorf("it printed %q; want %q", got, want)
 			}
 			manifest, err := index.IndexManifest()
@@ -102,7 +105,8 @@ func expectImage(t *testing.T, image v1.Image, title string, descriptor v1.Descr
 	t.Helper()
 	config, err := image.ConfigFile()
 	check(t, err)
-	if config.OS != "linux" || config.Architecture != descriptor.Platform.Architecture || descriptor.ArtifactType != "" {
+	if config.OS != "linux" || config.Architecture != descriptor.Platform.Architecture ||
+		descriptor.ArtifactType != "" {
 		t.Errorf("it is for %s/%s, listed as %+v", config.OS, config.Architecture, descriptor)
 	}
 	got := config.Config
@@ -115,7 +119,8 @@ func expectImage(t *testing.T, image v1.Image, title string, descriptor v1.Descr
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the configuration differs (-want +got):\n%s", diff)
 	}
-	for label, want := range map[string]string{"title": title, "version": version, "created": when, "licenses": "Apache-2.0"} {
+	for label, want := range map[string]string{"title": title, "version": version, "created": when,
+		"licenses": "Apache-2.0"} {
 		if got := labels["org.opencontainers.image."+label]; got != want {
 			t.Errorf("the label %s is %q; want %q", label, got, want)
 		}
@@ -127,8 +132,8 @@ func expectImage(t *testing.T, image v1.Image, title string, descriptor v1.Descr
 	}
 }
 
-// extract unpacks an image; links are only listed. It returns the directory and checks that no file is younger than
-// the source.
+// extract unpacks an image; links are only listed. It returns the directory and checks that no file
+// is younger than the source.
 func extract(t *testing.T, image v1.Image) string {
 	t.Helper()
 	to := t.TempDir()
@@ -141,7 +146,8 @@ func extract(t *testing.T, image v1.Image) string {
 		}
 		check(t, err)
 		if header.ModTime.Unix() != 1700000000 || header.Uid != 0 || header.Gid != 0 {
-			t.Errorf("%s is of %s and belongs to %d:%d", header.Name, header.ModTime, header.Uid, header.Gid)
+			t.Errorf("%s is of %s and belongs to %d:%d", header.Name, header.ModTime, header.Uid,
+				header.Gid)
 		}
 		path := filepath.Join(to, header.Name)
 		switch header.Typeflag {
@@ -157,11 +163,12 @@ func extract(t *testing.T, image v1.Image) string {
 	}
 }
 
-// expectFiles checks that an image has just the files that it needs: a shell if ClusterLoader2 starts it, none
-// otherwise.
+// expectFiles checks that an image has just the files that it needs: a shell if ClusterLoader2
+// starts it, none otherwise.
 func expectFiles(t *testing.T, files, title string) {
 	t.Helper()
-	want := []string{title, "etc/group", "etc/passwd", "licenses/LICENSE", "licenses/THIRD-PARTY-NOTICES"}
+	want := []string{title, "etc/group", "etc/passwd", "licenses/LICENSE",
+		"licenses/THIRD-PARTY-NOTICES"}
 	if title != "netpol-latency" {
 		want = append(want, "bin/busybox", "bin/sh", "licenses/busybox/copyright")
 	}
@@ -202,8 +209,8 @@ func expectPrograms(t *testing.T, files, title string) {
 	}
 }
 
-// expectBill checks that a registry lists a bill of materials among an image's referrers, and that it names what
-// is in the image.
+// expectBill checks that a registry lists a bill of materials among an image's referrers, and that
+// it names what is in the image.
 func expectBill(t *testing.T, repository name.Repository, subject v1.Descriptor, title string) {
 	t.Helper()
 	referrers, err := remote.Referrers(repository.Digest(subject.Digest.String()))
@@ -217,8 +224,10 @@ func expectBill(t *testing.T, repository name.Repository, subject v1.Descriptor,
 	check(t, err)
 	manifest, err := artifact.Manifest()
 	check(t, err)
-	if manifest.ArtifactType != bom.MediaType || manifest.Subject == nil || manifest.Subject.Digest != subject.Digest {
-		t.Errorf("its referrer is of type %q and about %+v", manifest.ArtifactType, manifest.Subject)
+	if manifest.ArtifactType != bom.MediaType || manifest.Subject == nil ||
+		manifest.Subject.Digest != subject.Digest {
+		t.Errorf("its referrer is of type %q and about %+v", manifest.ArtifactType,
+			manifest.Subject)
 	}
 	layers, err := artifact.Layers()
 	check(t, err)
@@ -227,8 +236,10 @@ func expectBill(t *testing.T, repository name.Repository, subject v1.Descriptor,
 	defer content.Close()
 	document := new(cdx.BOM)
 	check(t, cdx.NewBOMDecoder(content, cdx.BOMFileFormatJSON).Decode(document))
-	if got := document.Metadata.Component; got.Name != title || got.Version != version || document.Metadata.Timestamp != when {
-		t.Errorf("the bill is about %s %s of %s", got.Name, got.Version, document.Metadata.Timestamp)
+	if got := document.Metadata.Component; got.Name != title || got.Version != version ||
+		document.Metadata.Timestamp != when {
+		t.Errorf("the bill is about %s %s of %s", got.Name, got.Version,
+			document.Metadata.Timestamp)
 	}
 	names := make(map[string]string)
 	for _, component := range *document.Components {
@@ -238,7 +249,8 @@ func expectBill(t *testing.T, repository name.Repository, subject v1.Descriptor,
 	if title != "netpol-latency" {
 		want = append(want, "busybox-static")
 		if !strings.Contains(names["busybox-static"], "arch="+subject.Platform.Architecture) {
-			t.Errorf("the shell is %q; want it for %s", names["busybox-static"], subject.Platform.Architecture)
+			t.Errorf("the shell is %q; want it for %s", names["busybox-static"],
+				subject.Platform.Architecture)
 		}
 	}
 	for _, name := range want {
@@ -248,8 +260,8 @@ func expectBill(t *testing.T, repository name.Repository, subject v1.Descriptor,
 	}
 }
 
-// Built from a copy of the source in another directory, without Git, an image has the same digest; of another
-// version, another one.
+// Built from a copy of the source in another directory, without Git, an image has the same digest;
+// of another version, another one.
 func TestReproducible(t *testing.T) {
 	copied := filepath.Join(t.TempDir(), "another directory")
 	copySource(t, copied)
@@ -258,7 +270,8 @@ func TestReproducible(t *testing.T) {
 	copySource(t, bare)
 	layoutOf := func(source, version string) string {
 		directory := t.TempDir()
-		run(t, "images", "netpol-latency", "--platform", "linux/amd64", "--source", source, "--output", directory, "--version", version)
+		run(t, "images", "netpol-latency", "--platform", "linux/amd64", "--source", source,
+			"--output", directory, "--version", version)
 		return directory
 	}
 	one, two := layoutOf(bare, version), layoutOf(copied, version)
@@ -312,13 +325,16 @@ func indexDigest(t *testing.T, directory string) string {
 	return manifest.Manifests[0].Digest.String()
 }
 
-// A base in a registry takes the place of Debian's shell, by the name and digest that it has there; and a registry
-// that lists no referrers gets the bill of materials as well, by the tag that stands for that.
+// A base in a registry takes the place of Debian's shell, by the name and digest that it has there;
+// and a registry that lists no referrers gets the bill of materials as well, by the tag that stands
+// for that.
 func TestRegistryBase(t *testing.T) {
 	host := serveRegistry(t, false)
 	first := t.TempDir()
-	run(t, "images", "pod-creation-reachability-latency", "--source", root, "--platform", "linux/amd64", "--output", first, "--version", version)
-	made, err := layout.ImageIndexFromPath(filepath.Join(first, "pod-creation-reachability-latency"))
+	run(t, "images", "pod-creation-reachability-latency", "--source", root, "--platform",
+		"linux/amd64", "--output", first, "--version", version)
+	made, err := layout.ImageIndexFromPath(filepath.Join(first,
+		"pod-creation-reachability-latency"))
 	check(t, err)
 	manifest, err := made.IndexManifest()
 	check(t, err)
@@ -328,15 +344,18 @@ func TestRegistryBase(t *testing.T) {
 	check(t, err)
 	check(t, remote.WriteIndex(baseTag, base))
 
-	run(t, "images", "policy-creation-enforcement-latency", "--source", root, "--platform", "linux/amd64",
+	run(t, "images", "policy-creation-enforcement-latency", "--source", root, "--platform",
+		"linux/amd64",
 		"--push", host+"/team", "--version", version, "--base", baseTag.String())
 	tag, err := name.NewTag(host + "/team/policy-creation-enforcement-latency:" + version)
 	check(t, err)
-	image, err := remote.Image(tag, remote.WithPlatform(v1.Platform{OS: "linux", Architecture: "amd64"}))
+	image, err := remote.Image(tag, remote.WithPlatform(v1.Platform{OS: "linux",
+		Architecture: "amd64"}))
 	check(t, err)
 	config, err := image.ConfigFile()
 	check(t, err)
-	for label, want := range map[string]string{"name": baseTag.Name(), "digest": manifest.Manifests[0].Digest.String()} {
+	for label, want := range map[string]string{"name": baseTag.Name(),
+		"digest": manifest.Manifests[0].Digest.String()} {
 		if got := config.Config.Labels["org.opencontainers.image.base."+label]; got != want {
 			t.Errorf("the label base.%s is %q; want %q", label, got, want)
 		}
@@ -351,8 +370,10 @@ func TestRegistryBase(t *testing.T) {
 		encoded, _ := json.Marshal(list)
 		t.Errorf("the referrers are %s; want one", encoded)
 	}
-	if missing := runError(t, "images", "--source", root, "--output", t.TempDir(), "--base", host+"/nothing:1", "--platform", "linux/amd64",
-		"pod-creation-reachability-latency"); !strings.Contains(missing, "pull the base "+host+"/nothing:1 for linux/amd64") {
+	if missing := runError(t, "images", "--source", root, "--output", t.TempDir(), "--base",
+		host+"/nothing:1", "--platform", "linux/amd64",
+		"pod-creation-reachability-latency"); !strings.Contains(missing,
+		"pull the base "+host+"/nothing:1 for linux/amd64") {
 		t.Errorf("a base that does not exist gives %q", missing)
 	}
 }
@@ -365,19 +386,28 @@ func TestMistakes(t *testing.T) {
 		arguments []string
 		want      string
 	}{
-		{"no destination", []string{"images"}, "expected either --output, a directory, or --push, a registry and a path"},
-		{"two destinations", []string{"images", "--output", output, "--push", "x"}, "expected either --output"},
-		{"unknown image", []string{"images", "--output", output, "busybox"}, `image "busybox": expected some of netpol-latency, pod-`},
+		{"no destination", []string{"images"},
+			"expected either --output, a directory, or --push, a registry and a path"},
+		{"two destinations", []string{"images", "--output", output, "--push", "x"},
+			"expected either --output"},
+		{"unknown image", []string{"images", "--output", output, "busybox"},
+			`image "busybox": expected some of netpol-latency, pod-`},
 		{"unknown platform", []string{"images", "--output", output, "--platform", "linux/s390x"},
 			`platform "linux/s390x": expected some of [linux/amd64 linux/arm64]`},
-		{"version that is no tag", []string{"images", "--output", output, "--source", root, "--version", "1 2"},
+		{"version that is no tag", []string{"images", "--output", output, "--source", root,
+			"--version", "1 2"},
 			`version "1 2": expected what can be an image's tag, for example v1.2.3`},
-		{"registry that is none", []string{"images", "--push", "UPPER/case", "--source", root, "--version", version},
+		{"registry that is none", []string{"images", "--push", "UPPER/case", "--source", root,
+			"--version", version},
 			`push to "UPPER/case": expected a registry and a repository, for example registry.example/team`},
-		{"source that is none", []string{"images", "--output", output, "--source", "."}, "expected the directory with the go.mod of " + build.Module},
-		{"base that is no reference", []string{"images", "--output", output, "--source", root, "--base", "::"}, `base "::": expected the reference of an image`},
-		{"archives without a directory", []string{"archives"}, "--output is missing: expected a directory for the archives"},
-		{"release without notes", []string{"archives", "--source", root, "--output", output, "--version", "v9.9.9"},
+		{"source that is none", []string{"images", "--output", output, "--source", "."},
+			"expected the directory with the go.mod of " + build.Module},
+		{"base that is no reference", []string{"images", "--output", output, "--source", root,
+			"--base", "::"}, `base "::": expected the reference of an image`},
+		{"archives without a directory", []string{"archives"},
+			"--output is missing: expected a directory for the archives"},
+		{"release without notes", []string{"archives", "--source", root, "--output", output,
+			"--version", "v9.9.9"},
 			`expected a section "## v9.9.9" in CHANGELOG.md`},
 	}
 	for _, test := range tests {

@@ -55,7 +55,8 @@ func (r Recipe) Make(ctx context.Context, kind Kind) (Image, error) {
 			return Image{}, fmt.Errorf("make the image %s: %w", kind.Name, err)
 		}
 		index = mutate.AppendManifests(index, mutate.IndexAddendum{
-			Add: plain{img}, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: platform.OS, Architecture: platform.Arch}},
+			Add: plain{img}, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: platform.OS,
+				Architecture: platform.Arch}},
 		})
 		made.Bills = append(made.Bills, bill)
 		last = base
@@ -65,7 +66,9 @@ func (r Recipe) Make(ctx context.Context, kind Kind) (Image, error) {
 }
 
 // makeFor makes an image for one platform.
-func (r Recipe) makeFor(ctx context.Context, kind Kind, platform build.Platform) (v1.Image, Base, Bill, error) {
+func (r Recipe) makeFor(
+	ctx context.Context, kind Kind, platform build.Platform,
+) (v1.Image, Base, Bill, error) {
 	bases := Empty(r.Source)
 	if kind.Shell {
 		bases = r.Shell
@@ -88,7 +91,8 @@ func (r Recipe) makeFor(ctx context.Context, kind Kind, platform build.Platform)
 	}
 	bill := Bill{Platform: platform}
 	bill.Content, err = bom.Write(r.Source, bom.Subject{
-		Name: kind.Name, Kind: cdx.ComponentTypeContainer, Programs: []build.Program{program}, Others: base.Components,
+		Name: kind.Name, Kind: cdx.ComponentTypeContainer, Programs: []build.Program{program},
+		Others: base.Components,
 	})
 	if err != nil {
 		return nil, base, Bill{}, err

@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 )
 
-// entry is a file, a directory (its name ends with a slash) or a symbolic link of a layer. Everything belongs to
-// root.
+// entry is a file, a directory (its name ends with a slash) or a symbolic link of a layer.
+// Everything belongs to root.
 type entry struct {
 	name    string
 	mode    int64
@@ -31,7 +31,8 @@ func layerOf(entries []entry, at time.Time) (v1.Layer, error) {
 	writer := tar.NewWriter(&content)
 	for _, e := range entries {
 		header := &tar.Header{
-			Typeflag: tar.TypeReg, Name: e.name, Mode: e.mode, Size: int64(len(e.content)), ModTime: at, Format: tar.FormatPAX,
+			Typeflag: tar.TypeReg, Name: e.name, Mode: e.mode, Size: int64(len(e.content)),
+			ModTime: at, Format: tar.FormatPAX,
 		}
 		switch {
 		case e.link != "":
@@ -49,8 +50,11 @@ func layerOf(entries []entry, at time.Time) (v1.Layer, error) {
 	if err := writer.Close(); err != nil {
 		return nil, fmt.Errorf("write a layer: %w", err)
 	}
-	open := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(content.Bytes())), nil }
-	layer, err := tarball.LayerFromOpener(open, tarball.WithCompressedCaching, tarball.WithMediaType(types.OCILayer),
+	open := func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(content.Bytes())), nil
+	}
+	layer, err := tarball.LayerFromOpener(open, tarball.WithCompressedCaching,
+		tarball.WithMediaType(types.OCILayer),
 		tarball.WithCompressionLevel(gzip.DefaultCompression))
 	if err != nil {
 		return nil, fmt.Errorf("compress a layer: %w", err)

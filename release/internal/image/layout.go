@@ -16,8 +16,9 @@ import (
 	"github.com/netpol-latency/netpol-latency/release/internal/bom"
 )
 
-// WriteLayout writes the image to DIRECTORY/NAME as an OCI image layout, in place of one that is there, and its
-// bills of materials beside it. It returns the path of the layout, which is complete or not there at all.
+// WriteLayout writes the image to DIRECTORY/NAME as an OCI image layout, in place of one that is
+// there, and its bills of materials beside it. It returns the path of the layout, which is complete
+// or not there at all.
 func (i Image) WriteLayout(directory string) (path string, err error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return "", fmt.Errorf("write the image %s: %w", i.Kind.Name, err)
@@ -62,7 +63,8 @@ func (i Image) fill(path string) error {
 	return readable(path)
 }
 
-// readable lets everyone read the files, who may copy them, or run a lab: the library makes them its user's alone.
+// readable lets everyone read the files, who may copy them, or run a lab: the library makes them
+// its user's alone.
 func readable(directory string) error {
 	return filepath.WalkDir(directory, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {

@@ -17,7 +17,8 @@ import (
 func Repositories(prefix, version string, kinds []Kind) (map[string]name.Tag, error) {
 	tags := make(map[string]name.Tag)
 	for _, kind := range kinds {
-		tag, err := name.NewTag(strings.TrimSuffix(prefix, "/")+"/"+kind.Name+":"+version, name.StrictValidation)
+		tag, err := name.NewTag(strings.TrimSuffix(prefix, "/")+"/"+kind.Name+":"+version,
+			name.StrictValidation)
 		if err != nil {
 			return nil, fmt.Errorf("push to %q: expected a registry and a repository, for example "+
 				"registry.example/team: %w", prefix, err)
@@ -27,9 +28,11 @@ func Repositories(prefix, version string, kinds []Kind) (map[string]name.Tag, er
 	return tags, nil
 }
 
-// Push pushes the image and what refers to it, and returns its name by digest. The tag comes last, so that it is
-// never that of half an image.
-func (i Image) Push(ctx context.Context, tag name.Tag, options ...remote.Option) (name.Digest, error) {
+// Push pushes the image and what refers to it, and returns its name by digest. The tag comes last,
+// so that it is never that of half an image.
+func (i Image) Push(
+	ctx context.Context, tag name.Tag, options ...remote.Option,
+) (name.Digest, error) {
 	options = append(options, remote.WithContext(ctx))
 	digest, err := i.Index.Digest()
 	if err != nil {
@@ -41,7 +44,8 @@ func (i Image) Push(ctx context.Context, tag name.Tag, options ...remote.Option)
 	}
 	for _, bill := range i.Bills {
 		if err := pushByDigest(tag.Repository, bill.Artifact, options); err != nil {
-			return name.Digest{}, fmt.Errorf("push the bill of materials of %s for %s: %w", tag, bill.Platform, err)
+			return name.Digest{}, fmt.Errorf("push the bill of materials of %s for %s: %w", tag,
+				bill.Platform, err)
 		}
 	}
 	if err := remote.Tag(tag, i.Index, options...); err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/release/internal/build"
 )
 
-// Registry is a base that is an image in a registry. Only a reference by digest gives the same image for ever; what
-// a tag meant is recorded.
+// Registry is a base that is an image in a registry. Only a reference by digest gives the same
+// image for ever; what a tag meant is recorded.
 func Registry(reference string, options ...remote.Option) (Bases, error) {
 	parsed, err := name.ParseReference(reference)
 	if err != nil {
@@ -35,7 +35,8 @@ func pullBase(
 	ctx context.Context, reference name.Reference, platform build.Platform, options []remote.Option,
 ) (Base, error) {
 	wanted := v1.Platform{OS: platform.OS, Architecture: platform.Arch}
-	found, err := remote.Get(reference, append(options, remote.WithContext(ctx), remote.WithPlatform(wanted))...)
+	found, err := remote.Get(reference, append(options, remote.WithContext(ctx),
+		remote.WithPlatform(wanted))...)
 	if err != nil {
 		return Base{}, err
 	}
@@ -48,7 +49,8 @@ func pullBase(
 		return Base{}, err
 	}
 	if config.OS != platform.OS || config.Architecture != platform.Arch {
-		return Base{}, fmt.Errorf("it is for %s/%s alone: choose one that has both platforms", config.OS, config.Architecture)
+		return Base{}, fmt.Errorf("it is for %s/%s alone: choose one that has both platforms",
+			config.OS, config.Architecture)
 	}
 	layers, err := base.Layers()
 	if err != nil {
@@ -59,7 +61,8 @@ func pullBase(
 		Layers: layers, Env: config.Config.Env, Origin: reference.Name() + "@" + digest,
 		Name: reference.Name(), Digest: digest,
 		Components: []cdx.Component{{
-			BOMRef: "base", Type: cdx.ComponentTypeContainer, Name: reference.Name(), Version: digest,
+			BOMRef: "base", Type: cdx.ComponentTypeContainer, Name: reference.Name(),
+			Version: digest,
 		}},
 	}, nil
 }
