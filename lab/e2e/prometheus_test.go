@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -42,11 +43,12 @@ func defineOperatorKind(t *testing.T, lab *labtest.Lab, plural string) {
 	must(t, json.Unmarshal(output, &downloaded))
 	definitions := filepath.Join(downloaded.Dir, "example", "prometheus-operator-crd")
 	lab.Kubectl("create", "-f", filepath.Join(definitions, "monitoring.coreos.com_"+plural+".yaml"))
-	// kubectl wait fails on a definition that has no conditions yet.
+	// kubectl fails on a definition that has no conditions yet.
 	lab.Await("the kind "+plural, patience, func(context.Context) (bool, error) {
-		established := `{.status.conditions[?(@.type=="Established")].status}`
-		return lab.Kubectl("get", "crd/"+plural+".monitoring.coreos.com", "-o",
-			"jsonpath="+established) == "True", nil
+		served, err := lab.Client.Discovery().ServerResourcesForGroupVersion(
+			"monitoring.coreos.com/v1")
+		return err == nil && slices.ContainsFunc(served.APIResources,
+			func(one metav1.APIResource) bool { return one.Name == plural }), err
 	})
 }
 
