@@ -29,6 +29,8 @@ type RemoteConfig struct {
 	Config
 	// Index is the agent's number among all Agents, from 0: it probes its share of the targets.
 	Index, Agents int
+	// Pod is the name of the pod that the agent runs in, empty if it does not know.
+	Pod string
 }
 
 // RunRemote probes what the plan in the agent's namespace says, round after round, and writes
@@ -38,12 +40,18 @@ func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err err
 	if err != nil {
 		return err
 	}
+	objects, err := kube.ConnectMetadata(config.Kubeconfig, "netpol-latency-agent")
+	if err != nil {
+		return err
+	}
 	engine, err := startEngine(config.Config)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
+
 	r := newRemote(config, engineOf{engine}, out)
+	r.read = revisionsFrom(objects)
 	if err := r.hello(engine); err != nil {
 		return err
 	}
@@ -79,10 +87,20 @@ type remote struct {
 	// toldProved and toldPresumed are how many such pairs the runner knows of.
 	toldProved, toldPresumed int
 	samples                  int // written in this round
+
+	// read reads what the trigger changes, nil if that cannot be. What was found out comes through
+	// accepted; triggered is the start of this iteration, zero as long as it is not known.
+	read        revisions
+	accepted    chan accepted
+	stopReading context.CancelFunc
+	triggered   measure.Start
 }
 
 func newRemote(config RemoteConfig, prober prober, out io.Writer) *remote {
-	r := &remote{config: config, lines: protocol.NewLines(out)}
+	r := &remote{
+		config: config, lines: protocol.NewLines(out),
+		accepted: make(chan accepted), stopReading: func() {},
+	}
 	r.tracker = newTracker(r, prober)
 	return r
 }
@@ -109,6 +127,7 @@ const notifyEvery = 100 * time.Millisecond
 func (r *remote) run(ctx context.Context, plans, pods <-chan measure.Event) error {
 	tick := time.NewTicker(notifyEvery)
 	defer tick.Stop()
+	defer func() { r.stopReading() }()
 
 	for {
 		var err error
@@ -117,11 +136,15 @@ func (r *remote) run(ctx context.Context, plans, pods <-chan measure.Event) erro
 			return r.tracker.drain(errRunEnded)
 		case event := <-plans:
 			var exit bool
-			if exit, err = r.execute(event); exit {
+			if exit, err = r.execute(ctx, event); exit {
 				return r.tracker.drain(errRunEnded)
 			}
 		case event := <-pods:
 			r.observe(event)
+		case accepted := <-r.accepted:
+			if accepted.iteration == r.plan.Iteration {
+				r.triggered = accepted.start
+			}
 		case <-r.tracker.notices.ready:
 			err = r.tracker.handle()
 		case <-tick.C:
@@ -134,7 +157,7 @@ func (r *remote) run(ctx context.Context, plans, pods <-chan measure.Event) erro
 }
 
 // execute carries out a plan.
-func (r *remote) execute(event measure.Event) (exit bool, err error) {
+func (r *remote) execute(ctx context.Context, event measure.Event) (exit bool, err error) {
 	if event.Type == measure.EventDeleted {
 		return true, nil
 	}
@@ -145,12 +168,6 @@ func (r *remote) execute(event measure.Event) (exit bool, err error) {
 
 	previous := r.plan
 	r.plan = plan
-	if plan.Ping != previous.Ping {
-		clock := protocol.Clock{Ping: plan.Ping, Received: event.Arrived, Sent: time.Now()}
-		if err := r.lines.Write(protocol.Line{Clock: &clock}); err != nil {
-			return false, err
-		}
-	}
 	if plan.Iteration != previous.Iteration {
 		if err := r.begin(); err != nil {
 			return false, err
@@ -163,12 +180,18 @@ func (r *remote) execute(event measure.Event) (exit bool, err error) {
 	case plan.Step == previous.Step && plan.Iteration == previous.Iteration:
 	case plan.Step == protocol.StepTrigger:
 		r.tracker.trigger(event.Arrived)
+		err = r.followTrigger(ctx)
 	case plan.Step == protocol.StepFinish:
 		r.accepting = false
 		r.tracker.endAll(errRunEnded)
-		return false, r.conclude()
+		err = r.conclude()
 	}
-	return false, nil
+	if err != nil || plan.Ping == previous.Ping {
+		return false, err
+	}
+
+	clock := protocol.Clock{Ping: plan.Ping, Received: event.Arrived, Sent: time.Now()}
+	return false, r.lines.Write(protocol.Line{Clock: &clock})
 }
 
 // begin starts a round: the pairs of the one before have ended, or nobody waits for them any more.
@@ -177,7 +200,7 @@ func (r *remote) begin() error {
 	for uid := range r.tracker.pods {
 		r.old[uid] = true
 	}
-	r.accepting, r.samples = true, 0
+	r.accepting, r.samples, r.triggered = true, 0, measure.Start{}
 	r.toldProved, r.toldPresumed = 0, 0
 	r.start(r.tracker.restart())
 	return r.lines.Write(protocol.Line{Proved: &protocol.Pairs{Iteration: r.plan.Iteration}})
@@ -310,8 +333,8 @@ func writeSample(lines *protocol.Lines, sample measure.Sample) error {
 	return lines.Write(protocol.Line{Sample: text})
 }
 
-// sampleOf is the sample of a pair that has ended. The runner adds the start, unless it is the
-// arrival of the pod's address.
+// sampleOf is the sample of a pair that has ended. Its start is the arrival of the pod's address, or
+// what reads have found of the trigger; the runner adds what its own write tells.
 func (r *remote) sampleOf(p *pair) measure.Sample {
 	sample := p.sample()
 	sample.Round, sample.Agent, sample.Created = p.round, r.config.Index, p.created
@@ -327,6 +350,8 @@ func (r *remote) sampleOf(p *pair) measure.Sample {
 		return sample.Invalidate(measure.ProbedLate)
 	case !p.observed.oldState.Proved() && sample.Status != measure.Deleted:
 		return sample.Invalidate(measure.NeverSeen(sample.Want.Opposite()))
+	case p.round == r.plan.Iteration && r.triggered.Source != "":
+		return sample.WithStart(r.triggered, 0)
 	}
 
 	return sample

@@ -33,15 +33,21 @@ type stand struct {
 }
 
 func newStand(t *testing.T, agents, index int) *stand {
+	return newStandOf(t, RemoteConfig{Agents: agents, Index: index}, nil)
+}
+
+func newStandOf(t *testing.T, config RemoteConfig, read revisions) *stand {
 	s := &stand{
 		t:     t,
 		plans: make(chan measure.Event),
 		pods:  make(chan measure.Event),
 		ended: make(chan error, 1),
 	}
-	config := RemoteConfig{Config: DefaultConfig(), Agents: agents, Index: index}
-	config.Hold = 100 * time.Millisecond
+	home := config.ClientNamespace
+	config.Config = DefaultConfig()
+	config.ClientNamespace, config.Hold = home, 100*time.Millisecond
 	r := newRemote(config, &s.network, &s.output)
+	r.read = read
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
 	t.Cleanup(s.cancel)

@@ -22,6 +22,9 @@ import (
 // indexVariable is where Kubernetes tells a pod of an Indexed Job its number.
 const indexVariable = "JOB_COMPLETION_INDEX"
 
+// podVariable is where a run tells an agent the name of its pod.
+const podVariable = "POD_NAME"
+
 // probing are the flags that say how an agent probes.
 type probing struct {
 	mode     string
@@ -105,6 +108,8 @@ func newAgent() *cobra.Command {
 	f.StringVar(&selector, "target-selector", "", "label selector of the targets")
 	f.IntVar(&config.Index, "index", index(), "number of this agent (default $"+indexVariable+")")
 	f.IntVar(&config.Agents, "agents", 1, "number of all agents")
+	f.StringVar(&config.Pod, "pod", os.Getenv(podVariable),
+		"name of this agent's pod (default $"+podVariable+")")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file, outside of a cluster")
 	for _, name := range []string{"namespace", "target-namespace", "target-selector"} {
 		_ = cmd.MarkFlagRequired(name) // it exists

@@ -204,7 +204,8 @@ func TestEveryFlagIsCompleted(t *testing.T) {
 		"run --image", "run --target-image", "run --run-id", "run --set", "run --from", "run --to",
 		"manifests --image", "manifests --target-image", "manifests --client-arg",
 		"manifests --api-server",
-		"summary --selector", "agent --target-selector", "agent startup --allowed",
+		"summary --selector", "agent --target-selector", "agent --pod",
+		"agent startup --allowed",
 		"agent startup --forbidden",
 		"compare --fail-if",
 	}

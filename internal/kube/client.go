@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -20,6 +21,21 @@ func Connect(kubeconfig, userAgent string) (kubernetes.Interface, error) {
 		return nil, err
 	}
 	return connect(config, userAgent)
+}
+
+// ConnectMetadata returns a client of the metadata of any object, for the same API server as
+// [Connect]. Who uses it bounds its own rate.
+func ConnectMetadata(kubeconfig, userAgent string) (metadata.Interface, error) {
+	config, err := inClusterOr(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.UserAgent, config.QPS = userAgent, -1
+	client, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("use the API server's address: %w", err)
+	}
+	return client, nil
 }
 
 // ConnectUser returns a client of the API server that kubectl would use: of the named kubeconfig

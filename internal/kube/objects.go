@@ -78,14 +78,9 @@ func (c *Cluster) resource(
 	}
 
 	plain := &unstructured.Unstructured{Object: content}
-	kind := plain.GroupVersionKind()
-	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	mapping, err := c.mapping(plain)
 	if err != nil {
-		return nil, nil, fmt.Errorf(
-			"find out how the API serves %s: is its definition installed? %w",
-			kind,
-			err,
-		)
+		return nil, nil, err
 	}
 
 	endpoint := c.dynamic.Resource(mapping.Resource)
@@ -94,6 +89,34 @@ func (c *Cluster) resource(
 	}
 
 	return endpoint, plain, nil
+}
+
+// mapping is how the API serves the kind of an object.
+func (c *Cluster) mapping(object *unstructured.Unstructured) (*meta.RESTMapping, error) {
+	kind := object.GroupVersionKind()
+	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if err != nil {
+		return nil, fmt.Errorf("find out how the API serves %s: is its definition installed? %w",
+			kind, err)
+	}
+	return mapping, nil
+}
+
+// Locate is where the API serves an object.
+func (c *Cluster) Locate(object runtime.Object) (Location, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return Location{}, fmt.Errorf("encode an object: %w", err)
+	}
+	plain := &unstructured.Unstructured{Object: content}
+	mapping, err := c.mapping(plain)
+	if err != nil {
+		return Location{}, err
+	}
+	return Location{
+		GroupVersionResource: mapping.Resource,
+		Namespace:            plain.GetNamespace(), Name: plain.GetName(),
+	}, nil
 }
 
 // Prepare makes sure that the kinds of the objects are known, so that a write that is timed sends

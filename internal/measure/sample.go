@@ -206,6 +206,9 @@ func (s Sample) Latency() Latency {
 	if s.Bracket.Bounded() {
 		lower = s.Bracket.Lower.Sub(s.Start.At) - s.Start.Uncertainty
 	}
+	if s.Start.causal() {
+		lower = max(lower, min(0, upper)) // nothing comes of a trigger before the API accepts it
+	}
 	return Latency{Lower: lower, Upper: upper}
 }
 

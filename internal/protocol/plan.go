@@ -47,8 +47,20 @@ type Plan struct {
 	NewPods bool `json:"newPods,omitempty"`
 	// IPv6 chooses the targets' addresses.
 	IPv6 bool `json:"ipv6,omitempty"`
-	// Ping is answered with the time of its arrival.
+	// Changes are the objects that the trigger will write, where agents may read them to find out
+	// when the API has accepted it.
+	Changes []Object `json:"changes,omitempty"`
+	// Ping is answered with the time of its arrival, once the agent does what the plan says.
 	Ping int `json:"ping,omitempty"`
+}
+
+// Object is where the API serves an object. The namespace of one of the cluster is empty.
+type Object struct {
+	Group     string `json:"group,omitempty"`
+	Version   string `json:"version"`
+	Resource  string `json:"resource"`
+	Namespace string `json:"namespace,omitempty"`
+	Name      string `json:"name"`
 }
 
 // Expect is what is to become of the pairs of one group of targets.

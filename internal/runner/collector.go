@@ -39,6 +39,7 @@ type agentLog struct {
 	// presumed are pairs that wait for the proof that they are blocked.
 	presumed protocol.Pairs
 	finished int // the newest iteration that it has finished
+	answered int // the newest ping that it has answered
 }
 
 // collector gathers what the agents write. Its methods may be called from any goroutine.
@@ -194,8 +195,11 @@ func (c *collector) record(agent *agentLog, line protocol.Line, came time.Time) 
 		agent.clock.shared = c.shared && c.boot != "" && line.Hello.Boot == c.boot
 		c.clocks[line.Hello.Agent] = &agent.clock
 	case line.Clock != nil:
-		if sent, known := c.pings[line.Clock.Ping]; known {
-			agent.clock.exchange(sent, *line.Clock, came)
+		agent.answered = max(agent.answered, line.Clock.Ping)
+		sent, known := c.pings[line.Clock.Ping]
+		if known && agent.clock.exchange(sent, *line.Clock, came) {
+			c.warnings[fmt.Sprintf("the clock of agent %s or of this machine was set during the run",
+				agent.pod.Name)] = true
 		}
 	case line.Proved != nil:
 		agent.proved = *line.Proved
@@ -297,6 +301,17 @@ func (c *collector) presumed(iteration int) int {
 func (c *collector) finished(iteration int) bool {
 	for _, agent := range c.agents {
 		if agent.hello != nil && agent.finished < iteration {
+			return false
+		}
+	}
+	return true
+}
+
+// answered reports whether every living agent has answered a ping, and so does what the plan with it
+// says. The caller holds the lock.
+func (c *collector) answered(ping int) bool {
+	for _, agent := range c.agents {
+		if agent.hello != nil && agent.answered < ping {
 			return false
 		}
 	}

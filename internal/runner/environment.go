@@ -69,7 +69,10 @@ func (e *environment) build(ctx context.Context) error {
 		}
 	}
 
-	return e.awaitTargets(ctx)
+	if err := e.awaitTargets(ctx); err != nil || e.scenario.Kind != scenario.Standing {
+		return err
+	}
+	return e.allowReads(ctx)
 }
 
 func (e *environment) groups() []scenario.Group { return e.scenario.Groups(e.options.Settings) }

@@ -55,9 +55,7 @@ func (e *environment) runStanding(
 		return nil, err
 	}
 
-	// Agents learn of the trigger beforehand, so that they probe at the pace of a trigger from its
-	// first instant on.
-	if err := it.env.publish(ctx, it.planAt(protocol.StepTrigger)); err != nil {
+	if err := it.announce(ctx); err != nil {
 		return nil, err
 	}
 	if err := it.trigger(ctx); err != nil {
@@ -135,6 +133,36 @@ func (it *iteration) prove(ctx context.Context) error {
 	})
 
 	return context.Cause(ctx)
+}
+
+// barrier is how long the trigger waits for an agent that does not answer. The pairs of one that is
+// not there are late in any case.
+const barrier = 10 * time.Second
+
+// announce tells the agents of the trigger beforehand, so that they probe at the pace of a trigger
+// and read what it changes from its first instant on, and waits until all of them do.
+func (it *iteration) announce(ctx context.Context) error {
+	plan := it.planAt(protocol.StepTrigger)
+	changes, err := it.env.changes(it.part.Change)
+	if err != nil {
+		return err
+	}
+	plan.Changes = changes
+	if err := it.env.publish(ctx, plan); err != nil {
+		return err
+	}
+
+	bounded, cancel := context.WithTimeout(ctx, barrier)
+	defer cancel()
+
+	ping := it.env.plan.Ping
+	err = it.env.collector.await(bounded, func() bool { return it.env.collector.answered(ping) })
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		it.env.collector.warn(fmt.Sprintf("an agent did not answer within %s before a trigger: "+
+			"its starts are less exact", barrier))
+		return nil
+	}
+	return err
 }
 
 // trigger makes the change, and notes when.
@@ -243,16 +271,28 @@ func (it *iteration) missing(
 	}
 }
 
-// started gives a sample its start, on its agent's clock, unless the agent knew it.
+// started gives a sample its start, on its agent's clock: what the agent has read of the trigger
+// and what the runner knows of its own write both contain it. The start of a pod that came is the
+// agent's alone. The caller holds the collector's lock.
 func (it *iteration) started(sample measure.Sample) measure.Sample {
-	if sample.Start.Source != "" {
+	own, known := it.env.collector.clockOf(sample.Agent).start(it.before, it.after)
+	switch {
+	case sample.Start.Source == "" && known:
+		return sample.WithStart(own, 0)
+	case sample.Start.Source == "":
+		return sample.Invalidate(measure.ClockUnknown)
+	case sample.Start.Source != measure.StartRead || !known:
 		return sample
 	}
-	start, known := it.env.collector.clockOf(sample.Agent).start(it.before, it.after)
-	if !known {
-		return sample.Invalidate(measure.ClockUnknown)
+
+	both, agree := sample.Start.Narrow(own)
+	if !agree {
+		text := fmt.Sprintf("the clocks of agent %d and of this machine disagree about a trigger: "+
+			"the agent's own counts", sample.Agent)
+		it.env.collector.warnings[text] = true
+		return sample
 	}
-	return sample.WithStart(start, 0)
+	return sample.WithStart(both, 0)
 }
 
 // jitter waits for a random part of a second: repeated triggers must not all fall on the same phase

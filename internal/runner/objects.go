@@ -35,6 +35,9 @@ const (
 	startupName = "starter"
 )
 
+// podVariable is where an agent finds the name of its pod: that of its host has only its number.
+const podVariable = "POD_NAME"
+
 // user is who the containers run as: nobody in particular.
 const user = 65532
 
@@ -70,16 +73,13 @@ func (e *environment) objects() []runtime.Object {
 		},
 	}
 
-	all = append(all, e.permission(e.parameters.AgentNamespace, rbacv1.PolicyRule{
-		APIGroups: []string{
-			"",
-		}, Resources: []string{"configmaps"}, ResourceNames: []string{protocol.PlanName},
-		Verbs: []string{"get", "list", "watch"},
+	all = append(all, e.permission(e.parameters.AgentNamespace, agentName, rbacv1.PolicyRule{
+		APIGroups: []string{""}, Resources: []string{"configmaps"},
+		ResourceNames: []string{protocol.PlanName}, Verbs: []string{"get", "list", "watch"},
 	})...)
-	all = append(all, e.permission(e.parameters.TargetNamespace, rbacv1.PolicyRule{
-		APIGroups: []string{
-			"",
-		}, Resources: []string{"pods"}, Verbs: []string{"get", "list", "watch"},
+	all = append(all, e.permission(e.parameters.TargetNamespace, agentName, rbacv1.PolicyRule{
+		APIGroups: []string{""}, Resources: []string{"pods"},
+		Verbs: []string{"get", "list", "watch"},
 	})...)
 	return append(all, e.planObject(protocol.Plan{Step: protocol.StepIdle}))
 }
@@ -99,20 +99,21 @@ func (e *environment) namespace(name, level string) *corev1.Namespace {
 	}
 }
 
-// permission lets the agents do what a rule says in a namespace.
-func (e *environment) permission(namespace string, rule rbacv1.PolicyRule) []runtime.Object {
+// permission lets the agents do what rules say in a namespace, by a role of that name.
+func (e *environment) permission(
+	namespace, name string, rules ...rbacv1.PolicyRule,
+) []runtime.Object {
 	const group = "rbac.authorization.k8s.io"
 	return []runtime.Object{
 		&rbacv1.Role{
-			TypeMeta: kind(group+"/v1", "Role"), ObjectMeta: e.meta(namespace, agentName, nil),
-			Rules: []rbacv1.PolicyRule{rule},
+			TypeMeta:   kind(group+"/v1", "Role"),
+			ObjectMeta: e.meta(namespace, name, nil),
+			Rules:      rules,
 		},
 		&rbacv1.RoleBinding{
-			TypeMeta: kind(
-				group+"/v1",
-				"RoleBinding",
-			), ObjectMeta: e.meta(namespace, agentName, nil),
-			RoleRef: rbacv1.RoleRef{APIGroup: group, Kind: "Role", Name: agentName},
+			TypeMeta:   kind(group+"/v1", "RoleBinding"),
+			ObjectMeta: e.meta(namespace, name, nil),
+			RoleRef:    rbacv1.RoleRef{APIGroup: group, Kind: "Role", Name: name},
 			Subjects: []rbacv1.Subject{
 				{Kind: "ServiceAccount", Name: agentName, Namespace: e.parameters.AgentNamespace},
 			},
@@ -262,6 +263,9 @@ func (e *environment) agents() runtime.Object {
 			"--target-selector=" + scenario.RoleLabel + "=" + scenario.RoleTarget,
 			"--agents=" + strconv.Itoa(e.options.Agents),
 		}, e.options.probing(e.scenario)),
+		Env: []corev1.EnvVar{{Name: podVariable, ValueFrom: &corev1.EnvVarSource{
+			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"},
+		}}},
 		Resources: requests("100m", "64Mi"), SecurityContext: restricted(),
 	}
 

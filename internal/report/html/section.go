@@ -116,6 +116,7 @@ func meaning(samples []measure.Sample) string {
 		measure.StartAddress:    "the arrival of the pod's address",
 		measure.StartProcess:    "the start of the pod's process",
 		measure.StartWrite:      "the write of the trigger",
+		measure.StartRead:       "the API's acceptance of the trigger",
 		measure.StartWatch:      "the arrival of the news of the trigger",
 		measure.StartAnnotation: "the instant that the trigger's writer left in it",
 		measure.StartCreation:   "the trigger's creationTimestamp, a whole second",
