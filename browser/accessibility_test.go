@@ -69,8 +69,8 @@ func TestChartsAreDescribed(t *testing.T) {
 	said := eval[[]string](p,
 		`report.Chart.all.map(({ box }) => box.getAttribute("role") + ": " + box.ariaLabel)`)
 	want := []string{
-		"img: Distribution of the latencies of 30 pairs in policy-deny. Changed: half after 41.0 " +
-			"ms, nine in ten after 98.9 ms, all after 159 ms. The table of percentiles has the " +
+		"img: Distribution of the latencies of 30 pairs in policy-deny. Changed: half after " +
+			"41.0ms, nine in ten after 98.9ms, all after 159ms. The table of percentiles has the " +
 			"figures.",
 		"img: Timeline of 30 pairs in policy-deny, a line for each, from the trigger until it " +
 			"changed. The table of pairs has the figures.",

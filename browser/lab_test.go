@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 const script = `
 cd "$1"
 netpol-latency run pod-creation policy-creation policy-deny policy-deletion policy-update pod-label namespace-label \
-  pod-startup established --targets 8 --agents 2 --timeout 3s --target-image nginx -o leaking \
+  pod-startup established --targets 8 --agents 2 --timeout 5s --target-image nginx -o leaking \
   --threshold 'policy-deny.p99<2s' --threshold 'pod-startup.leaks==0' || true
 netpol-latency-lab set --fault 'never=netpol-latency/group=b,flap=60ms@80ms'
 netpol-latency run policy-deny policy-update --targets 4 --agents 2 --timeout 2s --target-image nginx --direction ingress \
@@ -70,7 +70,7 @@ func measureInLab() ([]string, error) {
 		return nil, err
 	}
 	cmd := exec.Command(lab, "run", "--nodes", "2", "--delay", "60ms", "--jitter", "40ms",
-		"--fault", "leak=200ms", "--",
+		"--fault", "leak=2s", "--",
 		"sh", "-ec", script, "sh", scratch)
 	cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(lab)+":"+os.Getenv("PATH"))
 	if output, err := cmd.CombinedOutput(); err != nil {
