@@ -129,13 +129,18 @@ func describe(event measure.Event, meta metav1.Object, arrived time.Time) measur
 		Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: string(meta.GetUID()),
 	}
 	event.Created = meta.GetCreationTimestamp().Time
-	event.TriggeredAt = triggeredAt(meta)
+	event.TriggeredAt = triggeredAt(meta, arrived)
 	return event
 }
 
-// triggeredAt reads the writer's stamp. One that cannot be read counts as none, with a warning,
-// because a wrong start would be worse than a coarse one.
-func triggeredAt(meta metav1.Object) time.Time {
+// maxStampAge is how much older than the arrival, or the creation, of an object a stamp in it may
+// be: a watch is late by less, and clocks that are further apart are no measure.
+const maxStampAge = 10 * time.Second
+
+// triggeredAt reads the writer's stamp. One that cannot be read, or that neither the object's
+// arrival nor its creation agrees with, counts as none, with a warning, because a wrong start would
+// be worse than a coarse one.
+func triggeredAt(meta metav1.Object, arrived time.Time) time.Time {
 	text, ok := meta.GetAnnotations()[measure.TriggeredAtAnnotation]
 	if !ok {
 		return time.Time{}
@@ -147,7 +152,22 @@ func triggeredAt(meta metav1.Object) time.Time {
 			measure.TriggeredAtAnnotation, text, meta.GetNamespace(), meta.GetName())
 		return time.Time{}
 	}
-	return at
+
+	// An object that existed before it was listed arrives late. Its creation was cut to a second.
+	latest := meta.GetCreationTimestamp().Add(time.Second)
+	if within(at, arrived) || within(at, latest) {
+		return at
+	}
+	klog.Warningf("Ignoring annotation %s=%q of %s/%s: expected at most %s before its arrival at "+
+		"%s or its creation at %s: is the clock of its writer right?",
+		measure.TriggeredAtAnnotation, text, meta.GetNamespace(), meta.GetName(), maxStampAge,
+		arrived.UTC().Format(time.RFC3339), meta.GetCreationTimestamp().UTC().Format(time.RFC3339))
+	return time.Time{}
+}
+
+// within reports whether a stamp is not after an instant, and not too long before it.
+func within(stamp, latest time.Time) bool {
+	return !stamp.After(latest) && latest.Sub(stamp) <= maxStampAge
 }
 
 func (s source[L]) complain(_ context.Context, _ *cache.Reflector, err error) {

@@ -165,20 +165,32 @@ func TestWatchPodsAfterTheWatchBroke(t *testing.T) {
 
 func TestWatchPolicyReadsTheAnnotation(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.UTC)
+	stamp := func(after time.Duration) string { return at.Add(after).Format(time.RFC3339Nano) }
+	// Virtual time begins in the year 2000 (testing/synctest).
+	arrival := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 	tests := []struct {
-		name string
-		text string
-		want time.Time
+		name    string
+		text    string
+		created time.Time
+		want    time.Time
 	}{
-		{"a stamp with nanoseconds is kept to the nanosecond", at.Format(time.RFC3339Nano), at},
-		{"a stamp that cannot be read counts as none", "yesterday", time.Time{}},
+		{"a stamp with nanoseconds is kept to the nanosecond", stamp(0), at, at},
+		{"a stamp that cannot be read counts as none", "yesterday", at, time.Time{}},
+		{"one of a second before the arrival counts", arrival.Add(-time.Second).Format(
+			time.RFC3339Nano), at, arrival.Add(-time.Second)},
+		{"one of years before the creation does not", stamp(-20000 * time.Hour), at, time.Time{}},
+		{"one of a minute before it does not", stamp(-time.Minute), at, time.Time{}},
+		{"one of a minute after it does not", stamp(time.Minute), at, time.Time{}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				policy := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{
 					Namespace: "clients", Name: "allow", UID: "7",
-					Annotations: map[string]string{measure.TriggeredAtAnnotation: test.text},
+					CreationTimestamp: metav1.NewTime(test.created.Truncate(time.Second)),
+					Annotations: map[string]string{
+						measure.TriggeredAtAnnotation: test.text,
+					},
 				}}
 				client := fake.NewClientset(policy)
 				ctx, cancel := context.WithCancel(t.Context())
