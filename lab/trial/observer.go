@@ -61,7 +61,7 @@ func (t Trial) Observe(
 	if err := t.Setup(ctx); err != nil {
 		return found, err
 	}
-	w, err := t.newWitness(ctx)
+	control, err := t.newControlPod(ctx)
 	if err != nil {
 		return found, err
 	}
@@ -78,7 +78,7 @@ func (t Trial) Observe(
 	start := time.Now()
 	for turn := range turns.Count {
 		for _, probing := range []bool{turn%2 == 0, turn%2 != 0} {
-			b, err := turns.block(ctx, w, p, probing)
+			b, err := turns.block(ctx, control, p, probing)
 			if err != nil {
 				return found, fmt.Errorf("turn %d: %w", turn+1, err)
 			}
@@ -95,13 +95,13 @@ func (t Trial) Observe(
 		return found, err
 	}
 	found.Rate = (after - before) / lasted.Seconds()
-	found.Misplaced, err = w.judge(found.Blocks, turns.Changes)
+	found.Misplaced, err = control.evaluate(found.Blocks, turns.Changes)
 	return found, err
 }
 
 // block makes changes while the client probes or is halted.
 func (turns Turns) block(
-	ctx context.Context, w witness, p prober, probing bool,
+	ctx context.Context, control controlPod, p prober, probing bool,
 ) (b Block, err error) {
 	do := p.halt
 	if probing {
@@ -115,7 +115,7 @@ func (turns Turns) block(
 		return b, err
 	}
 	b.Probing, b.start = probing, time.Now()
-	if err := w.changes(ctx, turns.Changes, turns.Pause); err != nil {
+	if err := control.changes(ctx, turns.Changes, turns.Pause); err != nil {
 		return b, err
 	}
 	b.end = time.Now()

@@ -99,7 +99,7 @@ func pathWithKubectl(dir layout.Dir) (string, error) {
 		return "", fmt.Errorf("find this program: %w", err)
 	}
 	if err := os.MkdirAll(dir.Bin(), 0o755); err != nil {
-		return "", fmt.Errorf("make room for kubectl: %w", err)
+		return "", fmt.Errorf("create the directory of kubectl: %w", err)
 	}
 	err = os.Symlink(self, dir.Bin()+"/kubectl")
 	if err != nil && !errors.Is(err, os.ErrExist) {

@@ -55,7 +55,7 @@ type authority struct {
 // Nothing of it leaves the directory, and each lab has its own.
 func WritePKI(dir layout.Dir, nodes []topology.Node) error {
 	if err := os.MkdirAll(dir.Credentials(""), 0o700); err != nil {
-		return fmt.Errorf("make room for certificates: %w", err)
+		return fmt.Errorf("create the directory of certificates: %w", err)
 	}
 	ca, err := newAuthority()
 	if err != nil {

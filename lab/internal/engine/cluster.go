@@ -15,8 +15,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// cluster is what the engine takes notice of: the objects as of the events that are due, which pods
-// each selector holds, and what the kernel should have because of that. Events mark addresses and
+// cluster is what the engine knows: the objects as of the events that are due, which pods each
+// selector holds, and what the kernel should have because of that. Events mark addresses and
 // policies as touched; plan works out the operations for these alone, so the cost of an event is
 // that of its effect and not that of the cluster.
 type cluster struct {
@@ -71,7 +71,7 @@ func newCluster(node string) *cluster {
 	return c
 }
 
-// putNamespace takes notice of a namespace's labels.
+// putNamespace records a namespace's labels.
 func (c *cluster) putNamespace(name string, as labels.Set) {
 	c.namespaces[name] = as
 	c.regroupNamespace(name)
@@ -88,7 +88,7 @@ func (c *cluster) regroupNamespace(name string) {
 	}
 }
 
-// putPod takes notice of a pod, new or changed.
+// putPod records a pod, new or changed.
 func (c *cluster) putPod(facts podFacts) {
 	p := c.pods[facts.NamespacedName]
 	if p == nil {
@@ -114,7 +114,7 @@ func (c *cluster) putPod(facts podFacts) {
 	c.regroup(p)
 }
 
-// removePod takes notice of the end of a pod, unless another of its name has followed it already.
+// removePod records the end of a pod, unless another of its name has followed it already.
 func (c *cluster) removePod(facts podFacts) {
 	p := c.pods[facts.NamespacedName]
 	if p == nil || p.UID != facts.UID {
@@ -183,7 +183,7 @@ func (c *cluster) place(p *pod, g *group, belongs bool) {
 	c.touch(p)
 }
 
-// putPolicy takes notice of a policy, new or changed.
+// putPolicy records a policy, new or changed.
 func (c *cluster) putPolicy(object *networkingv1.NetworkPolicy) {
 	enforced := object
 	if c.faults.NoExcept {
@@ -220,7 +220,7 @@ func (c *cluster) removePolicy(key types.NamespacedName) {
 	}
 }
 
-// setChain takes notice of one direction of a policy; nil means that it does not isolate it.
+// setChain records one direction of a policy; nil means that it does not isolate it.
 func (c *cluster) setChain(p *policy, d direction, key types.NamespacedName, spec *chain) {
 	id := d.String() + " " + key.String()
 	pc := c.chains[id]
@@ -291,7 +291,7 @@ func (c *cluster) fill(g *group, p *pod, namespace labels.Set, known bool) {
 	}
 }
 
-// dropUnused forgets a group that no policy uses.
+// dropUnused removes a group that no policy uses.
 func (c *cluster) dropUnused(g *group) {
 	if len(g.subjects) > 0 || g.set != nil {
 		return

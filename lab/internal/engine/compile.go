@@ -88,7 +88,8 @@ func newChain() *chain { return &chain{sets: map[string]origin{}} }
 
 // add takes up one rule of the policy: any of the peers, on any of the ports.
 func (c *chain) add(
-	namespace string, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort,
+	namespace string, peers []networkingv1.NetworkPolicyPeer,
+	ports []networkingv1.NetworkPolicyPort,
 ) {
 	sets := []string{""} // no peers means everyone
 	if len(peers) > 0 {

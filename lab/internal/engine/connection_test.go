@@ -17,7 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// The world of the table: three namespaces with pods in them, the node, and a machine outside.
+// The environment of the table: three namespaces with pods in them, the node, and a machine
+// outside.
 //
 //	x  team=red   env=prod   a (app=web tier=front)  b (app=api tier=back)  c (no labels)
 //	y  team=blue  env=prod   a (app=web)             b (app=api tier=back)
@@ -25,8 +26,8 @@ import (
 //
 // Everything listens on ports 80 and 81 of TCP, UDP and SCTP. TCP port "web" is 80, but 81 at y/b,
 // and z/a has none; UDP port "dns" is 81 everywhere.
-func newTableWorld(t testing.TB) *world {
-	w := newWorld(t)
+func newTableEnvironment(t testing.TB) *environment {
+	w := newEnvironment(t)
 	w.putNamespace("x", namespaceLabels("x", "red", "prod"))
 	w.putNamespace("y", namespaceLabels("y", "blue", "prod"))
 	w.putNamespace("z", namespaceLabels("z", "blue", "dev"))
@@ -199,7 +200,7 @@ func withoutProtocol(p networkingv1.NetworkPolicyPort) networkingv1.NetworkPolic
 	return p
 }
 
-// row is policies and what happens to the world while they are in force.
+// row is policies and what happens to the environment while they are in force.
 type row struct {
 	name     string
 	sentence string
@@ -209,31 +210,32 @@ type row struct {
 
 type step struct {
 	name string
-	do   func(*world)
+	do   func(*environment)
 }
 
-// TestConnections makes every connection of every kind between everything in the world, for each
-// row of the table and after each of its steps, and compares with the model and with the truth log.
+// TestConnections makes every connection of every kind between everything in the environment, for
+// each row of the table and after each of its steps, and compares with the model and with the truth
+// log.
 func TestConnections(t *testing.T) {
-	w := newTableWorld(t)
+	w := newTableEnvironment(t)
 	if t.Run("no policy", func(t *testing.T) { expectBlocked(t, w, false) }); t.Failed() {
 		return // the network itself does not work
 	}
 	for _, r := range connectionTable() {
-		t.Run(r.name, func(t *testing.T) { w.play(t, r) })
+		t.Run(r.name, func(t *testing.T) { w.run(t, r) })
 	}
 	t.Run("no policy again", func(t *testing.T) { expectBlocked(t, w, false) })
 }
 
-// expectBlocked guards against a world in which nothing can be seen.
-func expectBlocked(t *testing.T, w *world, some bool) {
+// expectBlocked guards against an environment in which nothing can be seen.
+func expectBlocked(t *testing.T, w *environment, some bool) {
 	t.Helper()
 	if blocked := w.check(t); (blocked > 0) != some {
 		t.Errorf("%d connections are blocked", blocked)
 	}
 }
 
-func (w *world) play(t *testing.T, r row) {
+func (w *environment) run(t *testing.T, r row) {
 	namespaces, pods := maps.Clone(w.namespaces), maps.Clone(w.pods)
 	for _, p := range r.policies {
 		w.createPolicy(p)
@@ -255,7 +257,9 @@ func (w *world) play(t *testing.T, r row) {
 }
 
 // restore undoes what the steps of a row did to pods and namespaces.
-func (w *world) restore(namespaces map[string]*corev1.Namespace, pods map[string]*corev1.Pod) {
+func (w *environment) restore(
+	namespaces map[string]*corev1.Namespace, pods map[string]*corev1.Pod,
+) {
 	for name, before := range namespaces {
 		if !maps.Equal(w.namespaces[name].Labels, before.Labels) {
 			w.putNamespace(name, before.Labels)

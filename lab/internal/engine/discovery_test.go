@@ -63,7 +63,7 @@ func openICMPv6(t *testing.T, h *host) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Close(socket) }) // nothing was written that could be lost
-	timeout := unix.NsecToTimeval(patience.Nanoseconds())
+	timeout := unix.NsecToTimeval(waitTimeout.Nanoseconds())
 	if err := unix.SetsockoptTimeval(socket, unix.SOL_SOCKET, unix.SO_RCVTIMEO,
 		&timeout); err != nil {
 		t.Fatal(os.NewSyscallError("setsockopt", err))

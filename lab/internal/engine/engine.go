@@ -22,19 +22,19 @@ type engine struct {
 	queue    *queue
 	watchers []watcher
 	kernel   *kernel
-	log      journal
+	log      truthLog
 	requests chan settingsRequest
 	ready    atomic.Bool
 
 	// The rest belongs to the goroutine of enforce.
 	cluster  *cluster
-	agenda   agenda
+	deferred deferredQueue
 	settings Settings
 	seq      uint64
 }
 
-// journal is where every commit is recorded: a truth.Writer, or the memory of a test.
-type journal interface {
+// truthLog is where every commit is recorded: a truth.Writer, or the memory of a test.
+type truthLog interface {
 	Begin() error
 	Write(truth.Record) error
 }
@@ -50,7 +50,7 @@ type settingsReply struct {
 	err      error
 }
 
-func newEngine(cfg Config, client kubernetes.Interface, k *kernel, log journal) *engine {
+func newEngine(cfg Config, client kubernetes.Interface, k *kernel, log truthLog) *engine {
 	q := newQueue(cfg.Settings)
 	c := newCluster(cfg.Node)
 	c.setFaults(cfg.Settings.Faults)
@@ -96,16 +96,16 @@ func (e *engine) enforce(ctx context.Context) error {
 	}
 }
 
-// due takes out what is to be carried out now: errands of faults, or else events. An errand first,
-// so that an event has the last word about its object.
+// due removes and returns what is to be carried out now: deferred events of faults, or else events
+// of watches. Those of faults come first, so that a watch decides about its object in the end.
 func (e *engine) due(now time.Time) (due []event, next time.Time) {
-	due, nextErrand := e.agenda.due(now)
+	due, nextDeferred := e.deferred.due(now)
 	if len(due) > 0 {
-		return due, nextErrand
+		return due, nextDeferred
 	}
 	due, next = e.queue.due(now)
-	if next.IsZero() || !nextErrand.IsZero() && nextErrand.Before(next) {
-		next = nextErrand
+	if next.IsZero() || !nextDeferred.IsZero() && nextDeferred.Before(next) {
+		next = nextDeferred
 	}
 	return due, next
 }
@@ -159,17 +159,17 @@ func (e *engine) cause(event string) []truth.Cause {
 // carryOut brings the kernel from before some events to after them.
 func (e *engine) carryOut(ctx context.Context, events []event) error {
 	causes := make([]truth.Cause, len(events))
-	var later []errand
+	var later []deferredEvent
 	for i, ev := range events {
 		causes[i] = ev.cause
-		e.agenda.cancel(ev.key())
+		e.deferred.cancel(ev.key())
 		ev.apply(e.cluster)
-		later = append(without(later, ev.key()), e.cluster.misbehave(ev)...)
+		later = append(without(later, ev.key()), e.cluster.injectFaults(ev)...)
 	}
 	if err := e.transactInPortions(ctx, e.cluster.plan(), causes); err != nil {
 		return err
 	}
-	e.agenda.add(time.Now(), later)
+	e.deferred.add(time.Now(), later)
 	return nil
 }
 
@@ -249,11 +249,11 @@ func (e *engine) wait(ctx context.Context, until time.Time, wake <-chan struct{}
 	}
 }
 
-// changeFaults ends what the faults of before have under way, and sets others. It is an errand,
-// because a change may be half way to the kernel at the moment.
+// changeFaults ends what the faults of before have under way, and sets others. It is a deferred
+// event, because a change may be half way to the kernel at the moment.
 func (e *engine) changeFaults(f Faults) {
-	ends := e.agenda.settle()
-	e.agenda.add(time.Now(), []errand{{ends: true, event: event{
+	ends := e.deferred.drain()
+	e.deferred.add(time.Now(), []deferredEvent{{ends: true, event: event{
 		cause: truth.Cause{Kind: "Settings", Event: "updated"},
 		apply: func(c *cluster) {
 			for _, ev := range ends {
@@ -262,7 +262,7 @@ func (e *engine) changeFaults(f Faults) {
 			c.setFaults(f)
 		},
 	}}})
-	e.queue.rouse()
+	e.queue.signal()
 }
 
 // change answers a request: how to refuse changes at once, faults before any other event is

@@ -24,9 +24,9 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// newPair is a world with a client and a server on one node, in namespace x.
-func newPair(t testing.TB) (w *world, client, server *host) {
-	w = newWorld(t)
+// newPair is an environment with a client and a server on one node, in namespace x.
+func newPair(t testing.TB) (w *environment, client, server *host) {
+	w = newEnvironment(t)
 	w.putNamespace("x", namespaceLabels("x", "red", "prod"))
 	client = w.net.addHost(t, "x/client", podIPs(1, 1)...)
 	server = w.net.addHost(t, "x/server", podIPs(1, 2)...)
@@ -35,7 +35,7 @@ func newPair(t testing.TB) (w *world, client, server *host) {
 	return w, client, server
 }
 
-func (w *world) pair(
+func (w *environment) pair(
 	client, server string, f family, protocol corev1.Protocol, port int32,
 ) truth.Pair {
 	from, to := w.pods[client], w.pods[server]
@@ -102,7 +102,7 @@ func TestTruth(t *testing.T) {
 
 // during sends packets from one pod to another while something happens, and returns the flips of
 // the pair since the log began. The fate of each packet must be the one that they say.
-func (w *world) during(t *testing.T, from, to *host, f family, do func()) []truth.Flip {
+func (w *environment) during(t *testing.T, from, to *host, f family, do func()) []truth.Flip {
 	t.Helper()
 	const underWay = 30 * time.Millisecond
 	stop := make(chan struct{})
@@ -158,7 +158,7 @@ func TestTakeOver(t *testing.T) {
 	w.createPolicy(newPolicy("x", "deny", with("app", "denied"), isolate(in)))
 	// resolves neighbours
 	try(t, []*attempt{{from: client, to: server, family: ipv4, protocol: corev1.ProtocolTCP,
-		port: 80}}, patience)
+		port: 80}}, waitTimeout)
 	stop := make(chan struct{})
 	var allowed, forbidden prober
 	var group errgroup.Group
@@ -188,7 +188,7 @@ func TestTakeOver(t *testing.T) {
 }
 
 // runAnotherEngine replaces the table by what a fresh engine makes of the API, and ends it.
-func (w *world) runAnotherEngine(t *testing.T) {
+func (w *environment) runAnotherEngine(t *testing.T) {
 	t.Helper()
 	records := newRecordLog()
 	ctx, cancel := context.WithCancel(w.ctx)
@@ -241,10 +241,10 @@ func TestReject(t *testing.T) {
 		tcp, udp outcome
 		timeout  time.Duration
 	}{
-		{truth.Reset, refused, refused, patience},
+		{truth.Reset, refused, refused, waitTimeout},
 		// An ICMP message that comes back while connect still runs does not end it (the socket is
 		// locked); the one for the SYN's retransmission after 1 s does.
-		{truth.ICMP, unreachable, unreachable, patience},
+		{truth.ICMP, unreachable, unreachable, waitTimeout},
 		{truth.Drop, silent, silent, 200 * time.Millisecond},
 	} {
 		t.Run("reject="+string(row.reject), func(t *testing.T) {
@@ -293,7 +293,7 @@ func TestRejectLeavesNoGap(t *testing.T) {
 // TestBatches: a change of many pods takes as many transactions as the settings ask for, apart from
 // each other by the gap, and pods change one after the other.
 func TestBatches(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	w.putNamespace("x", nil)
 	for i := range byte(5) {
 		name := fmt.Sprint("pod-", i)
@@ -320,7 +320,7 @@ func TestBatches(t *testing.T) {
 
 // TestDelay: enforcement comes after the delay and the jitter, counted from the event's arrival.
 func TestDelay(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	w.putNamespace("x", nil)
 	w.createPod(newPod("x", "p", nil, 80, podIPs(1, 1)))
 	control := w.serve(t)
@@ -328,14 +328,14 @@ func TestDelay(t *testing.T) {
 	for i := range 3 {
 		r := w.createPolicy(newPolicy("x", fmt.Sprint("p", i), everyPod, isolate(in)))
 		took := r.Before.Sub(r.Causes[0].Arrived)
-		if took < 100*time.Millisecond || took > 120*time.Millisecond+patience/100 {
+		if took < 100*time.Millisecond || took > 120*time.Millisecond+waitTimeout/100 {
 			t.Errorf("the policy was enforced after %v", took)
 		}
 	}
 }
 
 func TestControl(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	control := w.serve(t)
 	if body := control.do(t, http.MethodGet, "/healthz", "", http.StatusOK); body != "ok\n" {
 		t.Errorf("health is %q", body)
@@ -366,7 +366,7 @@ func TestControl(t *testing.T) {
 // TestHealthBeforeSync: an engine that has no answer from the API is not healthy, and blocks
 // already.
 func TestHealthBeforeSync(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	e := newEngine(Config{Node: "n"}, w.client, w.engine.kernel, w.records)
 	response := newControl(w.ctx, t, e).do(t, http.MethodGet, "/healthz", "",
 		http.StatusServiceUnavailable)
@@ -378,7 +378,7 @@ func TestHealthBeforeSync(t *testing.T) {
 // control is a client of an engine's socket.
 type control struct{ client http.Client }
 
-func (w *world) serve(t testing.TB) control { return newControl(w.ctx, t, w.engine) }
+func (w *environment) serve(t testing.TB) control { return newControl(w.ctx, t, w.engine) }
 
 func newControl(ctx context.Context, t testing.TB, e *engine) control {
 	t.Helper()

@@ -16,7 +16,7 @@ type event struct {
 	apply func(*cluster)
 	// takes the event back; nil for one that is no change of a policy or of labels
 	undo  func(*cluster)
-	then  []errand // follow once the event is enforced
+	then  []deferredEvent // follow once the event is enforced
 	due   time.Time
 	order uint64 // in which events came
 }
@@ -24,23 +24,23 @@ type event struct {
 // key names the object that the event is about.
 func (e event) key() string { return e.cause.Kind + " " + e.cause.Namespace + "/" + e.cause.Name }
 
-// errand is something that a fault does some time after the event that it belongs to: an event that
-// no watch delivered.
-type errand struct {
+// deferredEvent is what a fault does some time after the event that it belongs to: an event that no
+// watch delivered.
+type deferredEvent struct {
 	event
 	after time.Duration // from the moment when what comes before it is enforced
-	// about is the key of the object whose next event makes the errand void; empty if none does.
+	// about is the key of the object whose next event makes this one void; empty if none does.
 	about string
-	// ends says that the errand ends what a fault began, so that it must not be forgotten.
+	// ends says that it ends what a fault began, so that it must be carried out.
 	ends bool
 }
 
-// errandCause is a cause of the truth log: something that a fault does about an object.
-func errandCause(of truth.Cause, what string) truth.Cause {
+// faultCause is a cause of the truth log: something that a fault does about an object.
+func faultCause(of truth.Cause, what string) truth.Cause {
 	of.Kind, of.Event = "Fault", what
 	return of
 }
 
-func without(errands []errand, about string) []errand {
-	return slices.DeleteFunc(errands, func(e errand) bool { return e.about == about })
+func without(events []deferredEvent, about string) []deferredEvent {
+	return slices.DeleteFunc(events, func(e deferredEvent) bool { return e.about == about })
 }

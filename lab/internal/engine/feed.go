@@ -74,7 +74,7 @@ func (f *feed[O, F]) Delete(object any) error {
 	if !ok {
 		return fmt.Errorf("the watch of %s delivered a %T", f.kind, object)
 	}
-	f.forget(keyOf(o), time.Now())
+	f.observeDeletion(keyOf(o), time.Now())
 	return nil
 }
 
@@ -89,7 +89,7 @@ func (f *feed[O, F]) Replace(objects []any, _ string) error {
 	}
 	for key := range f.known {
 		if !present[key] {
-			f.forget(key, now)
+			f.observeDeletion(key, now)
 		}
 	}
 	for _, object := range objects {
@@ -117,7 +117,7 @@ func (f *feed[O, F]) observe(object any) error {
 		o.GetUID(), f.facts(o)}
 	before, had := f.known[keyOf(o)]
 	if had && before.uid != next.uid {
-		f.forget(keyOf(o), now)
+		f.observeDeletion(keyOf(o), now)
 		before, had = known[F]{}, false
 	}
 	if had && reflect.DeepEqual(before.facts, next.facts) {
@@ -132,7 +132,7 @@ func (f *feed[O, F]) observe(object any) error {
 	return nil
 }
 
-func (f *feed[O, F]) forget(key string, now time.Time) {
+func (f *feed[O, F]) observeDeletion(key string, now time.Time) {
 	before, had := f.known[key]
 	if !had {
 		return

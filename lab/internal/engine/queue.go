@@ -60,12 +60,12 @@ func (q *queue) push(e event) {
 	e.order = q.count
 	heap.Push(&q.events, e)
 	if q.events[0].order == e.order {
-		q.rouse()
+		q.signal()
 	}
 }
 
-// rouse makes who waits for events look again.
-func (q *queue) rouse() {
+// signal wakes who waits for events.
+func (q *queue) signal() {
 	select {
 	case q.wake <- struct{}{}:
 	default:

@@ -7,10 +7,10 @@
 //	watch -> event -> queue -> cluster -> operations -> transaction -> kernel, truth log
 //
 // A feed stamps an event when its watch delivers it; the queue holds it until its delay is over;
-// the cluster takes notice of it and plans operations (truth.Op), each of which leaves the kernel
-// in a sane state; transactions carry them out. Faults change what the cluster is told or what it
-// plans for, and nothing after that: the truth log tells what came of them, because the state that
-// it describes is that of the kernel.
+// the cluster records it and plans operations (truth.Op), each of which leaves the kernel in a sane
+// state; transactions carry them out. Faults change which events the cluster gets or what it plans
+// for, and nothing after that: the truth log shows their effect, because the state that it
+// describes is that of the kernel.
 package engine
 
 import (

@@ -142,7 +142,8 @@ func (k *kernel) hand(e elements, to func(*nftables.Set, []nftables.SetElement) 
 }
 
 func (k *kernel) inPortions(
-	set *nftables.Set, list []nftables.SetElement, do func(*nftables.Set, []nftables.SetElement) error,
+	set *nftables.Set, list []nftables.SetElement, do func(*nftables.Set,
+		[]nftables.SetElement) error,
 ) {
 	for portion := range slices.Chunk(list, elementsPerMessage) {
 		// The library fails on anonymous sets only.

@@ -300,15 +300,15 @@ func policyChangeRows() []row {
 	allow := newPolicy("x", "allow", with("app", "web"), isolate(in),
 		from(peers{namespacesWith(with("team", "blue"))}, nil))
 	change := func(name string, p *networkingv1.NetworkPolicy) step {
-		return step{name, func(w *world) { w.updatePolicy(p) }}
+		return step{name, func(w *environment) { w.updatePolicy(p) }}
 	}
 	return []row{
 		{name: "policies come and go", sentence: "Each creation and deletion takes effect, in " +
 			"any order.", policies: list(deny, allow), steps: []step{
-			{"the deny goes", func(w *world) { w.deletePolicy("deny") }},
-			{"the deny comes back", func(w *world) { w.createPolicy(deny) }},
-			{"the allow goes", func(w *world) { w.deletePolicy("allow") }},
-			{"the deny goes too", func(w *world) { w.deletePolicy("deny") }},
+			{"the deny goes", func(w *environment) { w.deletePolicy("deny") }},
+			{"the deny comes back", func(w *environment) { w.createPolicy(deny) }},
+			{"the allow goes", func(w *environment) { w.deletePolicy("allow") }},
+			{"the deny goes too", func(w *environment) { w.deletePolicy("deny") }},
 		}},
 		{name: "policy update", sentence: "Each part of a policy may change.",
 			policies: list(allow), steps: []step{
@@ -320,12 +320,15 @@ func policyChangeRows() []row {
 					from(peers{podsWith(with("app", "api"))}, ports{tcp("web")}))),
 				change("other pods", newPolicy("x", "allow", with("app", "api"), isolate(in),
 					from(peers{podsWith(with("app", "web"))}, ports{tcp(80)}))),
-				change("the other direction", newPolicy("x", "allow", with("app", "api"), isolate(out),
+				change("the other direction", newPolicy("x", "allow", with("app", "api"),
+					isolate(out),
 					to(peers{block("10.244.0.0/16", "10.244.2.0/24")}, nil))),
-				change("another exception", newPolicy("x", "allow", with("app", "api"), isolate(out),
+				change("another exception", newPolicy("x", "allow", with("app", "api"),
+					isolate(out),
 					to(peers{block("10.244.0.0/16", "10.244.3.0/24")}, nil))),
 				change("no rules", newPolicy("x", "allow", with("app", "api"), isolate(out))),
-				change("every pod, both directions", newPolicy("x", "allow", everyPod, isolate(in, out),
+				change("every pod, both directions", newPolicy("x", "allow", everyPod,
+					isolate(in, out),
 					from(nil, ports{udp(nil)}), to(nil, nil))),
 			}},
 	}
@@ -338,22 +341,26 @@ func labelChangeRows() []row {
 	return []row{
 		{name: "pod labels", sentence: "Pods become and cease to be selected and to be peers.",
 			policies: list(allow), steps: []step{
-				{"a selected pod loses its label", func(w *world) {
+				{"a selected pod loses its label", func(w *environment) {
 					w.labelPod("x/a", labelSet("tier", "front"))
 				}},
-				{"another pod gains it", func(w *world) { w.labelPod("x/c", labelSet("app", "web")) }},
-				{"a peer loses its label", func(w *world) { w.labelPod("y/a", nil) }},
-				{"another peer gains it", func(w *world) { w.labelPod("y/b", labelSet("app", "web")) }},
+				{"another pod gains it", func(w *environment) {
+					w.labelPod("x/c", labelSet("app", "web"))
+				}},
+				{"a peer loses its label", func(w *environment) { w.labelPod("y/a", nil) }},
+				{"another peer gains it", func(w *environment) {
+					w.labelPod("y/b", labelSet("app", "web"))
+				}},
 			}},
 		{name: "namespace labels", sentence: "Namespaces become and cease to be peers.",
 			policies: list(allow), steps: []step{
-				{"a namespace leaves the team", func(w *world) {
+				{"a namespace leaves the team", func(w *environment) {
 					w.putNamespace("y", namespaceLabels("y", "red", "prod"))
 				}},
-				{"another joins it", func(w *world) {
+				{"another joins it", func(w *environment) {
 					w.putNamespace("x", namespaceLabels("x", "blue", "prod"))
 				}},
-				{"nobody is left", func(w *world) {
+				{"nobody is left", func(w *environment) {
 					w.putNamespace("x", namespaceLabels("x", "red", "prod"))
 					w.putNamespace("z", namespaceLabels("z", "green", "dev"))
 				}},
@@ -373,33 +380,35 @@ func podChangeRows() []row {
 		{name: "a pod ends", sentence: "A pod that has ended has no address any more; a pod that " +
 			"is deleted has until it is gone.",
 			policies: list(allow), steps: []step{
-				{"deletion begins", func(w *world) {
+				{"deletion begins", func(w *environment) {
 					w.updatePod("x/a", func(p *corev1.Pod) {
 						p.DeletionTimestamp = &metav1.Time{Time: metav1.Unix(2000, 0).Time}
 						p.Labels = labelSet("app", "web") // the engine has something to report
 					})
 				}},
-				{"it ends", func(w *world) {
+				{"it ends", func(w *environment) {
 					w.updatePod("x/a", func(p *corev1.Pod) { p.Status.Phase = corev1.PodSucceeded })
 				}},
-				{"another fails", func(w *world) {
+				{"another fails", func(w *environment) {
 					w.updatePod("y/a", func(p *corev1.Pod) { p.Status.Phase = corev1.PodFailed })
 				}},
 			}},
 		{name: "an address is used again", sentence: "An address belongs to the newest pod that " +
 			"has it, with that pod's labels.",
 			policies: list(allow), steps: []step{
-				{"the old pod is deleted", func(w *world) { w.deletePod("x/a") }},
-				{"a pod without labels follows", func(w *world) { w.createPod(replacement(nil)) }},
-				{"it becomes a peer", func(w *world) {
+				{"the old pod is deleted", func(w *environment) { w.deletePod("x/a") }},
+				{"a pod without labels follows", func(w *environment) {
+					w.createPod(replacement(nil))
+				}},
+				{"it becomes a peer", func(w *environment) {
 					w.labelPod("x/c2", labelSet("app", "web"))
 				}},
 			}},
 		{name: "an address is used too early",
 			sentence: "The newer pod has the address although the older is still there.",
 			policies: list(allow), steps: []step{
-				{"the new pod comes", func(w *world) { w.createPod(replacement(nil)) }},
-				{"the new pod goes first", func(w *world) { w.deletePod("x/c2") }},
+				{"the new pod comes", func(w *environment) { w.createPod(replacement(nil)) }},
+				{"the new pod goes first", func(w *environment) { w.deletePod("x/c2") }},
 			}},
 	}
 }

@@ -32,7 +32,7 @@ const (
 )
 
 // pod runs one pod. Its goroutine goes through the pod's life once, from top to bottom of run;
-// everything else only tells it news.
+// everything else only notifies it.
 type pod struct {
 	agent     *agent
 	uid       types.UID
@@ -289,8 +289,8 @@ func isNewer(a, b *v1.Pod) bool {
 	return errX != nil || errY != nil || x > y
 }
 
-// gone kills the pod whose API object no longer exists.
-func (p *pod) gone() {
+// kill ends the pod whose API object no longer exists.
+func (p *pod) kill() {
 	p.mu.Lock()
 	p.deleted = true
 	p.mu.Unlock()

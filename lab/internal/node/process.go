@@ -20,7 +20,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 )
 
-// systemPath is the PATH of containers that set none, and of the agent's own errands in them.
+// systemPath is the PATH of containers that set none, and of the agent's own commands in them.
 const systemPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // processSpec is what a container's process starts from.
@@ -111,7 +111,7 @@ func (p *process) start() error {
 		return fmt.Errorf("start %s: %w", path, err)
 	}
 	p.cmd = cmd
-	if err := p.letGo(); err != nil {
+	if err := p.resume(); err != nil {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		return err
@@ -139,10 +139,10 @@ func (s processSpec) isolate() error {
 	return nil
 }
 
-// letGo completes the container's file system and lets its process run. The process has executed
+// resume completes the container's file system and lets its process run. The process has executed
 // its program but stands before the first instruction, as traced processes do: this is the moment
 // when its process namespace exists and it has not looked at /proc.
-func (p *process) letGo() error {
+func (p *process) resume() error {
 	pid := p.cmd.Process.Pid
 	var status unix.WaitStatus
 	for {

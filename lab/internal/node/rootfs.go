@@ -81,7 +81,7 @@ func (r rootFS) path(elements ...string) string {
 func (r rootFS) overlay() error {
 	for _, name := range []string{"image", "upper", "work", "root"} {
 		if err := os.Mkdir(r.path(name), 0o755); err != nil {
-			return fmt.Errorf("make room for the image: %w", err)
+			return fmt.Errorf("create the directory of the image: %w", err)
 		}
 	}
 	if err := bindOver(r.image, r.path("image"), true); err != nil {
@@ -119,7 +119,7 @@ func (r rootFS) writeEtc() error {
 			return err
 		}
 		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			return fmt.Errorf("make room for /etc/%s: %w", name, err)
+			return fmt.Errorf("create a mount point for /etc/%s: %w", name, err)
 		}
 		if err := writeFile(at, content); err != nil {
 			return fmt.Errorf("write /etc/%s: %w", name, err)

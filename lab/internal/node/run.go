@@ -155,7 +155,7 @@ func (a *agent) runPods(ctx context.Context) error {
 		ListerWatcher: cache.NewListWatchFromClient(a.client.CoreV1().RESTClient(), "pods", "",
 			fields.OneTermEqualSelector("spec.nodeName", a.cfg.Name)),
 		ObjectType: &v1.Pod{},
-		Transform:  forgetManagedFields,
+		Transform:  dropManagedFields,
 		Handler: cache.ResourceEventHandlerFuncs{
 			AddFunc:    func(object any) { a.observe(ctx, &pods, object.(*v1.Pod)) },
 			UpdateFunc: func(_, object any) { a.observe(ctx, &pods, object.(*v1.Pod)) },
@@ -163,7 +163,7 @@ func (a *agent) runPods(ctx context.Context) error {
 				if unknown, ok := object.(cache.DeletedFinalStateUnknown); ok {
 					object = unknown.Obj
 				}
-				a.forget(object.(*v1.Pod))
+				a.removePod(object.(*v1.Pod))
 			},
 		},
 	})
@@ -171,15 +171,15 @@ func (a *agent) runPods(ctx context.Context) error {
 	return nil
 }
 
-// forgetManagedFields saves memory; the API server keeps its own when an update has none.
-func forgetManagedFields(object any) (any, error) {
+// dropManagedFields saves memory; the API server keeps its own when an update has none.
+func dropManagedFields(object any) (any, error) {
 	if pod, ok := object.(*v1.Pod); ok {
 		pod.ManagedFields = nil
 	}
 	return object, nil
 }
 
-// observe is told of every pod of this node, and of every change.
+// observe takes every pod of this node, and every change of one.
 func (a *agent) observe(ctx context.Context, pods *sync.WaitGroup, object *v1.Pod) {
 	if p := a.pod(object.UID); p != nil {
 		p.observe(object)
@@ -187,7 +187,7 @@ func (a *agent) observe(ctx context.Context, pods *sync.WaitGroup, object *v1.Po
 	}
 	// A pod of the same name can only follow one that is gone.
 	if before := a.podNamed(object.Namespace, object.Name); before != nil {
-		a.forget(before.object())
+		a.removePod(before.object())
 	}
 	p := newPod(ctx, a, object)
 	a.mu.Lock()
@@ -198,13 +198,13 @@ func (a *agent) observe(ctx context.Context, pods *sync.WaitGroup, object *v1.Po
 	pods.Go(func() { p.run(ctx) })
 }
 
-// forget kills what is left of a pod whose API object is gone.
-func (a *agent) forget(object *v1.Pod) {
+// removePod kills what is left of a pod whose API object is gone.
+func (a *agent) removePod(object *v1.Pod) {
 	p := a.pod(object.UID)
 	if p == nil {
 		return
 	}
-	p.gone()
+	p.kill()
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.byUID, p.uid)

@@ -35,7 +35,7 @@ type component struct {
 	log       string
 	namespace *netns.Namespace // nil is that of the control plane
 	family    *family
-	died      chan<- error // takes the news that it ended although it should not have
+	failed    chan<- error // receives the error of a process that ended unasked
 
 	mu      sync.Mutex
 	command *exec.Cmd
@@ -108,13 +108,13 @@ func (c *component) wait(command *exec.Cmd, exited chan<- struct{}) {
 	c.mu.Unlock()
 	close(exited)
 	if !asked {
-		c.died <- fmt.Errorf("run %s: it ended by itself (%v); its last words:\n%s",
-			c.name, command.ProcessState, lastWords(c.log))
+		c.failed <- fmt.Errorf("run %s: it ended by itself (%v); the end of its log:\n%s",
+			c.name, command.ProcessState, logTail(c.log))
 	}
 }
 
-// lastWords are the last lines of a log. They are shown because the log may not outlive the lab.
-func lastWords(log string) string {
+// logTail are the last lines of a log. They are shown because the log may not outlive the lab.
+func logTail(log string) string {
 	content, err := os.ReadFile(log)
 	if err != nil {
 		return fmt.Sprintf("(%v)", err)

@@ -19,8 +19,8 @@ import (
 const (
 	// temporaryPattern names the directories of labs that were given none.
 	temporaryPattern = "netpol-latency-lab-"
-	// settled is the age from which a temporary directory is locked if its lab is alive.
-	settled = 10 * time.Second
+	// minStaleAge is the age from which a temporary directory is locked if its lab is alive.
+	minStaleAge = 10 * time.Second
 	// longestSocket is the room for a socket's path in struct sockaddr_un (unix(7)).
 	longestSocket = 107
 )
@@ -107,7 +107,7 @@ func temporaryDir() (layout.Dir, error) {
 // into a directory for temporary files, so it must be what it seems to be.
 func removeStale(path string) {
 	info, err := os.Lstat(path)
-	if err != nil || !info.IsDir() || time.Since(info.ModTime()) < settled {
+	if err != nil || !info.IsDir() || time.Since(info.ModTime()) < minStaleAge {
 		return
 	}
 	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || int(owner.Uid) != os.Geteuid() {

@@ -38,7 +38,7 @@ func (l *inner) unpackImages() error {
 func unpack(reference oci.Reference, below string) (oci.Unpacked, error) {
 	// Containers of all users look into it.
 	if err := os.MkdirAll(below, 0o755); err != nil {
-		return oci.Unpacked{}, fmt.Errorf("make room for images: %w", err)
+		return oci.Unpacked{}, fmt.Errorf("create the directory of images: %w", err)
 	}
 	image, err := oci.Open(reference)
 	if err != nil {

@@ -31,13 +31,14 @@ import (
 // The descriptors that the outer process hands to the inner one.
 const (
 	fdListener = 3 + iota // accepts the host's connections to the API server
-	fdNews                // takes what the outer process is to know
+	fdStatus              // takes what the outer process must know, as labStatus
 	fdLife                // ends when the outer process does
 	fdLock                // keeps the state directory locked
 )
 
-// news is what the inner process writes to fdNews: that the lab is ready, and later why it failed.
-type news struct {
+// labStatus is what the inner process writes to fdStatus: that the lab is ready, and later why it
+// failed.
+type labStatus struct {
 	// Namespaces maps node names to descriptors of the inner process.
 	Namespaces map[string]int `json:"namespaces,omitempty"`
 	Failure    string         `json:"failure,omitempty"`
@@ -50,8 +51,8 @@ type inner struct {
 	family     family
 	namespaces map[string]*netns.Namespace
 	images     images
-	died       chan error
-	tell       *json.Encoder
+	failed     chan error
+	toOuter    *json.Encoder
 	progress   io.Writer
 	began      time.Time
 }
@@ -66,7 +67,7 @@ func RunInner(file string) error {
 	for fd := fdListener; fd <= fdLock; fd++ {
 		unix.CloseOnExec(fd) // the components and their containers have no business with them
 	}
-	tell := json.NewEncoder(os.NewFile(fdNews, "news"))
+	toOuter := json.NewEncoder(os.NewFile(fdStatus, "status"))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithCancel(ctx)
@@ -79,14 +80,14 @@ func RunInner(file string) error {
 	l := &inner{
 		options: options, namespaces: make(map[string]*netns.Namespace),
 		family: family{own: make(map[int]bool)},
-		died:   make(chan error, 16), tell: tell, progress: os.Stderr, began: time.Now(),
+		failed: make(chan error, 16), toOuter: toOuter, progress: os.Stderr, began: time.Now(),
 	}
 	err := l.run(ctx)
 	l.shutdown()
 	if options.Temporary {
 		err = errors.Join(err, l.remove())
 	}
-	if err != nil && tell.Encode(news{Failure: err.Error()}) == nil {
+	if err != nil && toOuter.Encode(labStatus{Failure: err.Error()}) == nil {
 		err = nil
 	}
 	return err
@@ -109,7 +110,7 @@ func (l *inner) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		select {
-		case err := <-l.died:
+		case err := <-l.failed:
 			return err
 		case <-ctx.Done():
 			return nil
@@ -123,11 +124,11 @@ func (l *inner) run(ctx context.Context) error {
 			}
 			return err
 		}
-		ready := news{Namespaces: make(map[string]int)}
+		ready := labStatus{Namespaces: make(map[string]int)}
 		for name, namespace := range l.namespaces {
 			ready.Namespaces[name] = namespace.Fd()
 		}
-		return l.tell.Encode(ready)
+		return l.toOuter.Encode(ready)
 	})
 	return group.Wait()
 }
@@ -175,7 +176,7 @@ func (l *inner) prepare(context.Context) error {
 		return fmt.Errorf("mount the state directory: %w", err)
 	}
 	if err := os.MkdirAll(l.options.Dir.Volatile(), 0o700); err != nil {
-		return fmt.Errorf("make room for volatile files: %w", err)
+		return fmt.Errorf("create the directory of volatile files: %w", err)
 	}
 	if err := unix.Mount("tmpfs", l.options.Dir.Volatile(), "tmpfs", 0, "mode=0700"); err != nil {
 		return fmt.Errorf("mount volatile files: %w", err)
@@ -197,7 +198,7 @@ func (l *inner) prepare(context.Context) error {
 func (l *inner) writeCredentials(context.Context) error {
 	dir := l.options.Dir
 	if err := os.MkdirAll(dir.Config(""), 0o700); err != nil {
-		return fmt.Errorf("make room for configurations: %w", err)
+		return fmt.Errorf("create the directory of configurations: %w", err)
 	}
 	if err := controlplane.WritePKI(dir, l.options.nodes()); err != nil {
 		return err
@@ -217,7 +218,7 @@ func (l *inner) writeCredentials(context.Context) error {
 func (l *inner) launch(name string, namespace *netns.Namespace, arguments ...string) error {
 	c := &component{
 		name: name, arguments: append([]string{ComponentProcess}, arguments...),
-		log: l.options.Dir.Log(name), namespace: namespace, family: &l.family, died: l.died,
+		log: l.options.Dir.Log(name), namespace: namespace, family: &l.family, failed: l.failed,
 	}
 	l.components = append(l.components, c)
 	return c.start()

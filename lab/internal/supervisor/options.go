@@ -150,7 +150,7 @@ func writeJSON(path string, value any) error {
 		return fmt.Errorf("encode %s: %w", filepath.Base(path), err)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make room for %s: %w", filepath.Base(path), err)
+		return fmt.Errorf("create the directory of %s: %w", filepath.Base(path), err)
 	}
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", filepath.Base(path), err)

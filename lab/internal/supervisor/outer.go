@@ -24,9 +24,9 @@ type Running struct {
 	dir     *directory
 	command *exec.Cmd
 	life    *os.File
-	ready   chan news     // takes the news that the lab is ready
-	exited  chan struct{} // closed when the inner process has ended
-	result  error         // how it ended
+	ready   chan labStatus // receives the message that the lab is ready
+	exited  chan struct{}  // closed when the inner process has ended
+	result  error          // how it ended
 }
 
 // Start brings a lab up. It returns when the lab is ready, or cannot be, and then nothing is left.
@@ -35,7 +35,7 @@ func Start(ctx context.Context, options Options, progress io.Writer) (_ *Running
 	if err := options.Validate(); err != nil {
 		return nil, err
 	}
-	r := &Running{ready: make(chan news, 1), exited: make(chan struct{})}
+	r := &Running{ready: make(chan labStatus, 1), exited: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			_ = r.Stop() // the first error is the one that matters
@@ -74,36 +74,36 @@ func (r *Running) spawn(options Options, progress io.Writer) error {
 		return fmt.Errorf("hand the listener on: %w", err)
 	}
 	defer socket.Close()
-	hear, tell, err := os.Pipe()
+	statusReader, statusWriter, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("make a pipe: %w", err)
 	}
-	defer tell.Close()
+	defer statusWriter.Close()
 	watch, life, err := os.Pipe()
 	if err != nil {
-		return errors.Join(fmt.Errorf("make a pipe: %w", err), hear.Close())
+		return errors.Join(fmt.Errorf("make a pipe: %w", err), statusReader.Close())
 	}
 	defer watch.Close()
 	r.life = life
 	command := exec.Command("/proc/self/exe", "inner", "--config", file)
 	command.Args[0] = "netpol-latency-lab"
 	command.Stdout, command.Stderr = progress, progress
-	command.ExtraFiles = []*os.File{socket, tell, watch, r.dir.lock}
+	command.ExtraFiles = []*os.File{socket, statusWriter, watch, r.dir.lock}
 	command.SysProcAttr = namespaces()
 	if err := command.Start(); err != nil {
-		return errors.Join(explain(err), hear.Close())
+		return errors.Join(explain(err), statusReader.Close())
 	}
 	r.command = command
-	go r.listen(hear)
+	go r.readStatus(statusReader)
 	return nil
 }
 
-// listen passes on that the lab is ready and keeps how it ended.
-func (r *Running) listen(hear io.ReadCloser) {
+// readStatus passes on that the lab is ready and keeps how it ended.
+func (r *Running) readStatus(statusReader io.ReadCloser) {
 	defer close(r.exited)
-	defer hear.Close()
-	var message news
-	for decoder := json.NewDecoder(hear); decoder.Decode(&message) == nil; {
+	defer statusReader.Close()
+	var message labStatus
+	for decoder := json.NewDecoder(statusReader); decoder.Decode(&message) == nil; {
 		if message.Failure == "" {
 			r.ready <- message
 		}
@@ -144,7 +144,7 @@ func explain(err error) error {
 }
 
 // describe writes down what other processes of the host need to know about the lab.
-func (r *Running) describe(message news) error {
+func (r *Running) describe(message labStatus) error {
 	dir := r.dir.Dir
 	r.Lab = Lab{
 		Dir: dir, PID: r.command.Process.Pid, Rootless: os.Geteuid() != 0,

@@ -230,7 +230,7 @@ func errorLines(said string) []string {
 	return lines
 }
 
-// await looks until the condition is met; it is for files and servers, which tell nobody.
+// await looks until the condition is met; it is for files and servers, which notify nobody.
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !condition(); {

@@ -11,9 +11,9 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// Faults change what a cluster is told or what it wants of the kernel, and never what comes after:
-// the operations are those of any other plan, so the truth log cannot tell anything but what is
-// enforced.
+// Faults change which events a cluster gets or what it wants of the kernel, and never what comes
+// after: the operations are those of any other plan, so the truth log cannot tell anything but what
+// is enforced.
 
 // setFaults makes the cluster want what an engine with these faults would.
 func (c *cluster) setFaults(f Faults) {
@@ -30,18 +30,18 @@ func (c *cluster) setFaults(f Faults) {
 	}
 }
 
-// misbehave does what the faults do about an event together with its enforcement, and returns what
-// is left for later.
-func (c *cluster) misbehave(ev event) []errand {
+// injectFaults does what the faults do about an event together with its enforcement, and returns
+// what is deferred.
+func (c *cluster) injectFaults(ev event) []deferredEvent {
 	later := ev.then
 	if c.faults.Leak > 0 && len(c.fresh) > 0 {
-		later = append(later, c.open(c.fresh, c.faults.Leak, errandCause(ev.cause, "leak ended")))
+		later = append(later, c.open(c.fresh, c.faults.Leak, faultCause(ev.cause, "leak ended")))
 	}
 	c.fresh = nil
 	if c.faults.Gap > 0 && ev.cause.Kind == "NetworkPolicy" && ev.cause.Event == "updated" {
 		selected := c.selectedBy(types.NamespacedName{Namespace: ev.cause.Namespace,
 			Name: ev.cause.Name})
-		later = append(later, c.open(selected, c.faults.Gap, errandCause(ev.cause, "gap ended")))
+		later = append(later, c.open(selected, c.faults.Gap, faultCause(ev.cause, "gap ended")))
 	}
 	if c.faults.Flap.For > 0 && ev.undo != nil {
 		later = append(later, flap(ev, c.faults.Flap))
@@ -62,9 +62,9 @@ func (c *cluster) selectedBy(policy types.NamespacedName) []*pod {
 	return selected
 }
 
-// open lifts the policies of pods. The errand that it returns puts them in force again, unless the
-// pod has been followed by another of its name by then.
-func (c *cluster) open(pods []*pod, period time.Duration, cause truth.Cause) errand {
+// open lifts the policies of pods. The deferred event that it returns puts them in force again,
+// unless the pod has been followed by another of its name by then.
+func (c *cluster) open(pods []*pod, period time.Duration, cause truth.Cause) deferredEvent {
 	uids := make([]types.UID, len(pods))
 	for i, p := range pods {
 		uids[i] = p.UID
@@ -79,16 +79,17 @@ func (c *cluster) open(pods []*pod, period time.Duration, cause truth.Cause) err
 			}
 		}
 	}
-	return errand{event: event{cause: cause, apply: shut}, after: period, ends: true}
+	return deferredEvent{event: event{cause: cause, apply: shut}, after: period, ends: true}
 }
 
-// flap is the errand that takes an event back, with the one that repeats it. Another event of the
-// same object makes both of them void, because it brings the object to where it should be.
-func flap(ev event, f Flap) errand {
-	again := errand{
-		event: event{cause: errandCause(ev.cause, "flap ended"), apply: ev.apply},
+// flap is the deferred event that takes an event back, with the one that repeats it. Another event
+// of the same object makes both of them void, because it brings the object to where it should be.
+func flap(ev event, f Flap) deferredEvent {
+	again := deferredEvent{
+		event: event{cause: faultCause(ev.cause, "flap ended"), apply: ev.apply},
 		after: f.For, about: ev.key(), ends: true,
 	}
-	back := event{cause: errandCause(ev.cause, "flap began"), apply: ev.undo, then: []errand{again}}
-	return errand{event: back, after: f.After, about: ev.key()}
+	back := event{cause: faultCause(ev.cause, "flap began"), apply: ev.undo,
+		then: []deferredEvent{again}}
+	return deferredEvent{event: back, after: f.After, about: ev.key()}
 }

@@ -17,7 +17,7 @@ import (
 )
 
 // setFaults changes the faults over the control socket and waits until that is enforced.
-func (w *world) setFaults(t *testing.T, c control, faults string) {
+func (w *environment) setFaults(t *testing.T, c control, faults string) {
 	t.Helper()
 	before, _ := w.records.snapshot()
 	c.put(t, fmt.Sprintf(`{"faults":%q}`, faults))
@@ -28,7 +28,7 @@ func ofSettings(r truth.Record) bool { return r.Causes[0].Kind == "Settings" }
 
 // resolve has the node talk to every host, which no policy forbids: neighbours are known and links
 // are up before packets begin to count.
-func (w *world) resolve(t *testing.T) {
+func (w *environment) resolve(t *testing.T) {
 	t.Helper()
 	hosts := slices.Clone(w.net.hosts)
 	w.net.addRouter(t, parse("172.18.0.2", "fd00:172:18::2")...)
@@ -40,7 +40,7 @@ func (w *world) resolve(t *testing.T) {
 				protocol: corev1.ProtocolTCP, port: 80})
 		}
 	}
-	try(t, attempts, patience)
+	try(t, attempts, waitTimeout)
 	for _, a := range attempts {
 		if a.outcome != answered {
 			t.Fatalf("%v is %s", a, a.outcome)
@@ -49,7 +49,7 @@ func (w *world) resolve(t *testing.T) {
 }
 
 // awaitFault waits until a fault does something, after the given length of the log.
-func (w *world) awaitFault(t *testing.T, from int, what string) {
+func (w *environment) awaitFault(t *testing.T, from int, what string) {
 	t.Helper()
 	w.records.await(t, from, what, func(r truth.Record) bool {
 		return r.Causes[0].Kind == "Fault" && r.Causes[0].Event == what
@@ -64,7 +64,7 @@ type way struct {
 
 // open makes all connections between pods, which must have the fate that the truth log says, and
 // tells which ways are open to TCP.
-func (w *world) open(t *testing.T) map[way]bool {
+func (w *environment) open(t *testing.T) map[way]bool {
 	t.Helper()
 	state := w.replay()
 	open := map[way]bool{}
@@ -83,7 +83,7 @@ func (w *world) open(t *testing.T) map[way]bool {
 	return open
 }
 
-func (w *world) expectOpen(t *testing.T, when string, want map[way]bool) {
+func (w *environment) expectOpen(t *testing.T, when string, want map[way]bool) {
 	t.Helper()
 	open := w.open(t)
 	for way, want := range want {
@@ -296,7 +296,7 @@ func TestFaultsAtStart(t *testing.T) {
 			t.Errorf("connection %d is allowed=%v", i, got)
 		}
 	}
-	if later := e.cluster.misbehave(event{}); len(later) > 0 {
+	if later := e.cluster.injectFaults(event{}); len(later) > 0 {
 		t.Errorf("%+v is left for later", later)
 	}
 }
@@ -309,9 +309,9 @@ func TestHistoriesWithFaults(t *testing.T) {
 		k := newTestKernel(t)
 		commitAll(t, k, []truth.Op{{Kind: truth.KindTable,
 			Table: &truth.Table{PodCIDRs: testPodCIDRs}}})
-		var a agenda
+		var d deferredQueue
 		for range 60 {
-			what := h.faultyEvent(&a)
+			what := h.faultyEvent(&d)
 			if ops := h.cluster.plan(); len(ops) > 0 {
 				commitAll(t, k, ops)
 			}
@@ -320,7 +320,7 @@ func TestHistoriesWithFaults(t *testing.T) {
 				t.Fatalf("seed %d, %s: the kernel differs (-state +kernel):\n%s", seed, what, diff)
 			}
 		}
-		h.settle(&a, Faults{})
+		h.changeFaults(&d, Faults{})
 		commitAll(t, k, h.cluster.plan())
 		if diff := cmp.Diff(h.fromScratch(), &k.state, states...); diff != "" {
 			t.Fatalf("seed %d: the state is not that of the objects (-objects +state):\n%s", seed,
@@ -329,8 +329,8 @@ func TestHistoriesWithFaults(t *testing.T) {
 	}
 }
 
-// faultyEvent is an event, a change of the faults, or an errand of them.
-func (h *history) faultyEvent(a *agenda) string {
+// faultyEvent is an event, a change of the faults, or a deferred event of them.
+func (h *history) faultyEvent(d *deferredQueue) string {
 	switch h.IntN(6) {
 	case 0:
 		faults := Faults{
@@ -338,26 +338,26 @@ func (h *history) faultyEvent(a *agenda) string {
 			Gap:      time.Duration(h.IntN(2)),
 			NoExcept: h.IntN(2) == 0, IPv4Only: h.IntN(4) == 0,
 		}
-		h.settle(a, faults)
+		h.changeFaults(d, faults)
 		return "faults " + faults.String()
 	case 1:
-		due, _ := a.due(begin.Add(time.Hour))
+		due, _ := d.due(begin.Add(time.Hour))
 		for _, ev := range due {
 			ev.apply(h.cluster)
 		}
-		return fmt.Sprintf("%d errands", len(due))
+		return fmt.Sprintf("%d deferred events", len(due))
 	}
 	what, _ := h.event()
 	ev := event{}
 	ev.cause.Kind, ev.cause.Event = "NetworkPolicy", "updated"
 	ev.cause.Namespace, ev.cause.Name = h.pick("x", "y"), h.pick("p", "q", "r")
-	a.add(begin, h.cluster.misbehave(ev))
+	d.add(begin, h.cluster.injectFaults(ev))
 	return what
 }
 
-// settle changes the faults as an engine does.
-func (h *history) settle(a *agenda, f Faults) {
-	for _, ev := range a.settle() {
+// changeFaults changes the faults as an engine does.
+func (h *history) changeFaults(d *deferredQueue, f Faults) {
+	for _, ev := range d.drain() {
 		ev.apply(h.cluster)
 	}
 	h.cluster.setFaults(f)

@@ -25,17 +25,17 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// patience is how long a test waits for something that must come.
-const patience = 10 * time.Second
+// waitTimeout is how long a test waits for something that must come.
+const waitTimeout = 10 * time.Second
 
 var testPodCIDRs = []netip.Prefix{netip.MustParsePrefix("10.244.0.0/20"),
 	netip.MustParsePrefix("fd00:10:244::/64")}
 
-// world is an engine on a real router with real hosts around it. Its API is the fake clientset:
-// with a thousand writes the connection table would take minutes with a real API server, and what
-// the engine needs of one (a list, a watch, in order) the fake has. The lab's own tests use the
-// real one.
-type world struct {
+// environment is an engine on a real router with real hosts around it. Its API is the fake
+// clientset: with a thousand writes the connection table would take minutes with a real API server,
+// and what the engine needs of one (a list, a watch, in order) the fake has. The lab's own tests
+// use the real one.
+type environment struct {
 	t       testing.TB
 	ctx     context.Context
 	client  *fake.Clientset
@@ -79,7 +79,7 @@ func (l *recordLog) await(
 	t testing.TB, from int, what string, is func(truth.Record) bool,
 ) truth.Record {
 	t.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(waitTimeout)
 	for {
 		records, changed := l.snapshot()
 		if i := slices.IndexFunc(records[min(from, len(records)):], is); i >= 0 {
@@ -88,15 +88,15 @@ func (l *recordLog) await(
 		select {
 		case <-changed:
 		case <-timeout:
-			t.Fatalf("no truth record of %s within %v", what, patience)
+			t.Fatalf("no truth record of %s within %v", what, waitTimeout)
 		}
 	}
 }
 
-func newWorld(t testing.TB) *world {
+func newEnvironment(t testing.TB) *environment {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &world{
+	w := &environment{
 		t: t, ctx: ctx, client: fake.NewClientset(), net: newNetwork(t), records: newRecordLog(),
 		namespaces: map[string]*corev1.Namespace{}, pods: map[string]*corev1.Pod{},
 		policies: map[string]*networkingv1.NetworkPolicy{},
@@ -116,7 +116,7 @@ func newWorld(t testing.TB) *world {
 	for range 3 {
 		select {
 		case <-watching:
-		case <-time.After(patience):
+		case <-time.After(waitTimeout):
 			t.Fatal("the engine does not watch")
 		}
 	}
@@ -127,7 +127,7 @@ func newWorld(t testing.TB) *world {
 }
 
 // watches tells of every watch that has begun.
-func (w *world) watches() <-chan struct{} {
+func (w *environment) watches() <-chan struct{} {
 	began := make(chan struct{}, 16)
 	w.client.PrependWatchReactor("*", func(action clienttesting.Action) (bool, watch.Interface,
 		error) {
@@ -147,7 +147,9 @@ func (w *world) watches() <-chan struct{} {
 }
 
 // write makes a change through the API and waits until the engine has carried it out.
-func (w *world) write(kind, event string, object metav1.Object, do func() error) truth.Record {
+func (w *environment) write(
+	kind, event string, object metav1.Object, do func() error,
+) truth.Record {
 	w.t.Helper()
 	before, _ := w.records.snapshot()
 	if err := do(); err != nil {
@@ -162,7 +164,7 @@ func (w *world) write(kind, event string, object metav1.Object, do func() error)
 	})
 }
 
-func (w *world) putNamespace(name string, labels map[string]string) {
+func (w *environment) putNamespace(name string, labels map[string]string) {
 	w.t.Helper()
 	n := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("ns-" + name),
 		Labels: labels}}
@@ -181,7 +183,7 @@ func (w *world) putNamespace(name string, labels map[string]string) {
 	})
 }
 
-func (w *world) createPod(pod *corev1.Pod) truth.Record {
+func (w *environment) createPod(pod *corev1.Pod) truth.Record {
 	w.t.Helper()
 	w.pods[pod.Namespace+"/"+pod.Name] = pod
 	return w.write("Pod", "added", pod, func() error {
@@ -191,7 +193,7 @@ func (w *world) createPod(pod *corev1.Pod) truth.Record {
 }
 
 // updatePod changes a copy of a pod, so that the fake and the engine never share one.
-func (w *world) updatePod(name string, change func(*corev1.Pod)) {
+func (w *environment) updatePod(name string, change func(*corev1.Pod)) {
 	w.t.Helper()
 	pod := w.pods[name].DeepCopy()
 	change(pod)
@@ -202,7 +204,7 @@ func (w *world) updatePod(name string, change func(*corev1.Pod)) {
 	})
 }
 
-func (w *world) deletePod(name string) {
+func (w *environment) deletePod(name string) {
 	w.t.Helper()
 	pod := w.pods[name]
 	delete(w.pods, name)
@@ -211,12 +213,12 @@ func (w *world) deletePod(name string) {
 	})
 }
 
-func (w *world) labelPod(name string, labels map[string]string) {
+func (w *environment) labelPod(name string, labels map[string]string) {
 	w.t.Helper()
 	w.updatePod(name, func(p *corev1.Pod) { p.Labels = labels })
 }
 
-func (w *world) createPolicy(p *networkingv1.NetworkPolicy) truth.Record {
+func (w *environment) createPolicy(p *networkingv1.NetworkPolicy) truth.Record {
 	w.t.Helper()
 	w.policies[p.Name] = p
 	return w.write("NetworkPolicy", "added", p, func() error {
@@ -226,7 +228,7 @@ func (w *world) createPolicy(p *networkingv1.NetworkPolicy) truth.Record {
 	})
 }
 
-func (w *world) updatePolicy(p *networkingv1.NetworkPolicy) {
+func (w *environment) updatePolicy(p *networkingv1.NetworkPolicy) {
 	w.t.Helper()
 	w.policies[p.Name] = p
 	w.write("NetworkPolicy", "updated", p, func() error {
@@ -236,7 +238,7 @@ func (w *world) updatePolicy(p *networkingv1.NetworkPolicy) {
 	})
 }
 
-func (w *world) deletePolicy(name string) {
+func (w *environment) deletePolicy(name string) {
 	w.t.Helper()
 	p := w.policies[name]
 	delete(w.policies, name)
@@ -247,7 +249,7 @@ func (w *world) deletePolicy(name string) {
 }
 
 // model is what the API says at this moment.
-func (w *world) model() model {
+func (w *environment) model() model {
 	var m model
 	for _, n := range w.namespaces {
 		m.namespaces = append(m.namespaces, n)
@@ -263,7 +265,7 @@ func (w *world) model() model {
 
 // expects is the model's answer for an attempt. An address of the pods' range that no pod has is
 // blocked.
-func (w *world) expects(m model, a *attempt) bool {
+func (w *environment) expects(m model, a *attempt) bool {
 	from, to := m.party(a.from.address(a.family).AsSlice()),
 		m.party(a.to.address(a.family).AsSlice())
 	from.node, to.node = a.from.name == "node", a.to.name == "node"
@@ -278,7 +280,7 @@ func (h *host) isPod() bool { return strings.Contains(h.name, "/") }
 
 // check compares real connections, and the state that the truth log describes, with the model. It
 // returns how many connections are blocked.
-func (w *world) check(t *testing.T) (blocked int) {
+func (w *environment) check(t *testing.T) (blocked int) {
 	t.Helper()
 	m := w.model()
 	state := w.replay()
@@ -302,7 +304,7 @@ func (w *world) check(t *testing.T) (blocked int) {
 
 // tryAll makes every connection between the hosts. A busy machine may answer late; that is not a
 // denial, so what is expected to be allowed gets more time.
-func (w *world) tryAll(t *testing.T, expects func(*attempt) bool) []*attempt {
+func (w *environment) tryAll(t *testing.T, expects func(*attempt) bool) []*attempt {
 	t.Helper()
 	attempts := everyAttempt(w.net.hosts)
 	try(t, attempts, 120*time.Millisecond)
@@ -325,7 +327,7 @@ func (a *attempt) verdict(s *truth.State) bool {
 }
 
 // replay is the state that the log's records lead to.
-func (w *world) replay() *truth.State {
+func (w *environment) replay() *truth.State {
 	records, _ := w.records.snapshot()
 	state := &truth.State{}
 	for _, r := range records {

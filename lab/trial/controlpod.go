@@ -16,49 +16,49 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// witness is a pod beside the test client, whose traffic to the targets one policy allows.
-type witness struct {
+// controlPod is a pod beside the test client, whose traffic to the targets one policy allows.
+type controlPod struct {
 	trial Trial
 	pairs []truth.Pair
 	allow *networkingv1.NetworkPolicy
 }
 
-// newWitness creates the witness and what blocks its traffic, and gives the test client the policy
-// that it waits for, which allows nothing.
-func (t Trial) newWitness(ctx context.Context) (w witness, err error) {
+// newControlPod creates the control pod and what blocks its traffic, and gives the test client the
+// policy that it waits for, which allows nothing.
+func (t Trial) newControlPod(ctx context.Context) (p controlPod, err error) {
 	targets, err := t.Client.CoreV1().Pods(t.TargetNamespace()).List(ctx, metav1.ListOptions{})
 	if err != nil {
-		return w, fmt.Errorf("list the targets: %w", err)
+		return p, fmt.Errorf("list the targets: %w", err)
 	}
-	w.trial = t
-	w.allow = t.egress("witness-allow", witnessLabels(), map[string]string{"target": t.Scenario})
+	p.trial = t
+	p.allow = t.egress("control-allow", controlLabels(), map[string]string{"target": t.Scenario})
 	for _, policy := range []*networkingv1.NetworkPolicy{
-		t.egress("witness-deny", witnessLabels(), nil),
+		t.egress("control-deny", controlLabels(), nil),
 		t.egress(t.Scenario+"-allow-egress-to-target", map[string]string{"test": "np-test-client"},
 			map[string]string{"target": "nobody"}),
 	} {
-		if err := w.create(ctx, policy); err != nil {
-			return w, err
+		if err := p.createPolicy(ctx, policy); err != nil {
+			return p, err
 		}
 	}
-	pod, err := w.start(ctx, targets.Items[0].Spec)
+	pod, err := p.start(ctx, targets.Items[0].Spec)
 	if err != nil {
-		return w, err
+		return p, err
 	}
 	for _, target := range targets.Items {
 		to, err := netip.ParseAddr(target.Status.PodIP)
 		if err != nil {
-			return w, fmt.Errorf("find the address of pod %s: %w", target.Name, err)
+			return p, fmt.Errorf("find the address of pod %s: %w", target.Name, err)
 		}
-		w.pairs = append(w.pairs, truth.Pair{
+		p.pairs = append(p.pairs, truth.Pair{
 			FromUID: string(pod.UID), ToUID: string(target.UID), To: to, Protocol: "TCP",
 			Port: uint16(target.Spec.Containers[0].Ports[0].ContainerPort),
 		})
 	}
-	return w, nil
+	return p, nil
 }
 
-func witnessLabels() map[string]string { return map[string]string{"test": "witness"} }
+func controlLabels() map[string]string { return map[string]string{"test": "control"} }
 
 // egress is a policy that lets the selected pods send to the targets that have the labels; nil is
 // to none.
@@ -83,8 +83,8 @@ func (t Trial) egress(name string, from, to map[string]string) *networkingv1.Net
 	return policy
 }
 
-func (w witness) create(ctx context.Context, policy *networkingv1.NetworkPolicy) error {
-	_, err := w.trial.Client.NetworkingV1().NetworkPolicies(policy.Namespace).Create(ctx, policy,
+func (p controlPod) createPolicy(ctx context.Context, policy *networkingv1.NetworkPolicy) error {
+	_, err := p.trial.Client.NetworkingV1().NetworkPolicies(policy.Namespace).Create(ctx, policy,
 		metav1.CreateOptions{})
 	if err != nil {
 		return fmt.Errorf("create policy %s: %w", policy.Name, err)
@@ -92,8 +92,8 @@ func (w witness) create(ctx context.Context, policy *networkingv1.NetworkPolicy)
 	return nil
 }
 
-func (w witness) delete(ctx context.Context, policy *networkingv1.NetworkPolicy) error {
-	err := w.trial.Client.NetworkingV1().NetworkPolicies(policy.Namespace).Delete(ctx, policy.Name,
+func (p controlPod) deletePolicy(ctx context.Context, policy *networkingv1.NetworkPolicy) error {
+	err := p.trial.Client.NetworkingV1().NetworkPolicies(policy.Namespace).Delete(ctx, policy.Name,
 		metav1.DeleteOptions{})
 	if err != nil {
 		return fmt.Errorf("delete policy %s: %w", policy.Name, err)
@@ -101,12 +101,12 @@ func (w witness) delete(ctx context.Context, policy *networkingv1.NetworkPolicy)
 	return nil
 }
 
-// start runs the witness as a target is run, and waits until it is ready.
-func (w witness) start(ctx context.Context, like corev1.PodSpec) (*corev1.Pod, error) {
-	t := w.trial
+// start runs the control pod as a target is run, and waits until it is ready.
+func (p controlPod) start(ctx context.Context, like corev1.PodSpec) (*corev1.Pod, error) {
+	t := p.trial
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: "witness", Namespace: t.ClientNamespace(),
-			Labels: witnessLabels()},
+		ObjectMeta: metav1.ObjectMeta{Name: "control", Namespace: t.ClientNamespace(),
+			Labels: controlLabels()},
 		Spec: corev1.PodSpec{
 			SecurityContext: like.SecurityContext, Containers: like.Containers,
 			AutomountServiceAccountToken:  like.AutomountServiceAccountToken,
@@ -115,15 +115,15 @@ func (w witness) start(ctx context.Context, like corev1.PodSpec) (*corev1.Pod, e
 	}
 	created, err := t.Client.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{})
 	if err != nil {
-		return nil, fmt.Errorf("create pod witness: %w", err)
+		return nil, fmt.Errorf("create pod control: %w", err)
 	}
 	return created, t.Shell(ctx, "kubectl -n "+t.ClientNamespace()+" wait --for=condition=Ready "+
-		"--timeout=2m pod/witness")
+		"--timeout=2m pod/control")
 }
 
-// changes allows and blocks the witness's traffic in turn, with a pause before each change and
+// changes allows and blocks the control pod's traffic in turn, with a pause before each change and
 // after the last. An even count leaves it blocked, as it was.
-func (w witness) changes(ctx context.Context, count int, pause time.Duration) error {
+func (p controlPod) changes(ctx context.Context, count int, pause time.Duration) error {
 	ticks := time.NewTicker(pause)
 	defer ticks.Stop()
 	for i := range count + 1 {
@@ -135,30 +135,30 @@ func (w witness) changes(ctx context.Context, count int, pause time.Duration) er
 		if i == count {
 			break
 		}
-		do := w.create
+		do := p.createPolicy
 		if i%2 != 0 {
-			do = w.delete
+			do = p.deletePolicy
 		}
-		if err := do(ctx, w.allow); err != nil {
+		if err := do(ctx, p.allow); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// judge reads from the truth log how long the engine took for each change of the blocks, and
+// evaluate reads from the truth log how long the engine took for each change of the blocks, and
 // returns how many are not where they should be: two that came late into one commit are none, and
 // one that is later than its block's end is the next one's, or nobody's. A change counts once it
-// holds for all of the witness's pairs.
-func (w witness) judge(blocks []Block, changes int) (misplaced int, err error) {
-	records, err := truth.Read(w.trial.Truth)
+// holds for all of the control pod's pairs.
+func (p controlPod) evaluate(blocks []Block, changes int) (misplaced int, err error) {
+	records, err := truth.Read(p.trial.Truth)
 	if err != nil {
 		return 0, err
 	}
 	pairs := make(map[time.Time]int)
-	for _, flips := range truth.Flips(records, w.pairs...) {
+	for _, flips := range truth.Flips(records, p.pairs...) {
 		for _, flip := range flips {
-			if pairs[flip.After]++; pairs[flip.After] < len(w.pairs) {
+			if pairs[flip.After]++; pairs[flip.After] < len(p.pairs) {
 				continue
 			}
 			for i := range blocks {
