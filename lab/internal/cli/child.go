@@ -25,10 +25,12 @@ func runChild(command *exec.Cmd, labEnded <-chan struct{}) error {
 	// started it (PR_SET_PDEATHSIG(2const)).
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+
 	command.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
+
 	if err := command.Start(); err != nil {
 		return fmt.Errorf("run the command: %w", err)
 	}
@@ -38,6 +40,7 @@ func runChild(command *exec.Cmd, labEnded <-chan struct{}) error {
 		defer close(done)
 		waitErr = command.Wait()
 	}()
+
 	var came bool
 	for {
 		select {

@@ -63,6 +63,7 @@ func configured[C any](name string, run func(context.Context, C) error) *cobra.C
 			return run(cmd.Context(), config)
 		},
 	}
+
 	cmd.Flags().StringVar(&file, "config", "", "configuration file")
 	return cmd
 }

@@ -52,6 +52,7 @@ func newSet() *cobra.Command {
 		Example: "  netpol-latency-lab set --dir ./lab-state --delay 1s --reject reset",
 		Args:    cobra.NoArgs,
 	}
+
 	dirFlag(cmd, &dir)
 	addSettings(cmd.Flags(), &given)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -63,6 +64,7 @@ func newSet() *cobra.Command {
 		if err != nil {
 			return err
 		}
+
 		changed := cmd.Flags().Changed
 		replace(changed("delay"), &settings.Delay, given.Delay)
 		replace(changed("jitter"), &settings.Jitter, given.Jitter)
@@ -73,12 +75,14 @@ func newSet() *cobra.Command {
 		if err := c.Set(cmd.Context(), settings); err != nil {
 			return err
 		}
+
 		fmt.Fprintf(cmd.OutOrStdout(), "delay %v, jitter %v, batch %d, gap %v, reject %q, fault "+
 			"%v\n",
 			settings.Delay, settings.Jitter, settings.Batch, settings.Gap, settings.Reject,
 			settings.Faults)
 		return nil
 	}
+
 	return cmd
 }
 
@@ -97,6 +101,7 @@ func newComponentAction() *cobra.Command {
 			"  netpol-latency-lab component kill kube-apiserver --dir ./lab-state",
 		Args: cobra.RangeArgs(1, 2),
 	}
+
 	dirFlag(cmd, &dir)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		c, err := control(dir)
@@ -112,6 +117,7 @@ func newComponentAction() *cobra.Command {
 		}
 		return c.Act(cmd.Context(), args[1], args[0])
 	}
+
 	return cmd
 }
 
@@ -129,6 +135,7 @@ func status(cmd *cobra.Command, c supervisor.Control) error {
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\n", one.Name, state, c.Dir.Log(one.Name))
 	}
+
 	return table.Flush()
 }
 
@@ -144,6 +151,7 @@ func newEnter() *cobra.Command {
 			"Needs nsenter (util-linux).",
 		Example: "  netpol-latency-lab enter --dir ./lab-state -- ip -brief address",
 	}
+
 	dirFlag(cmd, &dir)
 	cmd.Flags().StringVar(&node, "node", "node-0", "name of the node")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -156,11 +164,13 @@ func newEnter() *cobra.Command {
 			return fmt.Errorf("unknown node %q: expected one of the nodes that kubectl get nodes "+
 				"lists", node)
 		}
+
 		if len(args) == 0 {
 			args = []string{shell()}
 		}
 		return enter(cmd, lab, path, args)
 	}
+
 	return cmd
 }
 
@@ -172,6 +182,7 @@ func enter(cmd *cobra.Command, lab supervisor.Lab, namespace string, args []stri
 		return fmt.Errorf("enter the node's namespace: install nsenter (package util-linux): %w",
 			err)
 	}
+
 	arguments := []string{"nsenter", "--net=" + namespace}
 	if lab.Rootless {
 		arguments = append(arguments, fmt.Sprintf("--user=/proc/%d/ns/user", lab.PID),

@@ -57,6 +57,7 @@ func (f *labFlags) options() (supervisor.Options, error) {
 	if err != nil {
 		return options, err
 	}
+
 	given, err := parseImages(f.images)
 	if err != nil {
 		return options, err
@@ -66,6 +67,7 @@ func (f *labFlags) options() (supervisor.Options, error) {
 	if f.dir == "" {
 		return options, nil
 	}
+
 	absolute, err := filepath.Abs(f.dir)
 	if err != nil {
 		return options, fmt.Errorf("use --dir %q: %w", f.dir, err)
@@ -83,6 +85,7 @@ func parseImages(pairs []string) (map[string]string, error) {
 				"prometheus=/usr/bin/prometheus, "+
 				"or NAME=oci:DIR, for example client=oci:./layout", pair)
 		}
+
 		reference, isLayout, err := oci.Parse(path)
 		if err != nil {
 			return nil, fmt.Errorf("--image %q: %w", pair, err)
@@ -91,11 +94,13 @@ func parseImages(pairs []string) (map[string]string, error) {
 			images[name] = reference.String()
 			continue
 		}
+
 		absolute, err := filepath.Abs(path)
 		if err != nil {
 			return nil, fmt.Errorf("--image %q: %w", pair, err)
 		}
 		images[name] = absolute
 	}
+
 	return images, nil
 }

@@ -47,6 +47,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 			return component.Run(command)
 		}
 	}
+
 	root := &cobra.Command{
 		Use:   "netpol-latency-lab",
 		Short: "A Kubernetes control plane with real pod networks and no cluster",
@@ -62,6 +63,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
+
 	// Libraries have put flags of theirs there, which cobra would offer as this program's.
 	pflag.CommandLine = pflag.NewFlagSet(args[0], pflag.ContinueOnError)
 	root.AddCommand(newUp(), newRun(), newSet(), newComponentAction(), newEnter(), newKubectl(),
@@ -75,6 +77,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 func run(command *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := interrupt.Context(context.Background())
 	defer stop()
+
 	command.SetArgs(args)
 	command.SetOut(stdout)
 	command.SetErr(stderr)
@@ -86,6 +89,7 @@ func run(command *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	case errors.As(err, &code):
 		return int(code)
 	}
+
 	fmt.Fprintf(stderr, "%s: %v\n", command.Name(), err)
 	return exitFailure
 }

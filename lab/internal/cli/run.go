@@ -43,6 +43,7 @@ func newRun() *cobra.Command {
 			return runCommand(cmd, &flags, args)
 		},
 	}
+
 	cmd.Flags().StringVar(&flags.dir, "dir", "", "state directory (default: a temporary one)")
 	flags.add(cmd)
 	return cmd
@@ -57,6 +58,7 @@ func runCommand(cmd *cobra.Command, flags *labFlags, args []string) error {
 	if _, err := exec.LookPath(args[0]); err != nil && args[0] != "kubectl" {
 		return fmt.Errorf("run the command: %w", err)
 	}
+
 	lab, err := supervisor.Start(cmd.Context(), options, cmd.ErrOrStderr())
 	if err != nil {
 		return err
@@ -69,6 +71,7 @@ func runCommand(cmd *cobra.Command, flags *labFlags, args []string) error {
 	case err != nil:
 		return err
 	}
+
 	return stopped
 }
 
@@ -85,6 +88,7 @@ func execute(lab *supervisor.Running, args []string) error {
 	if err != nil {
 		program = lab.Dir.Bin() + "/kubectl"
 	}
+
 	command := &exec.Cmd{
 		Path: program, Args: args, Env: environment, Stdin: os.Stdin, Stdout: os.Stdout,
 		Stderr: os.Stderr,

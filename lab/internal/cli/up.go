@@ -34,6 +34,7 @@ func newUp() *cobra.Command {
 			return up(cmd, &flags)
 		},
 	}
+
 	cmd.Flags().StringVar(&flags.dir, "dir", "", "state directory (mandatory)")
 	flags.add(cmd)
 	return cmd
@@ -48,11 +49,13 @@ func up(cmd *cobra.Command, flags *labFlags) error {
 	if err != nil {
 		return err
 	}
+
 	fmt.Fprintln(cmd.OutOrStdout(), lab.Kubeconfig)
 	select {
 	case <-cmd.Context().Done():
 		fmt.Fprintln(cmd.ErrOrStderr(), "lab: stopping")
 	case <-lab.Exited():
 	}
+
 	return lab.Stop()
 }

@@ -67,6 +67,7 @@ func newCluster(node string) *cluster {
 		touchedChains:    map[*policyChain]struct{}{},
 		never:            labels.Nothing(),
 	}
+
 	c.wanted.Apply(truth.Op{Kind: truth.KindTable, Table: &truth.Table{}})
 	return c
 }
@@ -96,17 +97,21 @@ func (c *cluster) putPod(facts podFacts) {
 		c.pods[facts.NamespacedName] = p
 		addTo(c.podsIn, facts.Namespace, p)
 	}
+
+	// Groups and addresses are left with the old facts and joined with the new ones.
 	had := len(p.Addresses) > 0
 	if p.UID != facts.UID { // it may have followed another of its name
 		c.arrivals++
 		p.arrival, p.openings, p.frozen = c.arrivals, 0, nil
 		had = false
 	}
+
 	c.disown(p)
 	p.podFacts = facts
 	if !had && len(facts.Addresses) > 0 && facts.Node == c.node {
 		c.fresh = append(c.fresh, p)
 	}
+
 	for _, a := range p.Addresses {
 		c.owners[a] = append(c.owners[a], p)
 	}
@@ -196,11 +201,13 @@ func (c *cluster) putPolicy(object *networkingv1.NetworkPolicy) {
 		c.removePolicy(key)
 		return
 	}
+
 	p := c.policies[key]
 	if p == nil {
 		p = &policy{}
 		c.policies[key] = p
 	}
+
 	p.object = object
 	c.setSubject(p, &spec.subject)
 	for d := range p.chains {
@@ -232,6 +239,7 @@ func (c *cluster) setChain(p *policy, d direction, key types.NamespacedName, spe
 		}
 		return
 	}
+
 	if pc == nil {
 		pc = &policyChain{id: id}
 		c.chains[id] = pc
@@ -276,6 +284,7 @@ func (c *cluster) group(s selection) *group {
 		}
 		return g
 	}
+
 	addTo(c.narrow, s.namespace, g)
 	for p := range c.podsIn[s.namespace] {
 		c.fill(g, p, nil, false)

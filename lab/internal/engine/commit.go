@@ -37,6 +37,7 @@ func (k *kernel) encode(ops []truth.Op) {
 		k.makeTable()
 		ops = ops[i+1:]
 	}
+
 	d := newDifference()
 	for _, op := range ops {
 		d.note(k.state.Apply(op))
@@ -45,21 +46,25 @@ func (k *kernel) encode(ops []truth.Op) {
 		k.conn.FlushChain(k.chain(refuseChain))
 		k.refuse()
 	}
+
 	for id, before := range d.sets {
 		if after, is := k.state.Sets[id]; is && before == nil {
 			k.addSet(id, after)
 		}
 	}
+
 	for id, before := range d.policies {
 		if policy, is := k.state.Policies[id]; is {
 			k.putPolicy(id, policy, before != nil)
 		}
 	}
+
 	for id, before := range d.guards {
 		if guard, is := k.state.Guards[id]; is {
 			k.putGuard(id, guard, before != nil)
 		}
 	}
+
 	k.changeElements(d)
 	k.removeLeftovers(d)
 }
@@ -115,6 +120,7 @@ func (k *kernel) changeElements(d *difference) {
 		if before != nil {
 			old = describe(old, address, *before)
 		}
+
 		if after, is := k.state.Addresses[address]; is {
 			current = describe(current, address, after)
 		}
@@ -123,12 +129,14 @@ func (k *kernel) changeElements(d *difference) {
 				gone.remove(e)
 			}
 		}
+
 		for _, e := range current {
 			if _, setChanges := d.sets[e.id]; !setChanges && !slices.Contains(old, e) {
 				come.add(e)
 			}
 		}
 	}
+
 	k.hand(gone, k.conn.SetDeleteElements)
 	k.hand(come, k.conn.SetAddElements)
 }
@@ -140,11 +148,13 @@ func (k *kernel) removeLeftovers(d *difference) {
 			k.conn.DelChain(k.chain(guardChain(id)))
 		}
 	}
+
 	for id, before := range d.policies {
 		if _, is := k.state.Policies[id]; !is && before != nil {
 			k.conn.DelChain(k.chain(policyChainName(id)))
 		}
 	}
+
 	for id, before := range d.sets {
 		if _, is := k.state.Sets[id]; !is && before != nil {
 			k.delSet(id, *before)

@@ -63,12 +63,14 @@ func compile(policy *networkingv1.NetworkPolicy) (compiled, error) {
 			c.chains[ingress].add(policy.Namespace, r.From, r.Ports)
 		}
 	}
+
 	if isolates[egress] {
 		c.chains[egress] = newChain()
 		for _, r := range policy.Spec.Egress {
 			c.chains[egress].add(policy.Namespace, r.To, r.Ports)
 		}
 	}
+
 	return c, nil
 }
 
@@ -132,6 +134,7 @@ func peerSet(namespace string, peer networkingv1.NetworkPolicyPeer) (string, ori
 	default:
 		err = fmt.Errorf("the peer names neither pods nor namespaces nor addresses")
 	}
+
 	return selected.id, origin{selection: &selected}, err
 }
 
@@ -148,6 +151,7 @@ func parseBlock(b *networkingv1.IPBlock) (truth.Block, error) {
 		}
 		block.Except = append(block.Except, except.Masked())
 	}
+
 	return block, nil
 }
 
@@ -184,6 +188,7 @@ func (c *chain) portRules(ports []networkingv1.NetworkPolicyPort) []truth.Rule {
 		}
 		rules = append(rules, rule)
 	}
+
 	return rules
 }
 

@@ -75,6 +75,7 @@ func (s Settings) Validate() error {
 			mistakes = append(mistakes, fmt.Errorf("%s is %v; it cannot be negative", name, d))
 		}
 	}
+
 	if s.Batch < 0 {
 		mistakes = append(mistakes, fmt.Errorf("batch is %d; give 0 for no limit, or a positive "+
 			"number", s.Batch))
@@ -85,6 +86,7 @@ func (s Settings) Validate() error {
 		mistakes = append(mistakes, fmt.Errorf("reject is %q; it must be %q, %q, or empty to "+
 			"drop silently", s.Reject, truth.Reset, truth.ICMP))
 	}
+
 	return errors.Join(append(mistakes, s.Faults.Validate())...)
 }
 
@@ -124,12 +126,14 @@ func (s *Settings) UnmarshalJSON(data []byte) error {
 		}
 		*d.to = parsed
 	}
+
 	if raw.Batch != nil {
 		s.Batch = *raw.Batch
 	}
 	if raw.Reject != nil {
 		s.Reject = *raw.Reject
 	}
+
 	if raw.Faults != nil {
 		s.Faults = *raw.Faults
 	}

@@ -43,6 +43,7 @@ func (e *engine) serve(ctx context.Context, listener net.Listener) error {
 		}
 		return nil
 	})
+
 	group.Go(func() error {
 		<-ctx.Done()
 		return server.Close()
@@ -60,6 +61,7 @@ func (e *engine) handler() http.Handler {
 		}
 		fmt.Fprintln(w, "ok")
 	})
+
 	mux.HandleFunc("GET /settings", func(w http.ResponseWriter, r *http.Request) {
 		e.answer(w, r, func(*Settings) error { return nil })
 	})
@@ -71,6 +73,7 @@ func (e *engine) handler() http.Handler {
 		}
 		e.answer(w, r, func(s *Settings) error { return json.Unmarshal(body, s) })
 	})
+
 	return mux
 }
 
@@ -83,11 +86,13 @@ func (e *engine) answer(w http.ResponseWriter, r *http.Request, change func(*Set
 	case <-r.Context().Done():
 		return
 	}
+
 	answer := <-reply
 	if answer.err != nil {
 		http.Error(w, answer.err.Error(), http.StatusBadRequest)
 		return
 	}
+
 	w.Header().Set("Content-Type", "application/json")
 	// The client may be gone; it is the one who would want to know.
 	_ = json.NewEncoder(w).Encode(answer.settings)

@@ -123,11 +123,13 @@ func (e *engine) start(ctx context.Context) error {
 			return err
 		}
 	}
+
 	for _, w := range e.watchers {
 		if err := e.wait(ctx, time.Time{}, w.synced); err != nil {
 			return err
 		}
 	}
+
 	events := e.queue.all()
 	for _, ev := range events {
 		ev.apply(e.cluster)
@@ -139,6 +141,7 @@ func (e *engine) start(ctx context.Context) error {
 	if err := e.transactAll(ops, e.cause("synced")); err != nil {
 		return err
 	}
+
 	e.ready.Store(true)
 	klog.InfoS("The engine enforces policy", "objects", len(events), "operations", len(ops),
 		"tookOver", tookOver)
@@ -162,6 +165,7 @@ func (e *engine) carryOut(ctx context.Context, events []event) error {
 	var later []deferredEvent
 	for i, ev := range events {
 		causes[i] = ev.cause
+		// What faults had in store for the object, from before or from this batch, is void.
 		e.deferred.cancel(ev.key())
 		ev.apply(e.cluster)
 		later = append(without(later, ev.key()), e.cluster.injectFaults(ev)...)
@@ -169,6 +173,8 @@ func (e *engine) carryOut(ctx context.Context, events []event) error {
 	if err := e.transactInPortions(ctx, e.cluster.plan(), causes); err != nil {
 		return err
 	}
+
+	// The durations of faults count from the commit, not from the event.
 	e.deferred.add(time.Now(), later)
 	return nil
 }
@@ -185,6 +191,7 @@ func (e *engine) transactInPortions(
 		if err := e.transact(ops[:n], causes); err != nil {
 			return err
 		}
+
 		if ops = ops[n:]; len(ops) == 0 {
 			return nil
 		}
@@ -233,6 +240,7 @@ func (e *engine) wait(ctx context.Context, until time.Time, wake <-chan struct{}
 		defer timer.Stop()
 		alarm = timer.C
 	}
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -278,6 +286,8 @@ func (e *engine) change(r settingsRequest) error {
 		r.reply <- settingsReply{err: err}
 		return nil
 	}
+
+	// Only the rule at the end of all guards changes, so no plan is needed.
 	if inForce := e.kernel.state.Table; inForce != nil && inForce.Refusal != changed.Reject {
 		op := truth.Op{Kind: truth.KindRefusal, Refusal: &changed.Reject}
 		if err := e.transact([]truth.Op{op}, []truth.Cause{{Kind: "Settings", Event: "updated",
@@ -286,6 +296,7 @@ func (e *engine) change(r settingsRequest) error {
 			return err
 		}
 	}
+
 	if changed.Faults != e.settings.Faults {
 		e.changeFaults(changed.Faults)
 	}

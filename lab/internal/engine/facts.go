@@ -45,6 +45,7 @@ func factsOfPod(pod *corev1.Pod) podFacts {
 		Created:        pod.CreationTimestamp.Time,
 		Labels:         pod.Labels,
 	}
+
 	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 	if pod.Spec.HostNetwork || ended {
 		return facts
@@ -53,11 +54,13 @@ func factsOfPod(pod *corev1.Pod) podFacts {
 	for _, c := range pod.Spec.Containers {
 		facts.addPorts(c.Ports)
 	}
+
 	for _, c := range pod.Spec.InitContainers {
 		if c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways {
 			facts.addPorts(c.Ports) // a sidecar
 		}
 	}
+
 	return facts
 }
 

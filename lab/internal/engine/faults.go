@@ -65,6 +65,7 @@ func ParseFaults(text string) (Faults, error) {
 		}
 		seen[name] = true
 	}
+
 	return f, nil
 }
 
@@ -88,6 +89,7 @@ func (f *Faults) read(name, value string, valued bool) (err error) {
 	default:
 		err = errors.New("is unknown")
 	}
+
 	return err
 }
 
@@ -139,6 +141,7 @@ func (f Faults) String() string {
 			all = append(all, fmt.Sprintf(format, values...))
 		}
 	}
+
 	write(f.Never != "", "never=%s", f.Never)
 	write(f.Leak != 0, "leak=%v", f.Leak)
 	write(f.Flap.For != 0, "flap=%v@%v", f.Flap.For, f.Flap.After)
@@ -148,6 +151,7 @@ func (f Faults) String() string {
 	if len(all) == 0 {
 		return noFaults
 	}
+
 	return strings.Join(all, ",")
 }
 

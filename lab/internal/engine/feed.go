@@ -87,16 +87,19 @@ func (f *feed[O, F]) Replace(objects []any, _ string) error {
 			present[keyOf(o)] = true
 		}
 	}
+
 	for key := range f.known {
 		if !present[key] {
 			f.observeDeletion(key, now)
 		}
 	}
+
 	for _, object := range objects {
 		if err := f.observe(object); err != nil {
 			return err
 		}
 	}
+
 	f.once.Do(func() { close(f.synced) })
 	return nil
 }
@@ -113,13 +116,16 @@ func (f *feed[O, F]) observe(object any) error {
 	if !ok {
 		return fmt.Errorf("the watch of %s delivered a %T", f.kind, object)
 	}
+
 	next := known[F]{types.NamespacedName{Namespace: o.GetNamespace(), Name: o.GetName()},
 		o.GetUID(), f.facts(o)}
 	before, had := f.known[keyOf(o)]
+	// A watch may deliver only the second of two objects of one name.
 	if had && before.uid != next.uid {
 		f.observeDeletion(keyOf(o), now)
 		before, had = known[F]{}, false
 	}
+
 	if had && reflect.DeepEqual(before.facts, next.facts) {
 		return nil
 	}
@@ -128,6 +134,7 @@ func (f *feed[O, F]) observe(object any) error {
 	if had {
 		what = "updated"
 	}
+
 	f.send(what, next, event{apply: f.putting(next), undo: f.undo(before, next)}, now)
 	return nil
 }
@@ -182,12 +189,14 @@ func watchers(client kubernetes.Interface, q *queue) []watcher {
 	policies := client.NetworkingV1().NetworkPolicies(metav1.NamespaceAll)
 	podFeed := newFeed("Pod", q, factsOfPod, (*cluster).putPod, (*cluster).removePod)
 	podFeed.flaps = relabels
+
 	namespaceFeed := newFeed("Namespace", q,
 		func(n *corev1.Namespace) namespaceFacts { return namespaceFacts{n.Name, n.Labels} },
 		func(c *cluster, f namespaceFacts) { c.putNamespace(f.name, f.labels) },
 		func(c *cluster, f namespaceFacts) { c.removeNamespace(f.name) },
 	)
 	namespaceFeed.flaps = func(before, now namespaceFacts) bool { return before.name == now.name }
+
 	return []watcher{
 		watchOf(podFeed, &corev1.Pod{}, client, pods.List, pods.Watch),
 		watchOf(namespaceFeed, &corev1.Namespace{}, client, namespaces.List, namespaces.Watch),

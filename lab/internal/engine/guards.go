@@ -66,6 +66,7 @@ func (c *cluster) freeze(owner *pod) *guardPair {
 		}
 		pair[d] = newGuard(direction(d), chains)
 	}
+
 	return &pair
 }
 

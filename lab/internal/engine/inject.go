@@ -43,6 +43,7 @@ func (c *cluster) injectFaults(ev event) []deferredEvent {
 			Name: ev.cause.Name})
 		later = append(later, c.open(selected, c.faults.Gap, faultCause(ev.cause, "gap ended")))
 	}
+
 	if c.faults.Flap.For > 0 && ev.undo != nil {
 		later = append(later, flap(ev, c.faults.Flap))
 	}
@@ -71,6 +72,7 @@ func (c *cluster) open(pods []*pod, period time.Duration, cause truth.Cause) def
 		p.openings++
 		c.touch(p)
 	}
+
 	shut := func(c *cluster) {
 		for i, p := range pods {
 			if p.UID == uids[i] {
@@ -79,6 +81,7 @@ func (c *cluster) open(pods []*pod, period time.Duration, cause truth.Cause) def
 			}
 		}
 	}
+
 	return deferredEvent{event: event{cause: cause, apply: shut}, after: period, ends: true}
 }
 

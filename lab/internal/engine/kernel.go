@@ -60,6 +60,7 @@ func (k *kernel) sizeBuffers(conn *netlink.Conn) error {
 	if err := conn.SetReadBuffer(socketBuffer); err != nil {
 		return err
 	}
+
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return err
@@ -69,11 +70,13 @@ func (k *kernel) sizeBuffers(conn *netlink.Conn) error {
 		k.sendBudget, sendErr = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_SNDBUF)
 		k.receiveBudget, receiveErr = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_RCVBUF)
 	})
+
 	for _, e := range []error{err, sendErr, receiveErr} {
 		if e != nil {
 			return fmt.Errorf("read the size of the netlink buffers: %w", e)
 		}
 	}
+
 	return nil
 }
 
@@ -119,10 +122,12 @@ func (k *kernel) fits(ops []truth.Op) int {
 				bytes, messages = bytes+400*len(op.Guard.Policies), messages+len(op.Guard.Policies)
 			}
 		}
+
 		if i > 0 && (bytes > k.sendBudget*3/4 ||
 			perMessage*(messages+bytes/elementBytes) > k.receiveBudget*3/4) {
 			return i
 		}
 	}
+
 	return len(ops)
 }

@@ -30,6 +30,7 @@ func (c *cluster) members(pods iter.Seq[*pod], s *set) []truth.Member {
 			}
 		}
 	}
+
 	slices.SortFunc(members, truth.CompareMembers)
 	return slices.Compact(members)
 }

@@ -68,8 +68,10 @@ func (k *kernel) makeTable() {
 				verdict(expr.VerdictDrop))
 		}
 	}
+
 	k.addDirection(egress, 0)
 	k.addDirection(ingress, 1)
+
 	// What looks like neighbour discovery has passed both directions, for the node. It is never
 	// valid beyond its own link (RFC 4861, section 7.1).
 	k.addBase("forwarded", nftables.ChainHookForward, 0)
@@ -159,6 +161,7 @@ func (k *kernel) matches(r truth.Rule, d direction) [][]expr.Any {
 		}
 		lists = append(lists, match)
 	}
+
 	return lists
 }
 
@@ -185,6 +188,7 @@ func matchPorts(r truth.Rule) []expr.Any {
 		match = append(match, loadPort(1), &expr.Range{Op: expr.CmpOpEq, Register: 1,
 			FromData: port(r.First), ToData: port(r.Last)})
 	}
+
 	return match
 }
 

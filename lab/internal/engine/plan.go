@@ -42,6 +42,9 @@ func (c *cluster) plan() []truth.Op {
 		left = append(left, c.guarding[a])
 		p.guardAddress(a)
 	}
+
+	// New guards are in use before the old ones are released, so that what both need is neither
+	// removed nor made again.
 	p.updateChains()
 	for _, pair := range left {
 		p.release(pair)
@@ -49,12 +52,15 @@ func (c *cluster) plan() []truth.Op {
 	for _, s := range p.newSets {
 		p.makeSet(s)
 	}
+
+	// Rows of addresses name guards and sets, which must be in the wanted state by then.
 	for _, op := range slices.Concat(p.policyOps, p.guardOps) {
 		c.wanted.Apply(op)
 	}
 	for _, a := range touched {
 		p.planAddress(a)
 	}
+
 	// What is blocked from now on goes first.
 	slices.SortStableFunc(p.addressOps, func(a, b truth.Op) int {
 		return cmp.Compare(puts(a), puts(b))
@@ -80,6 +86,7 @@ func (p *planner) guardAddress(a netip.Addr) {
 		delete(p.guarding, a)
 		return
 	}
+
 	var pair guardPair
 	if owner.Node == p.node && !p.unfiltered(owner, familyOf(a)) {
 		pair = p.guardsOf(owner)
@@ -107,6 +114,7 @@ func (p *planner) guardsOf(owner *pod) guardPair {
 			pair[d] = p.guardOf(owner, direction(d))
 		}
 	}
+
 	p.found[owner] = pair
 	return pair
 }
@@ -119,6 +127,7 @@ func (p *planner) use(g *guard) {
 	if g.users > 1 {
 		return
 	}
+
 	p.guardOps = append(p.guardOps, truth.Op{Kind: truth.KindGuard, ID: g.id,
 		Guard: &truth.Guard{Policies: policyIDs(g.chains)}})
 	for _, pc := range g.chains {
@@ -228,6 +237,7 @@ func (p *planner) planAddress(a netip.Addr) {
 	} else if !had {
 		return
 	}
+
 	p.wanted.Apply(op)
 	p.addressOps = append(p.addressOps, op)
 }
@@ -255,11 +265,13 @@ func (c *cluster) memberships(p *pod) []truth.Membership {
 			in = append(in, truth.Membership{Set: g.id})
 		}
 	}
+
 	for _, port := range p.Ports {
 		if c.sets[port.id] != nil {
 			in = append(in, truth.Membership{Set: port.id, Port: port.number})
 		}
 	}
+
 	slices.SortFunc(in, truth.CompareMemberships)
 	return slices.Compact(in)
 }
@@ -271,6 +283,7 @@ func (p *planner) cleanUp() {
 		p.wanted.Apply(op)
 		p.cleanUpOps = append(p.cleanUpOps, op)
 	}
+
 	for _, g := range p.idleGuards {
 		remove(truth.KindGuard, g.id)
 		delete(p.guards, strings.Join(policyIDs(g.chains), "\n"))
@@ -282,6 +295,7 @@ func (p *planner) cleanUp() {
 			delete(p.chains, pc.id)
 		}
 	}
+
 	for _, s := range p.idleSets {
 		if s.users > 0 || p.sets[s.id] != s {
 			continue // a later policy of the plan uses it again, or it is removed already

@@ -47,14 +47,17 @@ func (q *queue) set(s Settings) {
 func (q *queue) push(e event) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+
 	e.due = e.cause.Arrived.Add(q.delay)
 	if q.jitter > 0 {
 		e.due = e.due.Add(rand.N(q.jitter))
 	}
+	// Jitter and a delay that has become shorter must not change the order of an object's events.
 	last := q.last[e.key()]
 	if last.waiting > 0 && e.due.Before(last.due) {
 		e.due = last.due
 	}
+
 	q.last[e.key()] = lastEvent{e.due, last.waiting + 1}
 	q.count++
 	e.order = q.count

@@ -41,17 +41,20 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	if err != nil {
 		return err
 	}
+
 	debug.SetGCPercent(gcPercent)
 	kernel, err := openKernel()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, kernel.close()) }()
+
 	log, err := truth.OpenWriter(cfg.TruthPath)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
+
 	listener, err := listenControl(cfg.ControlSocket)
 	if err != nil {
 		return err

@@ -40,6 +40,7 @@ func selectNamespaces(namespaces, pods *metav1.LabelSelector) (selection, error)
 	if err != nil {
 		return selection{}, fmt.Errorf("read the pod selector: %w", err)
 	}
+
 	namespaceSelector, err := metav1.LabelSelectorAsSelector(namespaces)
 	if err != nil {
 		return selection{}, fmt.Errorf("read the namespace selector: %w", err)

@@ -30,6 +30,7 @@ func (k *kernel) addSet(id string, s truth.Set) {
 		k.inPortions(set, blockElements(*s.Block), k.conn.SetAddElements)
 		return
 	}
+
 	members := newElements()
 	for _, m := range k.state.Members(id) {
 		members.add(element{id: id, Member: m})
@@ -184,6 +185,7 @@ func blockRanges(b truth.Block) []addressRange {
 			exceptions = append(exceptions, rangeOf(e.Masked()))
 		}
 	}
+
 	slices.SortFunc(exceptions, func(x, y addressRange) int {
 		return bytes.Compare(x.first.AsSlice(), y.first.AsSlice())
 	})
@@ -199,5 +201,6 @@ func blockRanges(b truth.Block) []addressRange {
 			first = next
 		}
 	}
+
 	return append(ranges, addressRange{first, whole.last})
 }

@@ -48,6 +48,7 @@ func newAddressBook(prefixes []netip.Prefix) *addressBook {
 		holder:   map[uint32]*sandbox{},
 		released: make(chan struct{}),
 	}
+
 	bits := 16 // 65,534 pods are more than a machine can run
 	for _, p := range prefixes {
 		bits = min(bits, p.Addr().BitLen()-p.Bits())
@@ -56,6 +57,7 @@ func newAddressBook(prefixes []netip.Prefix) *addressBook {
 	for offset := uint32(1); offset < b.end; offset++ {
 		b.at[offset] = b.free.PushBack(offset)
 	}
+
 	return b
 }
 
@@ -128,6 +130,7 @@ func (b *addressBook) parse(text string) (uint32, error) {
 		}
 		offsets = append(offsets, offset)
 	}
+
 	for _, o := range offsets[1:] {
 		if o != offsets[0] {
 			return 0, fmt.Errorf("annotation %s: the addresses in %q must have the same place in "+
@@ -135,6 +138,7 @@ func (b *addressBook) parse(text string) (uint32, error) {
 				AddressAnnotation, text, b.addresses(offsets[0]))
 		}
 	}
+
 	return offsets[0], nil
 }
 

@@ -52,6 +52,7 @@ func portsOf(short string, c *v1.Container) builtinPorts {
 			ports.udp = append(ports.udp, int(p.ContainerPort))
 		}
 	}
+
 	arguments := slices.Concat(c.Command, c.Args)
 	if port, ok := portFlag(arguments, "http-port", "port"); ok {
 		ports.tcp = append(ports.tcp, port)
@@ -59,6 +60,7 @@ func portsOf(short string, c *v1.Container) builtinPorts {
 	if port, ok := portFlag(arguments, "udp-port"); ok {
 		ports.udp = append(ports.udp, port)
 	}
+
 	if len(ports.tcp)+len(ports.udp) == 0 {
 		ports.tcp = defaultPorts(short, arguments)
 	}
@@ -94,6 +96,7 @@ func portFlag(arguments []string, names ...string) (int, bool) {
 			return port, true
 		}
 	}
+
 	return 0, false
 }
 
@@ -111,12 +114,14 @@ func startBuiltin(network *sandbox, podName string, ports builtinPorts) (*builti
 		s.close()
 		return nil, err
 	}
+
 	for _, l := range s.listeners {
 		s.serving.Go(func() { _ = s.http.Serve(l) })
 	}
 	for _, c := range s.echoes {
 		s.serving.Go(func() { echo(c) })
 	}
+
 	return s, nil
 }
 
@@ -130,6 +135,7 @@ func (s *builtinServer) listen(ports builtinPorts) error {
 		}
 		s.listeners = append(s.listeners, l)
 	}
+
 	for _, port := range ports.udp {
 		c, err := net.ListenPacket("udp", fmt.Sprintf(":%d", port))
 		if err != nil {
@@ -137,6 +143,7 @@ func (s *builtinServer) listen(ports builtinPorts) error {
 		}
 		s.echoes = append(s.echoes, c)
 	}
+
 	return nil
 }
 

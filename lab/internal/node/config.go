@@ -55,6 +55,7 @@ func (c Config) Validate() error {
 			mistakes = append(mistakes, fmt.Errorf("node configuration: %s is missing", name))
 		}
 	}
+
 	required("name", c.Name != "")
 	required("nodeIPs", len(c.NodeIPs) > 0)
 	required("podCIDRs", len(c.PodCIDRs) > 0)
@@ -68,6 +69,7 @@ func (c Config) Validate() error {
 			mistakes = append(mistakes, fmt.Errorf("image %q: %w", image, err))
 		}
 	}
+
 	return errors.Join(mistakes...)
 }
 

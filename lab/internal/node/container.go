@@ -80,6 +80,7 @@ func (c *container) run(ctx lifetime) (succeeded bool) {
 		if end.finished.Sub(end.started) > 2*maxRestartDelay {
 			n = 0
 		}
+
 		delay := restartDelay(n)
 		if delay > 0 {
 			c.setWaiting("CrashLoopBackOff", fmt.Sprintf("back-off %v restarting failed "+
@@ -113,6 +114,7 @@ func (c *container) once(ctx lifetime) (exit, bool) {
 		c.setTerminated(failed.result())
 		return failed.result(), true
 	}
+
 	c.setRunning(w.startedAt())
 	unhealthy := make(chan struct{})
 	probing, stopProbing := context.WithCancel(ctx.hard)
@@ -124,6 +126,7 @@ func (c *container) once(ctx lifetime) (exit, bool) {
 	if logs != nil {
 		logs.finish()
 	}
+
 	c.setTerminated(w.result())
 	return w.result(), true
 }
@@ -141,6 +144,7 @@ func (c *container) await(ctx lifetime, w workload, unhealthy <-chan struct{}) {
 	case <-unhealthy:
 		patience = time.After(grace)
 	}
+
 	w.signal(syscall.SIGTERM)
 	select {
 	case <-w.ended():
@@ -148,6 +152,7 @@ func (c *container) await(ctx lifetime, w workload, unhealthy <-chan struct{}) {
 	case <-ctx.hard.Done():
 	case <-patience:
 	}
+
 	w.signal(syscall.SIGKILL)
 	<-w.ended()
 }
@@ -179,6 +184,7 @@ func (c *container) start(ctx lifetime) (workload, *logWriter, bool) {
 		}
 		return nil, nil, false
 	}
+
 	c.setImage(img)
 	for {
 		allowed, err := containerSecurity(c.pod.object(), c.spec, img)
@@ -200,6 +206,7 @@ func (c *container) start(ctx lifetime) (workload, *logWriter, bool) {
 				return newStartFailure(err), nil, true
 			}
 		}
+
 		c.setWaiting("CreateContainerConfigError", err.Error())
 		if !ctx.sleep(configRetry) {
 			return nil, nil, false
@@ -219,6 +226,7 @@ func (c *container) startProcess(
 	if err != nil {
 		return nil, nil, configError{err}
 	}
+
 	root, err := c.rootFS(img, allowed)
 	if err != nil {
 		return nil, nil, err
@@ -228,6 +236,7 @@ func (c *container) startProcess(
 		return nil, nil, fmt.Errorf("image %s names no program to start: set the container's "+
 			"command", c.spec.Image)
 	}
+
 	logs, err := newLogWriter(c.logPath(c.attempt()))
 	if err != nil {
 		return nil, nil, err
@@ -238,16 +247,19 @@ func (c *container) startProcess(
 		return nil, nil, err
 	}
 	defer c.pod.agent.starts.Release(1)
+
 	p, err := startProcess(processSpec{
 		network: c.pod.sandbox, hostname: c.pod.hostname(), root: root,
 		argv: argv, env: env, dir: root.dir,
 		security: allowed, stdout: logs.stdout, stderr: logs.stderr,
 	})
+
 	logs.closeContainerEnds()
 	if err != nil {
 		logs.finish()
 		return nil, nil, err
 	}
+
 	return p, logs, nil
 }
 
@@ -259,6 +271,7 @@ func (c *container) rootFS(img image, allowed security) (rootFS, error) {
 				"subPathExpr; use subPath", m.Name)}
 		}
 	}
+
 	root := rootFS{
 		stage:    c.pod.agent.stage(),
 		dir:      nameOr(c.spec.WorkingDir, img.workingDir()),
@@ -267,6 +280,7 @@ func (c *container) rootFS(img image, allowed security) (rootFS, error) {
 		mounts:   c.pod.volumes().mountsOf(c.spec),
 		readOnly: allowed.readOnlyRoot,
 	}
+
 	if img.unpacked != nil {
 		root.image = img.unpacked.Root
 	}
@@ -283,12 +297,14 @@ func (c *container) argv(img image, values map[string]string) []string {
 		}
 		return expanded
 	}
+
 	switch {
 	case len(c.spec.Command) > 0:
 		return expand(slices.Concat(c.spec.Command, c.spec.Args))
 	case len(c.spec.Args) > 0:
 		return slices.Concat(img.entrypoint(), expand(c.spec.Args))
 	}
+
 	return slices.Concat(img.entrypoint(), img.arguments())
 }
 
@@ -376,6 +392,7 @@ func (c *container) setTerminated(e exit) {
 		s.Ready, s.Started = false, new(bool)
 		live, c.live = c.live, nil
 	})
+
 	if live != nil {
 		close(live)
 		// A follower waits for changes of the file; a change of its mode is one, and costs no line.

@@ -41,6 +41,7 @@ func (d downward) environment(
 			return nil, nil, err
 		}
 	}
+
 	mapping := expansion.MappingFuncFor(values)
 	for _, e := range c.Env {
 		value, ok := expansion.Expand(e.Value, mapping), true
@@ -54,6 +55,7 @@ func (d downward) environment(
 			values[e.Name] = value
 		}
 	}
+
 	var list []string
 	for name, value := range values {
 		list = append(list, name+"="+value)
@@ -82,6 +84,7 @@ func (d downward) from(ctx context.Context, from v1.EnvFromSource, values map[st
 			values[from.Prefix+key] = string(value)
 		}
 	}
+
 	return nil
 }
 
@@ -121,6 +124,7 @@ func (d downward) value(
 		}
 		return string(raw), ok, nil
 	}
+
 	return "", false, fmt.Errorf("the lab supports fieldRef, resourceFieldRef, configMapKeyRef " +
 		"and secretKeyRef, and this is none of them")
 }
@@ -149,6 +153,7 @@ func (d downward) field(path string) (string, error) {
 	case "status.hostIPs":
 		return joinAddresses(d.hostIPs), nil
 	}
+
 	return fieldpath.ExtractFieldPathAsString(d.pod, path)
 }
 

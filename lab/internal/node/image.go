@@ -108,6 +108,7 @@ func (c Config) resolveImage(reference string) (image, error) {
 			return found, nil
 		}
 	}
+
 	names := slices.Concat(slices.Sorted(maps.Keys(c.Unpacked)), slices.Sorted(maps.Keys(c.Images)))
 	for _, key := range names {
 		if path.Base(trimTag(key)) == short {
@@ -115,12 +116,14 @@ func (c Config) resolveImage(reference string) (image, error) {
 			return found, nil
 		}
 	}
+
 	switch {
 	case slices.Contains(builtinImages(), short):
 		return image{short: short, builtin: true}, nil
 	case slices.Contains(userlandImages(), short):
 		return image{short: short}, nil
 	}
+
 	known := slices.Concat(names, builtinImages(), userlandImages())
 	return image{}, fmt.Errorf("the lab has no image %q; it knows %s; give it a program with "+
 		"--image %s=PATH, "+

@@ -37,6 +37,7 @@ func (a *agent) serveKubelet(ctx context.Context) error {
 	if !clients.AppendCertsFromPEM(authority) {
 		return fmt.Errorf("read the client authority: %s holds no certificate", a.cfg.ClientCAFile)
 	}
+
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "ok")
@@ -47,12 +48,14 @@ func (a *agent) serveKubelet(ctx context.Context) error {
 		http.Error(w, "the lab's node agent serves container logs only: no exec, attach or "+
 			"port-forward", http.StatusNotImplemented)
 	})
+
 	server := &http.Server{
 		Addr: fmt.Sprintf(":%d", kubeletPort), Handler: mux,
 		TLSConfig:         &tls.Config{ClientCAs: clients, ClientAuth: tls.VerifyClientCertIfGiven},
 		ReadHeaderTimeout: 10 * time.Second,
 		ErrorLog:          log.New(io.Discard, "", 0), // port scans and probes
 	}
+
 	var group errgroup.Group
 	group.Go(func() error {
 		err := server.ListenAndServeTLS(a.cfg.KubeletCertFile, a.cfg.KubeletKeyFile)
@@ -61,6 +64,7 @@ func (a *agent) serveKubelet(ctx context.Context) error {
 		}
 		return fmt.Errorf("serve the kubelet endpoint: %w", err)
 	})
+
 	group.Go(func() error {
 		<-ctx.Done()
 		return server.Close()
@@ -85,22 +89,26 @@ func (a *agent) serveLogs(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, fmt.Sprintf("pod %q does not exist", r.PathValue("pod")), http.StatusNotFound)
 		return
 	}
+
 	c := p.container(r.PathValue("container"))
 	if c == nil {
 		http.Error(w, fmt.Sprintf("container %q not found in pod %q", r.PathValue("container"),
 			p.name), http.StatusNotFound)
 		return
 	}
+
 	options, streams, err := parseLogOptions(r.URL.Query(), time.Now())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+
 	path, live, err := c.log(r.URL.Query().Get("previous") == "true")
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+
 	output := &flushing{ResponseWriter: w}
 	stdout, stderr := streams.writers(output)
 	w.WriteHeader(http.StatusOK)
@@ -145,6 +153,7 @@ func (c *container) log(previous bool) (path string, live <-chan struct{}, err e
 		return "", nil, fmt.Errorf("container %q in pod %q is waiting to start: %s", c.spec.Name,
 			c.pod.name, status.State.Waiting.Reason)
 	}
+
 	return c.logPath(latest), running, nil
 }
 
@@ -201,6 +210,7 @@ func parseLogOptions(query url.Values, now time.Time) (*crilogs.LogOptions, logS
 		}
 		*target = &number
 	}
+
 	if seconds != nil {
 		options.Since = now.Add(-time.Duration(*seconds) * time.Second)
 	}
@@ -212,6 +222,7 @@ func parseLogOptions(query url.Values, now time.Time) (*crilogs.LogOptions, logS
 		}
 		options.Since = since
 	}
+
 	return options, logStream(query.Get("stream")), nil
 }
 

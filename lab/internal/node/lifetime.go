@@ -58,8 +58,10 @@ func (s *stopper) stop(grace time.Duration) {
 		s.hardly()
 		return
 	}
+
 	s.mu.Lock()
 	defer s.mu.Unlock()
+
 	deadline := time.Now().Add(grace)
 	if s.timer != nil && s.deadline.Before(deadline) {
 		return
@@ -67,6 +69,7 @@ func (s *stopper) stop(grace time.Duration) {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
+
 	s.deadline = deadline
 	s.timer = time.AfterFunc(grace, s.hardly)
 }

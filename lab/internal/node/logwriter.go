@@ -39,6 +39,7 @@ func newLogWriter(path string) (w *logWriter, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the container's log: %w", err)
 	}
+
 	w = &logWriter{file: file}
 	if w.stdout, err = w.stream("stdout"); err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -46,6 +47,7 @@ func newLogWriter(path string) (w *logWriter, err error) {
 	if w.stderr, err = w.stream("stderr"); err != nil {
 		return nil, errors.Join(err, w.stdout.Close(), file.Close())
 	}
+
 	return w, nil
 }
 
@@ -68,6 +70,7 @@ func (w *logWriter) stream(name string) (*os.File, error) {
 			}
 		}
 	})
+
 	return writer, nil
 }
 
@@ -79,6 +82,7 @@ func (w *logWriter) write(stream string, line []byte, full bool) {
 	if n := len(line); line[n-1] == '\n' {
 		line = line[:n-1]
 	}
+
 	entry := make([]byte, 0, len(line)+64)
 	entry = time.Now().UTC().AppendFormat(entry, criTimestamp)
 	entry = append(append(append(entry, ' '), stream...), ' ')

@@ -63,6 +63,7 @@ func registerOnce(ctx context.Context, client kubernetes.Interface, cfg Config) 
 	if err != nil {
 		return err
 	}
+
 	node.Status = nodeStatus(cfg, time.Now())
 	if _, err := nodes.UpdateStatus(ctx, node, metav1.UpdateOptions{}); err != nil {
 		return err
@@ -79,6 +80,7 @@ func nodeObject(cfg Config) *v1.Node {
 			v1.LabelArchStable: runtime.GOARCH,
 		},
 	}}
+
 	for _, p := range cfg.PodCIDRs {
 		node.Spec.PodCIDRs = append(node.Spec.PodCIDRs, p.String())
 	}
@@ -98,6 +100,7 @@ func nodeStatus(cfg Config, now time.Time) v1.NodeStatus {
 		v1.ResourceMemory:           *resource.NewQuantity(pods*256<<20, resource.BinarySI),
 		v1.ResourceEphemeralStorage: *resource.NewQuantity(pods*256<<20, resource.BinarySI),
 	}
+
 	status := v1.NodeStatus{
 		Capacity:    capacity,
 		Allocatable: capacity,
@@ -115,6 +118,7 @@ func nodeStatus(cfg Config, now time.Time) v1.NodeStatus {
 		DaemonEndpoints: v1.NodeDaemonEndpoints{KubeletEndpoint: v1.DaemonEndpoint{Port: kubeletPort}},
 		NodeInfo:        nodeInfo(),
 	}
+
 	return status
 }
 
@@ -143,6 +147,7 @@ func nodeInfo() v1.NodeSystemInfo {
 		ContainerRuntimeVersion: "lab://1",
 		OSImage:                 "netpol-latency lab",
 	}
+
 	var name unix.Utsname
 	if unix.Uname(&name) == nil {
 		info.KernelVersion = unix.ByteSliceToString(name.Release[:])
@@ -176,8 +181,10 @@ func firstLine(path string) string {
 func heartbeat(ctx context.Context, client kubernetes.Interface, cfg Config) error {
 	lease := time.NewTicker(leaseRenewal)
 	defer lease.Stop()
+
 	status := time.NewTicker(statusRenewal)
 	defer status.Stop()
+
 	for {
 		var err error
 		select {
@@ -211,6 +218,7 @@ func renewLease(ctx context.Context, client kubernetes.Interface, name string) e
 	if err != nil {
 		return err
 	}
+
 	lease.Spec.RenewTime = &now
 	_, err = leases.Update(ctx, lease, metav1.UpdateOptions{})
 	return err

@@ -62,6 +62,7 @@ func newPod(ctx context.Context, a *agent, object *v1.Pod) *pod {
 	if object.Status.StartTime != nil {
 		p.startTime = *object.Status.StartTime
 	}
+
 	for i := range object.Spec.InitContainers {
 		p.init = append(p.init, p.newContainer(&object.Spec.InitContainers[i],
 			object.Status.InitContainerStatuses))
@@ -70,6 +71,7 @@ func newPod(ctx context.Context, a *agent, object *v1.Pod) *pod {
 		p.main = append(p.main, p.newContainer(&object.Spec.Containers[i],
 			object.Status.ContainerStatuses))
 	}
+
 	return p
 }
 
@@ -80,6 +82,7 @@ func (p *pod) newContainer(spec *v1.Container, before []v1.ContainerStatus) *con
 		Name: spec.Name, Image: spec.Image, Started: new(bool),
 		State: v1.ContainerState{Waiting: &v1.ContainerStateWaiting{Reason: "ContainerCreating"}},
 	}
+
 	if len(p.init) > 0 {
 		c.status.State.Waiting.Reason = "PodInitializing"
 	}
@@ -93,6 +96,7 @@ func (p *pod) newContainer(spec *v1.Container, before []v1.ContainerStatus) *con
 		c.status.RestartCount = old.RestartCount + 1
 		c.status.LastTerminationState = lastTermination(old)
 	}
+
 	return c
 }
 
@@ -134,6 +138,7 @@ func (p *pod) live() {
 		}
 		return
 	}
+
 	p.sandbox = network
 	p.mu.Lock()
 	p.networkOK = true
@@ -141,6 +146,7 @@ func (p *pod) live() {
 	if network.ns != nil {
 		defer p.agent.pool.put(network)
 	}
+
 	if p.needsVolumes() {
 		p.publish()
 		defer p.removeVolumes()
@@ -177,10 +183,13 @@ func (p *pod) network() (*sandbox, error) {
 func (p *pod) runContainers() {
 	sidecars := newStopper(p.hard)
 	defer sidecars.release()
+
 	var background sync.WaitGroup
 	defer background.Wait()
+
 	// Sidecars end after the containers that they serve.
 	defer func() { sidecars.stop(p.grace()) }()
+
 	for _, c := range p.init {
 		if !podutil.IsRestartableInitContainer(c.spec) {
 			if !c.run(p.lifetime) {
@@ -193,6 +202,7 @@ func (p *pod) runContainers() {
 			return
 		}
 	}
+
 	var all sync.WaitGroup
 	for _, c := range p.main {
 		all.Go(func() { c.run(p.lifetime) })
@@ -364,6 +374,7 @@ func (p *pod) etcFiles() map[string]string {
 	for _, addr := range p.addresses() {
 		fmt.Fprintf(&hosts, "%s\t%s\n", addr, p.hostname())
 	}
+
 	spec := p.spec()
 	for _, alias := range spec.HostAliases {
 		fmt.Fprintf(&hosts, "%s\t%s\n", alias.IP, strings.Join(alias.Hostnames, "\t"))
@@ -373,6 +384,7 @@ func (p *pod) etcFiles() map[string]string {
 			fmt.Fprintf(&resolver, "nameserver %s\n", server)
 		}
 	}
+
 	return map[string]string{"hosts": hosts.String(), "resolv.conf": resolver.String(),
 		"hostname": p.hostname() + "\n"}
 }

@@ -61,12 +61,14 @@ func (p *sandboxPool) refill(ctx context.Context) error {
 				continue
 			}
 		}
+
 		klog.ErrorS(err, "Making a pod network")
 		select {
 		case <-time.After(buildRetry):
 		case <-ctx.Done():
 		}
 	}
+
 	return nil
 }
 
@@ -106,6 +108,7 @@ func (p *sandboxPool) getAt(ctx context.Context, offset uint32) (*sandbox, error
 		if holder != nil && holder.claim() { // a spare had them
 			return holder, nil
 		}
+
 		select {
 		case <-released:
 		case <-time.After(buildRetry): // a spare that was being built has no event

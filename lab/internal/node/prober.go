@@ -26,6 +26,7 @@ func (c *container) probe(ctx context.Context, w workload, unhealthy chan<- stru
 			up = ok
 			return false
 		})
+
 		if ctx.Err() != nil {
 			return
 		}
@@ -35,6 +36,7 @@ func (c *container) probe(ctx context.Context, w workload, unhealthy chan<- stru
 		}
 		c.setStarted()
 	}
+
 	var both sync.WaitGroup
 	if p := c.spec.ReadinessProbe; p != nil {
 		both.Go(func() {
@@ -44,6 +46,7 @@ func (c *container) probe(ctx context.Context, w workload, unhealthy chan<- stru
 			})
 		})
 	}
+
 	if p := c.spec.LivenessProbe; p != nil {
 		both.Go(func() {
 			c.observe(ctx, w, p, "Liveness", func(ok bool) (more bool) {
@@ -64,6 +67,7 @@ func (c *container) observe(
 ) {
 	wait := time.NewTimer(time.Duration(p.InitialDelaySeconds) * time.Second)
 	defer wait.Stop()
+
 	confirm := threshold{success: int(max(p.SuccessThreshold, 1)),
 		failure: int(max(p.FailureThreshold, 1))}
 	for {
@@ -72,6 +76,7 @@ func (c *container) observe(
 		case <-ctx.Done():
 			return
 		}
+
 		wait.Reset(time.Duration(max(p.PeriodSeconds, 1)) * time.Second)
 		err := c.probeOnce(ctx, w, p)
 		if ctx.Err() != nil {
@@ -136,6 +141,7 @@ func (c *container) probeOnce(ctx context.Context, w workload, p *v1.Probe) erro
 		defer cancel()
 		return running.exec(ctx, p.Exec.Command)
 	}
+
 	return errors.New("the lab supports httpGet, tcpSocket and exec probes, and this is none of " +
 		"them")
 }

@@ -64,6 +64,7 @@ func startProcess(spec processSpec) (*process, error) {
 	if _, err := os.FindProcess(os.Getpid()); err != nil {
 		return nil, err
 	}
+
 	p := &process{spec: spec, done: make(chan struct{})}
 	started := make(chan error, 2) // the thread's own report, and how it ended
 	go func() {
@@ -80,6 +81,7 @@ func startProcess(spec processSpec) (*process, error) {
 	if err := <-started; err != nil {
 		return nil, err
 	}
+
 	return p, nil
 }
 
@@ -96,6 +98,7 @@ func (p *process) start() error {
 	if err := spec.security.restrictThread(); err != nil {
 		return err
 	}
+
 	path, err := lookPath(spec.argv[0], spec.dir, spec.env)
 	if err != nil {
 		return err
@@ -106,6 +109,7 @@ func (p *process) start() error {
 		SysProcAttr: &syscall.SysProcAttr{Credential: credential, Pdeathsig: syscall.SIGKILL,
 			Setsid: true, Ptrace: true},
 	}
+
 	p.started = time.Now()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", path, err)
@@ -116,6 +120,7 @@ func (p *process) start() error {
 		_ = cmd.Wait()
 		return err
 	}
+
 	return nil
 }
 
@@ -136,6 +141,7 @@ func (s processSpec) isolate() error {
 	if err := unix.Sethostname([]byte(s.hostname)); err != nil {
 		return fmt.Errorf("set the hostname: %w", err)
 	}
+
 	return nil
 }
 
@@ -154,6 +160,7 @@ func (p *process) resume() error {
 			return fmt.Errorf("wait for the container's process: %w", err)
 		}
 	}
+
 	if !status.Stopped() {
 		return fmt.Errorf("the container's process ended before it ran (status %#x)", int(status))
 	}
@@ -163,6 +170,7 @@ func (p *process) resume() error {
 	if err := unix.PtraceDetach(pid); err != nil {
 		return fmt.Errorf("let the container's process run: %w", err)
 	}
+
 	return nil
 }
 
@@ -175,11 +183,13 @@ func (p *process) mountProc() error {
 			return fmt.Errorf("find the container's process: %w", err)
 		}
 		defer func() { _ = unix.Close(pidfd) }() // nothing was written
+
 		proc, err := newProc(pidfd, p.spec.root.stage)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = unix.Close(proc) }() // the same
+
 		if err := unix.Setns(pidfd, unix.CLONE_NEWNS); err != nil {
 			return fmt.Errorf("enter the container's mounts: %w", err)
 		}
@@ -187,6 +197,7 @@ func (p *process) mountProc() error {
 			unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 			return fmt.Errorf("mount /proc: %w", err)
 		}
+
 		for _, name := range []string{"sys", "sysrq-trigger", "irq", "bus", "fs"} {
 			path := "/proc/" + name
 			if err := bindOver(path, path, true); err != nil && !errors.Is(err, unix.ENOENT) {
@@ -212,6 +223,7 @@ func newProc(pidfd int, stage string) (int, error) {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return 0, fmt.Errorf("make the mounts private: %w", err)
 	}
+
 	path, err := lookPath("mount", "/", []string{systemPath})
 	if err != nil {
 		return 0, err
@@ -221,6 +233,7 @@ func newProc(pidfd int, stage string) (int, error) {
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("mount a new /proc: %w: %s", err, output)
 	}
+
 	proc, err := unix.OpenTree(unix.AT_FDCWD, stage, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return 0, fmt.Errorf("take the new /proc: %w", err)
@@ -237,6 +250,7 @@ func (p *process) inside(f func() error) error {
 			return fmt.Errorf("find the container's process: %w", err)
 		}
 		defer func() { _ = unix.Close(pidfd) }() // nothing was written
+
 		if err := unix.Unshare(unix.CLONE_FS); err != nil {
 			return fmt.Errorf("separate the working directory: %w", err)
 		}
@@ -260,6 +274,7 @@ func (p *process) exec(ctx context.Context, argv []string) error {
 		if err != nil {
 			return err
 		}
+
 		cmd := exec.CommandContext(ctx, path, argv[1:]...)
 		cmd.Env, cmd.Dir = p.spec.env, p.spec.dir
 		// No parent death signal: it would come at once, because the parent is not visible in the
@@ -294,6 +309,7 @@ func lookPath(name, dir string, env []string) (string, error) {
 		}
 		return name, nil
 	}
+
 	for _, entry := range env {
 		list, ok := strings.CutPrefix(entry, "PATH=")
 		if !ok {
@@ -307,6 +323,7 @@ func lookPath(name, dir string, env []string) (string, error) {
 			}
 		}
 	}
+
 	return "", fmt.Errorf("start %q: %w", name, exec.ErrNotFound)
 }
 
@@ -322,11 +339,13 @@ func exitOf(err error, started time.Time) exit {
 		e.code, e.message = 255, err.Error()
 		return e
 	}
+
 	e.code = int32(failed.ExitCode())
 	if status, ok := failed.Sys().(syscall.WaitStatus); ok && status.Signaled() {
 		e.signal = int32(status.Signal())
 		e.code = 128 + e.signal
 	}
+
 	return e
 }
 

@@ -55,6 +55,7 @@ func (r rootFS) enter() error {
 	if err := unix.Mount("tmpfs", r.stage, "tmpfs", 0, "mode=0755"); err != nil {
 		return fmt.Errorf("mount the container's root: %w", err)
 	}
+
 	steps := []func() error{r.addSystem, r.addEtc, r.addScratch}
 	if r.image != "" {
 		if err := r.overlay(); err != nil {
@@ -63,12 +64,14 @@ func (r rootFS) enter() error {
 		r.stage = r.path("root")
 		steps = []func() error{r.writeEtc, r.addDir}
 	}
+
 	for _, step := range append(steps, r.addDevices, r.addKernelFiles, r.addProgram, r.addMounts,
 		r.pivot) {
 		if err := step(); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -90,6 +93,7 @@ func (r rootFS) overlay() error {
 	if err := unix.Chdir(r.stage); err != nil {
 		return fmt.Errorf("enter the stage: %w", err)
 	}
+
 	options := "lowerdir=image,upperdir=upper,workdir=work"
 	if userns.RunningInUserNS() {
 		options += ",userxattr"
@@ -98,6 +102,7 @@ func (r rootFS) overlay() error {
 		return fmt.Errorf("mount the image (the kernel must have overlayfs, and from 5.11 in a "+
 			"user namespace): %w", err)
 	}
+
 	return nil
 }
 
@@ -125,6 +130,7 @@ func (r rootFS) writeEtc() error {
 			return fmt.Errorf("write /etc/%s: %w", name, err)
 		}
 	}
+
 	return nil
 }
 
@@ -172,6 +178,7 @@ func (r rootFS) addSystem() error {
 			}
 		}
 	}
+
 	return nil
 }
 
@@ -189,11 +196,13 @@ func (r rootFS) addEtc() error {
 	if err := os.Mkdir(r.path("etc"), 0o755); err != nil {
 		return err
 	}
+
 	for name, content := range r.etc {
 		if err := writeFile(r.path("etc", name), content); err != nil {
 			return err
 		}
 	}
+
 	for _, entry := range entries {
 		if _, replaced := r.etc[entry.Name()]; replaced {
 			continue
@@ -203,6 +212,7 @@ func (r rootFS) addEtc() error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -229,12 +239,14 @@ func (r rootFS) addDevices() error {
 			return err
 		}
 	}
+
 	for name, target := range map[string]string{"fd": "/proc/self/fd", "stdin": "fd/0",
 		"stdout": "fd/1", "stderr": "fd/2"} {
 		if err := os.Symlink(target, r.path("dev", name)); err != nil {
 			return err
 		}
 	}
+
 	return r.mountNew("tmpfs", "dev/shm", unix.MS_NOSUID|unix.MS_NODEV, "mode=1777")
 }
 
@@ -284,6 +296,7 @@ func (r rootFS) bind(source, target string, readOnly bool) error {
 	if err != nil {
 		return err
 	}
+
 	parent := filepath.Dir(at)
 	if info.IsDir() {
 		parent = at
@@ -292,6 +305,7 @@ func (r rootFS) bind(source, target string, readOnly bool) error {
 		return fmt.Errorf("make the mount point %s (the machine's own directories, like /usr, "+
 			"are read-only; choose another mountPath): %w", target, err)
 	}
+
 	if !info.IsDir() {
 		file, err := os.OpenFile(at, os.O_CREATE|os.O_RDONLY, 0o644)
 		if err != nil {
@@ -302,6 +316,7 @@ func (r rootFS) bind(source, target string, readOnly bool) error {
 	if err := bindOver(source, at, readOnly); err != nil {
 		return fmt.Errorf("mount %s: %w", target, err)
 	}
+
 	return nil
 }
 
@@ -313,12 +328,14 @@ func bindOver(source, at string, readOnly bool) error {
 	if !readOnly {
 		return nil
 	}
+
 	// mount_setattr, unlike a remount, leaves alone the flags that a user namespace must not
 	// change.
 	attr := unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 	if err := unix.MountSetattr(unix.AT_FDCWD, at, unix.AT_RECURSIVE, &attr); err != nil {
 		return fmt.Errorf("make %s read-only: %w", source, err)
 	}
+
 	return nil
 }
 
@@ -352,6 +369,7 @@ func (r rootFS) pivot() error {
 	if err := unix.Chdir("/"); err != nil {
 		return fmt.Errorf("enter the container's root: %w", err)
 	}
+
 	if !r.readOnly {
 		return nil
 	}
@@ -359,5 +377,6 @@ func (r rootFS) pivot() error {
 	if err := unix.MountSetattr(unix.AT_FDCWD, "/", 0, &attr); err != nil {
 		return fmt.Errorf("make the container's root read-only: %w", err)
 	}
+
 	return nil
 }

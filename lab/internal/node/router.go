@@ -47,6 +47,7 @@ func routerSysctls(podCIDRs []netip.Prefix) error {
 				[2]string{"net/ipv6/conf/default/addr_gen_mode", "1"})
 			continue
 		}
+
 		settings = append(settings, [2]string{"net/ipv4/ip_forward", "1"})
 		for _, device := range []string{"all", "default", "eth0"} {
 			settings = append(settings,
@@ -54,11 +55,13 @@ func routerSysctls(podCIDRs []netip.Prefix) error {
 				[2]string{"net/ipv4/conf/" + device + "/send_redirects", "0"})
 		}
 	}
+
 	for _, s := range settings {
 		if err := writeSysctl(s[0], s[1]); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -77,6 +80,7 @@ func removeStaleVeths(links *netlink.Handle) error {
 			return fmt.Errorf("remove the stale interface %s: %w", link.Attrs().Name, err)
 		}
 	}
+
 	return nil
 }
 
@@ -121,6 +125,7 @@ func addServiceNAT(cfg Config) error {
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("add the nftables table %s: %w", natTable, err)
 	}
+
 	return nil
 }
 

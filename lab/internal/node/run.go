@@ -74,11 +74,13 @@ func Run(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+
 	wiring, err := newWiring()
 	if err != nil {
 		return err
 	}
 	defer wiring.close()
+
 	if err := configureRouter(cfg, wiring.node); err != nil {
 		return err
 	}
@@ -86,8 +88,10 @@ func Run(ctx context.Context, cfg Config) error {
 	if err := a.prepareDirectories(); err != nil {
 		return err
 	}
+
 	// what stays vanishes with the lab
 	defer func() { _ = unix.Unmount(a.volumesDir(), unix.MNT_DETACH) }()
+
 	if err := register(ctx, client, cfg); err != nil {
 		return err
 	}
@@ -144,6 +148,7 @@ func (a *agent) prepareDirectories() error {
 		"mode=0755"); err != nil {
 		return fmt.Errorf("mount the volumes: %w", err)
 	}
+
 	return nil
 }
 
@@ -151,6 +156,7 @@ func (a *agent) prepareDirectories() error {
 func (a *agent) runPods(ctx context.Context) error {
 	var pods sync.WaitGroup
 	defer pods.Wait()
+
 	_, controller := cache.NewInformerWithOptions(cache.InformerOptions{
 		ListerWatcher: cache.NewListWatchFromClient(a.client.CoreV1().RESTClient(), "pods", "",
 			fields.OneTermEqualSelector("spec.nodeName", a.cfg.Name)),
@@ -167,6 +173,7 @@ func (a *agent) runPods(ctx context.Context) error {
 			},
 		},
 	})
+
 	controller.RunWithContext(ctx)
 	return nil
 }
@@ -189,6 +196,7 @@ func (a *agent) observe(ctx context.Context, pods *sync.WaitGroup, object *v1.Po
 	if before := a.podNamed(object.Namespace, object.Name); before != nil {
 		a.removePod(before.object())
 	}
+
 	p := newPod(ctx, a, object)
 	a.mu.Lock()
 	a.byUID[p.uid] = p

@@ -84,6 +84,7 @@ func (w *wiring) build(addresses []netip.Addr) (built *sandbox, err error) {
 			err = errors.Join(err, ns.Close())
 		}
 	}()
+
 	number := w.next.Add(1)
 	s := &sandbox{ns: ns, addresses: addresses, hostIndex: firstVethIndex + int(number)}
 	mac := podMAC(number)
@@ -96,6 +97,7 @@ func (w *wiring) build(addresses []netip.Addr) (built *sandbox, err error) {
 	if err := w.wireNode(s, mac); err != nil {
 		return nil, fmt.Errorf("configure the node's interface: %w", err)
 	}
+
 	return s, nil
 }
 
@@ -132,6 +134,7 @@ func (w *wiring) addVeth(s *sandbox, number int32, mac net.HardwareAddr) error {
 	if err := w.node.LinkAdd(veth); err != nil {
 		return fmt.Errorf("create veth %s: %w", attrs.Name, err)
 	}
+
 	return nil
 }
 
@@ -142,6 +145,7 @@ func wirePod(addresses []netip.Addr, gatewayMAC net.HardwareAddr) error {
 		return err
 	}
 	defer handle.Close()
+
 	eth0, err := handle.LinkByName(podInterface)
 	if err != nil {
 		return fmt.Errorf("find %s: %w", podInterface, err)
@@ -149,6 +153,7 @@ func wirePod(addresses []netip.Addr, gatewayMAC net.HardwareAddr) error {
 	if err := silence(handle, eth0, addresses); err != nil {
 		return err
 	}
+
 	loopback := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: 1}}
 	if err := errors.Join(handle.LinkSetUp(loopback), handle.LinkSetUp(eth0)); err != nil {
 		return fmt.Errorf("bring the interfaces up: %w", err)
@@ -158,6 +163,7 @@ func wirePod(addresses []netip.Addr, gatewayMAC net.HardwareAddr) error {
 			return fmt.Errorf("address %v: %w", addr, err)
 		}
 	}
+
 	return nil
 }
 
@@ -189,16 +195,19 @@ func wirePodAddress(
 		Flags: flags}); err != nil {
 		return fmt.Errorf("add it: %w", err)
 	}
+
 	neighbour := &netlink.Neigh{LinkIndex: index, IP: via.AsSlice(), HardwareAddr: gatewayMAC,
 		State: netlink.NUD_PERMANENT}
 	if err := handle.NeighSet(neighbour); err != nil {
 		return fmt.Errorf("add the gateway's neighbour entry: %w", err)
 	}
+
 	route := &netlink.Route{LinkIndex: index, Dst: ipNet(everywhere), Gw: via.AsSlice(),
 		Flags: int(netlink.FLAG_ONLINK)}
 	if err := handle.RouteAdd(route); err != nil {
 		return fmt.Errorf("add the default route: %w", err)
 	}
+
 	return nil
 }
 

@@ -39,26 +39,31 @@ func containerSecurity(pod *v1.Pod, c *v1.Container, img image) (security, error
 	if ctx == nil {
 		ctx = &v1.SecurityContext{}
 	}
+
 	s := security{
 		noNewPrivs:   ctx.AllowPrivilegeEscalation != nil && !*ctx.AllowPrivilegeEscalation,
 		readOnlyRoot: first(ctx.ReadOnlyRootFilesystem),
 		privileged:   first(ctx.Privileged),
 	}
+
 	var err error
 	user := cmp.Or(ctx.RunAsUser, podCtx.RunAsUser)
 	if s.identity, err = img.identify(user, cmp.Or(ctx.RunAsGroup, podCtx.RunAsGroup)); err != nil {
 		return security{}, err
 	}
+
 	if first(ctx.RunAsNonRoot, podCtx.RunAsNonRoot) {
 		if err := img.verifyNonRoot(s.identity, user); err != nil {
 			return security{}, err
 		}
 	}
+
 	for _, g := range append(slices.Clone(podCtx.SupplementalGroups), first(podCtx.FSGroup)) {
 		if g != 0 {
 			s.groups = append(s.groups, uint32(g))
 		}
 	}
+
 	s.capabilities, err = boundingSet(ctx.Capabilities, s.privileged)
 	return s, err
 }
@@ -85,34 +90,40 @@ func boundingSet(change *v1.Capabilities, privileged bool) ([]int, error) {
 	for _, name := range runtimeDefaultCapabilities() {
 		set[name] = true
 	}
+
 	everything := func(to bool) {
 		for name := range known {
 			set[name] = to
 		}
 	}
+
 	add, addAll, err := canonicalNames(known, change.Add)
 	drop, dropAll, dropErr := canonicalNames(known, change.Drop)
 	if err := errors.Join(err, dropErr); err != nil {
 		return nil, err
 	}
+
 	if addAll || privileged {
 		everything(true)
 	}
 	if dropAll {
 		everything(false)
 	}
+
 	for _, name := range add {
 		set[name] = true
 	}
 	for _, name := range drop {
 		set[name] = false
 	}
+
 	var numbers []int
 	for name, number := range known {
 		if set[name] {
 			numbers = append(numbers, number)
 		}
 	}
+
 	slices.Sort(numbers)
 	return numbers, nil
 }
@@ -133,6 +144,7 @@ func canonicalNames(
 		}
 		names = append(names, name)
 	}
+
 	return names, all, nil
 }
 
@@ -159,6 +171,7 @@ func capabilityNumbers() map[string]int {
 	for n, name := range names {
 		numbers[name] = n
 	}
+
 	return numbers
 }
 
@@ -181,11 +194,13 @@ func (s security) restrictThread() error {
 	if err := clearInheritable(); err != nil {
 		return err
 	}
+
 	if s.noNewPrivs {
 		if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 			return fmt.Errorf("set no_new_privs: %w", err)
 		}
 	}
+
 	return nil
 }
 

@@ -16,6 +16,7 @@ import (
 func (p *pod) status() v1.PodStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+
 	status := *p.api.Status.DeepCopy()
 	if podutil.IsPodPhaseTerminal(status.Phase) {
 		return status // final
@@ -27,6 +28,7 @@ func (p *pod) status() v1.PodStatus {
 	for _, addr := range p.agent.cfg.NodeIPs {
 		status.HostIPs = append(status.HostIPs, v1.HostIP{IP: addr.String()})
 	}
+
 	if p.networkOK {
 		status.PodIP, status.PodIPs = podIPs(p.sandbox.addresses)
 	}
@@ -38,6 +40,7 @@ func (p *pod) status() v1.PodStatus {
 	} else if p.ended && !podutil.IsPodPhaseTerminal(status.Phase) {
 		status.Phase = finalPhase(status.ContainerStatuses)
 	}
+
 	p.setConditions(&status)
 	return status
 }
@@ -49,6 +52,7 @@ func (p *pod) setConditions(status *v1.PodStatus) {
 		ObservedGeneration: podutil.CalculatePodConditionObservedGeneration(status,
 			p.api.Generation, v1.PodReadyToStartContainers),
 	}
+
 	if p.networkOK && !p.ended {
 		sandboxed.Status = v1.ConditionTrue
 	}
@@ -61,6 +65,7 @@ func (p *pod) setConditions(status *v1.PodStatus) {
 			status.ContainerStatuses, phase),
 		kubeletstatus.GenerateContainersReadyCondition(p.api, old, status.ContainerStatuses, phase),
 	}
+
 	for i := range conditions {
 		podutil.UpdatePodCondition(status, &conditions[i])
 	}
@@ -94,6 +99,7 @@ func phaseOf(spec *v1.PodSpec, init, containers []v1.ContainerStatus) v1.PodPhas
 		if end == nil || s.State.Running != nil {
 			return v1.PodPending
 		}
+
 		if end.ExitCode != 0 {
 			if podutil.ContainerShouldRestart(spec.InitContainers[i], *spec, end.ExitCode) {
 				return v1.PodPending
@@ -101,6 +107,7 @@ func phaseOf(spec *v1.PodSpec, init, containers []v1.ContainerStatus) v1.PodPhas
 			return v1.PodFailed
 		}
 	}
+
 	alive, failed := 0, 0
 	for i, s := range containers {
 		end := lastEnd(s)
@@ -115,12 +122,14 @@ func phaseOf(spec *v1.PodSpec, init, containers []v1.ContainerStatus) v1.PodPhas
 			failed++
 		}
 	}
+
 	switch {
 	case alive > 0:
 		return v1.PodRunning
 	case failed > 0:
 		return v1.PodFailed
 	}
+
 	return v1.PodSucceeded
 }
 

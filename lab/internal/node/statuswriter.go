@@ -68,6 +68,7 @@ func (w *statusWriter) next(ctx context.Context) bool {
 		return false
 	}
 	defer w.queue.Done(uid)
+
 	p := w.find(uid)
 	if p == nil {
 		return true
@@ -77,6 +78,7 @@ func (w *statusWriter) next(ctx context.Context) bool {
 		w.queue.AddRateLimited(uid)
 		return true
 	}
+
 	w.queue.Forget(uid)
 	return true
 }
@@ -95,11 +97,13 @@ func (w *statusWriter) sync(ctx context.Context, p *pod) error {
 	case finished && !needsOutcome(object):
 		return w.remove(ctx, object)
 	}
+
 	if !equality.Semantic.DeepEqual(status, object.Status) {
 		if err := w.write(ctx, p, object, status); err != nil {
 			return err
 		}
 	}
+
 	if finished {
 		return w.remove(ctx, object)
 	}
@@ -137,6 +141,7 @@ func (w *statusWriter) write(
 		}
 		return err
 	}
+
 	return fmt.Errorf("write the status: %w", err)
 }
 

@@ -33,6 +33,7 @@ func (i image) identify(runAsUser, runAsGroup *int64) (identity, error) {
 	if runAsUser != nil {
 		who = strconv.FormatInt(*runAsUser, 10)
 	}
+
 	if runAsGroup != nil {
 		name, _, _ := strings.Cut(who, ":")
 		who = fmt.Sprintf("%s:%d", cmp.Or(name, "0"), *runAsGroup)
@@ -41,6 +42,7 @@ func (i image) identify(runAsUser, runAsGroup *int64) (identity, error) {
 	if err != nil {
 		return identity{}, fmt.Errorf("find the users of image %s: %w", i.short, err)
 	}
+
 	group, err := securejoin.SecureJoin(i.unpacked.Root, "/etc/group")
 	if err != nil {
 		return identity{}, fmt.Errorf("find the groups of image %s: %w", i.short, err)
@@ -49,12 +51,14 @@ func (i image) identify(runAsUser, runAsGroup *int64) (identity, error) {
 	if err != nil {
 		return identity{}, fmt.Errorf("find the user %q in image %s: %w", who, i.short, err)
 	}
+
 	one := identity{uid: uint32(found.Uid), gid: uint32(found.Gid), home: found.Home}
 	for _, group := range found.Sgids {
 		if !slices.Contains(one.groups, uint32(group)) {
 			one.groups = append(one.groups, uint32(group))
 		}
 	}
+
 	return one, nil
 }
 
@@ -66,11 +70,13 @@ func (i image) verifyNonRoot(who identity, runAsUser *int64) error {
 	if runAsUser != nil || i.unpacked == nil {
 		return nil
 	}
+
 	name, _, _ := strings.Cut(i.unpacked.User, ":")
 	if _, err := strconv.ParseUint(name, 10, 32); err != nil {
 		return fmt.Errorf("container has runAsNonRoot and its image's user %q is no number, so "+
 			"that a kubelet cannot know "+
 			"that it is not root; set runAsUser", name)
 	}
+
 	return nil
 }

@@ -54,6 +54,7 @@ func (v volumes) writeOne(ctx context.Context, volume v1.Volume) error {
 	if volume.EmptyDir != nil {
 		return os.Chmod(path, 0o777)
 	}
+
 	payload, err := v.payload(ctx, volume)
 	if err != nil {
 		return err
@@ -62,6 +63,7 @@ func (v volumes) writeOne(ctx context.Context, volume v1.Volume) error {
 	if err != nil {
 		return err
 	}
+
 	return writer.Write(payload, nil)
 }
 
@@ -89,6 +91,7 @@ func (v volumes) payload(
 		}
 		return all, nil
 	}
+
 	return nil, errors.New("the lab has volumes of the kinds emptyDir, configMap, secret, " +
 		"downwardAPI and projected, and this is none of them")
 }
@@ -108,6 +111,7 @@ func (v volumes) projection(
 	case source.ServiceAccountToken != nil:
 		return v.tokenFile(source.ServiceAccountToken, mode)
 	}
+
 	return nil, errors.New("the lab projects configMap, secret, downwardAPI and " +
 		"serviceAccountToken sources, and this is none of them")
 }
@@ -148,6 +152,7 @@ func (v volumes) downwardFiles(
 		if err != nil {
 			return nil, err
 		}
+
 		files[item.Path] = volumeutil.FileProjection{Data: []byte(value),
 			Mode: first(item.Mode, mode)}
 	}
@@ -164,6 +169,7 @@ func (v volumes) tokenFile(
 		BoundObjectRef: &authenticationv1.BoundObjectReference{APIVersion: "v1", Kind: "Pod",
 			Name: v.pod.Name, UID: v.pod.UID},
 	}}
+
 	if source.Audience != "" {
 		request.Spec.Audiences = []string{source.Audience}
 	}
@@ -172,6 +178,7 @@ func (v volumes) tokenFile(
 	if err != nil {
 		return nil, err
 	}
+
 	return map[string]volumeutil.FileProjection{source.Path: {Data: []byte(answer.Status.Token),
 		Mode: first(mode)}}, nil
 }

@@ -60,23 +60,27 @@ var (
 func (c *component) start() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+
 	if c.command != nil {
 		return fmt.Errorf("start %s: %w", c.name, errRunning)
 	}
 	if err := os.MkdirAll(filepath.Dir(c.log), 0o700); err != nil {
 		return fmt.Errorf("start %s: %w", c.name, err)
 	}
+
 	log, err := os.OpenFile(c.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", c.name, err)
 	}
 	defer log.Close()
+
 	command := exec.Command("/proc/self/exe", c.arguments...)
 	command.Args[0] = c.name
 	command.Stdout, command.Stderr = log, log
 	if err := c.family.start(command, func() error { return c.startIn(command) }); err != nil {
 		return fmt.Errorf("start %s: %w", c.name, err)
 	}
+
 	c.command, c.exited, c.stopped = command, make(chan struct{}), false
 	go c.wait(command, c.exited)
 	return nil
@@ -135,12 +139,14 @@ func (c *component) end(signal syscall.Signal) error {
 	if err := command.Process.Signal(signal); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("stop %s: %w", c.name, err)
 	}
+
 	select {
 	case <-exited:
 	case <-time.After(stopGrace):
 		_ = command.Process.Kill() // it can only have ended meanwhile
 		<-exited
 	}
+
 	return nil
 }
 

@@ -28,6 +28,7 @@ func (l *inner) controlHandler() http.Handler {
 		}
 		_ = json.NewEncoder(w).Encode(all) // the client sees a cut answer
 	})
+
 	mux.HandleFunc("POST /components/{name}/{action}", func(w http.ResponseWriter,
 		r *http.Request) {
 		answer(w, l.act(r.PathValue("name"), r.PathValue("action")))
@@ -40,6 +41,7 @@ func (l *inner) controlHandler() http.Handler {
 		}
 		_ = json.NewEncoder(w).Encode(settings) // the client sees a cut answer
 	})
+
 	mux.HandleFunc("PUT /settings", func(w http.ResponseWriter, r *http.Request) {
 		var settings engine.Settings
 		if err := json.NewDecoder(r.Body).Decode(&settings); err != nil {
@@ -48,6 +50,7 @@ func (l *inner) controlHandler() http.Handler {
 		}
 		answer(w, l.set(r.Context(), settings))
 	})
+
 	return mux
 }
 
@@ -93,6 +96,7 @@ func (l *inner) set(ctx context.Context, settings engine.Settings) error {
 	if err := settings.Validate(); err != nil {
 		return err
 	}
+
 	for _, node := range l.options.nodes() {
 		socket := l.options.Dir.EngineControl(node.Engine())
 		if err := call(ctx, socket, http.MethodPut, "/settings", settings, nil); err != nil {
@@ -102,6 +106,7 @@ func (l *inner) set(ctx context.Context, settings engine.Settings) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -140,6 +145,7 @@ func call(ctx context.Context, socket, method, path string, in, out any) error {
 			return fmt.Errorf("encode a request: %w", err)
 		}
 	}
+
 	request, err := http.NewRequestWithContext(ctx, method, "http://lab"+path, &body)
 	if err != nil {
 		return fmt.Errorf("make a request: %w", err)
@@ -150,11 +156,13 @@ func call(ctx context.Context, socket, method, path string, in, out any) error {
 			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
 		},
 	}
+
 	response, err := (&http.Client{Transport: transport}).Do(request)
 	if err != nil {
 		return fmt.Errorf("ask the lab: is it running? %w", err)
 	}
 	defer response.Body.Close()
+
 	if response.StatusCode >= http.StatusBadRequest {
 		reason, _ := io.ReadAll(io.LimitReader(response.Body, 4096)) // as much as there is
 		return errors.New(strings.TrimSpace(string(reason)))
@@ -165,5 +173,6 @@ func call(ctx context.Context, socket, method, path string, in, out any) error {
 	if err := json.NewDecoder(response.Body).Decode(out); err != nil {
 		return fmt.Errorf("read the lab's answer: %w", err)
 	}
+
 	return nil
 }

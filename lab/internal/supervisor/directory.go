@@ -41,6 +41,7 @@ func openDirectory(dir layout.Dir) (_ *directory, err error) {
 			return nil, err
 		}
 	}
+
 	if excess := len(d.Control()) - longestSocket; excess > 0 {
 		return nil, fmt.Errorf("the path of --dir is %d characters too long for the sockets in "+
 			"it: choose a shorter one", excess)
@@ -48,12 +49,14 @@ func openDirectory(dir layout.Dir) (_ *directory, err error) {
 	if err := os.MkdirAll(string(d.Dir), 0o700); err != nil {
 		return nil, fmt.Errorf("make the state directory: %w", err)
 	}
+
 	if d.lock, err = hold(d.Dir); err != nil {
 		return nil, err
 	}
 	if err := d.clear(d.Truth(), d.Log(""), d.Node("")); err != nil {
 		return nil, errors.Join(err, d.lock.Close())
 	}
+
 	return d, nil
 }
 
@@ -83,6 +86,7 @@ func (d *directory) clear(more ...string) error {
 			return fmt.Errorf("clear the state directory: %w", err)
 		}
 	}
+
 	return nil
 }
 
@@ -113,6 +117,7 @@ func removeStale(path string) {
 	if owner, ok := info.Sys().(*syscall.Stat_t); !ok || int(owner.Uid) != os.Geteuid() {
 		return
 	}
+
 	lock, err := hold(layout.Dir(path))
 	if err != nil {
 		return // it runs
@@ -131,11 +136,13 @@ func hold(dir layout.Dir) (*os.File, error) {
 	if err == nil {
 		return lock, nil
 	}
+
 	_ = lock.Close() // nothing was written
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return nil, fmt.Errorf("another lab runs in %s: stop it, or choose another --dir",
 			string(dir))
 	}
+
 	return nil, fmt.Errorf("lock the state directory: %w", err)
 }
 

@@ -51,9 +51,11 @@ func (f *family) collect(ctx context.Context) error {
 	if _, err := os.FindProcess(os.Getpid()); err != nil {
 		return fmt.Errorf("find this process: %w", err)
 	}
+
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGCHLD)
 	defer signal.Stop(ended)
+
 	for {
 		select {
 		case <-ctx.Done():
@@ -69,6 +71,7 @@ func (f *family) collect(ctx context.Context) error {
 func (f *family) collectOnce() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
 		return fmt.Errorf("list processes: %w", err)
@@ -85,6 +88,7 @@ func (f *family) collectOnce() error {
 		// a zombie that is still there will be met again
 		_, _ = unix.Wait4(pid, nil, unix.WNOHANG, nil)
 	}
+
 	return nil
 }
 

@@ -32,6 +32,7 @@ func (l *inner) unpackImages() error {
 			return fmt.Errorf("use image %q: %w", name, err)
 		}
 	}
+
 	return nil
 }
 

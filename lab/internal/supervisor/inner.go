@@ -67,21 +67,26 @@ func RunInner(file string) error {
 	for fd := fdListener; fd <= fdLock; fd++ {
 		unix.CloseOnExec(fd) // the components and their containers have no business with them
 	}
+
 	toOuter := json.NewEncoder(os.NewFile(fdStatus, "status"))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+
 	go func() {
 		// Nothing is ever written: the read ends when the outer process has, however it ended.
 		_, _ = os.NewFile(fdLife, "life").Read(make([]byte, 1))
 		cancel()
 	}()
+
 	l := &inner{
 		options: options, namespaces: make(map[string]*netns.Namespace),
 		family: family{own: make(map[int]bool)},
 		failed: make(chan error, 16), toOuter: toOuter, progress: os.Stderr, began: time.Now(),
 	}
+
 	err := l.run(ctx)
 	l.shutdown()
 	if options.Temporary {
@@ -90,6 +95,7 @@ func RunInner(file string) error {
 	if err != nil && toOuter.Encode(labStatus{Failure: err.Error()}) == nil {
 		err = nil
 	}
+
 	return err
 }
 
@@ -116,6 +122,7 @@ func (l *inner) run(ctx context.Context) error {
 			return nil
 		}
 	})
+
 	group.Go(func() error { return l.family.collect(ctx) })
 	group.Go(func() error {
 		if err := l.up(ctx, group); err != nil {
@@ -130,6 +137,7 @@ func (l *inner) run(ctx context.Context) error {
 		}
 		return l.toOuter.Encode(ready)
 	})
+
 	return group.Wait()
 }
 
@@ -145,12 +153,14 @@ func (l *inner) up(ctx context.Context, group *errgroup.Group) error {
 		{"controllers, scheduler, nodes and policy engine", l.startTheRest},
 		{"all parts ready", l.awaitReady},
 	}
+
 	for _, step := range steps {
 		if err := step.do(ctx); err != nil {
 			return err
 		}
 		fmt.Fprintf(l.progress, "lab: %-50s %5.1fs\n", step.what, time.Since(l.began).Seconds())
 	}
+
 	control, err := net.Listen("unix", l.options.Dir.Control())
 	if err != nil {
 		return fmt.Errorf("open the control socket: %w", err)
@@ -169,6 +179,7 @@ func (l *inner) prepare(context.Context) error {
 		""); err != nil {
 		return fmt.Errorf("mount /proc for the lab's processes: %w", err)
 	}
+
 	// A mount of its own takes along at the end what anyone has mounted in it, dead node agents
 	// too.
 	dir := string(l.options.Dir)
@@ -184,6 +195,7 @@ func (l *inner) prepare(context.Context) error {
 	if err := buildControlPlaneNetwork(); err != nil {
 		return err
 	}
+
 	for _, node := range l.options.nodes() {
 		namespace, err := attachNode(node)
 		if err != nil {
@@ -191,6 +203,7 @@ func (l *inner) prepare(context.Context) error {
 		}
 		l.namespaces[node.Name] = namespace
 	}
+
 	return nil
 }
 
@@ -203,6 +216,7 @@ func (l *inner) writeCredentials(context.Context) error {
 	if err := controlplane.WritePKI(dir, l.options.nodes()); err != nil {
 		return err
 	}
+
 	for _, who := range []string{"admin", "kube-controller-manager", "kube-scheduler", "node",
 		"engine"} {
 		err := controlplane.WriteKubeconfig(dir, who, controlplane.Server(),
@@ -211,6 +225,7 @@ func (l *inner) writeCredentials(context.Context) error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -242,11 +257,13 @@ func (l *inner) startAPIServer(ctx context.Context) error {
 	if err := awaitListener(ctx, controlplane.EtcdAddress); err != nil {
 		return fmt.Errorf("wait for etcd: see %s: %w", dir.Log("etcd"), err)
 	}
+
 	err := l.launch("kube-apiserver", nil, append([]string{"kube-apiserver"},
 		controlplane.APIServer(dir)...)...)
 	if err != nil {
 		return err
 	}
+
 	client, err := controlplane.Client(dir.Config("admin.kubeconfig"))
 	if err != nil {
 		return err
@@ -254,6 +271,7 @@ func (l *inner) startAPIServer(ctx context.Context) error {
 	if err := controlplane.AwaitAPIServer(ctx, client); err != nil {
 		return fmt.Errorf("wait for kube-apiserver: see %s: %w", dir.Log("kube-apiserver"), err)
 	}
+
 	return controlplane.GrantPermissions(ctx, client)
 }
 
@@ -268,11 +286,13 @@ func (l *inner) startTheRest(context.Context) error {
 	if err != nil {
 		return err
 	}
+
 	for _, n := range l.options.nodes() {
 		if err := l.startNode(n); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -291,6 +311,7 @@ func (l *inner) startNode(n topology.Node) error {
 	if err := writeJSON(dir.Config(n.Name), l.nodeConfig(n)); err != nil {
 		return err
 	}
+
 	return l.launch(n.Name, namespace, "node", "--config", dir.Config(n.Name))
 }
 
@@ -317,6 +338,7 @@ func (l *inner) nodeConfig(n topology.Node) node.Config {
 		Unpacked:        l.images.unpacked,
 		ServiceIPs:      topology.KubernetesService(),
 	}
+
 	config.APIServers = []netip.AddrPort{
 		netip.AddrPortFrom(topology.ControlPlane()[0].Addr(), topology.APIServerPort),
 	}
@@ -345,6 +367,7 @@ func (l *inner) awaitReady(ctx context.Context) error {
 		return fmt.Errorf("wait for service accounts: see %s: %w",
 			l.options.Dir.Log("kube-controller-manager"), err)
 	}
+
 	return l.openToHost()
 }
 
@@ -417,6 +440,7 @@ func awaitEngine(ctx context.Context, socket string) error {
 func poll(ctx context.Context, try func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+
 	for {
 		err := try(ctx)
 		if err == nil {

@@ -31,6 +31,7 @@ func buildControlPlaneNetwork() error {
 	if err := configure(topology.Bridge, topology.ControlPlane()); err != nil {
 		return err
 	}
+
 	return forward()
 }
 
@@ -45,6 +46,7 @@ func attachNode(node topology.Node) (*netns.Namespace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find bridge %s: %w", topology.Bridge, err)
 	}
+
 	attributes := netlink.NewLinkAttrs()
 	attributes.Name = "to-" + node.Name
 	attributes.MasterIndex = bridge.Attrs().Index
@@ -59,6 +61,7 @@ func attachNode(node topology.Node) (*netns.Namespace, error) {
 	if err := namespace.Do(func() error { return configureNode(node) }); err != nil {
 		return nil, fmt.Errorf("configure the network of %s: %w", node.Name, err)
 	}
+
 	for i, cidr := range node.PodCIDRs {
 		route := &netlink.Route{LinkIndex: bridge.Attrs().Index, Dst: ipNet(cidr),
 			Gw: node.Addresses[i].Addr().AsSlice()}
@@ -66,6 +69,7 @@ func attachNode(node topology.Node) (*netns.Namespace, error) {
 			return nil, fmt.Errorf("route to the pods of %s: %w", node.Name, err)
 		}
 	}
+
 	return namespace, nil
 }
 
@@ -76,6 +80,7 @@ func configureNode(node topology.Node) error {
 	if err := configure("eth0", node.Addresses); err != nil {
 		return err
 	}
+
 	link, err := netlink.LinkByName("eth0")
 	if err != nil {
 		return fmt.Errorf("find eth0: %w", err)
@@ -87,6 +92,7 @@ func configureNode(node topology.Node) error {
 			return fmt.Errorf("add the default route through %s: %w", gateway.Addr(), err)
 		}
 	}
+
 	return forward()
 }
 
@@ -113,6 +119,7 @@ func configure(name string, addresses []netip.Prefix) error {
 			return fmt.Errorf("give %s to %s: %w", prefix, name, err)
 		}
 	}
+
 	return linkUp(name)
 }
 

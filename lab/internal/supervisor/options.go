@@ -60,6 +60,7 @@ func (o Options) Validate() error {
 	if err := o.Settings.Validate(); err != nil {
 		return err
 	}
+
 	for name, source := range o.Images {
 		reference, isLayout, err := oci.Parse(source)
 		if err == nil && isLayout {
@@ -74,6 +75,7 @@ func (o Options) Validate() error {
 				"machine", name, source)
 		}
 	}
+
 	return nil
 }
 
@@ -103,6 +105,7 @@ func OwnImages() (map[string]string, error) {
 			images[name] = program
 		}
 	}
+
 	return images, nil
 }
 

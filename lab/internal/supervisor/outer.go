@@ -41,6 +41,7 @@ func Start(ctx context.Context, options Options, progress io.Writer) (_ *Running
 			_ = r.Stop() // the first error is the one that matters
 		}
 	}()
+
 	if r.dir, err = openDirectory(options.Dir); err != nil {
 		return nil, err
 	}
@@ -48,6 +49,7 @@ func Start(ctx context.Context, options Options, progress io.Writer) (_ *Running
 	if err := r.spawn(options, progress); err != nil {
 		return nil, err
 	}
+
 	select {
 	case message := <-r.ready:
 		return r, r.describe(message)
@@ -69,21 +71,25 @@ func (r *Running) spawn(options Options, progress io.Writer) error {
 		return fmt.Errorf("listen for the host's connections: %w", err)
 	}
 	defer listener.Close()
+
 	socket, err := listener.File()
 	if err != nil {
 		return fmt.Errorf("hand the listener on: %w", err)
 	}
 	defer socket.Close()
+
 	statusReader, statusWriter, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("make a pipe: %w", err)
 	}
 	defer statusWriter.Close()
+
 	watch, life, err := os.Pipe()
 	if err != nil {
 		return errors.Join(fmt.Errorf("make a pipe: %w", err), statusReader.Close())
 	}
 	defer watch.Close()
+
 	r.life = life
 	command := exec.Command("/proc/self/exe", "inner", "--config", file)
 	command.Args[0] = "netpol-latency-lab"
@@ -93,6 +99,7 @@ func (r *Running) spawn(options Options, progress io.Writer) error {
 	if err := command.Start(); err != nil {
 		return errors.Join(explain(err), statusReader.Close())
 	}
+
 	r.command = command
 	go r.readStatus(statusReader)
 	return nil
@@ -102,12 +109,14 @@ func (r *Running) spawn(options Options, progress io.Writer) error {
 func (r *Running) readStatus(statusReader io.ReadCloser) {
 	defer close(r.exited)
 	defer statusReader.Close()
+
 	var message labStatus
 	for decoder := json.NewDecoder(statusReader); decoder.Decode(&message) == nil; {
 		if message.Failure == "" {
 			r.ready <- message
 		}
 	}
+
 	err := r.command.Wait()
 	switch {
 	case message.Failure != "":
@@ -125,6 +134,7 @@ func namespaces() *syscall.SysProcAttr {
 		// A terminal's Ctrl-C is for this process, which then ends the lab in order.
 		Setpgid: true,
 	}
+
 	if os.Geteuid() != 0 {
 		attributes.Cloneflags |= unix.CLONE_NEWUSER
 		attributes.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(),
@@ -132,6 +142,7 @@ func namespaces() *syscall.SysProcAttr {
 		attributes.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(),
 			Size: 1}}
 	}
+
 	return attributes
 }
 
@@ -174,6 +185,7 @@ func (r *Running) Stop() error {
 			<-r.exited
 		}
 	}
+
 	if r.dir != nil {
 		r.result = errors.Join(r.result, r.dir.close())
 		r.dir = nil
