@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -20,21 +21,24 @@ import (
 
 // labFlags are the flags of the commands that start a lab.
 type labFlags struct {
-	dir      string
-	engine   string
-	settings engine.Settings
-	images   []string
-	nodes    int
+	dir         string
+	engine      string
+	settings    engine.Settings
+	images      []string
+	nodes       int
+	runnerDelay time.Duration
 }
 
 func (f *labFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.engine, "engine", supervisor.EngineReference,
-		"policy engine: reference, or none for another one")
+		"policy engine: reference, or none to\nrun another")
 	flags.StringArrayVar(&f.images, "image", nil,
 		"NAME=PATH or NAME=oci:DIR[:TAG]: images of that name are the\n"+
 			"local program PATH, or that of an OCI layout (repeatable)")
 	flags.IntVar(&f.nodes, "nodes", 1, "number of nodes")
+	flags.DurationVar(&f.runnerDelay, "runner-delay", 0,
+		"round trip between the host and the API server")
 	addSettings(flags, &f.settings)
 }
 
@@ -47,12 +51,13 @@ func addSettings(flags *pflag.FlagSet, s *engine.Settings) {
 	flags.StringVar((*string)(&s.Reject), "reject", "",
 		"answer what is denied: reset or icmp (default: drop silently)")
 	flags.Var(&faultFlag{to: &s.Faults}, "fault",
-		"NAME[=VALUE],...: what to do wrong, for example no-except (repeatable)")
+		"NAME[=VALUE],...: what to do wrong (repeatable)")
 }
 
 // options are the flags as the supervisor takes them.
 func (f *labFlags) options() (supervisor.Options, error) {
-	options := supervisor.Options{Nodes: f.nodes, Engine: f.engine, Settings: f.settings}
+	options := supervisor.Options{Nodes: f.nodes, Engine: f.engine, Settings: f.settings,
+		RunnerDelay: f.runnerDelay}
 	images, err := supervisor.OwnImages()
 	if err != nil {
 		return options, err

@@ -25,6 +25,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/engine"
 	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 	"github.com/netpol-latency/netpol-latency/lab/internal/node"
+	"github.com/netpol-latency/netpol-latency/lab/internal/relay"
 	"github.com/netpol-latency/netpol-latency/lab/internal/topology"
 )
 
@@ -159,6 +160,10 @@ func (l *inner) up(ctx context.Context, group *errgroup.Group) error {
 			return err
 		}
 		fmt.Fprintf(l.progress, "lab: %-50s %5.1fs\n", step.what, time.Since(l.began).Seconds())
+	}
+
+	if err := l.openToHost(ctx, group); err != nil {
+		return err
 	}
 
 	control, err := net.Listen("unix", l.options.Dir.Control())
@@ -345,8 +350,7 @@ func (l *inner) nodeConfig(n topology.Node) node.Config {
 	return config
 }
 
-// awaitReady waits until pods can be created, run and are subject to policy, and then lets the host
-// in.
+// awaitReady waits until pods can be created, run and are subject to policy.
 func (l *inner) awaitReady(ctx context.Context) error {
 	client, err := controlplane.Client(l.options.Dir.Config("admin.kubeconfig"))
 	if err != nil {
@@ -368,43 +372,25 @@ func (l *inner) awaitReady(ctx context.Context) error {
 			l.options.Dir.Log("kube-controller-manager"), err)
 	}
 
-	return l.openToHost()
+	return nil
 }
 
-// openToHost passes connections to the host's listener on to the API server.
-func (l *inner) openToHost() error {
+// openToHost passes connections to the host's listener on to the API server, as slowly as from the
+// distance that the lab's users are meant to be at.
+func (l *inner) openToHost(ctx context.Context, group *errgroup.Group) error {
 	listener, err := net.FileListener(os.NewFile(fdListener, "listener"))
 	if err != nil {
 		return fmt.Errorf("take over the host's listener: %w", err)
 	}
-	go relay(listener, net.JoinHostPort("127.0.0.1", fmt.Sprint(topology.APIServerPort)))
+	way := relay.Relay{
+		To:        net.JoinHostPort("127.0.0.1", fmt.Sprint(topology.APIServerPort)),
+		RoundTrip: l.options.RunnerDelay,
+	}
+	group.Go(func() error { return way.Serve(ctx, listener) })
+
 	dir := l.options.Dir
 	return controlplane.WriteKubeconfig(dir, "admin", "https://"+listener.Addr().String(),
 		dir.Kubeconfig())
-}
-
-// relay copies bytes both ways between every connection to the listener and the address, for as
-// long as this process lives.
-func relay(listener net.Listener, to string) {
-	for {
-		outside, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer outside.Close()
-			inside, err := net.Dial("tcp", to)
-			if err != nil {
-				return // the caller sees a closed connection, as from a server that is down
-			}
-			defer inside.Close()
-			go func() {
-				_, _ = io.Copy(inside, outside) // either end may hang up at any time
-				_ = inside.(*net.TCPConn).CloseWrite()
-			}()
-			_, _ = io.Copy(outside, inside)
-		}()
-	}
 }
 
 // shutdown ends the components that have something to finish; the end of this process takes the

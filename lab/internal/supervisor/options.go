@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/engine"
 	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
@@ -32,6 +33,10 @@ const (
 	EngineNone      = "none"
 )
 
+// maxRunnerDelay is the longest round trip with which clients of the API server still get through
+// their TLS handshakes, which they give ten seconds.
+const maxRunnerDelay = 2 * time.Second
+
 // Options say what a lab is made of.
 type Options struct {
 	// Dir is the state directory, an absolute path; empty stands for a temporary one.
@@ -43,6 +48,8 @@ type Options struct {
 	// Engine is the policy engine of every node, and Settings those of the reference engine.
 	Engine   string          `json:"engine"`
 	Settings engine.Settings `json:"settings"`
+	// RunnerDelay is the round trip between the host and the API server, 0 for none but the real one.
+	RunnerDelay time.Duration `json:"runnerDelay"`
 	// Images maps image names to programs on this machine, or to images in OCI layouts: oci:DIR or
 	// oci:DIR:TAG.
 	Images map[string]string `json:"images"`
@@ -56,6 +63,10 @@ func (o Options) Validate() error {
 	}
 	if o.Nodes < 1 || o.Nodes > topology.MaxNodes {
 		return fmt.Errorf("%d nodes: expected 1 to %d", o.Nodes, topology.MaxNodes)
+	}
+	if o.RunnerDelay < 0 || o.RunnerDelay > maxRunnerDelay {
+		return fmt.Errorf("--runner-delay is %v: expected a round trip between 0s and %v, for "+
+			"example 50ms", o.RunnerDelay, maxRunnerDelay)
 	}
 	if err := o.Settings.Validate(); err != nil {
 		return err
