@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,29 +19,57 @@ import (
 
 // api is an API server whose every read takes a while: it answers with what it had in the middle.
 type api struct {
-	takes    time.Duration
+	takes time.Duration
+
+	mu       sync.Mutex
 	revision kube.Revision
+	changed  time.Time
 	failing  error
 	reads    map[string]int // by the name of the object
 }
 
 func (a *api) read(_ context.Context, object protocol.Object) (kube.Revision, error) {
-	a.reads[object.Name]++
 	time.Sleep(a.takes / 2)
+	a.mu.Lock()
+	a.reads[object.Name]++
 	revision, err := a.revision, a.failing
+	a.mu.Unlock()
 	time.Sleep(a.takes / 2)
 	return revision, err
+}
+
+// accept changes the object.
+func (a *api) accept() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.revision, a.changed = kube.Revision{UID: "a"}, time.Now()
+}
+
+func (a *api) fail(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.failing = err
+}
+
+// expectContains checks that the start contains the change.
+func (a *api) expectContains(t *testing.T, start measure.Start) {
+	t.Helper()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if start.Source != measure.StartRead || a.changed.Before(start.At) ||
+		a.changed.After(start.Latest()) {
+		t.Errorf("the change was at %v; the start is %+v after reads %v", a.changed, start, a.reads)
+	}
 }
 
 func TestAcceptanceContains(t *testing.T) {
 	tests := []struct {
 		name   string
 		takes  time.Duration
-		change kube.Revision // the object does not exist before
 		widest time.Duration
 	}{
-		{"a fast server", time.Millisecond, kube.Revision{UID: "a"}, 7 * time.Millisecond},
-		{"a slow one", 40 * time.Millisecond, kube.Revision{UID: "a"}, 90 * time.Millisecond},
+		{"a fast server", time.Millisecond, 7 * time.Millisecond},
+		{"a slow one", 40 * time.Millisecond, 90 * time.Millisecond},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -51,15 +80,11 @@ func TestAcceptanceContains(t *testing.T) {
 					if err := a.begin(t.Context()); err != nil {
 						t.Fatal(err)
 					}
-					var changed time.Time
 					time.AfterFunc(time.Duration(after)*time.Millisecond/2+time.Microsecond,
-						func() { server.revision, changed = test.change, time.Now() })
+						server.accept)
 
-					start, ok := a.await(t.Context())
-					if !ok || changed.Before(start.At) || changed.After(start.Latest()) {
-						t.Errorf("the change was at %v; the start is %v and %s", changed, start.At,
-							start.Uncertainty)
-					}
+					start, _ := a.await(t.Context())
+					server.expectContains(t, start)
 					if start.Uncertainty > test.widest {
 						t.Errorf("the start is known to %s; want at most %s", start.Uncertainty,
 							test.widest)
@@ -78,18 +103,12 @@ func TestAcceptanceSurvivesFailures(t *testing.T) {
 		if err := a.begin(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		var changed time.Time
-		time.AfterFunc(20*time.Millisecond, func() { server.failing = errors.New("busy") })
-		time.AfterFunc(50*time.Millisecond, func() {
-			server.revision, changed = kube.Revision{UID: "a"}, time.Now()
-		})
-		time.AfterFunc(80*time.Millisecond, func() { server.failing = nil })
+		time.AfterFunc(20*time.Millisecond, func() { server.fail(errors.New("busy")) })
+		time.AfterFunc(50*time.Millisecond, server.accept)
+		time.AfterFunc(80*time.Millisecond, func() { server.fail(nil) })
 
-		start, ok := a.await(t.Context())
-		if !ok || changed.Before(start.At) || changed.After(start.Latest()) {
-			t.Errorf("the change was at %v; the start is %v and %s", changed, start.At,
-				start.Uncertainty)
-		}
+		start, _ := a.await(t.Context())
+		server.expectContains(t, start)
 	})
 }
 
@@ -138,8 +157,7 @@ func TestRemoteReadsTheTrigger(t *testing.T) {
 				s.plan.Changes = test.changes
 				s.step(protocol.StepTrigger)
 				s.sleep(20 * time.Millisecond)
-				changed := time.Now()
-				server.revision = kube.Revision{UID: "a"}
+				server.accept()
 				s.network.open("10.0.0.1")
 				s.sleep(time.Second)
 				s.step(protocol.StepFinish)
@@ -153,10 +171,11 @@ func TestRemoteReadsTheTrigger(t *testing.T) {
 					if start.Source != "" {
 						t.Errorf("the start is %+v; want none: the runner knows better", start)
 					}
-				} else if start.Source != measure.StartRead || changed.Before(start.At) ||
-					changed.After(start.Latest()) || server.reads[test.reads] < 3 {
-					t.Errorf("the change was at %v; the start is %+v after reads %v", changed,
-						start, server.reads)
+				} else {
+					server.expectContains(t, start)
+					if server.reads[test.reads] < 3 {
+						t.Errorf("the reads were %v; want some of %s", server.reads, test.reads)
+					}
 				}
 
 				warned := 0

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -314,8 +316,11 @@ type Progress struct {
 	Done, Of int
 }
 
-// reset puts the policies in force that the scenario begins with, and no others.
+// reset puts the policies in force that the scenario begins with, and no others. One that stays is
+// not deleted and created anew: on the way between, the network would for a moment be in a state
+// that is taken for the old one.
 func (e *environment) reset(ctx context.Context) error {
+	layers := e.scenario.Setup(e.parameters)
 	for _, namespace := range []string{e.parameters.AgentNamespace, e.parameters.TargetNamespace} {
 		policies := e.cluster.NetworkingV1().NetworkPolicies(namespace)
 		list, err := policies.List(ctx, metav1.ListOptions{})
@@ -323,7 +328,7 @@ func (e *environment) reset(ctx context.Context) error {
 			return fmt.Errorf("list policies: %w", err)
 		}
 		for _, policy := range list.Items {
-			if policy.Labels[backgroundLabel] != "" {
+			if policy.Labels[backgroundLabel] != "" || begins(layers, policy) {
 				continue
 			}
 			if err := policies.Delete(ctx, policy.Name, metav1.DeleteOptions{}); err != nil {
@@ -340,7 +345,6 @@ func (e *environment) reset(ctx context.Context) error {
 		}
 	}
 
-	layers := e.scenario.Setup(e.parameters)
 	for i, objects := range layers {
 		if err := e.cluster.Apply(ctx, objects...); err != nil {
 			return err
@@ -353,6 +357,14 @@ func (e *environment) reset(ctx context.Context) error {
 	}
 
 	return nil
+}
+
+// begins reports whether a policy is one of the first layer.
+func begins(layers [][]runtime.Object, policy networkingv1.NetworkPolicy) bool {
+	return len(layers) > 0 && slices.ContainsFunc(layers[0], func(object runtime.Object) bool {
+		first, ok := object.(*networkingv1.NetworkPolicy)
+		return ok && first.Namespace == policy.Namespace && first.Name == policy.Name
+	})
 }
 
 // proveBlocked waits until every pair of the scenario's beginning is seen blocked.

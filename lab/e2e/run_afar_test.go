@@ -1,0 +1,41 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
+)
+
+// However far the runner is: what the trigger changes is read by the agents, near the API server,
+// the states on the way to the old one are not taken for it, and every bracket is true.
+func TestRunFromAfar(t *testing.T) {
+	t.Parallel()
+	const roundTrip = 200 * time.Millisecond
+	lab := labtest.Start(t, "--delay", "300ms", "--runner-delay", roundTrip.String())
+	samples, _ := measureRun(t, lab, exitOK, "policy-creation", "policy-deny", "policy-update",
+		"pod-label", "namespace-label", "--targets=5", "--repeat=2", "--clock=exchange")
+	if want := 2 * 5 * (1 + 1 + 3*3 + 2 + 2); len(samples) != want {
+		t.Errorf("%d samples; want %d", len(samples), want)
+	}
+	expectTrue(t, lab, samples, "TCP")
+	for _, sample := range samples {
+		if sample.Start.Source != measure.StartRead {
+			t.Errorf("%s counts from %q; want %q", sample.Scenario, sample.Start.Source,
+				measure.StartRead)
+		}
+		// The write takes a round trip, and its place on the agent's clock is as uncertain again.
+		if sample.Start.Uncertainty >= roundTrip {
+			t.Errorf("%s: the start is known to %s; want less than the round trip, %s",
+				sample.Scenario, sample.Start.Uncertainty, roundTrip)
+		}
+		if sample.Kind != measure.KindBlocked && sample.Latency().Lower < 0 {
+			t.Errorf("%s: the latency is from %s on; want none below zero", sample.Scenario,
+				sample.Latency().Lower)
+		}
+	}
+}
