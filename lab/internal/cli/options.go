@@ -27,18 +27,21 @@ type labFlags struct {
 	images      []string
 	nodes       int
 	runnerDelay time.Duration
+	verdicts    int
 }
 
 func (f *labFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.engine, "engine", supervisor.EngineReference,
-		"policy engine: reference, or none to\nrun another")
+		"policy engine: reference, queue (see --verdicts), or\nnone to run another")
 	flags.StringArrayVar(&f.images, "image", nil,
 		"NAME=PATH or NAME=oci:DIR[:TAG]: images of that name are the\n"+
 			"local program PATH, or that of an OCI layout (repeatable)")
 	flags.IntVar(&f.nodes, "nodes", 1, "number of nodes")
 	flags.DurationVar(&f.runnerDelay, "runner-delay", 0,
 		"round trip between the host and the API server")
+	flags.IntVar(&f.verdicts, "verdicts", 0,
+		"packets that --engine queue judges in user space, per second")
 	addSettings(flags, &f.settings)
 }
 
@@ -57,7 +60,7 @@ func addSettings(flags *pflag.FlagSet, s *engine.Settings) {
 // options are the flags as the supervisor takes them.
 func (f *labFlags) options() (supervisor.Options, error) {
 	options := supervisor.Options{Nodes: f.nodes, Engine: f.engine, Settings: f.settings,
-		RunnerDelay: f.runnerDelay}
+		Verdicts: f.verdicts, RunnerDelay: f.runnerDelay}
 	images, err := supervisor.OwnImages()
 	if err != nil {
 		return options, err

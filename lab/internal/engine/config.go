@@ -27,9 +27,16 @@ type Config struct {
 	TruthPath string `json:"truthPath"`
 	// ControlSocket is the path of the Unix socket that serves the settings over HTTP.
 	ControlSocket string `json:"controlSocket"`
+	// Verdicts is how many new connections' packets a second the engine judges in user space; 0 is
+	// for an engine that judges in the kernel.
+	Verdicts int `json:"verdicts,omitempty"`
 	// Settings are those at the start.
 	Settings Settings `json:"settings"`
 }
+
+// MaxVerdicts is the greatest number of verdicts a second that an engine in user space can be
+// given: more than one core can send to the kernel.
+const MaxVerdicts = 1_000_000
 
 // Validate reports every mistake of the configuration at once.
 func (c Config) Validate() error {
@@ -44,6 +51,10 @@ func (c Config) Validate() error {
 	required("podCIDRs", len(c.PodCIDRs) > 0)
 	required("truthPath", c.TruthPath != "")
 	required("controlSocket", c.ControlSocket != "")
+	if c.Verdicts < 0 || c.Verdicts > MaxVerdicts {
+		mistakes = append(mistakes, fmt.Errorf("verdicts is %d; it must be between 1 and %d, or 0 "+
+			"to judge in the kernel", c.Verdicts, MaxVerdicts))
+	}
 	return errors.Join(append(mistakes, c.Settings.Validate())...)
 }
 

@@ -27,12 +27,17 @@ import (
 // newPair is an environment with a client and a server on one node, in namespace x.
 func newPair(t testing.TB) (w *environment, client, server *host) {
 	w = newEnvironment(t)
+	client, server = w.addPair(t)
+	return w, client, server
+}
+
+func (w *environment) addPair(t testing.TB) (client, server *host) {
 	w.putNamespace("x", namespaceLabels("x", "red", "prod"))
 	client = w.net.addHost(t, "x/client", podIPs(1, 1)...)
 	server = w.net.addHost(t, "x/server", podIPs(1, 2)...)
 	w.createPod(newPod("x", "client", labelSet("app", "client"), 80, client.addresses))
 	w.createPod(newPod("x", "server", labelSet("app", "server"), 80, server.addresses))
-	return w, client, server
+	return client, server
 }
 
 func (w *environment) pair(

@@ -22,6 +22,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/netpol-latency/netpol-latency/internal/need"
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
@@ -93,7 +94,15 @@ func (l *recordLog) await(
 	}
 }
 
+// newEnvironment starts one whose engine judges in the kernel.
 func newEnvironment(t testing.TB) *environment {
+	t.Helper()
+	return startEnvironment(t, 0)
+}
+
+// startEnvironment is newEnvironment with an engine that has a number of verdicts a second in user
+// space, 0 for one that judges in the kernel.
+func startEnvironment(t testing.TB, verdicts int) *environment {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &environment{
@@ -101,10 +110,14 @@ func newEnvironment(t testing.TB) *environment {
 		namespaces: map[string]*corev1.Namespace{}, pods: map[string]*corev1.Pod{},
 		policies: map[string]*networkingv1.NetworkPolicy{},
 	}
-	w.engine = newEngine(Config{Node: "node-0", PodCIDRs: testPodCIDRs}, w.client,
-		kernelIn(t, w.net.router), w.records)
-	watching := w.watches()
+	k := kernelIn(t, w.net.router)
 	var group errgroup.Group
+	if verdicts > 0 {
+		need.Machine(t, w.net.router.Do(k.openQueue), "use a kernel that has what it names")
+		group.Go(func() error { return k.queue.Run(ctx, verdicts) })
+	}
+	w.engine = newEngine(Config{Node: "node-0", PodCIDRs: testPodCIDRs}, w.client, k, w.records)
+	watching := w.watches()
 	group.Go(func() error { return w.engine.run(ctx) })
 	t.Cleanup(func() {
 		cancel()

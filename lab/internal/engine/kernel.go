@@ -4,6 +4,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/netpol-latency/netpol-latency/lab/internal/nfqueue"
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
@@ -35,6 +37,8 @@ type kernel struct {
 	table   *nftables.Table
 	state   truth.State
 	lastSet uint32
+	// queue is where new connections wait before they are judged; nil for an engine in the kernel.
+	queue *nfqueue.Queue
 	// What a transaction may take: bytes to the kernel, and bytes of its acknowledgements.
 	sendBudget, receiveBudget int
 }
@@ -50,7 +54,13 @@ func openKernel() (*kernel, error) {
 	return k, nil
 }
 
-func (k *kernel) close() error { return k.conn.CloseLasting() }
+func (k *kernel) close() error {
+	err := k.conn.CloseLasting()
+	if k.queue != nil {
+		err = errors.Join(err, k.queue.Close())
+	}
+	return err
+}
 
 // sizeBuffers makes the socket's buffers as large as it may, and notes how large they became.
 func (k *kernel) sizeBuffers(conn *netlink.Conn) error {

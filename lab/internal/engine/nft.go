@@ -20,6 +20,8 @@ import (
 // what is refused needs none. The chains named after the directions find the guard of a pod by its
 // address.
 //
+//	arriving-queue (prerouting - 1)   established, neighbour discovery: accept; pods: NFQUEUE
+//	                                  (an engine that judges in user space only)
 //	arriving-egress (prerouting)      established, neighbour discovery: accept; goto egress
 //	arriving-ingress (prerouting + 1) established, neighbour discovery: accept; goto ingress
 //	forwarded (forward)               neighbour discovery: drop
@@ -69,6 +71,9 @@ func (k *kernel) makeTable() {
 		}
 	}
 
+	if k.queue != nil {
+		k.addQueue()
+	}
 	k.addDirection(egress, 0)
 	k.addDirection(ingress, 1)
 

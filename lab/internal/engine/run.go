@@ -49,6 +49,11 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, kernel.close()) }()
 
+	if cfg.Verdicts > 0 {
+		if err := kernel.openQueue(); err != nil {
+			return err
+		}
+	}
 	log, err := truth.OpenWriter(cfg.TruthPath)
 	if err != nil {
 		return err
@@ -63,6 +68,9 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.serve(ctx, listener) })
 	group.Go(func() error { return e.run(ctx) })
+	if kernel.queue != nil {
+		group.Go(func() error { return kernel.queue.Run(ctx, cfg.Verdicts) })
+	}
 	return group.Wait()
 }
 

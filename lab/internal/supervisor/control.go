@@ -80,7 +80,7 @@ var errNoEngine = errors.New("change settings: the lab runs no reference engine"
 // settings asks an engine for its settings: all have the same.
 func (l *inner) settings(ctx context.Context) (engine.Settings, error) {
 	var settings engine.Settings
-	if l.options.Engine != EngineReference {
+	if !l.options.ownEngine() {
 		return settings, errNoEngine
 	}
 	socket := l.options.Dir.EngineControl(l.options.nodes()[0].Engine())
@@ -90,7 +90,7 @@ func (l *inner) settings(ctx context.Context) (engine.Settings, error) {
 
 // set changes the settings of every engine, now and for the next start.
 func (l *inner) set(ctx context.Context, settings engine.Settings) error {
-	if l.options.Engine != EngineReference {
+	if !l.options.ownEngine() {
 		return errNoEngine
 	}
 	if err := settings.Validate(); err != nil {

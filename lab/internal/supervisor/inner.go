@@ -304,7 +304,7 @@ func (l *inner) startTheRest(context.Context) error {
 // startNode starts a node's agent, and before it its engine, so that no pod is ever without one.
 func (l *inner) startNode(n topology.Node) error {
 	dir, namespace := l.options.Dir, l.namespaces[n.Name]
-	if l.options.Engine == EngineReference {
+	if l.options.ownEngine() {
 		if err := l.writeEngineConfig(n, l.options.Settings); err != nil {
 			return err
 		}
@@ -326,6 +326,7 @@ func (l *inner) writeEngineConfig(n topology.Node, settings engine.Settings) err
 		PodCIDRs:      topology.Pods(),
 		TruthPath:     l.options.Dir.Truth(),
 		ControlSocket: l.options.Dir.EngineControl(n.Engine()),
+		Verdicts:      l.options.Verdicts,
 		Settings:      settings,
 	})
 }
@@ -357,7 +358,7 @@ func (l *inner) awaitReady(ctx context.Context) error {
 		return err
 	}
 	for _, n := range l.options.nodes() {
-		if l.options.Engine == EngineReference {
+		if l.options.ownEngine() {
 			if err := awaitEngine(ctx, l.options.Dir.EngineControl(n.Engine())); err != nil {
 				return fmt.Errorf("wait for %s: see %s: %w", n.Engine(),
 					l.options.Dir.Log(n.Engine()), err)

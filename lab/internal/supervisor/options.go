@@ -30,6 +30,7 @@ import (
 // The policy engines that a lab can run.
 const (
 	EngineReference = "reference"
+	EngineQueue     = "queue" // the reference engine's rules, behind verdicts in user space
 	EngineNone      = "none"
 )
 
@@ -48,18 +49,42 @@ type Options struct {
 	// Engine is the policy engine of every node, and Settings those of the reference engine.
 	Engine   string          `json:"engine"`
 	Settings engine.Settings `json:"settings"`
-	// RunnerDelay is the round trip between the host and the API server, 0 for none but the real one.
+	// Verdicts is how many packets a second the engine of that name judges; 0 for the others.
+	Verdicts int `json:"verdicts"`
+	// RunnerDelay is the round trip between the host and the API server, 0 for none but the real
+	// one.
 	RunnerDelay time.Duration `json:"runnerDelay"`
 	// Images maps image names to programs on this machine, or to images in OCI layouts: oci:DIR or
 	// oci:DIR:TAG.
 	Images map[string]string `json:"images"`
 }
 
+// ownEngine says whether the engine is the lab's own, with settings and a truth log.
+func (o Options) ownEngine() bool { return o.Engine != EngineNone }
+
+func (o Options) validateEngine() error {
+	switch o.Engine {
+	case EngineReference, EngineNone:
+		if o.Verdicts != 0 {
+			return fmt.Errorf("--verdicts goes with --engine %s, and the engine is %s",
+				EngineQueue, o.Engine)
+		}
+	case EngineQueue:
+		if o.Verdicts < 1 || o.Verdicts > engine.MaxVerdicts {
+			return fmt.Errorf("--engine %s judges %d packets a second: expected --verdicts with 1 "+
+				"to %d, for example 2000", EngineQueue, o.Verdicts, engine.MaxVerdicts)
+		}
+	default:
+		return fmt.Errorf("unknown engine %q: expected %s, %s or %s", o.Engine, EngineReference,
+			EngineQueue, EngineNone)
+	}
+	return nil
+}
+
 // Validate reports the first mistake.
 func (o Options) Validate() error {
-	if o.Engine != EngineReference && o.Engine != EngineNone {
-		return fmt.Errorf("unknown engine %q: expected %s or %s", o.Engine, EngineReference,
-			EngineNone)
+	if err := o.validateEngine(); err != nil {
+		return err
 	}
 	if o.Nodes < 1 || o.Nodes > topology.MaxNodes {
 		return fmt.Errorf("%d nodes: expected 1 to %d", o.Nodes, topology.MaxNodes)

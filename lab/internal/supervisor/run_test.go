@@ -103,7 +103,12 @@ func TestRunMistakes(t *testing.T) {
 		{"command not found", []string{"run", "--", "no-such-program"},
 			`run the command: exec: "no-such-program": executable file not found in $PATH`},
 		{"unknown engine", []string{"run", "--engine", "iptables", "--", "true"},
-			`unknown engine "iptables": expected reference or none`},
+			`unknown engine "iptables": expected reference, queue or none`},
+		{"verdicts of another engine", []string{"run", "--verdicts", "500", "--", "true"},
+			"--verdicts goes with --engine queue, and the engine is reference"},
+		{"engine without verdicts", []string{"run", "--engine", "queue", "--", "true"},
+			"--engine queue judges 0 packets a second: expected --verdicts with 1 to 1000000, " +
+				"for example 2000"},
 		{"runner beyond reach", []string{"run", "--runner-delay", "1m", "--", "true"},
 			"--runner-delay is 1m0s: expected a round trip between 0s and 2s, for example 50ms"},
 		{"runner before its time", []string{"run", "--runner-delay", "-1ms", "--", "true"},

@@ -1,0 +1,82 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/google/nftables/xt"
+	"golang.org/x/sys/unix"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/nfqueue"
+)
+
+// An engine that judges in user space reads the first packets of each connection from a queue. This
+// one lets them wait there, for as long as its verdicts take, and pass on to the chains that judge:
+// a packet is judged by the policies of the moment when it leaves the queue, as by a program that
+// looks at its rules when it comes to the packet. So the truth log means what it means without one.
+
+// queueNumber is that of the queue in the node's namespace.
+const queueNumber = 100
+
+// queueChain is the base chain that comes before the two that judge.
+const queueChain = "arriving-queue"
+
+// addQueue sends new connections from pods and to pods to the queue.
+func (k *kernel) addQueue() {
+	k.addBase(queueChain, nftables.ChainHookPrerouting, -1)
+	k.addRule(queueChain, "", matchEstablished(), verdict(expr.VerdictAccept))
+	k.addRule(queueChain, "neighbour discovery", matchNeighbourDiscovery(),
+		verdict(expr.VerdictAccept))
+	for _, cidr := range k.state.Table.PodCIDRs {
+		for _, at := range []end{source, destination} {
+			k.addRule(queueChain, "judged in user space", matchPrefix(at, cidr), queueTo())
+		}
+	}
+}
+
+// queueTo hands a packet to the queue. It is the target of iptables, which more kernels have than
+// the statement of nftables. Without a program that reads the queue the packet is dropped.
+func queueTo() []expr.Any {
+	info := xt.Unknown(binary.NativeEndian.AppendUint16(nil, queueNumber)) // struct xt_NFQ_info
+	return []expr.Any{&expr.Target{Name: "NFQUEUE", Info: &info}}
+}
+
+// openQueue binds the queue, so that the tables that are made from now on lead through it.
+func (k *kernel) openQueue() error {
+	if err := k.checkQueue(); err != nil {
+		return err
+	}
+	queue, err := nfqueue.Open(queueNumber)
+	if err != nil {
+		return fmt.Errorf("judge in user space: %w", err)
+	}
+	k.queue = queue
+	return nil
+}
+
+// checkQueue makes a rule like those of the queue in a table that is gone at once. The error says
+// so (it is errors.ErrUnsupported) if the kernel lacks what it takes.
+func (k *kernel) checkQueue() error {
+	table := k.conn.AddTable(&nftables.Table{Name: tableName + "_check",
+		Family: nftables.TableFamilyINet})
+	chain := k.conn.AddChain(&nftables.Chain{Name: queueChain, Table: table})
+	k.conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: queueTo()})
+	k.conn.DelTable(table)
+
+	err := k.conn.Flush()
+	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+		err = fmt.Errorf("this kernel lacks the target NFQUEUE for nftables "+
+			"(CONFIG_NETFILTER_XT_TARGET_NFQUEUE and CONFIG_NFT_COMPAT): %w",
+			errors.ErrUnsupported)
+	}
+	if err != nil {
+		return fmt.Errorf("judge in user space: %w", err)
+	}
+	return nil
+}
