@@ -51,7 +51,7 @@ func TestReportOfALab(t *testing.T) {
 	for _, want := range []string{
 		"leaked", "was not enforced everywhere", "did not hold all the time",
 		"pod-startup/forbidden", "node-0 → node-1",
-		"policy-deny.p99<2s: holds", "pod-startup.leaks==0: missed", "Same node against other node",
+		"policy-deny.p99<2s: passed", "pod-startup.leaks==0: failed", "Same-node vs cross-node",
 		"netpol-latency run",
 	} {
 		if !strings.Contains(text, want) {

@@ -29,7 +29,8 @@ func synthetic(pairs int) []measure.Sample {
 		latency := time.Duration((20 + 40*random.ExpFloat64()) * float64(time.Millisecond))
 		width := time.Duration((1 + 9*random.Float64()) * float64(time.Millisecond))
 		s := measure.Sample{
-			Scenario: "policy-deny", Status: measure.Measured, Want: measure.StateBlocked, Round: 1,
+			Scenario: "policy-deny", Status: measure.Measured, Want: measure.StateBlocked,
+			Iteration: 1,
 			Client: measure.Object{Namespace: "agents", Name: fmt.Sprintf("agent-%d", i%4),
 				UID: fmt.Sprintf("client-%d", i%4)},
 			ClientNode: fmt.Sprintf("node-%d", i%4), TargetNode: fmt.Sprintf("node-%d", i%7),

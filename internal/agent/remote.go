@@ -337,7 +337,7 @@ func writeSample(lines *protocol.Lines, sample measure.Sample) error {
 // what reads have found of the trigger; the runner adds what its own write tells.
 func (r *remote) sampleOf(p *pair) measure.Sample {
 	sample := p.sample()
-	sample.Round, sample.Agent, sample.Created = p.round, r.config.Index, p.created
+	sample.Iteration, sample.Agent, sample.Created = p.round, r.config.Index, p.created
 	sample.Want = p.observed.transition.Want()
 	if r.config.Probe == probe.Established && !p.expect.Forbidden {
 		sample.Kind = measure.KindOpen

@@ -172,7 +172,7 @@ func (e *environment) conclude(account measure.Account) {
 	summary := measure.Summarize(e.scenario.Name, e.results.Samples())
 	exactly := func(q float64) string { // logs keep every digit
 		found := summary.Quantile(q)
-		if found.Longer {
+		if found.Censored {
 			return ">" + found.Value.String()
 		}
 		return found.Value.String()

@@ -189,7 +189,7 @@ func newServe() *cobra.Command {
 	var tcp, udp []int
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Be a target: an HTTP server and a UDP echo",
+		Short: "Serve as a target: an HTTP server and a UDP echo",
 		Long: "What \"netpol-latency run\" starts as targets: each TCP port answers HTTP, each " +
 			"UDP port sends\n" +
 			"back what it gets.",

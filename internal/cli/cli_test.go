@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// Runs of the lab: one with three rounds, and two with ten and an engine of 100 and of 130 ms.
+// Runs of the lab: one with three iterations, and two with ten and an engine of 100 and of 130 ms.
 const (
 	aRun = "../report/testdata/schema1"
 	fast = "../report/testdata/delay100"
@@ -164,11 +164,11 @@ func TestMainOutput(t *testing.T) {
 			[]string{"testdata has no run.json"}},
 		{"a format is checked", "report --format pdf " + aRun, ExitFailure, nil,
 			[]string{`"pdf": expected one of text, markdown`}},
-		{"a report", "report " + aRun, ExitOK, []string{"run b1ba14d1", "95 % from",
-			"policy-deny.p99<500ms: holds"}, nil},
+		{"a report", "report " + aRun, ExitOK, []string{"run b1ba14d1", "95% CI low",
+			"policy-deny.p99<500ms: passed"}, nil},
 		{
 			"a further limit", "report --threshold policy-deny.p99<1ms " + aRun, ExitThreshold,
-			[]string{"policy-deny.p99<1ms: missed"}, []string{"a threshold was missed: 1"},
+			[]string{"policy-deny.p99<1ms: failed"}, []string{"a threshold failed: 1"},
 		},
 		{"a limit about nothing", "report --threshold x.p99<1ms " + aRun, ExitFailure, nil,
 			[]string{`"x.p99<1ms" is about no result`}},

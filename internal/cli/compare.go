@@ -41,14 +41,14 @@ func newCompare(settings setting.Table) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "compare OLD NEW",
 		Short: "Tell whether policy changes have become slower",
-		Long: "Compare two runs: each the directory of a run with at least five rounds " +
+		Long: "Compare two runs: each the directory of a run with at least five iterations " +
 			"(--repeat), or a\n" +
 			"directory that holds those of several runs. Formats:\n\n" + names + "\n" +
-			"With --fail-if it exits with 4 if a figure has grown by more than the limit and " +
+			"With --fail-if it exits with 4 if a statistic has grown by more than the limit and " +
 			"chance is no\n" +
 			"explanation (5 % significance over all limits together), and with 1 if that cannot " +
 			"be decided,\n" +
-			"for want of rounds.",
+			"for want of iterations.",
 		Example: "  netpol-latency run policy-deny --repeat 10 -o old\n" +
 			"  netpol-latency run policy-deny --repeat 10 -o new\n" +
 			"  netpol-latency compare old new --fail-if 'p99 > +20%' \\\n" +
@@ -69,7 +69,7 @@ func newCompare(settings setting.Table) *cobra.Command {
 	f.StringVar(&o.format, "format", formats[0].Name, "one of the formats above")
 	f.StringVarP(&o.output, "output", "o", "", "file to write (default standard output)")
 	f.StringArrayVar(&o.failIf, "fail-if", nil,
-		"[SCENARIO.]FIGURE > +CHANGE that is too much, the figure min,\nmean, median, "+
+		"[SCENARIO.]STATISTIC > +CHANGE that fails it, the statistic min,\nmean, median, "+
 			"pNN or max, the change in percent or a duration\n(repeatable)")
 	f.BoolVar(&o.force, "force", false, "compare also what is not comparable")
 	offer(cmd, "format", words...)

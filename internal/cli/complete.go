@@ -96,18 +96,18 @@ func testNames(
 }
 
 // thresholdBeginnings offers the results of the scenarios, all if none is named, and then their
-// figures. The operator and the limit are the user's.
+// statistics. The operator and the limit are the user's.
 func thresholdBeginnings(
 	_ *cobra.Command, args []string, typed string,
 ) ([]cobra.Completion, cobra.ShellCompDirective) {
 	name, _, named := strings.Cut(typed, ".")
 	var all []cobra.Completion
 	if named {
-		for _, figure := range []string{
+		for _, statistic := range []string{
 			"min", "mean", "median", "p90", "p95", "p99", "max",
 			"expected", "measured", "censored", "invalid", "deleted", "leaks", "flaps",
 		} {
-			all = append(all, name+"."+figure)
+			all = append(all, name+"."+statistic)
 		}
 	} else {
 		for _, one := range scenario.All() {
@@ -121,7 +121,7 @@ func thresholdBeginnings(
 			cobra.ShellCompDirectiveKeepOrder
 }
 
-// resultNames are the scenario and its parts, each with the dot that comes before a figure.
+// resultNames are the scenario and its parts, each with the dot that comes before a statistic.
 func resultNames(one scenario.Scenario) []cobra.Completion {
 	names := []string{one.Name + "."}
 	for _, name := range runner.ResultNames(runner.DefaultOptions(), one) {

@@ -133,18 +133,18 @@ func TestCompleteThresholds(t *testing.T) {
 	if len(names) < len(scenario.All()) {
 		t.Errorf("only %d names are offered: %q", len(names), names)
 	}
-	for _, figure := range complete(t, "run", "--threshold", "policy-deny.") {
-		if strings.HasPrefix(figure, ":") {
+	for _, statistic := range complete(t, "run", "--threshold", "policy-deny.") {
+		if strings.HasPrefix(statistic, ":") {
 			continue
 		}
 		limit := "<1s"
 		if slices.Contains([]string{"expected", "measured", "censored", "invalid", "deleted",
 			"leaks", "flaps"},
-			strings.TrimPrefix(figure, "policy-deny.")) {
+			strings.TrimPrefix(statistic, "policy-deny.")) {
 			limit = "==0"
 		}
-		if _, err := parseThresholds([]string{figure + limit}, nil); err != nil {
-			t.Errorf("%s is offered, but: %v", figure, err)
+		if _, err := parseThresholds([]string{statistic + limit}, nil); err != nil {
+			t.Errorf("%s is offered, but: %v", statistic, err)
 		}
 	}
 }

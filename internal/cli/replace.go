@@ -42,7 +42,7 @@ func replace(path string, content []byte) (err error) {
 // replaceAll writes files into a directory, which it makes if need be.
 func replaceAll(directory string, files []report.File) error {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
-		return fmt.Errorf("make room for the report: expected a directory with -o: %w", err)
+		return fmt.Errorf("create the report directory: expected a directory with -o: %w", err)
 	}
 	for _, file := range files {
 		if err := replace(filepath.Join(directory, file.Name), file.Content); err != nil {

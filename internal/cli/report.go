@@ -48,12 +48,12 @@ func newReport(settings setting.Table) *cobra.Command {
 	}
 	cmd := &cobra.Command{
 		Use:   "report DIRECTORY…",
-		Short: "Write about runs: for a terminal, a change, a CI system or a program",
-		Long: "Read the directories that \"netpol-latency run\" has written, and write about " +
+		Short: "Report on runs: for a terminal, a pull request, a CI system or a program",
+		Long: "Read the directories that \"netpol-latency run\" has written, and report on " +
 			"them. Formats:\n\n" +
-			describe(formats) + "\nWith --threshold it exits with 4 if one of these limits is " +
-			"missed. The limits of the runs\n" +
-			"themselves are shown, and were judged when they were run.",
+			describe(formats) + "\nWith --threshold it exits with 4 if one of these thresholds " +
+			"fails. Those of the runs\n" +
+			"themselves are shown, and were evaluated when they were run.",
 		Example: "  netpol-latency report results\n" +
 			"  netpol-latency report --open results\n" +
 			"  netpol-latency report --format junit -o junit.xml results \\\n" +
@@ -124,7 +124,7 @@ func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths [
 	if err := errors.Join(mistakes...); err != nil {
 		return err
 	}
-	missed, err := limit(sources, o.thresholds)
+	failed, err := limit(sources, o.thresholds)
 	if err != nil {
 		return err
 	}
@@ -136,8 +136,8 @@ func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths [
 			return err
 		}
 	}
-	if missed > 0 {
-		return fmt.Errorf("%w: %d missed", errThreshold, missed)
+	if failed > 0 {
+		return fmt.Errorf("%w: %d failed", errThreshold, failed)
 	}
 	return nil
 }
@@ -155,9 +155,9 @@ func (o *reportOptions) imply(formatGiven bool, paths []string) error {
 	return nil
 }
 
-// limit adds thresholds to the runs that have results of which they are, and counts the missed
+// limit adds thresholds to the runs that have results of which they are, and counts the failed
 // ones.
-func limit(sources []report.Source, texts []string) (missed int, err error) {
+func limit(sources []report.Source, texts []string) (failed int, err error) {
 	var mistakes []error
 	for _, text := range texts {
 		threshold, err := measure.ParseThreshold(text)
@@ -173,9 +173,9 @@ func limit(sources []report.Source, texts []string) (missed int, err error) {
 			}
 			about++
 			sources[i].Thresholds = append(source.Thresholds, threshold)
-			for _, one := range measure.JudgeAll([]measure.Threshold{threshold}, summaries) {
-				if !one.Holds {
-					missed++
+			for _, one := range measure.EvaluateAll([]measure.Threshold{threshold}, summaries) {
+				if !one.Passed {
+					failed++
 				}
 			}
 		}
@@ -184,7 +184,7 @@ func limit(sources []report.Source, texts []string) (missed int, err error) {
 				text))
 		}
 	}
-	return missed, errors.Join(mistakes...)
+	return failed, errors.Join(mistakes...)
 }
 
 // write writes to where the flags say. Nothing is left of a report that could not be made.

@@ -22,7 +22,7 @@ const (
 	ExitFailure   = 1 // wrong usage, or it could not do its work
 	ExitCensored  = 2 // some pair did not change in time
 	ExitInvalid   = 3 // some result says nothing: the state before the trigger was not proved
-	ExitThreshold = 4 // a threshold was missed
+	ExitThreshold = 4 // a threshold failed
 )
 
 // Main is the whole program: it returns the exit code. The release is what the linker was told,

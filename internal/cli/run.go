@@ -50,7 +50,7 @@ func newRun(build version.Build, settings setting.Table) *cobra.Command {
 			"or it failed;\n" +
 			"2 some pair never changed in time (censored); 3 some result is invalid: the state " +
 			"before the trigger\n" +
-			"could not be proved; 4 a threshold was missed. If several apply: 1, then 3, 2, 4.",
+			"could not be proved; 4 a threshold failed. If several apply: 1, then 3, 2, 4.",
 		Example: "  netpol-latency run --targets 20 --repeat 3\n" +
 			"  netpol-latency run -c suite.yaml --set targets=50\n" +
 			"  netpol-latency run policy-deny --direction ingress --threshold " +
@@ -202,7 +202,7 @@ func (w *work) show(out io.Writer) error {
 var (
 	errInvalid   = errors.New("some results are invalid")
 	errCensored  = errors.New("some pairs did not change in time")
-	errThreshold = errors.New("a threshold was missed")
+	errThreshold = errors.New("a threshold failed")
 )
 
 // verdict says how the run ends, after its findings and how its thresholds stand.

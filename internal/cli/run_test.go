@@ -48,7 +48,7 @@ func TestExitCodes(t *testing.T) {
 		{"a pair was too slow", []measure.Sample{slow, enforced}, ExitCensored,
 			"some pairs did not change in time: 1 of 2 pairs"},
 		{"a threshold", []measure.Sample{enforced}, ExitThreshold,
-			"a threshold was missed: 1 of 1"},
+			"a threshold failed: 1 of 1"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -37,7 +37,7 @@ func (o *runOptions) tasks(names []string) ([]task, error) {
 		return []task{one}, err
 	case o.suite != "" && len(names) > 0:
 		return nil,
-			fmt.Errorf("--config says what to run: expected no scenario besides, such as %q",
+			fmt.Errorf("--config says what to run: expected no other scenario, such as %q",
 				names[0])
 	case o.suite != "":
 		return o.suiteTasks()

@@ -18,20 +18,20 @@ func (a *Account) End(status Status) { a.ended[status]++ }
 // Count is the number of pairs that ended in the status.
 func (a Account) Count(status Status) int { return a.ended[status] }
 
-// Open is the number of expected pairs that have not ended.
-func (a Account) Open() int {
-	open := a.Expected
+// Pending is the number of expected pairs that have not ended.
+func (a Account) Pending() int {
+	pending := a.Expected
 	for _, status := range Statuses() {
-		open -= a.Count(status)
+		pending -= a.Count(status)
 	}
-	return open
+	return pending
 }
 
 // Check is nil when every expected pair has ended exactly once.
 func (a Account) Check() error {
-	if open := a.Open(); open != 0 {
+	if pending := a.Pending(); pending != 0 {
 		return fmt.Errorf("account for %d expected pairs: %s: %d are not accounted for",
-			a.Expected, a, open)
+			a.Expected, a, pending)
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ type Assessment struct {
 	// Results are by setting and name.
 	Results []Result
 	// Thresholds are how each threshold stands for each result that it is about.
-	Thresholds []Judgement
+	Thresholds []Evaluation
 }
 
 // Result is what was measured of one scenario, or of a part of it, in one setting.
@@ -91,7 +91,7 @@ func Assess(samples []Sample, thresholds []Threshold) Assessment {
 		}
 	}
 	a.Findings = append(a.Findings, count(samples).findings()...)
-	a.Thresholds = JudgeAll(thresholds, a.Summaries())
+	a.Thresholds = EvaluateAll(thresholds, a.Summaries())
 	for _, one := range a.Thresholds {
 		a.Findings = append(a.Findings, one.finding())
 	}
@@ -117,7 +117,7 @@ func (a Assessment) conclude(samples []Sample) (Conclusion, string) {
 	refuted := slices.IndexFunc(a.Findings, Finding.refutes)
 	failed := 0
 	for _, one := range a.Thresholds {
-		if !one.Holds {
+		if !one.Passed {
 			failed++
 		}
 	}
@@ -262,7 +262,7 @@ func (s Sample) wasBlocked() bool {
 type counts struct {
 	pairs                     int
 	wanted, changed, censored int // new connections that had to change
-	connections, cut          int // open connections that policy began to forbid
+	connections, blocked      int // open connections that policy began to forbid
 	watched, leaking, leaks   int // pairs that must stay blocked, those answered, and the replies
 	unwatched                 int // pairs that must stay blocked, and of which nothing is known
 	invalid, exposed, deleted int // not proved; of these, answered while they had to be blocked
@@ -299,7 +299,7 @@ func (c *counts) add(s Sample) {
 		c.unwatched += is(s.Status == Censored)
 	case s.Kind == KindOpen:
 		c.connections++
-		c.cut += is(s.Status == Measured)
+		c.blocked += is(s.Status == Measured)
 	default:
 		c.wanted++
 		c.changed += is(s.Status == Measured)
@@ -365,11 +365,11 @@ func (c counts) findings() []Finding {
 			"targets went away before they had a result")
 	}
 	if c.connections > 0 {
-		text := "open connections were cut when policy began to forbid them"
-		if c.cut == 0 {
+		text := "open connections were blocked when policy began to forbid them"
+		if c.blocked == 0 {
 			text += "; many networks filter new ones only"
 		}
-		say(TopicConnections, SeverityInfo, c.cut, c.connections, "%s", text)
+		say(TopicConnections, SeverityInfo, c.blocked, c.connections, "%s", text)
 	}
 	return all
 }

@@ -200,7 +200,7 @@ func TestAssess(t *testing.T) {
 		},
 		{
 			name: "one pair was not proved, and one was slow", samples: []Sample{slow, unproved},
-			because:    "a state that nobody has seen comes before a figure",
+			because:    "a state that nobody has seen comes before a statistic",
 			conclusion: NotProved, reason: "1 of 2 pairs (never seen allowed)",
 			found: "enforced critical, flaps ok, invalid warning",
 		},
@@ -348,11 +348,11 @@ func TestObserved(t *testing.T) {
 	lost := pairOf(Censored, nil)
 	lost.Start = Start{}
 	for _, test := range []struct {
-		name    string
-		sample  Sample
-		latency time.Duration
-		longer  bool
-		ok      bool
+		name     string
+		sample   Sample
+		latency  time.Duration
+		censored bool
+		ok       bool
 	}{
 		{"a measured pair took the middle of its bracket", pairOf(Measured, nil),
 			11 * time.Millisecond, false, true},
@@ -363,9 +363,9 @@ func TestObserved(t *testing.T) {
 		{"a pair that must stay blocked has no latency", pairOf(Measured, nil, staysBlocked(1)), 0,
 			false, false},
 	} {
-		latency, longer, ok := test.sample.Observed()
-		if latency != test.latency || longer != test.longer || ok != test.ok {
-			t.Errorf("%s: %s, %t, %t", test.name, latency, longer, ok)
+		latency, censored, ok := test.sample.Observed()
+		if latency != test.latency || censored != test.censored || ok != test.ok {
+			t.Errorf("%s: %s, %t, %t", test.name, latency, censored, ok)
 		}
 	}
 }

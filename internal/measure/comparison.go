@@ -14,34 +14,34 @@ import (
 // the least probability that the two-sided test can give is 2 of 252.
 const MinReplicates = 5
 
-// Significance is the share of comparisons between equals that may be called different.
+// Significance is the fraction of comparisons between equals that may be called different.
 const Significance = 0.05
 
-// Comparison holds one figure of two sets of replicates, old and new, against each other. A
-// replicate is what was repeated as a whole, with a trigger of its own: the summary of one round,
-// or of one run.
+// Comparison holds one statistic of two sets of replicates, old and new, against each other. A
+// replicate is what was repeated as a whole, with a trigger of its own: the summary of one
+// iteration, or of one run.
 type Comparison struct {
-	Figure Figure
-	// Old and New are the figures of the replicates, OldCount and NewCount how many have one.
+	Statistic Statistic
+	// Old and New are the statistics of the replicates, OldCount and NewCount how many have one.
 	Old, New           Center
 	OldCount, NewCount int
-	// Change is by how much new values are longer, in nanoseconds; Ratio the same as a share of the
-	// old ones, 0.2 for 20 % longer, unknown if an old one is not above zero.
+	// Change is by how much new values are longer, in nanoseconds; Ratio the same as a fraction of
+	// the old ones, 0.2 for 20 % longer, unknown if an old one is not above zero.
 	Change, Ratio Difference
 	// P is the probability of a difference at least so clear, in either direction, if nothing
 	// differs; 1 if there are too few replicates.
 	P float64
 }
 
-// Center is the median of the figures of all replicates.
+// Center is the median of the statistics of all replicates.
 type Center struct {
 	Value time.Duration
-	// Longer says that the median is only known to be longer than the value.
-	Longer bool
+	// Censored says that the median is only known to be longer than the value.
+	Censored bool
 }
 
 // String is the median, for example 612ms or >1200ms.
-func (c Center) String() string { return observed{c.Value, c.Longer}.String() }
+func (c Center) String() string { return observed{c.Value, c.Censored}.String() }
 
 // Difference is the estimate of a difference, with its interval of 95 % confidence: the median of
 // the differences between each new value and each old one, and two of them between which the true
@@ -50,12 +50,12 @@ func (c Center) String() string { return observed{c.Value, c.Longer}.String() }
 // values, is infinite; an estimate that is not known is NaN.
 type Difference struct{ Value, Lower, Upper float64 }
 
-// Compare holds a figure of the new replicates against that of the old ones. Replicates without
+// Compare holds a statistic of the new replicates against that of the old ones. Replicates without
 // latencies are left out.
-func Compare(figure Figure, earlier, later []Summary) Comparison {
-	before, after := figures(figure, earlier), figures(figure, later)
+func Compare(statistic Statistic, earlier, later []Summary) Comparison {
+	before, after := statistics(statistic, earlier), statistics(statistic, later)
 	c := Comparison{
-		Figure: figure, OldCount: len(before), NewCount: len(after), Old: center(before),
+		Statistic: statistic, OldCount: len(before), NewCount: len(after), Old: center(before),
 		New:    center(after),
 		Change: difference(before, after, func(x, y float64) float64 { return y - x }), P: 1,
 		Ratio: Difference{math.NaN(), math.Inf(-1), math.Inf(1)},
@@ -73,11 +73,11 @@ func Compare(figure Figure, earlier, later []Summary) Comparison {
 // Enough reports whether there are enough replicates for a verdict.
 func (c Comparison) Enough() bool { return min(c.OldCount, c.NewCount) >= MinReplicates }
 
-// figures are a figure of each replicate that has one.
-func figures(figure Figure, replicates []Summary) []observed {
+// statistics are a statistic of each replicate that has one.
+func statistics(statistic Statistic, replicates []Summary) []observed {
 	var all []observed
 	for _, one := range replicates {
-		if value, ok := figure.of(one); ok {
+		if value, ok := statistic.of(one); ok {
 			all = append(all, value)
 		}
 	}
@@ -91,7 +91,7 @@ func center(values []observed) Center {
 	}
 	sorted := slices.SortedFunc(slices.Values(values), byLatency)
 	middle := Summary{observed: sorted}.at((len(sorted) + 1) / 2)
-	return Center{middle.latency, middle.longer}
+	return Center{middle.latency, middle.censored}
 }
 
 func allPositive(values []observed) bool {
@@ -111,10 +111,10 @@ func difference(earlier, later []observed, distance func(x, y float64) float64) 
 		for _, y := range later {
 			apart := distance(float64(x.latency), float64(y.latency))
 			low, high := apart, apart
-			if x.longer {
+			if x.censored {
 				low = math.Inf(-1)
 			}
-			if y.longer {
+			if y.censored {
 				high = math.Inf(1)
 			}
 			lows, highs = append(lows, low), append(highs, high)
@@ -125,7 +125,7 @@ func difference(earlier, later []observed, distance func(x, y float64) float64) 
 	if low, high := middle(lows), middle(highs); low == high && !math.IsInf(low, 0) {
 		found.Value = low
 	}
-	if k := cut(len(earlier), len(later)); k >= 0 {
+	if k := criticalRank(len(earlier), len(later)); k >= 0 {
 		found.Lower, found.Upper = lows[k], highs[len(highs)-1-k]
 	}
 	return found
@@ -141,7 +141,7 @@ func middle(sorted []float64) float64 {
 	return low + (high-low)/2
 }
 
-// Holm adjusts probabilities of several tests, so that the share of all such families in which
+// Holm adjusts probabilities of several tests, so that the fraction of all such families in which
 // anything is called different without being so is no greater than the significance (Holm, A simple
 // sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6, 1979).
 func Holm(probabilities []float64) []float64 {

@@ -56,7 +56,7 @@ func TestCompareCensored(t *testing.T) {
 		t.Errorf("all new ones censored: %+v", c)
 	}
 	wantOld, wantNew := Center{Value: 3 * time.Microsecond},
-		Center{Value: 9 * time.Microsecond, Longer: true}
+		Center{Value: 9 * time.Microsecond, Censored: true}
 	if c.Old != wantOld || c.New != wantNew {
 		t.Errorf("the medians are %s and %s", c.Old, c.New)
 	}
@@ -71,7 +71,7 @@ func TestCompareCensored(t *testing.T) {
 	}
 }
 
-// trial draws replicates: the medians and maxima of rounds, lognormal about a place.
+// trial draws replicates: the medians and maxima of iterations, lognormal about a place.
 func trial(random *rand.Rand, n int, place, spread float64) []Summary {
 	var all []observed
 	for range n {
@@ -106,15 +106,16 @@ func TestCompareFalseAlarms(t *testing.T) {
 				covered++
 			}
 		}
-		share := func(n int) float64 { return float64(n) / draws }
-		t.Logf("%d rounds: false alarms %.3f, intervals with the truth %.3f and %.3f, changes of "+
+		fraction := func(n int) float64 { return float64(n) / draws }
+		t.Logf("%d iterations: false alarms %.3f, intervals with the truth %.3f and %.3f, "+
+			"changes of "+
 			"20 %% found %.3f", n,
-			share(alarms), share(covered), share(coveredRatio), share(found))
-		if share(alarms) > 0.05 || share(covered) < 0.945 || share(coveredRatio) < 0.945 ||
-			share(found) < 0.5 {
-			t.Errorf("%d rounds: false alarms %.3f, coverage %.3f and %.3f, power %.3f", n,
-				share(alarms), share(covered),
-				share(coveredRatio), share(found))
+			fraction(alarms), fraction(covered), fraction(coveredRatio), fraction(found))
+		if fraction(alarms) > 0.05 || fraction(covered) < 0.945 || fraction(coveredRatio) < 0.945 ||
+			fraction(found) < 0.5 {
+			t.Errorf("%d iterations: false alarms %.3f, coverage %.3f and %.3f, power %.3f", n,
+				fraction(alarms), fraction(covered),
+				fraction(coveredRatio), fraction(found))
 		}
 	}
 }
@@ -140,11 +141,11 @@ func TestLimitFalseAlarms(t *testing.T) {
 					alarms++
 				}
 			}
-			share := float64(alarms) / draws
-			t.Logf("%d rounds, %+.0f %%: beyond +20 %% in %.3f", n, 100*growth, share)
-			const noise = 0.0146 // three standard errors of a share of 0.05 of 2,000
-			if growth <= 0.2 && share > 0.05+noise || growth == 0.4 && share < 0.9 {
-				t.Errorf("%d rounds, %+.0f %%: beyond +20 %% in %.3f", n, 100*growth, share)
+			fraction := float64(alarms) / draws
+			t.Logf("%d iterations, %+.0f %%: beyond +20 %% in %.3f", n, 100*growth, fraction)
+			const noise = 0.0146 // three standard errors of a fraction of 0.05 of 2,000
+			if growth <= 0.2 && fraction > 0.05+noise || growth == 0.4 && fraction < 0.9 {
+				t.Errorf("%d iterations, %+.0f %%: beyond +20 %% in %.3f", n, 100*growth, fraction)
 			}
 		}
 	}
@@ -165,15 +166,15 @@ func TestParseLimit(t *testing.T) {
 		}
 		p, err := limit.Test(old, later)
 		if err != nil || beyond != (p <= Significance) ||
-			beyond != limit.Beyond(Compare(limit.Figure(), old, later)) {
+			beyond != limit.Beyond(Compare(limit.Statistic(), old, later)) {
 			t.Errorf("%s: p is %v, %v; want beyond: %v", text, p, err, beyond)
 		}
 	}
 	for text, want := range map[string]string{
-		"": "expected [SCENARIO.]FIGURE", "p99 < +5%": "expected [SCENARIO.]FIGURE",
-		"p101 > +5%": `unknown figure "p101"`,
+		"": "expected [SCENARIO.]STATISTIC", "p99 < +5%": "expected [SCENARIO.]STATISTIC",
+		"p101 > +5%": `unknown statistic "p101"`,
 		"p99 > +5":   "neither a percentage nor a duration",
-		"p99 > +x%":  "expected [SCENARIO.]FIGURE", "p99 > -5%": "expected [SCENARIO.]",
+		"p99 > +x%":  "expected [SCENARIO.]STATISTIC", "p99 > -5%": "expected [SCENARIO.]",
 		"p99 > 1.2.3%": "is no percentage",
 	} {
 		if _, err := ParseLimit(text); err == nil || !strings.Contains(err.Error(), want) {
@@ -211,9 +212,10 @@ func TestHolm(t *testing.T) {
 	}
 }
 
-// rounds draws rounds of pairs that share what their trigger met: the delay of a round varies by 5
-// %, and that of a pair within it by 1 %. Two of a hundred pairs are given up at 150 ms.
-func rounds(random *rand.Rand, n, pairs int, place float64) (all []Summary, each []observed) {
+// iterations draws iterations of pairs that share what their trigger met: the delay of a iteration
+// varies by 5 %, and that of a pair within it by 1 %. Two of a hundred pairs are given up at 150
+// ms.
+func iterations(random *rand.Rand, n, pairs int, place float64) (all []Summary, each []observed) {
 	for range n {
 		shared := place * math.Exp(0.05*random.NormFloat64())
 		var one []observed
@@ -233,7 +235,7 @@ func rounds(random *rand.Rand, n, pairs int, place float64) (all []Summary, each
 }
 
 // TestCompareFamily simulates a whole command: the medians and 99th percentiles of two scenarios,
-// adjusted for being four. Who counts pairs instead of rounds calls equals different much too
+// adjusted for being four. Who counts pairs instead of iterations calls equals different much too
 // often.
 func TestCompareFamily(t *testing.T) {
 	random := rand.New(rand.NewPCG(15, 16))
@@ -244,11 +246,11 @@ func TestCompareFamily(t *testing.T) {
 		for range draws {
 			var family []float64
 			for range 2 {
-				earlier, pairsBefore := rounds(random, 10, 5, 100)
-				later, pairsAfter := rounds(random, 10, 5, place)
-				for _, figure := range []Figure{"median", "p99"} {
-					family = append(family, p(newPermutation(figures(figure, earlier),
-						figures(figure, later)).tails()))
+				earlier, pairsBefore := iterations(random, 10, 5, 100)
+				later, pairsAfter := iterations(random, 10, 5, place)
+				for _, statistic := range []Statistic{"median", "p99"} {
+					family = append(family, p(newPermutation(statistics(statistic, earlier),
+						statistics(statistic, later)).tails()))
 				}
 				if len(family) == 2 && p(newPermutation(pairsBefore,
 					pairsAfter).normal()) <= Significance {
@@ -259,12 +261,13 @@ func TestCompareFamily(t *testing.T) {
 				found++
 			}
 		}
-		share, pairs := float64(found)/draws, float64(naive)/draws
-		t.Logf("%.0f ms against 100 ms: found in %.3f; by pairs of one scenario %.3f", place, share,
+		fraction, pairs := float64(found)/draws, float64(naive)/draws
+		t.Logf("%.0f ms against 100 ms: found in %.3f; by pairs of one scenario %.3f", place,
+			fraction,
 			pairs)
 		const noise = 0.0146
-		if place == 100 && (share > 0.05+noise || pairs < 0.2) || place > 100 && share < 0.9 {
-			t.Errorf("%.0f ms against 100 ms: found in %.3f; by pairs %.3f", place, share, pairs)
+		if place == 100 && (fraction > 0.05+noise || pairs < 0.2) || place > 100 && fraction < 0.9 {
+			t.Errorf("%.0f ms against 100 ms: found in %.3f; by pairs %.3f", place, fraction, pairs)
 		}
 	}
 }

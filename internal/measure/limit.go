@@ -12,12 +12,12 @@ import (
 	"time"
 )
 
-// Limit is by how much a figure may grow, for example policy-deny.p99 > +20%.
+// Limit is by how much a statistic may grow, for example policy-deny.p99 > +20%.
 type Limit struct {
-	text     string
-	scenario string // empty: of every scenario
-	figure   Figure
-	// growth is a share of the old figure, or a number of nanoseconds if absolute.
+	text      string
+	scenario  string // empty: of every scenario
+	statistic Statistic
+	// growth is a fraction of the old statistic, or a number of nanoseconds if absolute.
 	growth   float64
 	absolute bool
 }
@@ -25,20 +25,20 @@ type Limit struct {
 // limitExample ends every message about a limit that cannot be read.
 const limitExample = "for example 'p99 > +20%', 'median > +50ms' or 'policy-deny.p99 > +20%'"
 
-// ParseLimit reads [SCENARIO.]FIGURE > +CHANGE, where the change is a percentage or a duration.
+// ParseLimit reads [SCENARIO.]STATISTIC > +CHANGE, where the change is a percentage or a duration.
 func ParseLimit(text string) (Limit, error) {
 	form := regexp.MustCompile(`^(?:([a-z][a-z0-9-]*(?:/[a-z0-9-]+)*)\.)?([a-z]+[0-9.]*)\s*>\s*\+?([0-9.]\S*)$`)
 	text = strings.TrimSpace(text)
 	parts := form.FindStringSubmatch(text)
 	if parts == nil {
-		return Limit{}, fmt.Errorf("limit %q: expected [SCENARIO.]FIGURE > +CHANGE, %s", text,
+		return Limit{}, fmt.Errorf("limit %q: expected [SCENARIO.]STATISTIC > +CHANGE, %s", text,
 			limitExample)
 	}
-	figure, err := ParseFigure(parts[2])
+	statistic, err := ParseStatistic(parts[2])
 	if err != nil {
 		return Limit{}, fmt.Errorf("limit %q: %w, %s", text, err, limitExample)
 	}
-	l := Limit{text: text, scenario: parts[1], figure: figure}
+	l := Limit{text: text, scenario: parts[1], statistic: statistic}
 	if digits, ok := strings.CutSuffix(parts[3], "%"); ok {
 		percent, err := strconv.ParseFloat(digits, 64)
 		if err != nil {
@@ -61,19 +61,19 @@ func ParseLimit(text string) (Limit, error) {
 // String is the limit as it was written.
 func (l Limit) String() string { return l.text }
 
-// Figure is what the limit is about.
-func (l Limit) Figure() Figure { return l.figure }
+// Statistic is what the limit is about.
+func (l Limit) Statistic() Statistic { return l.statistic }
 
 // About reports whether the limit is about results of a name.
 func (l Limit) About(name string) bool {
 	return l.scenario == "" || name == l.scenario || strings.HasPrefix(name, l.scenario+"/")
 }
 
-// Test is the probability of new replicates so much longer, if the figure has grown by the limit
-// and no more: the permutation test of the new figures against the old ones as they would be with
-// the limit's growth.
+// Test is the probability of new replicates so much longer, if the statistic has grown by the limit
+// and no more: the permutation test of the new statistics against the old ones as they would be
+// with the limit's growth.
 func (l Limit) Test(earlier, later []Summary) (float64, error) {
-	before, after := figures(l.figure, earlier), figures(l.figure, later)
+	before, after := statistics(l.statistic, earlier), statistics(l.statistic, later)
 	if n := min(len(before), len(after)); n < MinReplicates {
 		return 1, fmt.Errorf("only %d replicates have a latency: expected at least %d of each side",
 			n, MinReplicates)
@@ -85,7 +85,7 @@ func (l Limit) Test(earlier, later []Summary) (float64, error) {
 	}
 	grown := make([]observed, len(before))
 	for i, one := range before {
-		grown[i] = observed{l.grow(one.latency), one.longer}
+		grown[i] = observed{l.grow(one.latency), one.censored}
 	}
 	greater, _ := newPermutation(grown, after).tails()
 	return greater, nil

@@ -19,15 +19,15 @@ const exactPermutations = 100
 // Each value scores +1 for each other that it exceeds and -1 for each that exceeds it. If both
 // sides come from one distribution, each choice of which of the values are new is as likely as any
 // other, given the values: so the probabilities are exact, whatever the distribution, the ties and
-// the share that is censored.
+// the fraction that is censored.
 type permutation struct {
 	scores []int // of all values, the new ones last
-	news   int
+	later  int
 }
 
 func newPermutation(earlier, later []observed) permutation {
 	all := append(append([]observed{}, earlier...), later...)
-	p := permutation{scores: make([]int, len(all)), news: len(later)}
+	p := permutation{scores: make([]int, len(all)), later: len(later)}
 	for i, one := range all {
 		for _, other := range all {
 			p.scores[i] += one.order(other)
@@ -40,11 +40,11 @@ func newPermutation(earlier, later []observed) permutation {
 // 0.
 func (o observed) order(other observed) int {
 	switch {
-	case !o.longer && !other.longer && o.latency > other.latency,
-		o.longer && !other.longer && o.latency >= other.latency:
+	case !o.censored && !other.censored && o.latency > other.latency,
+		o.censored && !other.censored && o.latency >= other.latency:
 		return 1
-	case !o.longer && !other.longer && o.latency < other.latency,
-		other.longer && !o.longer && other.latency >= o.latency:
+	case !o.censored && !other.censored && o.latency < other.latency,
+		other.censored && !o.censored && other.latency >= o.latency:
 		return -1
 	}
 	return 0
@@ -53,7 +53,7 @@ func (o observed) order(other observed) int {
 // statistic is the sum of the scores of the new values: above zero if they tend to be greater.
 func (p permutation) statistic() int {
 	sum := 0
-	for _, score := range p.scores[len(p.scores)-p.news:] {
+	for _, score := range p.scores[len(p.scores)-p.later:] {
 		sum += score
 	}
 	return sum
@@ -67,14 +67,14 @@ func (p permutation) tails() (greater, less float64) {
 	}
 	n, seen := len(p.scores), p.statistic()
 	shift := n - 1 // no score is below -shift
-	for sum, share := range p.counted(shift) {
-		switch at := sum - shift*p.news; {
+	for sum, probability := range p.counted(shift) {
+		switch at := sum - shift*p.later; {
 		case at > seen:
-			greater += share
+			greater += probability
 		case at < seen:
-			less += share
+			less += probability
 		default:
-			greater, less = greater+share, less+share
+			greater, less = greater+probability, less+probability
 		}
 	}
 	return min(greater, 1), min(less, 1)
@@ -83,28 +83,28 @@ func (p permutation) tails() (greater, less float64) {
 // counted is the probability of each sum of as many shifted scores as there are new values, by
 // counting the choices.
 func (p permutation) counted(shift int) []float64 {
-	most := 2 * shift * p.news
-	ways := make([][]float64, p.news+1)
-	for k := range ways {
-		ways[k] = make([]float64, most+1)
+	most := 2 * shift * p.later
+	choices := make([][]float64, p.later+1)
+	for k := range choices {
+		choices[k] = make([]float64, most+1)
 	}
-	ways[0][0] = 1
+	choices[0][0] = 1
 	for i, score := range p.scores {
 		step := score + shift
-		for k := min(i+1, p.news); k > 0; k-- {
+		for k := min(i+1, p.later); k > 0; k-- {
 			for sum := min(most, 2*shift*k); sum >= step; sum-- {
-				ways[k][sum] += ways[k-1][sum-step]
+				choices[k][sum] += choices[k-1][sum-step]
 			}
 		}
 	}
 	all := 0.0
-	for _, n := range ways[p.news] {
+	for _, n := range choices[p.later] {
 		all += n
 	}
-	for sum := range ways[p.news] {
-		ways[p.news][sum] /= all
+	for sum := range choices[p.later] {
+		choices[p.later][sum] /= all
 	}
-	return ways[p.news]
+	return choices[p.later]
 }
 
 // normal approximates the tails, with the variance that the permutations have, ties and all.
@@ -116,8 +116,8 @@ func (p permutation) normal() (greater, less float64) {
 	if squares == 0 {
 		return 1, 1
 	}
-	news := float64(p.news)
-	sigma := math.Sqrt(news * (n - news) / (n * (n - 1)) * squares)
+	later := float64(p.later)
+	sigma := math.Sqrt(later * (n - later) / (n * (n - 1)) * squares)
 	const half = 1 // half of the statistic's usual step, 2
 	seen := float64(p.statistic())
 	greater = math.Erfc((seen-half)/sigma/math.Sqrt2) / 2
@@ -127,35 +127,35 @@ func (p permutation) normal() (greater, less float64) {
 
 // untied is the permutation test of values of which none are alike, which depends on their numbers
 // only.
-func untied(old, news int) permutation {
-	p := permutation{news: news}
-	for i := range old + news {
-		p.scores = append(p.scores, 2*i-(old+news-1))
+func untied(earlier, later int) permutation {
+	p := permutation{later: later}
+	for i := range earlier + later {
+		p.scores = append(p.scores, 2*i-(earlier+later-1))
 	}
 	return p
 }
 
-// cut is how many of the old*news differences between the sides, the smallest and as many of the
-// greatest, can be left out of an interval that misses the true difference in no more than 5 of 100
-// cases; negative if there are too few values for any (Hollander and Wolfe, Nonparametric
-// Statistical Methods, section 4.3: the interval reaches from the difference of rank cut+1 to its
-// mirror image).
-func cut(old, news int) int {
+// criticalRank is how many of the earlier*later differences between the sides, the smallest and as
+// many of the greatest, can be left out of an interval that misses the true difference in no more
+// than 5 of 100 cases; negative if there are too few values for any (Hollander and Wolfe,
+// Nonparametric Statistical Methods, section 4.3: the interval reaches from the difference of rank
+// criticalRank+1 to its mirror image).
+func criticalRank(earlier, later int) int {
 	const alpha = 1 - confidence
-	p := untied(old, news)
-	if old+news > exactPermutations {
-		m, n := float64(old), float64(news)
+	p := untied(earlier, later)
+	if earlier+later > exactPermutations {
+		m, n := float64(earlier), float64(later)
 		sigma := math.Sqrt(m * n * (m + n + 1) / 12)
 		return int(math.Floor(m*n/2 - 0.5 + sigma*normalQuantile(alpha/2)))
 	}
-	shift, below := old+news-1, 0.0
-	// A sum of scores is twice the number of differences above zero, less old*news.
-	for sum, share := range p.counted(shift) {
-		if share == 0 {
+	shift, below := earlier+later-1, 0.0
+	// A sum of scores is twice the number of differences above zero, less earlier*later.
+	for sum, probability := range p.counted(shift) {
+		if probability == 0 {
 			continue
 		}
-		if below += share; below > alpha/2 {
-			return (sum-shift*news+old*news)/2 - 1
+		if below += probability; below > alpha/2 {
+			return (sum-shift*later+earlier*later)/2 - 1
 		}
 	}
 	return -1

@@ -131,20 +131,20 @@ func TestPermutationApproximation(t *testing.T) {
 		t.Errorf("nothing but ties has tails %v and %v; want 1", g, l)
 	}
 	// Beyond the limit the ranks of an interval come from the normal distribution as well.
-	exact, approximate := cut(50, 50), cut(51, 51)
+	exact, approximate := criticalRank(50, 50), criticalRank(51, 51)
 	if exact < 950 || approximate < exact || approximate > exact+80 {
 		t.Errorf("the cuts are %d and %d", exact, approximate)
 	}
 }
 
-// TestCut holds the number of differences that are left out against the tables of critical values
-// of the Mann-Whitney statistic (two-sided, 5 %).
-func TestCut(t *testing.T) {
+// TestCriticalRank holds the number of differences that are left out against the tables of critical
+// values of the Mann-Whitney statistic (two-sided, 5 %).
+func TestCriticalRank(t *testing.T) {
 	for _, test := range []struct{ m, n, critical int }{
 		{3, 3, -1}, {4, 4, 0}, {5, 5, 2}, {5, 8, 6}, {10, 10, 23}, {8, 12, 22}, {20, 20, 127},
 	} {
-		if got := cut(test.m, test.n); got != test.critical {
-			t.Errorf("cut(%d, %d) = %d; want %d", test.m, test.n, got, test.critical)
+		if got := criticalRank(test.m, test.n); got != test.critical {
+			t.Errorf("criticalRank(%d, %d) = %d; want %d", test.m, test.n, got, test.critical)
 		}
 	}
 }

@@ -13,31 +13,31 @@ import (
 // Quantile is a quantile of the latencies of all pairs that count, with the interval that contains
 // the quantile of the whole population with 95 % confidence.
 type Quantile struct {
-	// Value is the quantile; with Longer it is only known to be longer than Value.
-	Value  time.Duration
-	Longer bool
+	// Value is the quantile; with Censored set it is only known to be longer than Value.
+	Value    time.Duration
+	Censored bool
 	// Lower and Upper are the interval. Without a bound above, because there are too few pairs or
-	// because the bound is that of a censored one, Open is true and Upper zero. Without a bound
-	// below, because there are too few pairs, OpenBelow is true and Lower zero, which need not be
-	// below a latency.
-	Lower, Upper    time.Duration
-	Open, OpenBelow bool
+	// because the bound is that of a censored one, Unbounded is true and Upper zero. Without a
+	// bound below, because there are too few pairs, UnboundedBelow is true and Lower zero, which
+	// need not be below a latency.
+	Lower, Upper              time.Duration
+	Unbounded, UnboundedBelow bool
 }
 
 // String is the quantile without its interval, for example 612ms or >1200ms.
-func (q Quantile) String() string { return observed{q.Value, q.Longer}.String() }
+func (q Quantile) String() string { return observed{q.Value, q.Censored}.String() }
 
 // confidence is how often an interval contains its quantile at least.
 const confidence = 0.95
 
 // observed is one pair's latency, or what it is longer than.
 type observed struct {
-	latency time.Duration
-	longer  bool
+	latency  time.Duration
+	censored bool
 }
 
 func (o observed) String() string {
-	if o.longer {
+	if o.censored {
 		return ">" + FormatDuration(o.latency)
 	}
 	return FormatDuration(o.latency)
@@ -47,23 +47,23 @@ func (o observed) String() string {
 func observe(samples []Sample) []observed {
 	var all []observed
 	for _, sample := range samples {
-		if latency, longer, ok := sample.Observed(); ok {
-			all = append(all, observed{latency, longer})
+		if latency, censored, ok := sample.Observed(); ok {
+			all = append(all, observed{latency, censored})
 		}
 	}
 	slices.SortFunc(all, byLatency)
 	return all
 }
 
-// byLatency orders observations: of two with the same figure, the one that is longer than it is the
-// longer one.
+// byLatency orders observations: of two with the same latency, the one that is longer than it is
+// the longer one.
 func byLatency(a, b observed) int {
 	switch {
 	case a.latency != b.latency:
 		return cmp.Compare(a.latency, b.latency)
-	case a.longer == b.longer:
+	case a.censored == b.censored:
 		return 0
-	case a.longer:
+	case a.censored:
 		return 1
 	}
 	return -1
@@ -81,17 +81,18 @@ func byLatency(a, b observed) int {
 func (s Summary) Quantile(q float64) Quantile {
 	n := len(s.observed)
 	if n == 0 {
-		return Quantile{Open: true, OpenBelow: true}
+		return Quantile{Unbounded: true, UnboundedBelow: true}
 	}
 	at := s.at(min(max(int(math.Ceil(q*float64(n)-1e-9)), 1), n))
 	lower, upper := ranks(n, q)
-	estimate := Quantile{Value: at.latency, Longer: at.longer, Open: true, OpenBelow: true}
+	estimate := Quantile{Value: at.latency, Censored: at.censored, Unbounded: true,
+		UnboundedBelow: true}
 	if lower > 0 {
-		estimate.Lower, estimate.OpenBelow = s.at(lower).latency, false
+		estimate.Lower, estimate.UnboundedBelow = s.at(lower).latency, false
 	}
 	if upper <= n {
-		if end := s.at(upper); !end.longer {
-			estimate.Upper, estimate.Open = end.latency, false
+		if end := s.at(upper); !end.censored {
+			estimate.Upper, estimate.Unbounded = end.latency, false
 		}
 	}
 	return estimate
@@ -99,22 +100,22 @@ func (s Summary) Quantile(q float64) Quantile {
 
 // Mean is the mean of the latencies of all pairs that count, zero without any. With a censored
 // pair, which counts with the time that it was watched for, the mean is only known to be longer.
-func (s Summary) Mean() (mean time.Duration, longer bool) {
+func (s Summary) Mean() (mean time.Duration, censored bool) {
 	if len(s.observed) == 0 {
 		return 0, false
 	}
 	sum := 0.0 // many long durations exceed 64 bits
 	for _, one := range s.observed {
 		sum += float64(one.latency)
-		longer = longer || one.longer
+		censored = censored || one.censored
 	}
-	return time.Duration(sum / float64(len(s.observed))), longer
+	return time.Duration(sum / float64(len(s.observed))), censored
 }
 
 // at is the observation of a rank from 1 on, as far as it is known.
 func (s Summary) at(rank int) observed {
 	for _, one := range s.observed[:rank] {
-		if one.longer {
+		if one.censored {
 			return one
 		}
 	}

@@ -28,16 +28,16 @@ func TestQuantileInterval(t *testing.T) {
 	for _, n := range []int{5, 20, 50, 200, 500} {
 		for _, q := range []float64{0.1, 0.5, 0.9, 0.99} {
 			possible := coverage(n, q)
-			share := simulatedCoverage(random, n, q)
-			t.Logf("n=%d q=%v: %.4f, by the binomial distribution %.4f", n, q, share, possible)
+			fraction := simulatedCoverage(random, n, q)
+			t.Logf("n=%d q=%v: %.4f, by the binomial distribution %.4f", n, q, fraction, possible)
 			if possible < confidence {
 				t.Errorf("n=%d q=%v: the ranks hold the quantile with probability %.4f; want at "+
 					"least 0.95", n, q, possible)
 			}
-			const noise = 0.0066 // three standard errors of a share of 0.95 of 10,000
-			if share < 0.95-noise || share > 0.97 && share > possible+noise {
+			const noise = 0.0066 // three standard errors of a fraction of 0.95 of 10,000
+			if fraction < 0.95-noise || fraction > 0.97 && fraction > possible+noise {
 				t.Errorf("n=%d q=%v: the interval has the quantile in %.4f of the draws; want 0.95",
-					n, q, share)
+					n, q, fraction)
 			}
 		}
 	}
@@ -55,7 +55,7 @@ func coverage(n int, q float64) float64 {
 }
 
 // simulatedCoverage draws values of a uniform distribution in their order: the partial sums of
-// exponential ones, as shares of the whole.
+// exponential ones, as fractions of the whole.
 func simulatedCoverage(random *rand.Rand, n int, q float64) float64 {
 	const draws = 10_000
 	hits := 0
@@ -72,7 +72,8 @@ func simulatedCoverage(random *rand.Rand, n int, q float64) float64 {
 		}
 		found := Summary{observed: values}.Quantile(q)
 		truth := time.Duration(q * float64(time.Second))
-		if (found.OpenBelow || truth >= found.Lower) && (found.Open || truth <= found.Upper) {
+		if (found.UnboundedBelow || truth >= found.Lower) &&
+			(found.Unbounded || truth <= found.Upper) {
 			hits++
 		}
 	}
@@ -90,7 +91,7 @@ func TestQuantileAgrees(t *testing.T) {
 		}
 		summary, q := Summarize("x", samples), random.Float64()
 		if got, want := summary.Quantile(q), summary.Latency.Quantile(q); got.Value != want ||
-			got.Longer {
+			got.Censored {
 			t.Fatalf("quantile %v of %d samples is %v; want %v", q, len(samples), got, want)
 		}
 	}
@@ -104,13 +105,13 @@ func TestQuantileCensored(t *testing.T) {
 	}
 	samples[5].Status = Censored
 	summary := Summarize("x", slices.Clone(samples))
-	if got := summary.Quantile(0.5); got.Value != 5*time.Second || got.Longer {
+	if got := summary.Quantile(0.5); got.Value != 5*time.Second || got.Censored {
 		t.Errorf("the median is %+v; want 5s", got)
 	}
-	if got := summary.Quantile(0.9); got.Value != 6*time.Second || !got.Longer || !got.Open {
+	if got := summary.Quantile(0.9); got.Value != 6*time.Second || !got.Censored || !got.Unbounded {
 		t.Errorf("p90 is %+v; want longer than 6s, without a bound", got)
 	}
-	if got := Summarize("x", nil).Quantile(0.5); !got.Open {
+	if got := Summarize("x", nil).Quantile(0.5); !got.Unbounded {
 		t.Errorf("the median of nothing is %+v", got)
 	}
 }
@@ -120,10 +121,10 @@ func TestQuantileCensored(t *testing.T) {
 func TestQuantileBelowZero(t *testing.T) {
 	samples := []Sample{timed(-3*time.Millisecond, Measured), timed(-2*time.Millisecond, Measured)}
 	got := Summarize("x", samples).Quantile(0.5)
-	if !got.OpenBelow || !got.Open {
+	if !got.UnboundedBelow || !got.Unbounded {
 		t.Errorf("the median of two is %+v; want no bounds", got)
 	}
-	if all := Summarize("x", nil).Quantile(0.5); !all.OpenBelow {
+	if all := Summarize("x", nil).Quantile(0.5); !all.UnboundedBelow {
 		t.Errorf("the median of nothing is %+v; want no bounds", all)
 	}
 }
@@ -159,22 +160,22 @@ func TestRanks(t *testing.T) {
 // TestMean counts a censored pair with the time that it was watched for, and says so.
 func TestMean(t *testing.T) {
 	samples := []Sample{timed(time.Second, Measured), timed(2*time.Second, Measured)}
-	if mean, longer := Summarize("x", samples).Mean(); mean != 1500*time.Millisecond || longer {
-		t.Errorf("the mean is %s, longer %v; want 1.5s", mean, longer)
+	if mean, censored := Summarize("x", samples).Mean(); mean != 1500*time.Millisecond || censored {
+		t.Errorf("the mean is %s, censored %v; want 1.5s", mean, censored)
 	}
 	samples = append(samples, timed(6*time.Second, Censored))
-	if mean, longer := Summarize("x", samples).Mean(); mean != 3*time.Second || !longer {
-		t.Errorf("the mean is %s, longer %v; want longer than 3s", mean, longer)
+	if mean, censored := Summarize("x", samples).Mean(); mean != 3*time.Second || !censored {
+		t.Errorf("the mean is %s, censored %v; want longer than 3s", mean, censored)
 	}
-	if mean, longer := Summarize("x", nil).Mean(); mean != 0 || longer {
-		t.Errorf("the mean of nothing is %s, longer %v; want 0s", mean, longer)
+	if mean, censored := Summarize("x", nil).Mean(); mean != 0 || censored {
+		t.Errorf("the mean of nothing is %s, censored %v; want 0s", mean, censored)
 	}
 }
 
 func TestQuantileString(t *testing.T) {
 	for want, of := range map[string]Quantile{
 		"1200ms":  {Value: 1200 * time.Millisecond},
-		">1200ms": {Value: 1200*time.Millisecond + 100, Longer: true},
+		">1200ms": {Value: 1200*time.Millisecond + 100, Censored: true},
 	} {
 		if got := of.String(); got != want {
 			t.Errorf("String() = %q; want %q", got, want)

@@ -124,14 +124,14 @@ type Sample struct {
 	Lost uint64
 	// Probes counts the probes by verdict.
 	Probes [VerdictCount]uint64
-	// Setting tells samples of one scenario apart that was run in several ways, for example
-	// "ingress IPv6"; empty for the default way.
+	// Setting tells samples of one scenario apart that was run with several settings, for example
+	// "ingress IPv6"; empty for the defaults.
 	Setting string
 	// Client is the pod that probed, and Want the state that the trigger was to bring about, where
-	// a run knows them. Round numbers the triggers of a run, Agent the pods that probed.
-	Client       Object
-	Want         State
-	Round, Agent int
+	// a run knows them. Iteration numbers the triggers of a run, Agent the pods that probed.
+	Client           Object
+	Want             State
+	Iteration, Agent int
 	// ClientNode and TargetNode are where the two pods ran, empty if that is not known.
 	ClientNode, TargetNode string
 	// Kind is what the network has to do with the pair. One that must stay blocked has no latency,
@@ -181,8 +181,8 @@ func (s Sample) Invalidate(cause Cause) Sample {
 	return s
 }
 
-// flaps counts the changes of state besides the transition. The beginning and the end of a leak are
-// none.
+// flaps counts the changes of state other than the transition. The beginning and the end of a leak
+// are none.
 func (s Sample) flaps() int {
 	if s.Kind == KindBlocked {
 		return 0
@@ -214,7 +214,7 @@ func (s Sample) Latency() Latency {
 
 // Observed is the pair's latency, or what it is only known to be longer than: the time for which a
 // censored pair was watched, zero if that is not known. Without either, ok is false.
-func (s Sample) Observed() (latency time.Duration, longer, ok bool) {
+func (s Sample) Observed() (latency time.Duration, censored, ok bool) {
 	switch {
 	case s.Kind == KindBlocked:
 		return 0, false, false

@@ -21,8 +21,8 @@ func NewDistribution(durations []time.Duration) Distribution {
 	return slices.Sorted(slices.Values(durations))
 }
 
-// Quantile is the smallest duration that at least the share q (from 0 to 1) of all durations do not
-// exceed, known as the nearest rank. It is zero for an empty distribution.
+// Quantile is the smallest duration that at least the fraction q (from 0 to 1) of all durations do
+// not exceed, known as the nearest rank. It is zero for an empty distribution.
 func (d Distribution) Quantile(q float64) time.Duration {
 	if len(d) == 0 {
 		return 0
@@ -41,12 +41,12 @@ type Summary struct {
 	Latency Distribution
 	// Resolution holds the widths of their intervals.
 	Resolution Distribution
-	// Leaks counts the replies that policy forbade, Flaps the changes of state besides the measured
-	// ones, of pairs that had to change.
+	// Leaks counts the replies that policy forbade, Flaps the changes of state other than the
+	// measured ones, of pairs that had to change.
 	Leaks, Flaps int
 	// Kind is that of the samples. Those that must stay blocked have no latency.
 	Kind Kind
-	// Warnings qualify the figures above.
+	// Warnings qualify the statistics above.
 	Warnings []string
 
 	observed []observed // in ascending order
@@ -125,8 +125,9 @@ func warnings(summary Summary, warned map[string]int) []string {
 	}
 	median := summary.Quantile(0.5)
 	if width := summary.Resolution.Quantile(0.5); width > median.Value/2 && width > 0 &&
-		!median.Longer {
-		all = append(all, fmt.Sprintf("the resolution (median %s) is coarse beside the latency "+
+		!median.Censored {
+		all = append(all, fmt.Sprintf("the resolution (median %s) is large compared with the "+
+			"latency "+
 			"(median %s)",
 			FormatDuration(width), median))
 	}

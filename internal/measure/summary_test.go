@@ -72,7 +72,8 @@ func TestSummarizeWarnsOfACoarseResolution(t *testing.T) {
 	summary := Summarize("pod-creation", []Sample{{
 		Status: Measured, Start: Start{At: at(0)}, Bracket: Bracket{Upper: at(8)},
 	}})
-	want := []string{"the resolution (median 8.00ms) is coarse beside the latency (median 4.00ms)"}
+	want := []string{"the resolution (median 8.00ms) is large compared with the latency (median " +
+		"4.00ms)"}
 	if diff := cmp.Diff(want, summary.Warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
 	}

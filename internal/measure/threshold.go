@@ -11,31 +11,32 @@ import (
 	"time"
 )
 
-// Threshold is a limit of one figure of a scenario's result, for example policy-deny.p99<500ms.
+// Threshold is a limit of one statistic of a scenario's result, for example policy-deny.p99<500ms.
 type Threshold struct {
-	text     string
-	scenario string
-	figure   string
-	operator string
-	limit    float64 // nanoseconds, or a count
+	text      string
+	scenario  string
+	statistic string
+	operator  string
+	limit     float64 // nanoseconds, or a count
 }
 
 // thresholdExample ends every message about a threshold that cannot be read.
 const thresholdExample = "for example policy-deny.p99<500ms or pod-startup/forbidden.leaks==0"
 
-// ParseThreshold reads SCENARIO.FIGURE, an operator (<, <=, >, >=, ==, !=) and a limit. The figures
-// min, max, mean, median and pNN are durations; expected, measured, censored, invalid, deleted,
-// leaks and flaps are counts.
+// ParseThreshold reads SCENARIO.STATISTIC, an operator (<, <=, >, >=, ==, !=) and a limit. The
+// statistics min, max, mean, median and pNN are durations; expected, measured, censored, invalid,
+// deleted, leaks and flaps are counts.
 func ParseThreshold(text string) (Threshold, error) {
 	form := regexp.MustCompile(`^([a-z0-9-]+(?:/[a-z0-9-]+)*)\.([a-z0-9.]+)\s*(<=|>=|==|!=|<|>)\s*(\S+)$`)
 	text = strings.TrimSpace(text)
 	parts := form.FindStringSubmatch(text)
 	if parts == nil {
-		return Threshold{}, fmt.Errorf("threshold %q: expected SCENARIO.FIGURE, an operator (<, "+
-			"<=, >, >=, == or !=) "+
-			"and a limit, %s", text, thresholdExample)
+		return Threshold{},
+			fmt.Errorf("threshold %q: expected SCENARIO.STATISTIC, an operator (<, "+
+				"<=, >, >=, == or !=) "+
+				"and a limit, %s", text, thresholdExample)
 	}
-	t := Threshold{text: text, scenario: parts[1], figure: parts[2], operator: parts[3]}
+	t := Threshold{text: text, scenario: parts[1], statistic: parts[2], operator: parts[3]}
 	_, isCount := t.count(Summary{})
 	_, isDuration := t.duration(Summary{})
 	switch {
@@ -43,7 +44,7 @@ func ParseThreshold(text string) (Threshold, error) {
 		limit, err := strconv.Atoi(parts[4])
 		if err != nil {
 			return Threshold{}, fmt.Errorf("threshold %q: %q is no whole number, which %s is, %s",
-				text, parts[4], t.figure, thresholdExample)
+				text, parts[4], t.statistic, thresholdExample)
 		}
 		t.limit = float64(limit)
 	case isDuration:
@@ -54,9 +55,9 @@ func ParseThreshold(text string) (Threshold, error) {
 		}
 		t.limit = float64(limit)
 	default:
-		return Threshold{}, fmt.Errorf("threshold %q: unknown figure %q: expected min, mean, "+
+		return Threshold{}, fmt.Errorf("threshold %q: unknown statistic %q: expected min, mean, "+
 			"median, p0 to p100, max, "+
-			"expected, measured, censored, invalid, deleted, leaks or flaps, %s", text, t.figure,
+			"expected, measured, censored, invalid, deleted, leaks or flaps, %s", text, t.statistic,
 			thresholdExample)
 	}
 	return t, nil
@@ -83,9 +84,9 @@ func (t Threshold) Name() string { return t.scenario }
 // String is the threshold as it was written.
 func (t Threshold) String() string { return t.text }
 
-// count is the figure as a count, if it is one.
+// count is the statistic as a count, if it is one.
 func (t Threshold) count(s Summary) (int, bool) {
-	switch t.figure {
+	switch t.statistic {
 	case "expected":
 		return s.Account.Expected, true
 	case "leaks":
@@ -94,60 +95,61 @@ func (t Threshold) count(s Summary) (int, bool) {
 		return s.Flaps, true
 	}
 	for _, status := range Statuses() {
-		if t.figure == status.String() {
+		if t.statistic == status.String() {
 			return s.Account.Count(status), true
 		}
 	}
 	return 0, false
 }
 
-// duration is the figure as a duration, if it is one.
+// duration is the statistic as a duration, if it is one.
 func (t Threshold) duration(s Summary) (observed, bool) {
-	figure, err := ParseFigure(t.figure)
+	statistic, err := ParseStatistic(t.statistic)
 	if err != nil {
 		return observed{}, false
 	}
-	value, _ := figure.of(s)
+	value, _ := statistic.of(s)
 	return value, true
 }
 
-// Judge reports whether the threshold holds for a summary, with a line that says so. What cannot be
-// decided does not hold: nothing was measured, or the figure is only known to be longer than
+// Evaluate reports whether a summary passes the threshold, with a line that says so. What cannot be
+// decided fails: nothing was measured, or the statistic is only known to be longer than
 // something.
-func (t Threshold) Judge(s Summary) (holds bool, text string) {
+func (t Threshold) Evaluate(s Summary) (passed bool, text string) {
 	if why := t.undecided(s); why != "" {
-		return false, t.text + ": missed, " + why
+		return false, t.text + ": failed, " + why
 	}
 	if n, isCount := t.count(s); isCount {
 		return t.verdict(float64(n), strconv.Itoa(n))
 	}
 	found, _ := t.duration(s)
-	figure := t.format(found.latency)
+	statistic := t.format(found.latency)
 	switch {
-	case !found.longer:
-		return t.verdict(float64(found.latency), figure)
+	case !found.censored:
+		return t.verdict(float64(found.latency), statistic)
 	case t.operator[0] == '>' && float64(found.latency) >= t.limit:
-		return true, t.text + ": holds, >" + figure
+		return true, t.text + ": passed, >" + statistic
 	}
-	return false, t.text + ": missed, it is only known to be longer than " + figure
+	return false, t.text + ": failed, it is only known to be longer than " + statistic
 }
 
-// format writes a figure as everywhere, and exactly where it would look like the limit and is not.
-func (t Threshold) format(figure time.Duration) string {
-	text, limit := FormatDuration(figure), time.Duration(t.limit)
-	if figure != limit && text == FormatDuration(limit) {
-		return figure.String()
+// format writes a statistic as everywhere, and exactly where it would look like the limit and is
+// not.
+func (t Threshold) format(statistic time.Duration) string {
+	text, limit := FormatDuration(statistic), time.Duration(t.limit)
+	if statistic != limit && text == FormatDuration(limit) {
+		return statistic.String()
 	}
 	return text
 }
 
-// undecided says why the summary does not tell what the figure is, if so. That pairs which were not
-// looked at have neither leaked nor flapped says nothing.
+// undecided says why the summary does not tell what the statistic is, if so. That pairs which were
+// not looked at have neither leaked nor flapped says nothing.
 func (t Threshold) undecided(s Summary) string {
 	_, isCount := t.count(s)
-	needsPairs := !isCount || t.figure == "leaks" || t.figure == "flaps"
+	needsPairs := !isCount || t.statistic == "leaks" || t.statistic == "flaps"
 	switch {
-	case s.Account.Expected == 0 && t.figure != "expected":
+	case s.Account.Expected == 0 && t.statistic != "expected":
 		return "nothing was run"
 	case s.Account.Count(Measured) == 0 && needsPairs:
 		return "nothing was measured"
@@ -158,12 +160,12 @@ func (t Threshold) undecided(s Summary) string {
 }
 
 func (t Threshold) verdict(value float64, text string) (bool, string) {
-	holds := map[string]bool{
+	passed := map[string]bool{
 		"<": value < t.limit, "<=": value <= t.limit, ">": value > t.limit, ">=": value >= t.limit,
 		"==": value == t.limit, "!=": value != t.limit,
 	}[t.operator]
-	if holds {
-		return true, t.text + ": holds, " + text
+	if passed {
+		return true, t.text + ": passed, " + text
 	}
-	return false, t.text + ": missed, " + text
+	return false, t.text + ": failed, " + text
 }

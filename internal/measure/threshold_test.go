@@ -16,29 +16,29 @@ func TestThreshold(t *testing.T) {
 	}
 	samples[0].FlapCount = 2
 	tests := []struct {
-		text  string
-		holds bool
-		says  string
+		text   string
+		passed bool
+		says   string
 	}{
-		{"x.p50<500ms", true, "holds, 200ms"},
-		{"x.median<=200ms", true, "holds"},
-		{"x.min < 100ms", false, "missed, 100ms"},
+		{"x.p50<500ms", true, "passed, 200ms"},
+		{"x.median<=200ms", true, "passed"},
+		{"x.min < 100ms", false, "failed, 100ms"},
 		{"x.p99<1h", false, "only known to be longer than 1000ms"},
-		{"x.max>500ms", true, "holds, >1000ms"},
-		{"x.max>1s", true, "holds, >1000ms"},
+		{"x.max>500ms", true, "passed, >1000ms"},
+		{"x.max>1s", true, "passed, >1000ms"},
 		{"x.max!=5s", false, "longer than 1000ms"},
 		{"x.max>5s", false, "longer than 1000ms"},
-		{"x.censored==0", false, "missed, 1"},
-		{"x.measured>=2", true, "holds, 2"},
-		{"x.expected!=2", true, "holds, 3"},
-		{"x.flaps==0", false, "missed, 2"},
-		{"x.leaks==0", true, "holds, 0"},
-		{" x.p90 >= 200ms ", true, "x.p90 >= 200ms: holds, >1000ms"},
-		{"x.p33.3<=100ms", true, "holds, 100ms"},
+		{"x.censored==0", false, "failed, 1"},
+		{"x.measured>=2", true, "passed, 2"},
+		{"x.expected!=2", true, "passed, 3"},
+		{"x.flaps==0", false, "failed, 2"},
+		{"x.leaks==0", true, "passed, 0"},
+		{" x.p90 >= 200ms ", true, "x.p90 >= 200ms: passed, >1000ms"},
+		{"x.p33.3<=100ms", true, "passed, 100ms"},
 		{"x.mean<1h", false, "only known to be longer than 433ms"},
 		{"x.mean<=433.3ms", false, "longer than 433.333333ms"},
-		{"x.p50<199.9ms", false, "missed, 200ms"},
-		{"x.mean>400ms", true, "holds, >433ms"},
+		{"x.p50<199.9ms", false, "failed, 200ms"},
+		{"x.mean>400ms", true, "passed, >433ms"},
 	}
 	for _, test := range tests {
 		threshold, err := ParseThreshold(test.text)
@@ -46,14 +46,14 @@ func TestThreshold(t *testing.T) {
 			t.Errorf("%s: %v", test.text, err)
 			continue
 		}
-		holds, says := threshold.Judge(Summarize("x", samples))
-		if holds != test.holds || !strings.Contains(says, test.says) || threshold.Name() != "x" {
-			t.Errorf("%s: %v, %q; want %v and %q", test.text, holds, says, test.holds, test.says)
+		passed, says := threshold.Evaluate(Summarize("x", samples))
+		if passed != test.passed || !strings.Contains(says, test.says) || threshold.Name() != "x" {
+			t.Errorf("%s: %v, %q; want %v and %q", test.text, passed, says, test.passed, test.says)
 		}
 	}
 }
 
-// TestThresholdUndecided holds thresholds against results that do not tell: none of them may pass
+// TestThresholdUndecided evaluates thresholds for results that do not tell: none of them may pass
 // for that.
 func TestThresholdUndecided(t *testing.T) {
 	invalid := []Sample{{Scenario: "x", Status: Invalid}}
@@ -64,14 +64,14 @@ func TestThresholdUndecided(t *testing.T) {
 		samples []Sample
 		says    string
 	}{
-		{"x.p99<1h", nil, "x.p99<1h: missed, nothing was run"},
-		{"x.leaks==0", nil, "missed, nothing was run"},
-		{"x.censored==0", nil, "missed, nothing was run"},
-		{"x.p99<1h", invalid, "missed, nothing was measured"},
-		{"x.mean<1h", invalid, "missed, nothing was measured"},
-		{"x.leaks==0", invalid, "missed, nothing was measured"},
-		{"x.flaps==0", invalid, "missed, nothing was measured"},
-		{"x.p99<1h", []Sample{forbidden}, "missed, its pairs were to stay blocked and have no " +
+		{"x.p99<1h", nil, "x.p99<1h: failed, nothing was run"},
+		{"x.leaks==0", nil, "failed, nothing was run"},
+		{"x.censored==0", nil, "failed, nothing was run"},
+		{"x.p99<1h", invalid, "failed, nothing was measured"},
+		{"x.mean<1h", invalid, "failed, nothing was measured"},
+		{"x.leaks==0", invalid, "failed, nothing was measured"},
+		{"x.flaps==0", invalid, "failed, nothing was measured"},
+		{"x.p99<1h", []Sample{forbidden}, "failed, its pairs were to stay blocked and have no " +
 			"latency"},
 	}
 	for _, test := range tests {
@@ -79,9 +79,10 @@ func TestThresholdUndecided(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if holds, says := threshold.Judge(Summarize("x", test.samples)); holds ||
+		if passed, says := threshold.Evaluate(Summarize("x", test.samples)); passed ||
 			!strings.Contains(says, test.says) {
-			t.Errorf("%s of %d samples: %v, %q; want %q", test.text, len(test.samples), holds, says,
+			t.Errorf("%s of %d samples: %v, %q; want %q", test.text, len(test.samples), passed,
+				says,
 				test.says)
 		}
 	}
@@ -127,15 +128,15 @@ func TestThresholdAbout(t *testing.T) {
 
 func TestThresholdMistakes(t *testing.T) {
 	for text, want := range map[string]string{
-		"policy-deny":             "expected SCENARIO.FIGURE",
+		"policy-deny":             "expected SCENARIO.STATISTIC",
 		"policy-deny.p99<500":     "no duration with a unit",
 		"policy-deny.leaks==none": "no whole number",
-		"policy-deny.p101<1s":     `unknown figure "p101"`,
-		"policy-deny.size<1s":     `unknown figure "size"`,
+		"policy-deny.p101<1s":     `unknown statistic "p101"`,
+		"policy-deny.size<1s":     `unknown statistic "size"`,
 		"policy-deny.p99=1s":      "an operator",
-		"policy-deny/.p99<1s":     "expected SCENARIO.FIGURE",
-		"policy-deny.p1e1<1s":     `unknown figure "p1e1"`,
-		"policy-deny.p<1s":        `unknown figure "p"`,
+		"policy-deny/.p99<1s":     "expected SCENARIO.STATISTIC",
+		"policy-deny.p1e1<1s":     `unknown statistic "p1e1"`,
+		"policy-deny.p<1s":        `unknown statistic "p"`,
 	} {
 		_, err := ParseThreshold(text)
 		if err == nil || !strings.Contains(err.Error(), want) ||

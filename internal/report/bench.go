@@ -12,16 +12,16 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// Bench writes a Go benchmark line for each round of each result, so that benchstat sees each
-// trigger as one run of a benchmark. A figure that is only known to be longer than something is
+// Bench writes a Go benchmark line for each iteration of each result, so that benchstat sees each
+// trigger as one run of a benchmark. A statistic that is only known to be longer than something is
 // left out of its line.
 func Bench(w io.Writer, reports []Report) error {
 	var page bytes.Buffer
 	fmt.Fprintln(&page, "pkg: netpol-latency")
 	for _, report := range reports {
 		for _, result := range report.Results {
-			for _, round := range result.Rounds {
-				if line := benchLine(round); line != "" {
+			for _, iteration := range result.Iterations {
+				if line := benchLine(iteration); line != "" {
 					fmt.Fprintln(&page, line)
 				}
 			}
@@ -33,26 +33,26 @@ func Bench(w io.Writer, reports []Report) error {
 	return nil
 }
 
-// benchLine is a round as a line, with the pairs in the place of the iterations; empty if it has no
+// benchLine is an iteration as a line, with the pairs in the place of the runs; empty if it has no
 // latency.
-func benchLine(round measure.Summary) string {
-	if round.Kind == measure.KindBlocked || len(round.Latency) == 0 {
+func benchLine(iteration measure.Summary) string {
+	if iteration.Kind == measure.KindBlocked || len(iteration.Latency) == 0 {
 		return ""
 	}
-	name := "BenchmarkLatency/scenario=" + benchWord(round.Scenario)
-	if round.Setting != "" {
-		name += "/setting=" + benchWord(round.Setting)
+	name := "BenchmarkLatency/scenario=" + benchWord(iteration.Scenario)
+	if iteration.Setting != "" {
+		name += "/setting=" + benchWord(iteration.Setting)
 	}
-	line := fmt.Sprintf("%s %d", name, len(round.Latency))
+	line := fmt.Sprintf("%s %d", name, len(iteration.Latency))
 	for _, one := range []struct {
 		unit string
 		q    float64
 	}{{"p50-ns", 0.5}, {"p99-ns", 0.99}, {"max-ns", 1}} {
-		if found := round.Quantile(one.q); !found.Longer {
+		if found := iteration.Quantile(one.q); !found.Censored {
 			line += fmt.Sprintf(" %d %s", found.Value.Nanoseconds(), one.unit)
 		}
 	}
-	return line + fmt.Sprintf(" %d censored", round.Account.Count(measure.Censored))
+	return line + fmt.Sprintf(" %d censored", iteration.Account.Count(measure.Censored))
 }
 
 // benchWord makes a text one part of a benchmark's name.

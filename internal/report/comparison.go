@@ -18,10 +18,10 @@ import (
 // Unit is what a comparison counts as one replicate.
 type Unit string
 
-// The units. Pairs are none: those of one round share its trigger.
+// The units. Pairs are none: those of one iteration share its trigger.
 const (
-	UnitRound Unit = "round"
-	UnitRun   Unit = "run"
+	UnitIteration Unit = "iteration"
+	UnitRun       Unit = "run"
 )
 
 // Comparison holds the results of two sides against each other.
@@ -41,21 +41,21 @@ type Compared struct {
 	Old, New measure.Summary
 	// OldSamples and NewSamples are these pairs.
 	OldSamples, NewSamples []measure.Sample
-	// Figures are empty if the pairs were to stay blocked: there is no latency.
-	Figures []ComparedFigure
+	// Statistics are empty if the pairs were to stay blocked: there is no latency.
+	Statistics []ComparedStatistic
 
 	old, new []measure.Summary // the replicates
 }
 
-// ComparedFigure is one figure on both sides, with its probability adjusted for all figures that
-// are compared.
-type ComparedFigure struct {
+// ComparedStatistic is one statistic on both sides, with its probability adjusted for all
+// statistics that are compared.
+type ComparedStatistic struct {
 	measure.Comparison
 	Adjusted float64
 }
 
-// Verdict says in a word what the figures show.
-func (f ComparedFigure) Verdict() string {
+// Verdict says in a word what the statistics show.
+func (f ComparedStatistic) Verdict() string {
 	switch {
 	case !f.Enough():
 		return "too few"
@@ -69,7 +69,7 @@ func (f ComparedFigure) Verdict() string {
 
 // Slower reports whether new values tend to be the longer ones, also where by how much is not
 // known.
-func (f ComparedFigure) Slower() bool {
+func (f ComparedStatistic) Slower() bool {
 	if math.IsNaN(f.Change.Value) {
 		return math.IsInf(f.Change.Upper, 1) && !math.IsInf(f.Change.Lower, -1)
 	}
@@ -81,7 +81,7 @@ type Check struct {
 	Limit      measure.Limit
 	Name       string
 	Comparison measure.Comparison
-	// P is the probability of such figures if the limit is kept, adjusted for all checks.
+	// P is the probability of such statistics if the limit is kept, adjusted for all checks.
 	P float64
 	// Exceeded says that the change is beyond the limit, beyond reasonable doubt.
 	Exceeded bool
@@ -95,7 +95,7 @@ var ErrIncomparable = errors.New("the runs are not comparable")
 // Compare holds two sides against each other, and checks limits. Unless forced it refuses what is
 // not comparable with an error that says what differs.
 func Compare(earlier, later Side, limits []measure.Limit, force bool) (Comparison, error) {
-	c := Comparison{Old: earlier, New: later, Unit: UnitRound}
+	c := Comparison{Old: earlier, New: later, Unit: UnitIteration}
 	if min(len(earlier.Sources), len(later.Sources)) >= measure.MinReplicates {
 		c.Unit = UnitRun
 	}
@@ -175,33 +175,34 @@ func pooled(side Side) map[resultKey]measure.Result {
 	return all
 }
 
-// compare compares the median, the 99th percentile, and the figures of the limits that are about
+// compare compares the median, the 99th percentile, and the statistics of the limits that are about
 // the result.
 func (r *Compared) compare(limits []measure.Limit) {
 	if r.Old.Kind == measure.KindBlocked {
 		return
 	}
-	figures := []measure.Figure{"median", "p99"}
+	statistics := []measure.Statistic{"median", "p99"}
 	for _, limit := range limits {
-		if limit.About(r.Old.Scenario) && !slices.Contains(figures, limit.Figure()) {
-			figures = append(figures, limit.Figure())
+		if limit.About(r.Old.Scenario) && !slices.Contains(statistics, limit.Statistic()) {
+			statistics = append(statistics, limit.Statistic())
 		}
 	}
-	for _, figure := range figures {
-		r.Figures = append(r.Figures, ComparedFigure{Comparison: measure.Compare(figure, r.old,
+	for _, statistic := range statistics {
+		r.Statistics = append(r.Statistics, ComparedStatistic{Comparison: measure.Compare(statistic,
+			r.old,
 			r.new)})
 	}
 }
 
-// adjust adjusts the probabilities for the number of figures: who compares many would find one that
-// differs by chance.
+// adjust adjusts the probabilities for the number of statistics: who compares many would find one
+// that differs by chance.
 func (c *Comparison) adjust() {
-	var all []*ComparedFigure
+	var all []*ComparedStatistic
 	var probabilities []float64
 	for i := range c.Results {
-		for j := range c.Results[i].Figures {
-			figure := &c.Results[i].Figures[j]
-			all, probabilities = append(all, figure), append(probabilities, figure.P)
+		for j := range c.Results[i].Statistics {
+			statistic := &c.Results[i].Statistics[j]
+			all, probabilities = append(all, statistic), append(probabilities, statistic.P)
 		}
 	}
 	for i, p := range measure.Holm(probabilities) {
@@ -219,7 +220,8 @@ func (c *Comparison) check(limits []measure.Limit) {
 			}
 			p, err := limit.Test(one.old, one.new)
 			c.Checks = append(c.Checks, Check{
-				Limit: limit, Name: one.Name, Comparison: measure.Compare(limit.Figure(), one.old,
+				Limit: limit, Name: one.Name, Comparison: measure.Compare(limit.Statistic(),
+					one.old,
 					one.new), Err: err,
 			})
 			probabilities = append(probabilities, p)
@@ -233,17 +235,19 @@ func (c *Comparison) check(limits []measure.Limit) {
 
 // warn adds what qualifies the comparison.
 func (c *Comparison) warn() {
-	figures := 0
+	statistics := 0
 	for _, one := range c.Results {
-		figures += len(one.Figures)
+		statistics += len(one.Statistics)
 	}
 	for _, one := range c.Results {
-		c.Warnings = append(c.Warnings, one.warnings(c.Unit, figures)...)
+		c.Warnings = append(c.Warnings, one.warnings(c.Unit, statistics)...)
 	}
-	if c.Unit == UnitRound && max(len(c.Old.Sources), len(c.New.Sources)) > 1 {
-		c.Warnings = append(c.Warnings, fmt.Sprintf("rounds are compared, and those of one run "+
-			"may be alike for reasons of that "+
-			"run: with at least %d runs on each side, runs are compared", measure.MinReplicates))
+	if c.Unit == UnitIteration && max(len(c.Old.Sources), len(c.New.Sources)) > 1 {
+		c.Warnings = append(c.Warnings,
+			fmt.Sprintf("iterations are compared, and those of one run "+
+				"may be alike for reasons of that "+
+				"run: with at least %d runs on each side, runs are compared",
+				measure.MinReplicates))
 	}
 	if old, now := c.Old.Sources[0].Run.Version, c.New.Sources[0].Run.Version; old != now {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("the runs were made by different versions, "+
@@ -251,7 +255,7 @@ func (c *Comparison) warn() {
 	}
 }
 
-func (r *Compared) warnings(unit Unit, figures int) []string {
+func (r *Compared) warnings(unit Unit, statistics int) []string {
 	var all []string
 	say := func(format string, values ...any) {
 		all = append(all, r.Name+": "+fmt.Sprintf(format, values...))
@@ -265,27 +269,27 @@ func (r *Compared) warnings(unit Unit, figures int) []string {
 	if r.Old.Leaks+r.New.Leaks > 0 {
 		say("%d leaks in the old, %d in the new", r.Old.Leaks, r.New.Leaks)
 	}
-	if len(r.Figures) == 0 {
+	if len(r.Statistics) == 0 {
 		return all
 	}
-	first := r.Figures[0]
+	first := r.Statistics[0]
 	switch {
 	case !first.Enough():
 		say("%s and %s have a latency: at least %d of each are needed for a verdict (--repeat)",
 			many(first.OldCount, unit),
 			many(first.NewCount, unit), measure.MinReplicates)
-	case 2*float64(figures)/choose(first.OldCount+first.NewCount,
+	case 2*float64(statistics)/choose(first.OldCount+first.NewCount,
 		first.NewCount) > measure.Significance:
-		say("%s and %s are too few to show a difference in any of %d figures: repeat more often",
+		say("%s and %s are too few to show a difference in any of %d statistics: repeat more often",
 			many(first.OldCount, unit),
-			many(first.NewCount, unit), figures)
+			many(first.NewCount, unit), statistics)
 	}
 	resolution := max(r.Old.Resolution.Quantile(0.5), r.New.Resolution.Quantile(0.5))
-	for _, figure := range r.Figures {
-		change := math.Abs(figure.Change.Value)
-		if figure.Enough() && figure.Adjusted <= measure.Significance &&
+	for _, statistic := range r.Statistics {
+		change := math.Abs(statistic.Change.Value)
+		if statistic.Enough() && statistic.Adjusted <= measure.Significance &&
 			change < float64(resolution) {
-			say("the change of %s is smaller than the resolution (median %s)", figure.Figure,
+			say("the change of %s is smaller than the resolution (median %s)", statistic.Statistic,
 				measure.FormatDuration(resolution))
 		}
 	}
@@ -301,7 +305,7 @@ func choose(n, k int) float64 {
 	return ways
 }
 
-// many counts units, for example 10 rounds.
+// many counts units, for example 10 iterations.
 func many(n int, unit Unit) string { return measure.Plural(n, string(unit)) }
 
 // Text says how the limit stands.
@@ -316,7 +320,7 @@ func (c Check) Text() string {
 	case c.Exceeded:
 		return text + "EXCEEDED, " + change
 	case c.Limit.Beyond(c.Comparison):
-		return text + "perhaps exceeded, " + change + ": more rounds would tell"
+		return text + "perhaps exceeded, " + change + ": more iterations would tell"
 	}
 	return text + "not exceeded, " + change
 }

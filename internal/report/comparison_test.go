@@ -76,9 +76,10 @@ func TestComparisonOfItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, one := range c.Results {
-		for _, figure := range one.Figures {
-			if figure.Change.Value != 0 || figure.Adjusted != 1 || figure.Verdict() != "not shown" {
-				t.Errorf("%s of a run against itself: %+v", figure.Figure, figure)
+		for _, statistic := range one.Statistics {
+			if statistic.Change.Value != 0 || statistic.Adjusted != 1 ||
+				statistic.Verdict() != "not shown" {
+				t.Errorf("%s of a run against itself: %+v", statistic.Statistic, statistic)
 			}
 		}
 	}
@@ -161,13 +162,13 @@ func TestOpenSide(t *testing.T) {
 		t.Fatalf("%d runs: %v", len(several.Sources), err)
 	}
 	c, err := Compare(several, several, nil, false)
-	if err != nil || c.Unit != UnitRun || c.Results[0].Figures[0].OldCount != 5 {
-		t.Errorf("five runs each: %v, %s, %+v", err, c.Unit, c.Results[0].Figures[0])
+	if err != nil || c.Unit != UnitRun || c.Results[0].Statistics[0].OldCount != 5 {
+		t.Errorf("five runs each: %v, %s, %+v", err, c.Unit, c.Results[0].Statistics[0])
 	}
 	c, err = Compare(several, side(t, "delay130"), nil, false)
-	if err != nil || c.Unit != UnitRound || c.Results[0].Figures[0].OldCount != 50 ||
-		!strings.Contains(c.Warnings[0], "rounds are compared") {
-		t.Errorf("five runs against one: %v, %s, %+v, %q", err, c.Unit, c.Results[0].Figures[0],
+	if err != nil || c.Unit != UnitIteration || c.Results[0].Statistics[0].OldCount != 50 ||
+		!strings.Contains(c.Warnings[0], "iterations are compared") {
+		t.Errorf("five runs against one: %v, %s, %+v, %q", err, c.Unit, c.Results[0].Statistics[0],
 			c.Warnings)
 	}
 	if _, err := OpenSide(t.TempDir(), setting.All()); err == nil ||
@@ -176,8 +177,8 @@ func TestOpenSide(t *testing.T) {
 	}
 }
 
-// TestFewRounds has no verdict of three rounds, and an undecided limit.
-func TestFewRounds(t *testing.T) {
+// TestFewIterations has no verdict of three iterations, and an undecided limit.
+func TestFewIterations(t *testing.T) {
 	c, err := Compare(side(t, "schema1"), side(t, "schema1"), limits(t, "policy-deny.p99 > +5%"),
 		false)
 	if err != nil {
@@ -196,14 +197,14 @@ func TestFewRounds(t *testing.T) {
 	}
 }
 
-// TestManyFigures warns if so few rounds cannot show anything among so many figures.
-func TestManyFigures(t *testing.T) {
+// TestManyStatistics warns if so few iterations cannot show anything among so many statistics.
+func TestManyStatistics(t *testing.T) {
 	few := side(t, "delay100")
 	few.Sources[0].Samples = slices.DeleteFunc(few.Sources[0].Samples,
-		func(s measure.Sample) bool { return s.Round > 5 })
+		func(s measure.Sample) bool { return s.Iteration > 5 })
 	c, err := Compare(few, few, limits(t, "p10 > 1%", "p20 > 1%", "p30 > 1%"), false)
 	if err != nil || !strings.Contains(strings.Join(c.Warnings, "\n"),
-		"too few to show a difference in any of 10 figures") {
+		"too few to show a difference in any of 10 statistics") {
 		t.Errorf("%v: the warnings are %q", err, c.Warnings)
 	}
 }

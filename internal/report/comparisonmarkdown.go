@@ -13,18 +13,19 @@ import (
 // ComparisonMarkdown writes a table, as a comment on a change shows it.
 func ComparisonMarkdown(w io.Writer, c Comparison) error {
 	var page bytes.Buffer
-	fmt.Fprintf(&page, "### Network policy latency, old against new\n\n- old: %s\n- new: %s\n\n",
+	fmt.Fprintf(&page, "### Network policy latency, old vs new\n\n- old: %s\n- new: %s\n\n",
 		escape(c.Old.Describe()),
 		escape(c.New.Describe()))
-	fmt.Fprint(&page, "| scenario | figure | old | new | change | 95 % from | to | in % | from | "+
-		"to | p | |\n"+
+	fmt.Fprint(&page, "| scenario | statistic | old | new | change | 95% CI low | high | in % | "+
+		"low | "+
+		"high | p | |\n"+
 		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, one := range c.Results {
-		for _, figure := range one.Figures {
-			fmt.Fprintf(&page, "| %s | %s | %s |\n", escape(one.Name), figure.Figure,
-				strings.Join(figure.Cells(), " | "))
+		for _, statistic := range one.Statistics {
+			fmt.Fprintf(&page, "| %s | %s | %s |\n", escape(one.Name), statistic.Statistic,
+				strings.Join(statistic.Cells(), " | "))
 		}
-		if len(one.Figures) == 0 {
+		if len(one.Statistics) == 0 {
 			fmt.Fprintf(&page, "| %s | leaks | %d | %d | | | | | | | | |\n", escape(one.Name),
 				one.Old.Leaks, one.New.Leaks)
 		}

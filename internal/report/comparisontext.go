@@ -24,7 +24,7 @@ type ComparisonFormat struct {
 func ComparisonFormats() []ComparisonFormat {
 	return []ComparisonFormat{
 		{"text", "tables for a terminal", ComparisonText},
-		{"markdown", "for a comment on a change", ComparisonMarkdown},
+		{"markdown", "for a comment on a pull request", ComparisonMarkdown},
 	}
 }
 
@@ -35,7 +35,7 @@ func ComparisonText(w io.Writer, c Comparison) error {
 	wrapped(&page, "new  ", c.New.Describe())
 	for _, one := range c.Results {
 		fmt.Fprintf(&page, "\n%s, %s\n", one.Name, one.Counts(c.Unit))
-		if len(one.Figures) == 0 {
+		if len(one.Statistics) == 0 {
 			continue
 		}
 		if err := one.table(&page); err != nil {
@@ -57,10 +57,10 @@ func ComparisonText(w io.Writer, c Comparison) error {
 
 func (r Compared) table(page *bytes.Buffer) error {
 	table := tabwriter.NewWriter(page, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "%-10s\told\tnew\tchange\t95 %% from\tto\tin %%\tfrom\tto\tp\t\t\n", "")
-	for _, figure := range r.Figures {
-		fmt.Fprintf(table, "%-10s\t%s\t\n", "  "+string(figure.Figure),
-			strings.Join(figure.Cells(), "\t"))
+	fmt.Fprintf(table, "%-10s\told\tnew\tchange\t95%% CI low\thigh\tin %%\tlow\thigh\tp\t\t\n", "")
+	for _, statistic := range r.Statistics {
+		fmt.Fprintf(table, "%-10s\t%s\t\n", "  "+string(statistic.Statistic),
+			strings.Join(statistic.Cells(), "\t"))
 	}
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("write the comparison: %w", err)
@@ -68,8 +68,8 @@ func (r Compared) table(page *bytes.Buffer) error {
 	return nil
 }
 
-// Cells are a figure in the columns of a table.
-func (f ComparedFigure) Cells() []string {
+// Cells are a statistic in the columns of a table.
+func (f ComparedStatistic) Cells() []string {
 	return []string{
 		f.Old.String(), f.New.String(), signed(f.Change.Value), signed(f.Change.Lower),
 		signed(f.Change.Upper),
@@ -83,8 +83,8 @@ func (r Compared) Counts(unit Unit) string {
 	if r.Old.Kind == measure.KindBlocked {
 		return fmt.Sprintf("%d and %d leaks", r.Old.Leaks, r.New.Leaks)
 	}
-	return fmt.Sprintf("%s and %s", many(r.Figures[0].OldCount, unit),
-		many(r.Figures[0].NewCount, unit))
+	return fmt.Sprintf("%s and %s", many(r.Statistics[0].OldCount, unit),
+		many(r.Statistics[0].NewCount, unit))
 }
 
 // Describe says in a line what a side is.

@@ -62,7 +62,7 @@ func csvColumns() []csvColumn {
 		{"run", func(source Source, _ measure.Sample) string { return source.Run.ID }},
 		of("scenario", func(s measure.Sample) string { return s.Scenario }),
 		of("setting", func(s measure.Sample) string { return s.Setting }),
-		of("round", func(s measure.Sample) string { return strconv.Itoa(s.Round) }),
+		of("round", func(s measure.Sample) string { return strconv.Itoa(s.Iteration) }),
 		of("agent", func(s measure.Sample) string { return strconv.Itoa(s.Agent) }),
 		of("client", func(s measure.Sample) string { return object(s.Client) }),
 		of("target", func(s measure.Sample) string { return object(s.Target.Pod) }),

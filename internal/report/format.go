@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Format is a way to write about runs.
+// Format is a form of a report on runs.
 type Format struct {
 	Name string
 	// Summary says in a few words what it is for.
@@ -30,7 +30,7 @@ type File struct {
 func Formats() []Format {
 	return []Format{
 		{Name: "text", Summary: "tables for a terminal", Write: Text},
-		{Name: "markdown", Summary: "for a comment on a change", Write: Markdown},
+		{Name: "markdown", Summary: "for a comment on a pull request", Write: Markdown},
 		{Name: "json", Summary: "everything, for programs", Write: JSON},
 		{Name: "csv", Summary: "one line for each sample", Write: CSV},
 		{Name: "junit", Summary: "a test case for each scenario and threshold", Write: JUnit},

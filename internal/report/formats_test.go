@@ -65,7 +65,7 @@ func troubled(t *testing.T) Source {
 	at := func(ms int) time.Time { return began.Add(time.Duration(ms) * time.Millisecond) }
 	sample := func(scenario string, round int, status measure.Status) measure.Sample {
 		return measure.Sample{
-			Scenario: scenario, Setting: "other-node", Round: round, Status: status,
+			Scenario: scenario, Setting: "other-node", Iteration: round, Status: status,
 			Ended: at(5000), Want: measure.StateBlocked,
 			Target: measure.Target{Pod: measure.Object{Namespace: "targets", Name: "a,\"b\""},
 				Address: netip.MustParseAddrPort("[fd00::1]:80")},
@@ -243,7 +243,7 @@ func TestCSV(t *testing.T) {
 	}
 }
 
-// TestBenchstat has benchstat compare two runs: it finds every round, and the change.
+// TestBenchstat has benchstat compare two runs: it finds every iteration, and the change.
 func TestBenchstat(t *testing.T) {
 	benchstat := need.Program(t, "benchstat",
 		"make benchstat builds it, and make test-unit finds it in bin/")
@@ -265,14 +265,14 @@ func TestBenchstat(t *testing.T) {
 	}
 	found := regexp.MustCompile(`Latency/scenario=policy-deny/setting=3_targets\s+10\d\.\dm ±\s+\d+%\s+13\d\.\dm ±\s+\d+%\s+\+\d\d\.\d+% \(p=0\.000 n=10\)`)
 	if !found.Match(output) {
-		t.Errorf("benchstat does not find ten rounds each, and the change:\n%s", output)
+		t.Errorf("benchstat does not find ten iterations each, and the change:\n%s", output)
 	}
 }
 
-// TestPlacements holds the same node against other nodes.
+// TestPlacements compares same-node pairs with cross-node ones.
 func TestPlacements(t *testing.T) {
 	got := placements(Build(opened(t, "schema1"), troubled(t)))
-	want := []string{"same node against other nodes: policy-deny: p50 303ms and 300ms, p99 304ms " +
+	want := []string{"same-node vs cross-node: policy-deny: p50 303ms and 300ms, p99 304ms " +
 		"and >5000ms"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("placements() (-want +got):\n%s", diff)

@@ -31,9 +31,9 @@ type jsonRun struct {
 
 type jsonResult struct {
 	result.Summary
-	Findings []jsonFinding    `json:"findings"`
-	Rounds   []result.Summary `json:"rounds"`
-	Place    Place            `json:"place,omitempty"`
+	Findings   []jsonFinding    `json:"findings"`
+	Iterations []result.Summary `json:"rounds"`
+	Place      Place            `json:"place,omitempty"`
 }
 
 type jsonFinding struct {
@@ -67,7 +67,7 @@ type jsonThreshold struct {
 }
 
 // JSON writes everything but the samples: the runs, what they show, their results with those of
-// each round, their thresholds.
+// each iteration, their thresholds.
 func JSON(w io.Writer, reports []Report) error {
 	all := jsonReport{Schema: jsonSchema}
 	for _, report := range reports {
@@ -87,8 +87,8 @@ func jsonOf(report Report) jsonRun {
 			Summary: result.Digest(one.Summary), Findings: jsonFindings(one.Findings),
 			Place: one.Places.Only(),
 		}
-		for _, round := range one.Rounds {
-			found.Rounds = append(found.Rounds, result.Digest(round))
+		for _, iteration := range one.Iterations {
+			found.Iterations = append(found.Iterations, result.Digest(iteration))
 		}
 		run.Results = append(run.Results, found)
 	}
@@ -96,7 +96,7 @@ func jsonOf(report Report) jsonRun {
 		run.Thresholds = append(run.Thresholds, jsonThreshold{
 			Threshold: one.Threshold.String(), Scenario: one.Summary.Scenario,
 			Setting: one.Summary.Setting,
-			Holds:   one.Holds, Text: one.Text,
+			Holds:   one.Passed, Text: one.Text,
 		})
 	}
 	return run

@@ -107,7 +107,7 @@ func anyAbout(thresholds []measure.Threshold, summary measure.Summary) bool {
 	return false
 }
 
-func junitThreshold(one measure.Judgement, report Report) junitCase {
+func junitThreshold(one measure.Evaluation, report Report) junitCase {
 	about := Result{Result: measure.Result{Summary: one.Summary}} // of what was not run
 	for _, result := range report.Results {
 		if keyOf(result.Summary) == keyOf(one.Summary) {
@@ -115,7 +115,7 @@ func junitThreshold(one measure.Judgement, report Report) junitCase {
 		}
 	}
 	found := junitCaseOf(about, one.Threshold.String())
-	if !one.Holds {
+	if !one.Passed {
 		found.Failure = &junitFailure{"threshold", one.Text, found.Output}
 	}
 	return found

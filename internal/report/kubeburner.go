@@ -27,8 +27,8 @@ type burnerQuantiles struct {
 	Metadata     map[string]any `json:"metadata"`
 }
 
-// KubeBurner writes a list with a document for each result of each run. A figure that is only known
-// to be longer than something is left out; the account in the metadata says why.
+// KubeBurner writes a list with a document for each result of each run. A statistic that is only
+// known to be longer than something is left out; the account in the metadata says why.
 func KubeBurner(w io.Writer, reports []Report) error {
 	all := []burnerQuantiles{}
 	for _, report := range reports {
@@ -44,7 +44,7 @@ func KubeBurner(w io.Writer, reports []Report) error {
 func burnerOf(source Source, summary measure.Summary) burnerQuantiles {
 	at := func(q float64) *int64 {
 		found := summary.Quantile(q)
-		return milliseconds(found.Value, found.Longer)
+		return milliseconds(found.Value, found.Censored)
 	}
 	account := make(map[string]int)
 	for _, status := range measure.Statuses() {
@@ -63,11 +63,11 @@ func burnerOf(source Source, summary measure.Summary) burnerQuantiles {
 	}
 }
 
-// milliseconds rounds a figure that is known.
-func milliseconds(figure time.Duration, longer bool) *int64 {
-	if longer {
+// milliseconds rounds a statistic that is known.
+func milliseconds(statistic time.Duration, censored bool) *int64 {
+	if censored {
 		return nil
 	}
-	rounded := int64(math.Round(float64(figure) / float64(time.Millisecond)))
+	rounded := int64(math.Round(float64(statistic) / float64(time.Millisecond)))
 	return &rounded
 }

@@ -41,7 +41,7 @@ func markdownOf(page *bytes.Buffer, report Report) {
 		if group[0].Setting != "" {
 			fmt.Fprintf(page, "%s:\n\n", escape(group[0].Setting))
 		}
-		fmt.Fprint(page, "| scenario | measured | p50 (95 %) | p90 | p95 | p99 (95 %) | max | "+
+		fmt.Fprint(page, "| scenario | measured | p50 (95% CI) | p90 | p95 | p99 (95% CI) | max | "+
 			"resolution p50 |\n"+
 			"| --- | --- | --- | --- | --- | --- | --- | --- |\n")
 		for _, summary := range group {

@@ -21,8 +21,8 @@ type Report struct {
 // Result is one result of a run, with everything that is shown of it.
 type Result struct {
 	measure.Result
-	// Rounds are the summaries of its triggers.
-	Rounds []measure.Summary
+	// Iterations are the summaries of its triggers.
+	Iterations []measure.Summary
 	// Cells are the shown quantiles, none if there is no latency.
 	Cells  []Cell
 	Places Places
@@ -49,10 +49,10 @@ func build(source Source) Report {
 		Source: source, Assessment: measure.Assess(source.Samples, source.Thresholds),
 		Nodes: NewNodes(source),
 	}
-	rounds := source.Rounds()
+	iterations := source.Iterations()
 	for i, result := range one.Assessment.Results {
 		one.Results = append(one.Results, Result{
-			Result: result, Rounds: rounds[i], Cells: Cells(result.Summary),
+			Result: result, Iterations: iterations[i], Cells: Cells(result.Summary),
 			Places: one.Nodes.split(result.Samples),
 		})
 	}
@@ -80,7 +80,7 @@ func Cells(summary measure.Summary) []Cell {
 		found := summary.Quantile(shown.Q)
 		cell := Cell{
 			NamedQuantile: shown, Value: none,
-			Lower: end(found.Lower, found.OpenBelow), Upper: end(found.Upper, found.Open),
+			Lower: end(found.Lower, found.UnboundedBelow), Upper: end(found.Upper, found.Unbounded),
 			Resolution: end(summary.Resolution.Quantile(shown.Q), len(summary.Resolution) == 0),
 		}
 		if known {

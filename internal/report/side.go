@@ -66,8 +66,8 @@ func (s Side) samples() []measure.Sample {
 	return all
 }
 
-// replicates are the summaries of what was repeated, by result: of each run, or of each round of
-// all runs.
+// replicates are the summaries of what was repeated, by result: of each run, or of each iteration
+// of all runs.
 func (s Side) replicates(unit Unit) map[resultKey][]measure.Summary {
 	all := make(map[resultKey][]measure.Summary)
 	for _, source := range s.Sources {
@@ -77,8 +77,8 @@ func (s Side) replicates(unit Unit) map[resultKey][]measure.Summary {
 			}
 			continue
 		}
-		for _, rounds := range source.Rounds() {
-			all[keyOf(rounds[0])] = append(all[keyOf(rounds[0])], rounds...)
+		for _, iterations := range source.Iterations() {
+			all[keyOf(iterations[0])] = append(all[keyOf(iterations[0])], iterations...)
 		}
 	}
 	return all

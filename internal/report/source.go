@@ -82,21 +82,21 @@ func (s *Source) relabel() {
 // Summaries condense the samples: one for each setting, scenario and part.
 func (s Source) Summaries() []measure.Summary { return measure.SummarizeAll(s.Samples) }
 
-// Rounds condense the samples of each round: for each setting, scenario and part the summaries of
-// its triggers.
-func (s Source) Rounds() [][]measure.Summary {
-	rounds := make(map[int][]measure.Sample)
+// Iterations condense the samples of each iteration: for each setting, scenario and part the
+// summaries of its triggers.
+func (s Source) Iterations() [][]measure.Summary {
+	iterations := make(map[int][]measure.Sample)
 	for _, sample := range s.Samples {
-		rounds[sample.Round] = append(rounds[sample.Round], sample)
+		iterations[sample.Iteration] = append(iterations[sample.Iteration], sample)
 	}
-	numbers := make([]int, 0, len(rounds))
-	for number := range rounds {
+	numbers := make([]int, 0, len(iterations))
+	for number := range iterations {
 		numbers = append(numbers, number)
 	}
 	slices.Sort(numbers)
 	var all []measure.Summary
 	for _, number := range numbers {
-		all = append(all, measure.SummarizeAll(rounds[number])...)
+		all = append(all, measure.SummarizeAll(iterations[number])...)
 	}
 	slices.SortStableFunc(all, byName)
 	return groups(all, func(a, b measure.Summary) bool { return byName(a, b) == 0 })

@@ -16,11 +16,11 @@ import (
 // Row is one line of a [Table].
 type Row struct {
 	Label string
-	// Of tells how many pairs the figures cover of how many were expected, for example 20/20.
+	// Of tells how many pairs the statistics cover of how many were expected, for example 20/20.
 	Of string
-	// Cells are the figures: min, p50, p90, p95, p99 and max.
+	// Cells are the statistics: min, p50, p90, p95, p99 and max.
 	Cells []string
-	// Note stands in the place of the figures of a row that has none.
+	// Note stands in the place of the statistics of a row that has none.
 	Note string
 }
 
@@ -32,8 +32,8 @@ func Rows(summary measure.Summary) []Row {
 		return []Row{{Label: summary.Scenario, Of: of, Note: fmt.Sprintf("%d leaks",
 			summary.Leaks)}}
 	}
-	latency, lower := Row{Label: summary.Scenario, Of: of}, Row{Label: "  95 % from"}
-	upper, resolution := Row{Label: "  95 % to"}, Row{Label: "  resolution"}
+	latency, lower := Row{Label: summary.Scenario, Of: of}, Row{Label: "  95% CI low"}
+	upper, resolution := Row{Label: "  95% CI high"}, Row{Label: "  resolution"}
 	for _, cell := range Cells(summary) {
 		latency.Cells = append(latency.Cells, cell.Value)
 		lower.Cells = append(lower.Cells, cell.Lower)
@@ -47,7 +47,7 @@ func Rows(summary measure.Summary) []Row {
 func Table(w io.Writer, rows []Row, warnings []string) error {
 	var page bytes.Buffer
 	table := tabwriter.NewWriter(&page, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "%-34s\tof\t", "")
+	fmt.Fprintf(table, "%-34s\tn\t", "")
 	for _, shown := range measure.ShownQuantiles() {
 		fmt.Fprintf(table, "%s\t", shown.Name)
 	}

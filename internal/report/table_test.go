@@ -31,14 +31,14 @@ func TestTable(t *testing.T) {
 	if err := Table(&b, rows, summary.Warnings); err != nil {
 		t.Fatal(err)
 	}
-	want := `                                         of     min     p50     p90     p95     p99     max
+	want := `                                          n     min     p50     p90     p95     p99     max
   policy-creation                     20/21   305ms   306ms   307ms   307ms   307ms   307ms
-    95 % from                                     -   306ms   306ms   307ms   307ms   307ms
-    95 % to                                   305ms   306ms       -       -       -       -
+    95% CI low                                    -   306ms   306ms   307ms   307ms   307ms
+    95% CI high                               305ms   306ms       -       -       -       -
     resolution                               10.0ms  10.0ms  10.0ms  10.0ms  10.0ms  10.0ms
   empty                                 0/0       -       -       -       -       -       -
-    95 % from                                     -       -       -       -       -       -
-    95 % to                                       -       -       -       -       -       -
+    95% CI low                                    -       -       -       -       -       -
+    95% CI high                                   -       -       -       -       -       -
     resolution                                    -       -       -       -       -       -
 warning: 1 of 21 targets deleted: they are in no percentile
 `

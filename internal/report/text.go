@@ -143,7 +143,7 @@ func placements(reports []Report) []string {
 			continue
 		}
 		lines = append(lines, fmt.Sprintf(
-			"same node against other nodes: %s: p50 %s and %s, p99 %s and %s", name,
+			"same-node vs cross-node: %s: p50 %s and %s, p99 %s and %s", name,
 			FindCell(same, "p50").Value, FindCell(other, "p50").Value,
 			FindCell(same, "p99").Value, FindCell(other, "p99").Value))
 	}

@@ -89,14 +89,14 @@ type Quantile struct {
 // Create makes a directory for the results, which must be new or empty.
 func Create(path string) (Directory, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
-		return "", fmt.Errorf("make room for the results: %w", err)
+		return "", fmt.Errorf("create the results directory: %w", err)
 	}
 	entries, err := os.ReadDir(path)
 	if err != nil {
-		return "", fmt.Errorf("make room for the results: %w", err)
+		return "", fmt.Errorf("create the results directory: %w", err)
 	}
 	if len(entries) > 0 {
-		return "", fmt.Errorf("make room for the results: %s is not empty: expected a new "+
+		return "", fmt.Errorf("create the results directory: %s is not empty: expected a new "+
 			"directory, so that no result "+
 			"is overwritten", path)
 	}
@@ -188,11 +188,11 @@ func intervals(s measure.Summary) map[string]Quantile {
 	all := make(map[string]Quantile)
 	for _, shown := range measure.ShownQuantiles() {
 		found := s.Quantile(shown.Q)
-		one := Quantile{Value: found.Value, Longer: found.Longer}
-		if !found.OpenBelow {
+		one := Quantile{Value: found.Value, Longer: found.Censored}
+		if !found.UnboundedBelow {
 			one.Lower = &found.Lower
 		}
-		if !found.Open {
+		if !found.Unbounded {
 			one.Upper = &found.Upper
 		}
 		all[shown.Name] = one

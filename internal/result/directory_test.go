@@ -28,7 +28,8 @@ func TestDirectory(t *testing.T) {
 	at := time.Unix(1000, 0).UTC()
 	samples := []measure.Sample{
 		{
-			Scenario: "policy-deny", Status: measure.Measured, Want: measure.StateBlocked, Round: 2,
+			Scenario: "policy-deny", Status: measure.Measured, Want: measure.StateBlocked,
+			Iteration:  2,
 			Agent:      1,
 			Client:     measure.Object{Namespace: "agents", Name: "agent-1", UID: "u"},
 			ClientNode: "node-1", TargetNode: "node-2",

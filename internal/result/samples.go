@@ -54,7 +54,7 @@ type record struct {
 	ClientUID   string              `json:"clientUid,omitempty"`
 	ClientNode  string              `json:"clientNode,omitempty"`
 	TargetNode  string              `json:"node,omitempty"`
-	Round       int                 `json:"round,omitempty"`
+	Iteration   int                 `json:"round,omitempty"`
 	Agent       int                 `json:"agent,omitempty"`
 	// Forbidden stands for the kind in schema 1.
 	Forbidden bool              `json:"forbidden,omitempty"`
@@ -133,7 +133,7 @@ func recordOf(s measure.Sample) record {
 		Ended: s.Ended, Created: s.Created, Assigned: s.Assigned,
 		Response: s.Response, FlapCount: s.FlapCount, Lost: s.Lost,
 		Warnings: s.Warnings, Probes: make(map[string]uint64),
-		Round: s.Round, Agent: s.Agent, Leaks: s.Leaks,
+		Iteration: s.Iteration, Agent: s.Agent, Leaks: s.Leaks,
 		Setting: s.Setting, ClientSpace: s.Client.Namespace, ClientPod: s.Client.Name,
 		ClientUID:  s.Client.UID,
 		ClientNode: s.ClientNode, TargetNode: s.TargetNode,
@@ -189,7 +189,7 @@ func (r record) sample() (measure.Sample, error) {
 		Bracket: measure.Bracket{Lower: r.Lower, Upper: r.Upper},
 		Ended:   r.Ended, Created: r.Created, Assigned: r.Assigned, Warnings: r.Warnings,
 		Response: r.Response, FlapCount: r.FlapCount, Lost: r.Lost,
-		Round: r.Round, Agent: r.Agent, Kind: kind, Leaks: r.Leaks,
+		Iteration: r.Iteration, Agent: r.Agent, Kind: kind, Leaks: r.Leaks,
 		Client: measure.Object{Namespace: r.ClientSpace, Name: r.ClientPod, UID: r.ClientUID},
 		Want:   state(r.Want), Setting: r.Setting,
 		ClientNode: r.ClientNode, TargetNode: r.TargetNode,

@@ -216,7 +216,7 @@ func (c *collector) record(agent *agentLog, line protocol.Line, came time.Time) 
 		}
 		sample.Client, sample.ClientNode = agent.pod, agent.node
 		key := pairKey{
-			sample.Round,
+			sample.Iteration,
 			sample.Target.Pod.UID,
 			sample.Target.Address.Port(),
 			sample.Scenario,

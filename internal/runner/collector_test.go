@@ -28,7 +28,7 @@ func log(t *testing.T, samples int) []string {
 	check(t, lines.Write(protocol.Line{Hello: &protocol.Hello{Agent: 1}}))
 	for number := range samples {
 		text, err := result.Marshal(measure.Sample{
-			Scenario: "test", Status: measure.Censored, Round: 1, Agent: 1,
+			Scenario: "test", Status: measure.Censored, Iteration: 1, Agent: 1,
 			Target: measure.Target{
 				Pod:     measure.Object{UID: string(rune('a' + number))},
 				Address: netip.MustParseAddrPort("10.0.0.1:80"),

@@ -177,7 +177,7 @@ func (l *startupLogs) reader(pod measure.Object) func([]byte) error {
 	log, uid := &agentLog{pod: pod}, types.UID(pod.UID)
 	return func(text []byte) error {
 		return l.iteration.env.collector.takeSample(log, text, func(sample measure.Sample) {
-			sample.Round, sample.Client = l.iteration.number, pod
+			sample.Iteration, sample.Client = l.iteration.number, pod
 			sample.ClientNode = l.nodes[uid]
 			sample.Target.Pod, sample.TargetNode = l.iteration.podAt(sample.Target.Address.Addr())
 			l.found[uid] = append(l.found[uid], sample)

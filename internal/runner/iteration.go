@@ -266,7 +266,7 @@ func (it *iteration) missing(
 ) measure.Sample {
 	return measure.Sample{
 		Scenario: key.scenario, Target: target, Kind: kind, Status: measure.Censored,
-		Round: key.iteration, Ended: time.Now(),
+		Iteration: key.iteration, Ended: time.Now(),
 		Reason: "its agent did not report: it ended, or its log was lost",
 	}
 }

@@ -27,18 +27,18 @@ func TestRunFaults(t *testing.T) {
 			"leak=2s", exitThreshold, []string{"pod-startup", "--watch=6s",
 				"--threshold=pod-startup.leaks==0"},
 			func(s measure.Sample) bool { return s.Kind == measure.KindBlocked && s.Leaks > 0 },
-			"pod-startup.leaks==0: missed",
+			"pod-startup.leaks==0: failed",
 		},
 		{
 			"flap=50ms@100ms", exitThreshold, []string{"policy-deny",
 				"--threshold=policy-deny.flaps==0"},
-			func(s measure.Sample) bool { return s.FlapCount > 0 }, "policy-deny.flaps==0: missed",
+			func(s measure.Sample) bool { return s.FlapCount > 0 }, "policy-deny.flaps==0: failed",
 		},
 		{
 			"gap=100ms", exitThreshold, []string{"policy-update",
 				"--threshold=policy-update/selector/other.leaks==0"},
 			func(s measure.Sample) bool { return s.Kind == measure.KindBlocked && s.Leaks > 0 },
-			"other.leaks==0: missed",
+			"other.leaks==0: failed",
 		},
 		{
 			"no-except", exitInvalid, []string{"policy-creation", "--peer=ipBlockExcept",

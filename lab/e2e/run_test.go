@@ -271,8 +271,8 @@ func TestRunExitCodes(t *testing.T) {
 	lab := soon(t)
 	_, output := measureRun(t, lab, exitThreshold, "policy-creation", "--targets=2",
 		"--threshold=policy-creation.p99<20ms", "--threshold=policy-creation.censored==0")
-	for _, want := range []string{"policy-creation.p99<20ms: missed",
-		"policy-creation.censored==0: holds"} {
+	for _, want := range []string{"policy-creation.p99<20ms: failed",
+		"policy-creation.censored==0: passed"} {
 		if !strings.Contains(output, want) {
 			t.Errorf("the output lacks %q:\n%s", want, output)
 		}
@@ -366,7 +366,7 @@ thresholds:
 		t.Errorf("%d samples; want 6", len(samples))
 	}
 	for _, want := range []string{"3 targets:", "ingress, IPv6, 3 targets:",
-		"policy-deny.p99<5s: holds"} {
+		"policy-deny.p99<5s: passed"} {
 		if !strings.Contains(output, want) {
 			t.Errorf("the output lacks %q:\n%s", want, output)
 		}

@@ -15,7 +15,7 @@ import (
 // The scripts and styles of the document: our own, and Apache ECharts as it is in its npm package,
 // which browser/package.json pins.
 //
-//go:embed own third_party
+//go:embed assets third_party
 var files embed.FS
 
 // library is the file of Apache ECharts, and libraryVersion what its package calls itself.
@@ -25,13 +25,16 @@ const (
 )
 
 // styles and scripts are the files that the document holds, in the order in which they are run.
-func styles() []string { return []string{"own/report.css", "own/comparison.css", "own/print.css"} }
+func styles() []string {
+	return []string{"assets/report.css", "assets/comparison.css", "assets/print.css"}
+}
 
 func scripts() []string {
 	return []string{
-		library, "own/base.js", "own/theme.js", "own/cdf.js", "own/timeline.js", "own/matrix.js",
-		"own/pairs.js",
-		"own/report.js",
+		library, "assets/base.js", "assets/theme.js", "assets/cdf.js", "assets/timeline.js",
+		"assets/matrix.js",
+		"assets/pairs.js",
+		"assets/report.js",
 	}
 }
 

@@ -27,16 +27,16 @@ func WriteComparison(w io.Writer, c report.Comparison) error {
 	for i, one := range c.Results {
 		result := compared{
 			Anchor: fmt.Sprintf("result-%d", i+1), Name: one.Name, Counts: one.Counts(c.Unit),
-			Figures: one.Figures,
+			Statistics: one.Statistics,
 		}
-		if len(one.Figures) > 0 {
+		if len(one.Statistics) > 0 {
 			drawn := newChart(one)
 			result.Chart = &drawn
 		}
 		shown.Results = append(shown.Results, result)
 	}
 	return write(w, page{
-		assets: loaded, Title: "netpol-latency: old against new", Comparison: &shown,
+		assets: loaded, Title: "netpol-latency: old vs new", Comparison: &shown,
 	})
 }
 
@@ -49,19 +49,19 @@ type comparison struct {
 	Results  []compared
 }
 
-// compared is one result on both sides. Without figures, its pairs must stay blocked.
+// compared is one result on both sides. Without statistics, its pairs must stay blocked.
 type compared struct {
 	Anchor, Name, Counts string
-	Figures              []report.ComparedFigure
+	Statistics           []report.ComparedStatistic
 	Chart                *chart
 }
 
-// chart is two distributions, drawn: what share of the pairs had changed after how long.
+// chart is two distributions, drawn: what fraction of the pairs had changed after how long.
 type chart struct {
-	Old, New string // the paths of the curves
-	Ticks    []tick
-	Shares   []tick
-	Label    string
+	Old, New  string // the paths of the curves
+	Ticks     []tick
+	Fractions []tick
+	Label     string
 }
 
 // tick is a line of the grid, with its label.
@@ -94,14 +94,15 @@ func newChart(r report.Compared) chart {
 		text := measure.FormatDuration(time.Duration(at * float64(time.Millisecond)))
 		drawn.Ticks = append(drawn.Ticks, tick{x(at), text})
 	}
-	for _, share := range []float64{0, 0.25, 0.5, 0.75, 1} {
-		drawn.Shares = append(drawn.Shares, tick{y(share), fmt.Sprintf("%.0f %%", 100*share)})
+	for _, fraction := range []float64{0, 0.25, 0.5, 0.75, 1} {
+		drawn.Fractions = append(drawn.Fractions, tick{y(fraction),
+			fmt.Sprintf("%.0f %%", 100*fraction)})
 	}
 	return drawn
 }
 
-// y is where a share stands in the chart.
-func y(share float64) float64 { return chartBottom - (chartBottom-chartTop)*share }
+// y is where a fraction stands in the chart.
+func y(fraction float64) float64 { return chartBottom - (chartBottom-chartTop)*fraction }
 
 // span is from the least to the greatest time of both curves.
 func span(curves ...curve) (least, most float64) {

@@ -11,8 +11,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// curve is the empirical distribution of the latencies of some pairs: the share of pairs that had
-// changed, over time.
+// curve is the empirical distribution of the latencies of some pairs: the fraction of pairs that
+// had changed, over time.
 //
 // What is known of each pair is an interval: the bracket of its latency, or, of a censored pair,
 // from when it was given up to infinity. Estimate is the distribution of the middles. The band
@@ -28,7 +28,8 @@ type curve struct {
 	Late     []point `json:"late"`
 }
 
-// point says that from a time on, in milliseconds, the share of pairs that had changed was so much.
+// point says that from a time on, in milliseconds, the fraction of pairs that had changed was so
+// much.
 type point [2]float64
 
 // mostPoints is how many points a curve has at most. A step between two of them is less than a
@@ -39,10 +40,10 @@ func newCurve(name string, samples []measure.Sample) curve {
 	var middles, lowers, uppers []time.Duration
 	known := time.Duration(math.MaxInt64)
 	for _, sample := range samples {
-		observed, longer, ok := sample.Observed()
+		observed, censored, ok := sample.Observed()
 		switch {
 		case !ok:
-		case longer:
+		case censored:
 			lowers, known = append(lowers, observed), min(known, observed)
 		default:
 			latency := sample.Latency()
@@ -59,7 +60,7 @@ func newCurve(name string, samples []measure.Sample) curve {
 	}
 }
 
-// steps are the points at which the share of some number of pairs rises, thinned.
+// steps are the points at which the fraction of some number of pairs rises, thinned.
 func steps(durations []time.Duration, of int) []point {
 	sorted := measure.NewDistribution(durations)
 	stride := max(1, (len(sorted)+mostPoints-1)/mostPoints)

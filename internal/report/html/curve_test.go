@@ -27,15 +27,15 @@ func TestCurve(t *testing.T) {
 	}
 }
 
-// at is the share that steps have reached by a time.
+// at is the fraction that steps have reached by a time.
 func at(steps []point, time float64) float64 {
-	share := 0.0
+	fraction := 0.0
 	for _, one := range steps {
 		if one[0] <= time {
-			share = one[1]
+			fraction = one[1]
 		}
 	}
-	return share
+	return fraction
 }
 
 // The band must contain the distribution of the true latencies wherever they are in their brackets,
@@ -63,10 +63,11 @@ func TestBandContainsTheTruth(t *testing.T) {
 				below++
 			}
 		}
-		share := float64(below) / n
-		if early, late := at(c.Early, time), at(c.Late, time); share > early+0.0011 ||
-			share < late-0.0011 {
-			t.Errorf("after %.1f ms %.4f had changed; the band is %.4f to %.4f", time, share, late,
+		fraction := float64(below) / n
+		if early, late := at(c.Early, time), at(c.Late, time); fraction > early+0.0011 ||
+			fraction < late-0.0011 {
+			t.Errorf("after %.1f ms %.4f had changed; the band is %.4f to %.4f", time, fraction,
+				late,
 				early)
 		}
 	}

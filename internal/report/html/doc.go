@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package html turns runs into one HTML document that needs nothing else: no server, no network,
-// and no file beside it. What a person reads first, the verdict and the figures, is written by the
-// templates; charts and the tables of pairs are drawn by scripts that are part of the document,
+// and no file beside it. What a person reads first, the verdict and the statistics, is written by
+// the templates; charts and the tables of pairs are drawn by scripts that are part of the document,
 // from data that is part of it.
 //
 // Names of pods and nodes come from a cluster and are not to be trusted. They enter the document

@@ -21,7 +21,7 @@ func ms(n float64) time.Duration { return time.Duration(n * float64(time.Millise
 // milliseconds.
 func sampleAt(number int, lower, upper float64) measure.Sample {
 	s := measure.Sample{
-		Scenario: "policy-deny", Status: measure.Measured, Want: measure.StateBlocked, Round: 1,
+		Scenario: "policy-deny", Status: measure.Measured, Want: measure.StateBlocked, Iteration: 1,
 		Client: measure.Object{Namespace: "agents", Name: "agent-0", UID: "client-0"},
 		Target: measure.Target{
 			Pod: measure.Object{Namespace: "targets", Name: fmt.Sprintf("target-%d", number),

@@ -23,7 +23,7 @@ func Write(w io.Writer, reports []report.Report) error {
 }
 
 func write(w io.Writer, page page) error {
-	parsed, err := template.ParseFS(files, "own/*.html")
+	parsed, err := template.ParseFS(files, "assets/*.html")
 	if err != nil {
 		return fmt.Errorf("read the template of the HTML report: %w", err)
 	}

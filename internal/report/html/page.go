@@ -36,7 +36,7 @@ type run struct {
 	Sections   []section
 	Facts      []fact
 	Nodes      []result.Node
-	Ways       ways
+	Settings   settings
 	Command    string
 }
 
@@ -46,9 +46,9 @@ type fact struct{ Label, Value string }
 // warning is a warning with the name of what it is about.
 type warning struct{ About, Anchor, Text string }
 
-// ways are how the scenarios were run: a row for each setting that the run noted, a column for each
-// scenario.
-type ways struct {
+// settings are how the scenarios were run: a row for each setting that the run noted, a column for
+// each scenario.
+type settings struct {
 	Scenarios []string
 	Rows      []wayRow
 }
@@ -58,8 +58,8 @@ type wayRow struct {
 	Values []string
 }
 
-func newWays(source report.Source) ways {
-	var all ways
+func newSettings(source report.Source) settings {
+	var all settings
 	played := source.Run.Scenarios
 	row := func(name string, value func(result.Scenario) string) {
 		one := wayRow{Name: name}
@@ -108,7 +108,7 @@ func newRun(source report.Report, number int) run {
 		ID: fmt.Sprintf("run-%d", number), Name: "run " + source.Run.ID,
 		Thresholds: thresholds(assessment.Thresholds),
 		Facts:      facts(source.Source), Nodes: source.Run.Nodes,
-		Command: report.CommandLine(source.Run), Ways: newWays(source.Source),
+		Command: report.CommandLine(source.Run), Settings: newSettings(source.Source),
 	}
 	if source.Run.ID == "" {
 		one.Name = "run in " + string(source.Directory)
@@ -193,7 +193,7 @@ type overview struct {
 	Anchor, Scenario, Badge string
 	Of, Median, P99, Leaks  string
 	Flaps                   int
-	Tone                    tone
+	Severity                severity
 	Status                  string
 }
 
@@ -204,7 +204,7 @@ func newOverview(s section, result report.Result) overview {
 		P99: "-", Leaks: "-",
 		Of: fmt.Sprintf("%d of %d", summary.Account.Count(measure.Measured),
 			summary.Account.Expected),
-		Tone: s.Tone, Status: s.Status,
+		Severity: s.Severity, Status: s.Status,
 	}
 	if summary.Kind == measure.KindBlocked {
 		one.Leaks = fmt.Sprint(summary.Leaks)

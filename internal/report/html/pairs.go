@@ -36,7 +36,7 @@ type pairs struct {
 	ClientNode []int `json:"clientNode"`
 	TargetNode []int `json:"targetNode"`
 	Address    []int `json:"address"`
-	Round      []int `json:"round"`
+	Iteration  []int `json:"iteration"`
 	// Status numbers measure.Statuses from 0.
 	Status []int `json:"status"`
 	// Lower and Upper are the bracket of the transition, or of the first leak; End is when the pair
@@ -50,7 +50,7 @@ type pairs struct {
 	Flaps   []int    `json:"flaps"`
 	// Note says why a pair was not measured, or what qualifies its latency.
 	Note []int `json:"note"`
-	// Changes are the changes of state besides the transition, by row: to allowed (1) or blocked
+	// Changes are the changes of state other than the transition, by row: to allowed (1) or blocked
 	// (0), from, to.
 	Changes map[int][][3]millis `json:"changes"`
 
@@ -68,7 +68,7 @@ func newPairs(samples []measure.Sample, nodes report.Nodes) pairs {
 		p.ClientNode = append(p.ClientNode, p.text(client))
 		p.TargetNode = append(p.TargetNode, p.text(target))
 		p.Address = append(p.Address, p.text(address(sample)))
-		p.Round = append(p.Round, sample.Round)
+		p.Iteration = append(p.Iteration, sample.Iteration)
 		p.Status = append(p.Status, int(sample.Status-measure.Measured))
 		p.Leaks, p.Flaps = append(p.Leaks, sample.Leaks), append(p.Flaps, sample.FlapCount)
 		p.Note = append(p.Note, p.text(note(sample)))
@@ -104,7 +104,7 @@ func (p *pairs) times(row int, s measure.Sample) {
 			took = milliseconds(latency.Estimate())
 		}
 	}
-	if latency, longer, ok := s.Observed(); ok && (!longer || latency != 0) {
+	if latency, censored, ok := s.Observed(); ok && (!censored || latency != 0) {
 		took = milliseconds(latency)
 	}
 	p.Latency = append(p.Latency, took)

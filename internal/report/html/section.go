@@ -17,9 +17,9 @@ type section struct {
 	// Badge is the setting, unless all sections of the run share it.
 	Badge string
 	// Meaning says what was waited for, and from when on.
-	Meaning string
-	Tone    tone
-	Status  string // the account in words
+	Meaning  string
+	Severity severity
+	Status   string // the account in words
 	// Forbidden pairs were to stay blocked: there are leaks to count, and no latency.
 	Forbidden bool
 	Quantiles []quantileRow
@@ -52,7 +52,7 @@ func newSection(result report.Result, nodes report.Nodes, anchor, badge string) 
 		Meaning:   meaning(samples),
 		Forbidden: summary.Kind == measure.KindBlocked, Warnings: summary.Warnings,
 	}
-	one.Tone, one.Status = toneOf(result.Severity()), account(summary)
+	one.Severity, one.Status = severity(result.Severity()), account(summary)
 	one.Data = data{
 		ID: anchor, Title: one.title(), Forbidden: one.Forbidden, Want: want(samples).String(),
 	}
@@ -117,7 +117,7 @@ func meaning(samples []measure.Sample) string {
 		measure.StartProcess:    "the start of the pod's process",
 		measure.StartWrite:      "the write of the trigger",
 		measure.StartRead:       "the API's acceptance of the trigger",
-		measure.StartWatch:      "the arrival of the news of the trigger",
+		measure.StartWatch:      "the arrival of the trigger in the watch",
 		measure.StartAnnotation: "the instant that the trigger's writer left in it",
 		measure.StartCreation:   "the trigger's creationTimestamp, a whole second",
 	}[start(samples)]
@@ -129,7 +129,7 @@ func meaning(samples []measure.Sample) string {
 		return "These pairs had to stay blocked. Every reply is a leak. Time counts from " + from +
 			"."
 	case samples[0].Kind == measure.KindOpen:
-		return "From " + from + " until an open connection was cut."
+		return "From " + from + " until an open connection was blocked."
 	}
 	return fmt.Sprintf("From %s until a new connection was %s.", from, want(samples))
 }

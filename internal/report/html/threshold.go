@@ -9,18 +9,18 @@ import (
 
 // threshold is a limit of a result, and how it stands.
 type threshold struct {
-	Tone        tone
+	Severity    severity
 	About, Text string
 }
 
 // thresholds tells how each threshold stands for each result that it is about.
-func thresholds(found []measure.Judgement) []threshold {
+func thresholds(found []measure.Evaluation) []threshold {
 	var all []threshold
 	for _, one := range found {
 		shown := threshold{bad, measure.ResultName(one.Summary.Scenario, one.Summary.Setting),
 			one.Text}
-		if one.Holds {
-			shown.Tone = good
+		if one.Passed {
+			shown.Severity = good
 		}
 		all = append(all, shown)
 	}

@@ -13,55 +13,43 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// tone is how good or bad something is. The document shows it as a colour, a sign and a word.
-type tone string
+// severity is a measure.Severity as the document shows it: as a colour, a sign and a word.
+type severity measure.Severity
 
 const (
-	good  tone = "good"
-	warn  tone = "warn"
-	bad   tone = "bad"
-	plain tone = "plain"
+	plain = severity(measure.SeverityInfo)
+	good  = severity(measure.SeverityOK)
+	warn  = severity(measure.SeverityWarning)
+	bad   = severity(measure.SeverityCritical)
 )
 
-// Sign is the tone without colour.
-func (t tone) Sign() string {
-	return map[tone]string{good: "✓", warn: "!", bad: "✕", plain: "·"}[t]
+// String is the class that has the severity's colour.
+func (s severity) String() string { return [...]string{"plain", "good", "warn", "bad"}[s] }
+
+// Sign is the severity without colour.
+func (s severity) Sign() string { return [...]string{"·", "✓", "!", "✕"}[s] }
+
+// Word is the severity for a reader who sees neither.
+func (s severity) Word() string {
+	return [...]string{"information", "good", "attention", "bad"}[s]
 }
 
-// Word is the tone for a reader who sees neither.
-func (t tone) Word() string {
-	return map[tone]string{good: "good", warn: "attention", bad: "bad", plain: "information"}[t]
-}
-
-// statement is one finding: a figure with what it means.
+// statement is one finding: a statistic with what it means.
 type statement struct {
-	Tone               tone
+	Severity           severity
 	Label, Value, Text string
 	Anchor             string
 }
 
 // verdict is what a person wants to know first.
 type verdict struct {
-	Tone       tone
+	Severity   severity
 	Headline   string
 	Statements []statement
 }
 
-// toneOf is a severity as the document shows it.
-func toneOf(severity measure.Severity) tone {
-	switch severity {
-	case measure.SeverityOK:
-		return good
-	case measure.SeverityWarning:
-		return warn
-	case measure.SeverityCritical:
-		return bad
-	}
-	return plain
-}
-
 func newVerdict(assessment measure.Assessment, run run) verdict {
-	v := verdict{Tone: toneOf(assessment.Severity()), Headline: headline(assessment)}
+	v := verdict{Severity: severity(assessment.Severity()), Headline: headline(assessment)}
 	for _, finding := range assessment.Findings {
 		if finding.Topic != measure.TopicThreshold {
 			v.Statements = append(v.Statements, run.statement(finding))
@@ -71,10 +59,10 @@ func newVerdict(assessment measure.Assessment, run run) verdict {
 	v.Statements = append(v.Statements, limits(assessment.Thresholds)...)
 	if n := len(run.Warnings); n > 0 {
 		v.Statements = append(v.Statements, statement{
-			warn, "Warnings", fmt.Sprint(n), "qualify the figures", run.ID + "-warnings",
+			warn, "Warnings", fmt.Sprint(n), "qualify the statistics", run.ID + "-warnings",
 		})
-		if v.Tone == good {
-			v.Tone = warn
+		if v.Severity == good {
+			v.Severity = warn
 		}
 	}
 	return v
@@ -85,14 +73,14 @@ func (r run) statement(finding measure.Finding) statement {
 	label := map[measure.Topic]string{
 		measure.TopicNothing: "Measured", measure.TopicNotEnforced: "Not enforced",
 		measure.TopicPolicyNotEnforced: "Not enforced", measure.TopicUnreachable: "Unreachable",
-		measure.TopicEnforced: "Enforced", measure.TopicConnections: "Connections cut",
+		measure.TopicEnforced: "Enforced", measure.TopicConnections: "Connections blocked",
 		measure.TopicLeaks: "Leaks",
 		measure.TopicFlaps: "Flaps", measure.TopicUnwatched: "Not watched",
 		measure.TopicInvalid: "Not proved",
 		measure.TopicDeleted: "Deleted",
 	}[finding.Topic]
 	return statement{
-		Tone: toneOf(finding.Severity), Label: label, Value: cmp.Or(finding.Value(), "-"),
+		Severity: severity(finding.Severity), Label: label, Value: cmp.Or(finding.Value(), "-"),
 		Text:   finding.Text,
 		Anchor: r.anchor(finding.Scenario, finding.Setting),
 	}
@@ -153,20 +141,20 @@ func joined(parts []string) string {
 }
 
 // limits is about the thresholds, if there are any.
-func limits(thresholds []measure.Judgement) []statement {
-	held := 0
+func limits(thresholds []measure.Evaluation) []statement {
+	passed := 0
 	for _, one := range thresholds {
-		if one.Holds {
-			held++
+		if one.Passed {
+			passed++
 		}
 	}
 	if len(thresholds) == 0 {
 		return nil
 	}
-	one := statement{Tone: good, Label: "Thresholds", Value: fmt.Sprintf("%d of %d", held,
-		len(thresholds)), Text: "hold"}
-	if held < len(thresholds) {
-		one.Tone = bad
+	one := statement{Severity: good, Label: "Thresholds", Value: fmt.Sprintf("%d of %d", passed,
+		len(thresholds)), Text: "passed"}
+	if passed < len(thresholds) {
+		one.Severity = bad
 	}
 	return []statement{one}
 }
@@ -174,20 +162,22 @@ func limits(thresholds []measure.Judgement) []statement {
 // slowest is about the pair that took longest, or that was watched longest in vain. Open
 // connections may live on.
 func slowest(results []measure.Result, run run) statement {
-	one := statement{Tone: plain, Label: "Slowest pair", Value: "-", Text: "no pair has a latency"}
+	one := statement{Severity: plain, Label: "Slowest pair", Value: "-",
+		Text: "no pair has a latency"}
 	most := time.Duration(math.MinInt64)
 	for _, result := range results {
 		for _, s := range result.Samples {
-			took, longer, ok := s.Observed()
-			if !ok || took <= most || s.Kind == measure.KindOpen || longer && took == 0 {
+			took, censored, ok := s.Observed()
+			if !ok || took <= most || s.Kind == measure.KindOpen || censored && took == 0 {
 				continue
 			}
 			most = took
 			section := run.section(s.Scenario, s.Setting)
-			one.Tone, one.Value, one.Anchor = plain, measure.FormatDuration(took), section.Anchor
+			one.Severity, one.Value, one.Anchor = plain, measure.FormatDuration(took),
+				section.Anchor
 			one.Text = cmp.Or(s.Target.Pod.Name, "a pod without a name") + " in " + section.title()
-			if longer {
-				one.Tone, one.Value, one.Text = bad, ">"+one.Value,
+			if censored {
+				one.Severity, one.Value, one.Text = bad, ">"+one.Value,
 					one.Text+", which did not change in that time"
 			}
 		}

@@ -34,7 +34,7 @@ func TestVerdict(t *testing.T) {
 	connection.Scenario, connection.Kind = "established", measure.KindOpen
 	tests := map[string]struct {
 		samples  []measure.Sample
-		tone     tone
+		severity severity
 		headline string
 	}{
 		"good": {[]measure.Sample{sampleAt(1, 10, 12), leaking(0)}, good,
@@ -60,8 +60,9 @@ func TestVerdict(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			v := newRun(report.Build(sourceOf(test.samples...))[0], 1).Verdict
-			if v.Headline != test.headline || v.Tone != test.tone {
-				t.Errorf("the verdict is %s, %q; want %s, %q", v.Tone, v.Headline, test.tone,
+			if v.Headline != test.headline || v.Severity != test.severity {
+				t.Errorf("the verdict is %s, %q; want %s, %q", v.Severity, v.Headline,
+					test.severity,
 					test.headline)
 			}
 		})
@@ -77,10 +78,10 @@ func TestVerdictSaysWhichPair(t *testing.T) {
 	}
 	v = newRun(report.Build(sourceOf(sampleAt(1, 10, 12), censoredAt(2, 3000)))[0], 1).Verdict
 	if s := statementOf(v, "Slowest pair"); s.Value != ">3000ms" ||
-		!strings.HasPrefix(s.Text, "target-2") || s.Tone != bad {
+		!strings.HasPrefix(s.Text, "target-2") || s.Severity != bad {
 		t.Errorf("the slowest pair is %+v", s)
 	}
-	if s := statementOf(v, "Enforced"); s.Value != "1 of 2" || s.Tone != bad {
+	if s := statementOf(v, "Enforced"); s.Value != "1 of 2" || s.Severity != bad {
 		t.Errorf("enforced: %+v", s)
 	}
 }
@@ -97,19 +98,19 @@ func TestThresholds(t *testing.T) {
 	}
 	run := newRun(report.Build(source)[0], 1)
 	want := []struct {
-		tone tone
-		text string
-	}{{good, "holds, 11.0ms"}, {bad, "missed, 11.0ms"}, {bad, "missed, 3"},
+		severity severity
+		text     string
+	}{{good, "passed, 11.0ms"}, {bad, "failed, 11.0ms"}, {bad, "failed, 3"},
 		{bad, "nothing was run"}}
 	if len(run.Thresholds) != len(want) {
 		t.Fatalf("the thresholds are %+v", run.Thresholds)
 	}
 	for i, one := range run.Thresholds {
-		if one.Tone != want[i].tone || !strings.Contains(one.Text, want[i].text) {
-			t.Errorf("threshold %d is %+v; want %s with %q", i, one, want[i].tone, want[i].text)
+		if one.Severity != want[i].severity || !strings.Contains(one.Text, want[i].text) {
+			t.Errorf("threshold %d is %+v; want %s with %q", i, one, want[i].severity, want[i].text)
 		}
 	}
-	if s := statementOf(run.Verdict, "Thresholds"); s.Value != "1 of 4" || s.Tone != bad {
+	if s := statementOf(run.Verdict, "Thresholds"); s.Value != "1 of 4" || s.Severity != bad {
 		t.Errorf("the thresholds are summed up as %+v", s)
 	}
 }

@@ -126,7 +126,7 @@ report.Timeline = class {
     this.box.setAttribute(
       "aria-label",
       `Timeline of ${report.number(rows)} pairs in ${this.data.title}, a line for each, from the ` +
-        "trigger until it changed. The table of pairs has the figures.",
+        "trigger until it changed. The table of pairs has the values.",
     );
   }
 

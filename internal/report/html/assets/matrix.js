@@ -245,9 +245,9 @@ report.Matrix = class {
     const [width, height] = api.size([1, 1]);
     const kind = report.Matrix.kinds[report.Matrix.kind(field)];
     const partly = field.pairs > 1 && field.fine < field.pairs ? ` ${field.fine}/${field.pairs}` : "";
-    const share = field.leaks > 0 ? " " + report.number(field.leaks) : partly;
+    const fraction = field.leaks > 0 ? " " + report.number(field.leaks) : partly;
     const time =
-      field.times.length > 0 && share === "" && width > 84
+      field.times.length > 0 && fraction === "" && width > 84
         ? "  " + report.duration(report.Matrix.median(field.times))
         : "";
     return {
@@ -256,7 +256,7 @@ report.Matrix = class {
       style: { fill: report.colour(kind.fill), stroke: report.colour(kind.edge), lineWidth: 1 },
       textContent: {
         style: {
-          text: kind.sign + (width > 56 ? share + time : ""),
+          text: kind.sign + (width > 56 ? fraction + time : ""),
           fill: report.colour(kind.ink),
           fontSize: 11,
           fontWeight: 600,

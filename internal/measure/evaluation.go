@@ -5,19 +5,19 @@ package measure
 
 import "slices"
 
-// Judgement is how a threshold stands for one summary.
-type Judgement struct {
+// Evaluation is how a threshold stands for one summary.
+type Evaluation struct {
 	Threshold Threshold
 	Summary   Summary
-	Holds     bool
+	Passed    bool
 	// Text says so in one line.
 	Text string
 }
 
-// JudgeAll holds each threshold against each summary that it is about. One that is about nothing
-// that there is, because the run ended before, is missed.
-func JudgeAll(thresholds []Threshold, summaries []Summary) []Judgement {
-	var all []Judgement
+// EvaluateAll evaluates each threshold for each summary that it is about. One that is about nothing
+// that there is, because the run ended before, is failed.
+func EvaluateAll(thresholds []Threshold, summaries []Summary) []Evaluation {
+	var all []Evaluation
 	for _, threshold := range thresholds {
 		about := slices.DeleteFunc(slices.Clone(summaries), func(s Summary) bool {
 			return !threshold.About(s)
@@ -26,11 +26,11 @@ func JudgeAll(thresholds []Threshold, summaries []Summary) []Judgement {
 			about = []Summary{{Scenario: threshold.Name()}}
 		}
 		for _, summary := range about {
-			holds, text := threshold.Judge(summary)
+			passed, text := threshold.Evaluate(summary)
 			if more := threshold.which(summary); more != "" {
 				text += " (" + more + ")"
 			}
-			all = append(all, Judgement{Threshold: threshold, Summary: summary, Holds: holds,
+			all = append(all, Evaluation{Threshold: threshold, Summary: summary, Passed: passed,
 				Text: text})
 		}
 	}
@@ -38,12 +38,12 @@ func JudgeAll(thresholds []Threshold, summaries []Summary) []Judgement {
 }
 
 // finding is the judgement as a finding.
-func (j Judgement) finding() Finding {
+func (j Evaluation) finding() Finding {
 	found := Finding{
 		Topic: TopicThreshold, Severity: SeverityCritical, Text: j.Text,
 		Scenario: j.Summary.Scenario, Setting: j.Summary.Setting,
 	}
-	if j.Holds {
+	if j.Passed {
 		found.Severity = SeverityOK
 	}
 	return found

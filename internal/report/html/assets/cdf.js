@@ -31,19 +31,19 @@ report.Distribution = class {
 
   description() {
     const [all] = this.data.curves;
-    const at = (share) => all.estimate.find((point) => point[1] >= share);
+    const at = (fraction) => all.estimate.find((point) => point[1] >= fraction);
     const said = [
       [0.5, "half"],
       [0.9, "nine in ten"],
       [1, "all"],
-    ].map(([share, name]) => {
-      const point = at(share);
+    ].map(([fraction, name]) => {
+      const point = at(fraction);
       return point ? `${name} after ${report.duration(point[0])}` : `${name} not in the time that is known`;
     });
     return (
       `Distribution of the latencies of ${report.number(all.pairs)} pairs in ${this.data.title}. ` +
       `Changed: ${said.join(", ")}. ` +
-      "The table of percentiles has the figures."
+      "The table of percentiles has the values."
     );
   }
 
@@ -120,7 +120,7 @@ report.Distribution = class {
         axisLabel: {
           color: report.colour("muted"),
           fontSize: 12,
-          formatter: (share) => Math.round(share * 100) + " %",
+          formatter: (fraction) => Math.round(fraction * 100) + " %",
         },
         splitLine: { lineStyle: { color: report.colour("line") } },
       },
@@ -144,27 +144,27 @@ report.Distribution = class {
       .filter((point) => point.seriesType === "line")
       .map((point) => {
         const curve = this.data.curves.find((one) => one.name === point.seriesName);
-        const share = (steps) => Math.round(100 * report.Distribution.at(steps, point.value[0]));
+        const percent = (steps) => Math.round(100 * report.Distribution.at(steps, point.value[0]));
         return (
-          `${point.seriesName}: ${share(curve.estimate)} % (${share(curve.late)} to ${share(curve.early)} %) after ` +
+          `${point.seriesName}: ${percent(curve.estimate)} % (${percent(curve.late)} to ${percent(curve.early)} %) after ` +
           report.duration(point.value[0])
         );
       });
     return lines.join("\n");
   }
 
-  // at is the share that steps have reached by some time.
+  // at is the fraction that steps have reached by some time.
   static at(steps, time) {
-    let share = 0;
+    let fraction = 0;
     for (const [when, reached] of steps) {
       if (when > time) break;
-      share = reached;
+      fraction = reached;
     }
-    return share;
+    return fraction;
   }
 
   line(curve, style, low) {
-    const points = curve.estimate.map(([time, share]) => [Math.max(time, low), share]);
+    const points = curve.estimate.map(([time, fraction]) => [Math.max(time, low), fraction]);
     const complete = points.length > 0 && points[points.length - 1][1] === 1;
     if (complete) points.push([this.high, 1]);
     return {
@@ -194,9 +194,9 @@ report.Distribution = class {
         const corners = (steps) => {
           const all = [];
           let before = 0;
-          for (const [time, share] of steps) {
-            all.push(api.coord([Math.max(time, low), before]), api.coord([Math.max(time, low), share]));
-            before = share;
+          for (const [time, fraction] of steps) {
+            all.push(api.coord([Math.max(time, low), before]), api.coord([Math.max(time, low), fraction]));
+            before = fraction;
           }
           all.push(api.coord([this.high, before]));
           return all;

@@ -26,11 +26,13 @@ report.View = class {
     return client === target ? client : `${client} → ${target}`;
   }
 
-  // name is what tells a row apart from others: the pod of which there are more, and the round if there are several.
+  // name is what tells a row apart from others: the pod of which there are more, and the iteration if there are
+  // several.
   name(row) {
     this.namedBy ??= new Set(this.data.pairs.client).size > new Set(this.data.pairs.target).size ? "client" : "target";
-    this.rounds ??= new Set(this.data.pairs.round).size > 1;
-    return (this.text(this.namedBy, row) || "not known") + (this.rounds ? ` (${this.data.pairs.round[row]})` : "");
+    this.iterations ??= new Set(this.data.pairs.iteration).size > 1;
+    const iteration = this.iterations ? ` (${this.data.pairs.iteration[row]})` : "";
+    return (this.text(this.namedBy, row) || "not known") + iteration;
   }
 
   // latency is what a pair took, infinite if it did not change, and nothing for others.
@@ -48,7 +50,13 @@ report.View = class {
       { key: "target", name: "Target", value: (row) => this.text("target", row) || "not known" },
       { key: "client", name: "Client", value: (row) => this.text("client", row) || "not known" },
       { key: "nodes", name: "Nodes", value: (row) => this.nodes(row), on: some(p.targetNode) || some(p.clientNode) },
-      { key: "round", name: "Round", number: true, value: (row) => p.round[row], on: new Set(p.round).size > 1 },
+      {
+        key: "iteration",
+        name: "Iteration",
+        number: true,
+        value: (row) => p.iteration[row],
+        on: new Set(p.iteration).size > 1,
+      },
       { key: "status", name: "Status", value: (row) => report.statuses[p.status[row]] },
       {
         key: "latency",
@@ -80,7 +88,7 @@ report.View = class {
 
   showLatency(row) {
     const took = this.data.pairs.latency[row];
-    if (this.data.pairs.status[row] === 1) return took === null ? "longer" : ">" + report.duration(took);
+    if (this.data.pairs.status[row] === 1) return took === null ? "unknown" : ">" + report.duration(took);
     return took === null ? "-" : report.duration(took);
   }
 
