@@ -47,7 +47,8 @@ func NewMetrics() *Metrics {
 		}, []string{"scenario"}),
 		results: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "netpol_latency_targets_total",
-			Help: "Targets that ended, by status: measured, censored, invalid or deleted.",
+			Help: "Targets that ended, by status: measured, censored, invalid, deleted or " +
+				"unobserved.",
 		}, []string{"scenario", "status"}),
 		latency: prometheus.NewHistogramVec(histogram("netpol_latency_transition_seconds",
 			"Estimated time from the start that the label names to the pair's transition."),

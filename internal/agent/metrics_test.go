@@ -49,12 +49,13 @@ func TestMetricsOfPodCreation(t *testing.T) {
 # HELP netpol_latency_targets_expected Targets that must end with a result.
 # TYPE netpol_latency_targets_expected gauge
 netpol_latency_targets_expected{scenario="pod-creation"} 1
-# HELP netpol_latency_targets_total Targets that ended, by status: measured, censored, invalid or deleted.
+# HELP netpol_latency_targets_total Targets that ended, by status: measured, censored, invalid, deleted or unobserved.
 # TYPE netpol_latency_targets_total counter
 netpol_latency_targets_total{scenario="pod-creation",status="censored"} 0
 netpol_latency_targets_total{scenario="pod-creation",status="deleted"} 0
 netpol_latency_targets_total{scenario="pod-creation",status="invalid"} 0
 netpol_latency_targets_total{scenario="pod-creation",status="measured"} 1
+netpol_latency_targets_total{scenario="pod-creation",status="unobserved"} 0
 `)
 		registry := prometheus.NewRegistry()
 		registry.MustRegister(b.env.metrics.Collectors()...)

@@ -105,7 +105,8 @@ func thresholdBeginnings(
 	if named {
 		for _, statistic := range []string{
 			"min", "mean", "median", "p90", "p95", "p99", "max",
-			"expected", "measured", "censored", "invalid", "deleted", "leaks", "flaps",
+			"expected", "measured", "censored", "invalid", "deleted", "unobserved",
+			"leaks", "flaps",
 		} {
 			all = append(all, name+"."+statistic)
 		}

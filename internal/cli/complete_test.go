@@ -139,7 +139,7 @@ func TestCompleteThresholds(t *testing.T) {
 		}
 		limit := "<1s"
 		if slices.Contains([]string{"expected", "measured", "censored", "invalid", "deleted",
-			"leaks", "flaps"},
+			"unobserved", "leaks", "flaps"},
 			strings.TrimPrefix(statistic, "policy-deny.")) {
 			limit = "==0"
 		}

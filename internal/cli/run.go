@@ -47,10 +47,11 @@ func newRun(build version.Build, settings setting.Table) *cobra.Command {
 			"everything again. \"netpol-latency scenarios\" explains the scenarios; without one,\n" +
 			"pod-creation and policy-creation are measured.\n\n" +
 			"Exit codes: 0 everything was measured and is within the thresholds; 1 wrong usage, " +
-			"or it failed;\n" +
-			"2 some pair never changed in time (censored); 3 some result is invalid: the state " +
-			"before the trigger\n" +
-			"could not be proved; 4 a threshold failed. If several apply: 1, then 3, 2, 4.",
+			"it failed, or\n" +
+			"some pair was not observed; 2 some pair never changed in time (censored); 3 some " +
+			"result is invalid:\n" +
+			"the state before the trigger could not be proved; 4 a threshold failed. If several " +
+			"apply: 1, then 3,\n2, 4.",
 		Example: "  netpol-latency run --targets 20 --repeat 3\n" +
 			"  netpol-latency run -c suite.yaml --set targets=50\n" +
 			"  netpol-latency run policy-deny --direction ingress --threshold " +
@@ -197,12 +198,13 @@ func (w *work) show(out io.Writer) error {
 	return nil
 }
 
-// errInvalid, errCensored and errThreshold are the ends of a run that worked, but whose result is
-// not as it is to be.
+// errUnobserved, errInvalid, errCensored and errThreshold are the ends of a run that worked, but
+// whose result is not as it is to be.
 var (
-	errInvalid   = errors.New("some results are invalid")
-	errCensored  = errors.New("some pairs did not change in time")
-	errThreshold = errors.New("a threshold failed")
+	errUnobserved = errors.New("some pairs were not observed: run it again")
+	errInvalid    = errors.New("some results are invalid")
+	errCensored   = errors.New("some pairs did not change in time")
+	errThreshold  = errors.New("a threshold failed")
 )
 
 // verdict says how the run ends, after its findings and how its thresholds stand.
@@ -213,7 +215,8 @@ func (w *work) verdict(out io.Writer, thresholds []measure.Threshold) error {
 	}
 
 	kind, failed := map[measure.Conclusion]error{
-		measure.NotProved: errInvalid, measure.NotInTime: errCensored,
+		measure.NotObserved: errUnobserved, measure.NotProved: errInvalid,
+		measure.NotInTime:       errCensored,
 		measure.ThresholdFailed: errThreshold,
 	}[assessment.Conclusion]
 	if !failed {

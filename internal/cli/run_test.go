@@ -28,6 +28,8 @@ func TestExitCodes(t *testing.T) {
 	invalid := measure.Sample{Scenario: "policy-deny", Status: measure.Invalid,
 		Reason: "precondition: x"}
 	invalid.Probes[measure.Allowed], invalid.Probes[measure.Dropped] = 1, 1
+	lost := measure.Sample{Scenario: "policy-deny", Status: measure.Unobserved,
+		Reason: "its agent is gone"}
 	threshold, err := measure.ParseThreshold("policy-deny.measured>=5")
 	if err != nil {
 		t.Fatal(err)
@@ -47,6 +49,8 @@ func TestExitCodes(t *testing.T) {
 			"some results are invalid: 1 of 2 pairs (precondition: x)"},
 		{"a pair was too slow", []measure.Sample{slow, enforced}, ExitCensored,
 			"some pairs did not change in time: 1 of 2 pairs"},
+		{"nobody watched a pair", []measure.Sample{lost, slow, invalid}, ExitFailure,
+			"some pairs were not observed: run it again: 1 of 3 pairs (its agent is gone)"},
 		{"a threshold", []measure.Sample{enforced}, ExitThreshold,
 			"a threshold failed: 1 of 1"},
 	}

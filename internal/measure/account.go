@@ -9,7 +9,7 @@ import "fmt"
 // up to the number of pairs that were expected.
 type Account struct {
 	Expected int
-	ended    [Deleted + 1]int
+	ended    [Unobserved + 1]int
 }
 
 // End counts one more pair that ended in the status.
@@ -42,7 +42,7 @@ func (a Account) AllMeasured() bool {
 }
 
 // String lists the counts, for example "20 expected, 19 measured, 1 censored, 0 invalid, 0
-// deleted".
+// deleted, 0 unobserved".
 func (a Account) String() string {
 	text := fmt.Sprintf("%d expected", a.Expected)
 	for _, status := range Statuses() {

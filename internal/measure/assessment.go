@@ -17,6 +17,8 @@ type Conclusion uint8
 const (
 	// Passed: everything changed in time, or nobody asked for it, and every threshold passed.
 	Passed Conclusion = iota
+	// NotObserved: some pair was not watched, so the run was carried out in part only.
+	NotObserved
 	// NotProved: some result is invalid, or policy had no effect at all.
 	NotProved
 	// NotInTime: some pair did not change in time.
@@ -27,7 +29,7 @@ const (
 
 // String is the conclusion's name in reports.
 func (c Conclusion) String() string {
-	return [...]string{"passed", "invalid", "censored", "threshold"}[min(int(c), 3)]
+	return [...]string{"passed", "unobserved", "invalid", "censored", "threshold"}[min(int(c), 4)]
 }
 
 // Assessment is what the samples of a run show, and how the run ends for that.
@@ -108,12 +110,22 @@ func (a Assessment) Summaries() []Summary {
 	return all
 }
 
-// conclude decides how the run ends. What was not proved counts before what was too slow: a state
-// that nobody has seen makes every latency, and every threshold, meaningless.
+// conclude decides how the run ends. A run that was carried out in part is to be repeated, whatever
+// the rest of it shows. What was not proved counts before what was too slow: a state that nobody
+// has seen makes every latency, and every threshold, meaningless.
 func (a Assessment) conclude(samples []Sample) (Conclusion, string) {
-	of := func(status Status) int {
-		return len(withStatus(samples, status))
+	reason := func(status Status) string {
+		found := withStatus(samples, status)
+		if len(found) == 0 {
+			return ""
+		}
+		text := fmt.Sprintf("%d of %d pairs", len(found), len(samples))
+		if first := found[0].Reason; first != "" && status != Censored {
+			text += " (" + first + ")"
+		}
+		return text
 	}
+	unobserved, invalid, censored := reason(Unobserved), reason(Invalid), reason(Censored)
 	refuted := slices.IndexFunc(a.Findings, Finding.refutes)
 	failed := 0
 	for _, one := range a.Thresholds {
@@ -123,14 +135,14 @@ func (a Assessment) conclude(samples []Sample) (Conclusion, string) {
 	}
 
 	switch {
+	case unobserved != "":
+		return NotObserved, unobserved
 	case refuted >= 0:
 		return NotProved, a.Findings[refuted].Text
-	case of(Invalid) > 0:
-		first := withStatus(samples, Invalid)[0]
-		return NotProved, fmt.Sprintf("%d of %d pairs (%s)", of(Invalid), len(samples),
-			first.Reason)
-	case of(Censored) > 0:
-		return NotInTime, fmt.Sprintf("%d of %d pairs", of(Censored), len(samples))
+	case invalid != "":
+		return NotProved, invalid
+	case censored != "":
+		return NotInTime, censored
 	case failed > 0:
 		return ThresholdFailed, fmt.Sprintf("%d of %d", failed, len(a.Thresholds))
 	}
@@ -264,10 +276,11 @@ type counts struct {
 	wanted, changed, censored int // new connections that had to change
 	connections, blocked      int // open connections that policy began to forbid
 	watched, leaking, leaks   int // pairs that must stay blocked, those answered, and the replies
-	unwatched                 int // pairs that must stay blocked, and of which nothing is known
 	invalid, exposed, deleted int // not proved; of these, answered while they had to be blocked
 	flapping, flaps           int
 	reason                    string // of the first invalid one
+	unobserved                int    // pairs that nobody watched
+	lost                      string // why, of the first one
 }
 
 func count(samples []Sample) counts {
@@ -294,9 +307,13 @@ func (c *counts) add(s Sample) {
 		c.exposed += is(s.exposed())
 	case s.Status == Deleted:
 		c.deleted++
+	case s.Status == Unobserved:
+		if c.unobserved == 0 {
+			c.lost = s.Reason
+		}
+		c.unobserved++
 	case s.Kind == KindBlocked:
 		c.watched += is(s.Status == Measured)
-		c.unwatched += is(s.Status == Censored)
 	case s.Kind == KindOpen:
 		c.connections++
 		c.blocked += is(s.Status == Measured)
@@ -339,10 +356,6 @@ func (c counts) findings() []Finding {
 			"replies that policy forbids, on %s that must stay blocked",
 			Plural(c.watched, "pair"))
 	}
-	if c.unwatched > 0 {
-		say(TopicUnwatched, SeverityWarning, c.unwatched, c.watched+c.unwatched,
-			"pairs that must stay blocked were not watched to the end")
-	}
 	switch {
 	case c.flaps > 0:
 		say(TopicFlaps, SeverityCritical, c.flaps, 0, "changes back and forth, on %s",
@@ -363,6 +376,10 @@ func (c counts) findings() []Finding {
 	if c.deleted > 0 {
 		say(TopicDeleted, SeverityWarning, c.deleted, c.pairs,
 			"targets went away before they had a result")
+	}
+	if c.unobserved > 0 {
+		say(TopicUnobserved, SeverityWarning, c.unobserved, c.pairs,
+			"pairs were not observed, which says nothing about the network (%s)", c.lost)
 	}
 	if c.connections > 0 {
 		text := "open connections were blocked when policy began to forbid them"

@@ -63,7 +63,7 @@ func TestAssess(t *testing.T) {
 	moved := pairOf(Measured, both)
 	slow := pairOf(Censored, both)
 	never := pairOf(Censored, answered)
-	lost := pairOf(Censored, nil, because("its agent did not report"))
+	lost := pairOf(Unobserved, nil, because("its agent did not report"))
 	unproved := pairOf(Invalid, both, because("never seen allowed"))
 	gone := pairOf(Deleted, both)
 	open := pairOf(Invalid, answered, named("policy-creation"), allowing,
@@ -105,8 +105,23 @@ func TestAssess(t *testing.T) {
 		},
 		{
 			name: "an agent did not report", samples: []Sample{moved, lost},
-			because:    "how long its pair took is not known, so it may have been too slow",
-			conclusion: NotInTime, reason: "1 of 2 pairs", found: "enforced critical, flaps ok",
+			because:    "nobody watched its pair: that says nothing about the network",
+			conclusion: NotObserved, reason: "1 of 2 pairs (its agent did not report)",
+			found: "enforced ok, flaps ok, unobserved warning",
+		},
+		{
+			name:       "an agent did not report, and a pair of another was slow",
+			samples:    []Sample{slow, lost},
+			because:    "a run that was carried out in part is to be repeated, whatever it has seen",
+			conclusion: NotObserved, reason: "1 of 2 pairs",
+			found: "enforced critical, flaps ok, unobserved warning",
+		},
+		{
+			name:       "an agent did not report, and the old state of a pair was not seen",
+			samples:    []Sample{unproved, lost, moved},
+			because:    "a run that was carried out in part comes first",
+			conclusion: NotObserved, reason: "1 of 3 pairs",
+			found: "enforced ok, flaps ok, invalid warning, unobserved warning",
 		},
 		{
 			name: "no pair was ever blocked", samples: []Sample{never, never},
@@ -123,7 +138,7 @@ func TestAssess(t *testing.T) {
 		},
 		{
 			name:       "of pairs that were never blocked one has no probes",
-			samples:    []Sample{never, lost},
+			samples:    []Sample{never, pairOf(Censored, nil)},
 			because:    "a pair that nobody looked at does not show that policy works",
 			conclusion: NotProved, reason: "is policy enforced at all",
 			found: "not-enforced critical, enforced critical, flaps ok",
@@ -237,10 +252,10 @@ func TestAssess(t *testing.T) {
 		{
 			name: "a pair that must stay blocked was not reported",
 			samples: []Sample{
-				tight, pairOf(Censored, nil, staysBlocked(0)),
+				tight, pairOf(Unobserved, nil, staysBlocked(0)),
 			},
 			because:    "of a pair that nobody watched it is not known that nothing leaked",
-			conclusion: NotInTime, reason: "1 of 2 pairs", found: "leaks ok, unwatched warning",
+			conclusion: NotObserved, reason: "1 of 2 pairs", found: "leaks ok, unobserved warning",
 		},
 		{
 			name: "a pair flapped", samples: []Sample{flapped},
@@ -360,6 +375,8 @@ func TestObserved(t *testing.T) {
 			3 * time.Second, true, true},
 		{"a censored pair took some time if nobody knows since when", lost, 0, true, true},
 		{"an invalid pair has no latency", pairOf(Invalid, nil), 0, false, false},
+		{"a pair that nobody watched has no latency, however long the run waited for it",
+			pairOf(Unobserved, nil), 0, false, false},
 		{"a pair that must stay blocked has no latency", pairOf(Measured, nil, staysBlocked(1)), 0,
 			false, false},
 	} {

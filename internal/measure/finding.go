@@ -44,14 +44,14 @@ const (
 	TopicConnections Topic = "connections"
 	// TopicLeaks: replies on pairs that must stay blocked.
 	TopicLeaks Topic = "leaks"
-	// TopicUnwatched: pairs that must stay blocked, and that nobody has reported about.
-	TopicUnwatched Topic = "unwatched"
 	// TopicFlaps: changes back and forth, of pairs that had to change.
 	TopicFlaps Topic = "flaps"
 	// TopicInvalid: pairs whose old state was not seen.
 	TopicInvalid Topic = "invalid"
 	// TopicDeleted: pairs whose target went away.
 	TopicDeleted Topic = "deleted"
+	// TopicUnobserved: pairs that nobody watched.
+	TopicUnobserved Topic = "unobserved"
 	// TopicThreshold: how one threshold stands for one result.
 	TopicThreshold Topic = "threshold"
 )

@@ -21,14 +21,19 @@ const (
 	Invalid
 	// Deleted: the target went away before the transition was seen.
 	Deleted
+	// Unobserved: nobody watched the pair, or what was seen of it is lost.
+	Unobserved
 )
 
+// NotReported is the reason of an unobserved pair whose result never came.
+const NotReported = "its agent did not report: it ended, or its log was lost"
+
 // Statuses lists every status, in order.
-func Statuses() []Status { return []Status{Measured, Censored, Invalid, Deleted} }
+func Statuses() []Status { return []Status{Measured, Censored, Invalid, Deleted, Unobserved} }
 
 // String is the status's name in messages, metrics and records.
 func (s Status) String() string {
-	names := [...]string{"unknown", "measured", "censored", "invalid", "deleted"}
+	names := [...]string{"unknown", "measured", "censored", "invalid", "deleted", "unobserved"}
 	if int(s) >= len(names) {
 		return fmt.Sprintf("status(%d)", uint8(s))
 	}

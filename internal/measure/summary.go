@@ -117,7 +117,7 @@ func meaning(status Status) string {
 
 func warnings(summary Summary, warned map[string]int) []string {
 	var all []string
-	for _, status := range []Status{Censored, Invalid, Deleted} {
+	for _, status := range Statuses()[1:] {
 		if n := summary.Account.Count(status); n > 0 {
 			all = append(all, fmt.Sprintf("%d of %d targets %s: %s", n, summary.Account.Expected,
 				status, meaning(status)))

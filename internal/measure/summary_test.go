@@ -92,7 +92,7 @@ func TestAccount(t *testing.T) {
 	if account.AllMeasured() {
 		t.Error("AllMeasured() = true with an invalid pair")
 	}
-	want := "2 expected, 1 measured, 0 censored, 1 invalid, 0 deleted"
+	want := "2 expected, 1 measured, 0 censored, 1 invalid, 0 deleted, 0 unobserved"
 	if got := account.String(); got != want {
 		t.Errorf("String() = %q; want %q", got, want)
 	}

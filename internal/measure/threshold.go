@@ -25,7 +25,7 @@ const thresholdExample = "for example policy-deny.p99<500ms or pod-startup/forbi
 
 // ParseThreshold reads SCENARIO.STATISTIC, an operator (<, <=, >, >=, ==, !=) and a limit. The
 // statistics min, max, mean, median and pNN are durations; expected, measured, censored, invalid,
-// deleted, leaks and flaps are counts.
+// deleted, unobserved, leaks and flaps are counts.
 func ParseThreshold(text string) (Threshold, error) {
 	form := regexp.MustCompile(`^([a-z0-9-]+(?:/[a-z0-9-]+)*)\.([a-z0-9.]+)\s*(<=|>=|==|!=|<|>)\s*(\S+)$`)
 	text = strings.TrimSpace(text)
@@ -56,9 +56,8 @@ func ParseThreshold(text string) (Threshold, error) {
 		t.limit = float64(limit)
 	default:
 		return Threshold{}, fmt.Errorf("threshold %q: unknown statistic %q: expected min, mean, "+
-			"median, p0 to p100, max, "+
-			"expected, measured, censored, invalid, deleted, leaks or flaps, %s", text, t.statistic,
-			thresholdExample)
+			"median, p0 to p100, max, expected, measured, censored, invalid, deleted, "+
+			"unobserved, leaks or flaps, %s", text, t.statistic, thresholdExample)
 	}
 	return t, nil
 }

@@ -52,7 +52,11 @@ func benchLine(iteration measure.Summary) string {
 			line += fmt.Sprintf(" %d %s", found.Value.Nanoseconds(), one.unit)
 		}
 	}
-	return line + fmt.Sprintf(" %d censored", iteration.Account.Count(measure.Censored))
+	line += fmt.Sprintf(" %d censored", iteration.Account.Count(measure.Censored))
+	if lost := iteration.Account.Count(measure.Unobserved); lost > 0 {
+		line += fmt.Sprintf(" %d unobserved", lost)
+	}
+	return line
 }
 
 // benchWord makes a text one part of a benchmark's name.

@@ -260,7 +260,7 @@ func (r *Compared) warnings(unit Unit, statistics int) []string {
 	say := func(format string, values ...any) {
 		all = append(all, r.Name+": "+fmt.Sprintf(format, values...))
 	}
-	for _, status := range []measure.Status{measure.Censored, measure.Invalid, measure.Deleted} {
+	for _, status := range measure.Statuses()[1:] {
 		if old, now := r.Old.Account.Count(status), r.New.Account.Count(status); old+now > 0 {
 			say("%d of %d targets %s in the old, %d of %d in the new", old, r.Old.Account.Expected,
 				status, now, r.New.Account.Expected)

@@ -77,6 +77,8 @@ func troubled(t *testing.T) Source {
 	measured.Warnings = []string{"the filter | resets"}
 	invalid := sample("policy-deny", 1, measure.Invalid)
 	invalid.Reason = "precondition: never seen allowed\nin time"
+	unobserved := sample("policy-deny", 1, measure.Unobserved)
+	unobserved.Reason = measure.NotReported
 	leaked := sample("pod-startup/forbidden", 1, measure.Measured)
 	leaked.Kind, leaked.Leaks = measure.KindBlocked, 3
 	threshold, err := measure.ParseThreshold("policy-deny.p99<500ms")
@@ -96,7 +98,7 @@ func troubled(t *testing.T) Source {
 		},
 		Samples: []measure.Sample{
 			measured, sample("policy-deny", 1, measure.Censored), invalid,
-			sample("policy-deny", 2, measure.Deleted), leaked,
+			sample("policy-deny", 2, measure.Deleted), leaked, unobserved,
 		},
 		Thresholds: []measure.Threshold{threshold},
 	}
@@ -128,14 +130,50 @@ func TestTextFits(t *testing.T) {
 	}
 }
 
-// TestOldDirectories reads a directory of each schema that there was.
+// TestOldDirectories reads a directory of each earlier schema.
 func TestOldDirectories(t *testing.T) {
-	for schema := 1; schema <= result.Schema; schema++ {
+	for schema := 1; schema < result.Schema; schema++ {
 		source := opened(t, "schema"+string(rune('0'+schema)))
 		if source.Run.Schema != schema || len(source.Samples) != 90 || len(source.Thresholds) != 1 {
 			t.Errorf("schema %d: %d samples, %d thresholds of run %+v", schema, len(source.Samples),
 				len(source.Thresholds), source.Run)
 		}
+	}
+}
+
+// TestJUnitUnobserved calls a result with pairs that nobody watched an error, unless it shows that
+// policy failed.
+func TestJUnitUnobserved(t *testing.T) {
+	measured := measure.Sample{Scenario: "policy-deny", Status: measure.Measured}
+	leaked := measured
+	leaked.Kind, leaked.Leaks = measure.KindBlocked, 1
+	lost := measure.Sample{Scenario: "policy-deny", Status: measure.Unobserved}
+	for _, test := range []struct {
+		name           string
+		sample         measure.Sample
+		threshold      string
+		errors, failed int
+	}{
+		{"no threshold", measured, "", 1, 0},
+		{"a leak", leaked, "", 0, 1},
+		{"a threshold that passed", measured, "policy-deny.measured==1", 1, 0},
+		{"a threshold that failed", measured, "policy-deny.measured==2", 0, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			source := Source{Samples: []measure.Sample{test.sample, lost}}
+			if test.threshold != "" {
+				threshold, err := measure.ParseThreshold(test.threshold)
+				if err != nil {
+					t.Fatal(err)
+				}
+				source.Thresholds = []measure.Threshold{threshold}
+			}
+			suite := junitOf(Build(source)[0])
+			if suite.Errors != test.errors || suite.Failures != test.failed {
+				t.Errorf("%d errors and %d failures; want %d and %d", suite.Errors,
+					suite.Failures, test.errors, test.failed)
+			}
+		})
 	}
 }
 

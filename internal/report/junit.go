@@ -7,6 +7,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -43,6 +44,7 @@ type junitCase struct {
 	Name    string        `xml:"name,attr"`
 	Time    string        `xml:"time,attr"`
 	Failure *junitFailure `xml:"failure"`
+	Error   *junitFailure `xml:"error"`
 	Output  string        `xml:"system-out,omitempty"`
 }
 
@@ -54,12 +56,14 @@ type junitFailure struct {
 
 // JUnit writes a test suite for each run: a test case for each result and threshold that is about
 // it, and for a result without a threshold one that fails if a pair is not measured, or something
-// was found that wants attention.
+// was found that wants attention. A case with pairs that were not observed is an error: it was not
+// carried out as a whole.
 func JUnit(w io.Writer, reports []Report) error {
 	all := junitSuites{Name: "netpol-latency"}
 	for _, report := range reports {
 		suite := junitOf(report)
 		all.Tests, all.Failures = all.Tests+suite.Tests, all.Failures+suite.Failures
+		all.Errors += suite.Errors
 		all.Suites = append(all.Suites, suite)
 	}
 	content, err := xml.MarshalIndent(all, "", "  ")
@@ -91,7 +95,10 @@ func junitOf(report Report) junitSuite {
 	}
 	for _, one := range suite.Cases {
 		suite.Tests++
-		if one.Failure != nil {
+		switch {
+		case one.Error != nil:
+			suite.Errors++
+		case one.Failure != nil:
 			suite.Failures++
 		}
 	}
@@ -115,8 +122,11 @@ func junitThreshold(one measure.Evaluation, report Report) junitCase {
 		}
 	}
 	found := junitCaseOf(about, one.Threshold.String())
-	if !one.Passed {
+	switch {
+	case !one.Passed:
 		found.Failure = &junitFailure{"threshold", one.Text, found.Output}
+	case one.Summary.Account.Count(measure.Unobserved) > 0:
+		found.Error = unobserved(one.Summary, found.Output)
 	}
 	return found
 }
@@ -125,17 +135,26 @@ func junitThreshold(one measure.Evaluation, report Report) junitCase {
 // wants attention.
 func junitDefault(one Result) junitCase {
 	found := junitCaseOf(one, "all measured, no leaks")
-	if account := one.Summary.Account; !account.AllMeasured() {
+	account, severity := one.Summary.Account, one.Severity()
+	switch {
+	case account.Count(measure.Unobserved) > 0 && severity < measure.SeverityCritical:
+		found.Error = unobserved(one.Summary, found.Output)
+	case !account.AllMeasured():
 		found.Failure = &junitFailure{"account", account.String(), found.Output}
-		return found
-	}
-	for _, finding := range one.Findings {
-		if finding.Severity == one.Severity() && finding.Severity >= measure.SeverityWarning {
-			found.Failure = &junitFailure{string(finding.Topic), finding.String(), found.Output}
-			break
-		}
+	case severity >= measure.SeverityWarning:
+		worst := slices.IndexFunc(one.Findings, func(finding measure.Finding) bool {
+			return finding.Severity == severity
+		})
+		finding := one.Findings[worst]
+		found.Failure = &junitFailure{string(finding.Topic), finding.String(), found.Output}
 	}
 	return found
+}
+
+// unobserved is the error of a case whose pairs were not all watched: it was not carried out as a
+// whole.
+func unobserved(summary measure.Summary, output string) *junitFailure {
+	return &junitFailure{measure.Unobserved.String(), summary.Account.String(), output}
 }
 
 func junitCaseOf(one Result, name string) junitCase {

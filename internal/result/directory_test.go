@@ -73,7 +73,7 @@ func TestDirectoryThatIsNone(t *testing.T) {
 	}{
 		"empty": {nil, "has no run.json"},
 		"newer": {map[string]string{"run.json": `{"schema":99}`},
-			"its schema is 99; this version reads 1 to 2"},
+			"its schema is 99; this version reads 1 to 3"},
 		"no schema": {map[string]string{"run.json": `{}`}, "its schema is 0"},
 		"not JSON":  {map[string]string{"run.json": `{`}, "run.json: unexpected end"},
 		"half":      {map[string]string{"run.json": `{"schema":1}`}, "samples.jsonl: no such file"},

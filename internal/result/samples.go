@@ -16,7 +16,7 @@ import (
 )
 
 // Schema is the version of the records that this package writes. It reads every version up to it.
-const Schema = 2
+const Schema = 3
 
 // record is one sample on the wire. Instants are RFC 3339 with nanoseconds; durations nanoseconds.
 type record struct {
@@ -178,13 +178,17 @@ func (r record) sample() (measure.Sample, error) {
 	if err != nil {
 		return measure.Sample{}, err
 	}
+	status := statuses[at]
+	if r.Schema < 3 && r.Reason == measure.NotReported {
+		status = measure.Unobserved // it was called censored
+	}
 	sample := measure.Sample{
 		Scenario: r.Scenario,
 		Target: measure.Target{
 			Pod:     measure.Object{Namespace: r.Namespace, Name: r.Pod, UID: r.UID},
 			Address: r.Address,
 		},
-		Status: statuses[at], Reason: r.Reason, Cause: measure.ParseCause(r.Cause),
+		Status: status, Reason: r.Reason, Cause: measure.ParseCause(r.Cause),
 		Start:   measure.Start{Source: r.StartSource, At: r.Start, Uncertainty: r.Uncertainty},
 		Bracket: measure.Bracket{Lower: r.Lower, Upper: r.Upper},
 		Ended:   r.Ended, Created: r.Created, Assigned: r.Assigned, Warnings: r.Warnings,

@@ -100,6 +100,23 @@ func TestOldSchemas(t *testing.T) {
 	}
 }
 
+// TestUnobservedOfOldSchemas reads a pair without a report, which records of old called censored.
+func TestUnobservedOfOldSchemas(t *testing.T) {
+	for reason, want := range map[string]measure.Status{
+		measure.NotReported:             measure.Unobserved,
+		"the run ended before a change": measure.Censored,
+	} {
+		for schema := 1; schema < 3; schema++ {
+			line := fmt.Sprintf(`{"schema":%d,"kind":"new-connection","status":"censored",`+
+				`"reason":%q}`, schema, reason)
+			got, err := Read(strings.NewReader(line))
+			if err != nil || got[0].Status != want {
+				t.Errorf("%s: %v, %v; want %v", line, got, err, want)
+			}
+		}
+	}
+}
+
 // TestKindOfSchema1 tells the kind of a pair from what records said before they had one.
 func TestKindOfSchema1(t *testing.T) {
 	for record, want := range map[string]measure.Kind{

@@ -89,6 +89,22 @@ func TestLinesAreMissing(t *testing.T) {
 	}
 }
 
+// TestPairWithoutReport accounts for a pair whose agent is gone, so that its clock is unknown too:
+// nobody watched it, and it has no latency.
+func TestPairWithoutReport(t *testing.T) {
+	it := &iteration{
+		number: 1, env: &environment{collector: newCollector(kube.Namespace{}, setting.ClockAuto)},
+		expected: map[pairKey]measure.Target{{iteration: 1, uid: "a", scenario: "test"}: {}},
+	}
+	all := it.account()
+	if len(all) != 1 || all[0].Status != measure.Unobserved || all[0].Reason == "" {
+		t.Fatalf("the account is %+v; want one unobserved pair", all)
+	}
+	if latency, _, known := all[0].Observed(); known {
+		t.Errorf("its latency is %s; want none", latency)
+	}
+}
+
 // TestAwait waits for a condition that a line brings about, and gives up with its cause.
 func TestAwait(t *testing.T) {
 	c, agent := newCollector(kube.Namespace{}, setting.ClockAuto), &agentLog{}

@@ -62,8 +62,8 @@ func TestStartupLogsAreReadSideBySide(t *testing.T) {
 	check(t, ctx.Err())
 	counts := make(map[string]int)
 	for _, sample := range samples {
-		if sample.Status != measure.Censored {
-			t.Errorf("a sample of %s is %v; want censored", sample.Scenario, sample.Status)
+		if sample.Status != measure.Unobserved {
+			t.Errorf("a sample of %s is %v; want unobserved", sample.Scenario, sample.Status)
 		}
 		counts[sample.Scenario]++
 	}

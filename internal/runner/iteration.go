@@ -185,7 +185,7 @@ func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
 	bounded, cancel := context.WithTimeout(ctx, it.env.options.Timeout)
 	defer cancel()
 
-	// When the time is over the iteration ends all the same: what has no result is censored.
+	// When the time is over the iteration ends all the same: what has no result is not observed.
 	_ = it.env.collector.await(bounded, func() bool {
 		have, doing := it.have(), "measuring"
 		if presumed := it.env.collector.presumed(it.number); presumed > 0 &&
@@ -237,7 +237,8 @@ func (it *iteration) account() []measure.Sample {
 	for key, target := range it.expected {
 		sample, ok := it.env.collector.samples[key]
 		if !ok {
-			sample = it.missing(key, target, it.kindOf(key))
+			all = append(all, it.missing(key, target, it.kindOf(key)))
+			continue
 		}
 		delete(it.env.collector.samples, key)
 		if sample.Target.Pod.Name == "" {
@@ -265,9 +266,9 @@ func (it *iteration) missing(
 	key pairKey, target measure.Target, kind measure.Kind,
 ) measure.Sample {
 	return measure.Sample{
-		Scenario: key.scenario, Target: target, Kind: kind, Status: measure.Censored,
+		Scenario: key.scenario, Target: target, Kind: kind, Status: measure.Unobserved,
 		Iteration: key.iteration, Ended: time.Now(),
-		Reason: "its agent did not report: it ended, or its log was lost",
+		Reason: measure.NotReported,
 	}
 }
 

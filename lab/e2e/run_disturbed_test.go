@@ -171,18 +171,18 @@ func TestRunStarterKilled(t *testing.T) {
 		return true, syscall.Kill(pid, syscall.SIGKILL)
 	})
 	code, samples := run.end(t)
-	censored := 0
+	unobserved := 0
 	for _, sample := range samples {
-		if sample.Status != measure.Measured {
-			censored++
+		if sample.Status == measure.Unobserved {
+			unobserved++
 		}
 	}
 	const says = "container first ended with exit code 137"
-	if code != exitCensored || len(samples) != targets*each || censored != each ||
+	if code != exitFailure || len(samples) != targets*each || unobserved != each ||
 		!strings.Contains(run.printed.String(), says) {
-		t.Errorf("exit code %d, %d samples, %d of them not measured; want %d, %d and %d, and %q "+
+		t.Errorf("exit code %d, %d samples, %d of them unobserved; want %d, %d and %d, and %q "+
 			"in the output:\n%s",
-			code, len(samples), censored, exitCensored, targets*each, each, says,
+			code, len(samples), unobserved, exitFailure, targets*each, each, says,
 			run.printed.String())
 	}
 	expectNothingLeft(t, lab, run.id)

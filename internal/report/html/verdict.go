@@ -75,7 +75,7 @@ func (r run) statement(finding measure.Finding) statement {
 		measure.TopicPolicyNotEnforced: "Not enforced", measure.TopicUnreachable: "Unreachable",
 		measure.TopicEnforced: "Enforced", measure.TopicConnections: "Connections blocked",
 		measure.TopicLeaks: "Leaks",
-		measure.TopicFlaps: "Flaps", measure.TopicUnwatched: "Not watched",
+		measure.TopicFlaps: "Flaps", measure.TopicUnobserved: "Not observed",
 		measure.TopicInvalid: "Not proved",
 		measure.TopicDeleted: "Deleted",
 	}[finding.Topic]
@@ -117,6 +117,8 @@ func headline(assessment measure.Assessment) string {
 		return "Policy " + joined(wrong) + "."
 	case has(measure.TopicUnreachable):
 		return "The targets could not be reached."
+	case measured && has(measure.TopicUnobserved):
+		return "Policy was enforced wherever it was observed."
 	case has(measure.TopicInvalid):
 		return "Policy was enforced wherever that could be proved."
 	case !measured && has(measure.TopicLeaks):

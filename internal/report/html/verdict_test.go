@@ -30,6 +30,8 @@ func TestVerdict(t *testing.T) {
 	open := invalid
 	open.Want = measure.StateAllowed
 	open.Probes[measure.Dropped] = 0
+	lost := sampleAt(1, 10, 12)
+	lost.Status = measure.Unobserved
 	connection := censoredAt(1, 3000)
 	connection.Scenario, connection.Kind = "established", measure.KindOpen
 	tests := map[string]struct {
@@ -39,7 +41,10 @@ func TestVerdict(t *testing.T) {
 	}{
 		"good": {[]measure.Sample{sampleAt(1, 10, 12), leaking(0)}, good,
 			"Policy was enforced on every pair, and leaked nothing."},
-		"unwatched": {[]measure.Sample{sampleAt(1, 10, 12)}, good,
+		"unobserved": {[]measure.Sample{lost, sampleAt(2, 10, 12)}, warn,
+			"Policy was enforced wherever it was observed."},
+		"only unobserved": {[]measure.Sample{lost}, warn, "Nothing was measured."},
+		"no leaks looked for": {[]measure.Sample{sampleAt(1, 10, 12)}, good,
 			"Policy was enforced on every pair."},
 		"leak":      {[]measure.Sample{sampleAt(1, 10, 12), leaking(3)}, bad, "Policy leaked."},
 		"leak ends": {[]measure.Sample{sampleAt(1, 10, 12), ending}, bad, "Policy leaked."},

@@ -6,7 +6,7 @@
 // What the other scripts share: the making of elements, durations as text, colours, and charts that are drawn when
 // they come into sight. Texts from the data enter the document as text nodes only.
 const report = {
-  statuses: ["measured", "censored", "invalid", "deleted"],
+  statuses: ["measured", "censored", "invalid", "deleted", "unobserved"],
 
   // element makes an element: attributes that are undefined or false are left out, children are nodes or texts.
   element(name, attributes = {}, ...children) {

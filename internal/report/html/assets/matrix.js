@@ -150,7 +150,7 @@ report.Matrix = class {
       "As they should be",
       "Leaks",
       "Did not change",
-      "Not proved or deleted",
+      "Not proved, deleted or not observed",
       "Median",
     ];
     this.table.replaceChildren(
@@ -277,7 +277,7 @@ report.Matrix = class {
     const lines = [`${field.client} to ${field.target}`, `${field.fine} of ${field.pairs} pairs as they should be`];
     if (field.leaks > 0) lines.push(`${report.number(field.leaks)} leaks`);
     if (field.censored > 0) lines.push(`${field.censored} did not change`);
-    if (field.unproved > 0) lines.push(`${field.unproved} not proved or deleted`);
+    if (field.unproved > 0) lines.push(`${field.unproved} not proved, deleted or not observed`);
     if (field.times.length > 0) lines.push("median " + report.duration(report.Matrix.median(field.times)));
     return lines.join("\n");
   }
@@ -329,7 +329,7 @@ report.Matrix.kinds = {
     fill: "sunk",
     edge: "hatch",
     ink: "muted",
-    text: "not proved or deleted",
-    forbidden: "not proved or deleted",
+    text: "not proved, deleted or not observed",
+    forbidden: "not proved, deleted or not observed",
   },
 };

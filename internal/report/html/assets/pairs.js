@@ -166,6 +166,7 @@ report.View.kinds = {
   censored: (p, row) => p.status[row] === 1,
   invalid: (p, row) => p.status[row] === 2,
   deleted: (p, row) => p.status[row] === 3,
+  unobserved: (p, row) => p.status[row] === 4,
   "with leaks": (p, row) => p.leaks[row] > 0,
   "with flaps": (p, row) => p.flaps[row] > 0,
 };

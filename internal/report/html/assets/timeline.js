@@ -107,6 +107,7 @@ report.Timeline = class {
     if (p.status.includes(1)) kinds.push(["glyph censored", "▶", "did not change"]);
     if (p.status.includes(2)) kinds.push(["glyph invalid", "✕", "old state not proved"]);
     if (p.status.includes(3)) kinds.push(["glyph invalid", "●", "target deleted"]);
+    if (p.status.includes(4)) kinds.push(["key unknown", "", "not observed"]);
     return report.element(
       "ul",
       { class: "legend" },
@@ -165,9 +166,9 @@ report.Timeline = class {
   row(row, box, mark) {
     const p = this.data.pairs;
     const end = Math.min(p.end[row] ?? this.high, this.high);
-    if (p.status[row] === 2) {
+    if (p.status[row] === 2 || p.status[row] === 4) {
       box("unknown", 0, this.high); // whatever it did says nothing
-      mark("invalid", 0);
+      if (p.status[row] === 2) mark("invalid", 0);
       return;
     }
     const changes = (p.changes[row] || [])
