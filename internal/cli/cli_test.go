@@ -164,7 +164,7 @@ func TestMainOutput(t *testing.T) {
 			[]string{"testdata has no run.json"}},
 		{"a format is checked", "report --format pdf " + aRun, ExitFailure, nil,
 			[]string{`"pdf": expected one of text, markdown`}},
-		{"a report", "report " + aRun, ExitOK, []string{"run b1ba14d1", "95% CI low",
+		{"a report", "report " + aRun, ExitOK, []string{"run b1ba14d1", "resolution",
 			"policy-deny.p99<500ms: passed"}, nil},
 		{
 			"a further limit", "report --threshold policy-deny.p99<1ms " + aRun, ExitThreshold,

@@ -41,7 +41,7 @@ type Center struct {
 }
 
 // String is the median, for example 612ms or >1200ms.
-func (c Center) String() string { return observed{c.Value, c.Censored}.String() }
+func (c Center) String() string { return observed{latency: c.Value, censored: c.Censored}.String() }
 
 // Difference is the estimate of a difference, with its interval of 95 % confidence: the median of
 // the differences between each new value and each old one, and two of them between which the true

@@ -76,7 +76,7 @@ func trial(random *rand.Rand, n int, place, spread float64) []Summary {
 	var all []observed
 	for range n {
 		all = append(all,
-			observed{time.Duration(place * math.Exp(spread*random.NormFloat64()) * 1e6), false})
+			observed{latency: time.Duration(place * math.Exp(spread*random.NormFloat64()) * 1e6)})
 	}
 	return replicates(all)
 }
@@ -220,10 +220,10 @@ func iterations(random *rand.Rand, n, pairs int, place float64) (all []Summary, 
 		shared := place * math.Exp(0.05*random.NormFloat64())
 		var one []observed
 		for range pairs {
-			latency := observed{time.Duration(shared * math.Exp(0.01*random.NormFloat64()) * 1e6),
-				false}
+			own := shared * math.Exp(0.01*random.NormFloat64())
+			latency := observed{latency: time.Duration(own * 1e6)}
 			if random.IntN(50) == 0 {
-				latency = observed{150 * time.Millisecond, true}
+				latency = observed{latency: 150 * time.Millisecond, censored: true}
 			}
 			one = append(one, latency)
 		}

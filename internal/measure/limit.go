@@ -85,7 +85,7 @@ func (l Limit) Test(earlier, later []Summary) (float64, error) {
 	}
 	grown := make([]observed, len(before))
 	for i, one := range before {
-		grown[i] = observed{l.grow(one.latency), one.censored}
+		grown[i] = observed{latency: l.grow(one.latency), censored: one.censored}
 	}
 	greater, _ := newPermutation(grown, after).tails()
 	return greater, nil

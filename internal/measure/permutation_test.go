@@ -15,7 +15,7 @@ import (
 func values(of ...float64) []observed {
 	var all []observed
 	for _, one := range of {
-		all = append(all, observed{time.Duration(math.Abs(one) * 1000), one < 0})
+		all = append(all, observed{latency: time.Duration(math.Abs(one) * 1000), censored: one < 0})
 	}
 	return all
 }
@@ -80,7 +80,8 @@ func TestPermutationByHand(t *testing.T) {
 	for range 200 {
 		var all []observed
 		for range 9 {
-			all = append(all, observed{time.Duration(random.IntN(5)), random.IntN(4) == 0})
+			all = append(all, observed{latency: time.Duration(random.IntN(5)),
+				censored: random.IntN(4) == 0})
 		}
 		p := newPermutation(all[:4], all[4:])
 		more, same, choices := 0, 0, 0
@@ -117,7 +118,8 @@ func TestPermutationApproximation(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	var all []observed
 	for i := range exactPermutations {
-		all = append(all, observed{time.Duration(random.IntN(400) + i/2), random.IntN(20) == 0})
+		all = append(all, observed{latency: time.Duration(random.IntN(400) + i/2),
+			censored: random.IntN(20) == 0})
 	}
 	p := newPermutation(all[:50], all[50:])
 	greater, less := p.tails()

@@ -25,7 +25,10 @@ type Quantile struct {
 }
 
 // String is the quantile without its interval, for example 612ms or >1200ms.
-func (q Quantile) String() string { return observed{q.Value, q.Censored}.String() }
+func (q Quantile) String() string {
+	return observed{latency: q.Value,
+		censored: q.Censored}.String()
+}
 
 // confidence is how often an interval contains its quantile at least.
 const confidence = 0.95
@@ -34,6 +37,8 @@ const confidence = 0.95
 type observed struct {
 	latency  time.Duration
 	censored bool
+	// iteration is the number of the trigger.
+	iteration int
 }
 
 func (o observed) String() string {
@@ -48,7 +53,8 @@ func observe(samples []Sample) []observed {
 	var all []observed
 	for _, sample := range samples {
 		if latency, censored, ok := sample.Observed(); ok {
-			all = append(all, observed{latency, censored})
+			all = append(all, observed{latency: latency, censored: censored,
+				iteration: sample.Iteration})
 		}
 	}
 	slices.SortFunc(all, byLatency)
@@ -77,21 +83,26 @@ func byLatency(a, b observed) int {
 // reason.
 //
 // The interval is that of the order statistics whose ranks contain the quantile's with binomial
-// probability, for any distribution (David and Nagaraja, Order Statistics, section 7.1).
+// probability, for any distribution (David and Nagaraja, Order Statistics, section 7.1), of as many
+// pairs as are independent: pairs of one iteration share its trigger.
 func (s Summary) Quantile(q float64) Quantile {
 	n := len(s.observed)
 	if n == 0 {
 		return Quantile{Unbounded: true, UnboundedBelow: true}
 	}
 	at := s.at(min(max(int(math.Ceil(q*float64(n)-1e-9)), 1), n))
-	lower, upper := ranks(n, q)
+	independent := s.independent()
+	lower, upper := ranks(independent, q)
+	// Each of the independent pairs stands for several: the rank is in the middle of these.
+	each := float64(n) / float64(max(independent, 1))
+	rank := func(of int) int { return int(math.Round((float64(of)-0.5)*each + 0.5)) }
 	estimate := Quantile{Value: at.latency, Censored: at.censored, Unbounded: true,
 		UnboundedBelow: true}
 	if lower > 0 {
-		estimate.Lower, estimate.UnboundedBelow = s.at(lower).latency, false
+		estimate.Lower, estimate.UnboundedBelow = s.at(rank(lower)).latency, false
 	}
-	if upper <= n {
-		if end := s.at(upper); !end.censored {
+	if upper <= independent {
+		if end := s.at(rank(upper)); !end.censored {
 			estimate.Upper, estimate.Unbounded = end.latency, false
 		}
 	}
@@ -120,6 +131,61 @@ func (s Summary) at(rank int) observed {
 		}
 	}
 	return s.observed[rank-1]
+}
+
+// independent is how many pairs that are independent would tell as much about a quantile as these
+// do: their number over the design effect (Kish, Survey Sampling, section 5.4), 1 + (k-1) r with k
+// pairs in an iteration. r, the correlation of two pairs of an iteration, is that of their ranks,
+// as the analysis of variance estimates it. What counts for a quantile is the correlation of being
+// below it, which is greatest for the median; it follows from that of the ranks where latencies are
+// normal after some transformation (Kruskal, Ordinal measures of association, Journal of the
+// American Statistical Association 53, 1958). Fewer than [MinReplicates] iterations do not tell how
+// much iterations differ: then it is zero.
+func (s Summary) independent() int {
+	last := 0
+	for _, one := range s.observed {
+		last = max(last, one.iteration)
+	}
+	total, count, squares := make([]float64, last+1), make([]float64, last+1), 0.0
+	n := float64(len(s.observed))
+	for from, to := 0, 0; from < len(s.observed); from = to {
+		for to < len(s.observed) && s.observed[to].latency == s.observed[from].latency {
+			to++
+		}
+		rank := float64(from+to) / 2 // of all that are tied
+		for _, one := range s.observed[from:to] {
+			total[one.iteration] += rank
+			count[one.iteration]++
+			squares += rank * rank
+		}
+	}
+
+	iterations, sum, between, counts := 0.0, 0.0, 0.0, 0.0
+	for iteration, k := range count {
+		if k == 0 {
+			continue
+		}
+		iterations++
+		sum += total[iteration]
+		between += total[iteration] * total[iteration] / k
+		counts += k * k
+	}
+	switch {
+	case iterations < MinReplicates:
+		return 0
+	case iterations == n:
+		return len(s.observed)
+	}
+
+	within := (squares - between) / (n - iterations)
+	between = (between - sum*sum/n) / (iterations - 1)
+	pairs := (n - counts/n) / (iterations - 1) // of an iteration, if they are not all of one size
+	if between <= within {
+		return len(s.observed)
+	}
+	ranked := (between - within) / (between + (pairs-1)*within)
+	correlation := 2 / math.Pi * math.Asin(2*math.Sin(math.Pi/6*ranked))
+	return int(math.Round(n / (1 + (counts/n-1)*correlation)))
 }
 
 // ranks are the narrowest ranks, centred in probability, between which the quantile q of a

@@ -31,11 +31,11 @@ func (f Statistic) of(s Summary) (value observed, ok bool) {
 	}
 	if f == "mean" {
 		mean, censored := s.Mean()
-		return observed{mean, censored}, true
+		return observed{latency: mean, censored: censored}, true
 	}
 	q, _ := f.quantile()
 	found := s.Quantile(q)
-	return observed{found.Value, found.Censored}, true
+	return observed{latency: found.Value, censored: found.Censored}, true
 }
 
 // quantile is the fraction of the pairs that the statistic is about, if it is about one.

@@ -79,8 +79,9 @@ func markdownRow(s measure.Summary) string {
 	cells := Cells(s)
 	for _, one := range cells[1:] {
 		text := one.Value
-		if one.Name == "p50" || one.Name == "p99" {
-			text += fmt.Sprintf(" (%s to %s)", one.Lower, one.Upper)
+		interval, known := one.Interval()
+		if known && (one.Name == "p50" || one.Name == "p99") {
+			text += " (" + interval + ")"
 		}
 		texts = append(texts, text)
 	}

@@ -65,6 +65,11 @@ func (r Result) Name() string { return measure.ResultName(r.Summary.Scenario, r.
 // HasLatency reports whether something is known of the latency of a pair.
 func (r Result) HasLatency() bool { return len(r.Cells) > 0 && r.Cells[0].Value != none }
 
+// Interval is the confidence interval of the quantile, if one of its ends is known.
+func (c Cell) Interval() (text string, known bool) {
+	return c.Lower + " to " + c.Upper, c.Lower != none || c.Upper != none
+}
+
 // none stands for what is not known.
 const none = "-"
 

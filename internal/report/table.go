@@ -24,8 +24,8 @@ type Row struct {
 	Note string
 }
 
-// Rows are the lines of a summary: the latency, the ends of the 95 % intervals of its quantiles,
-// and its resolution.
+// Rows are the lines of a summary: the latency, the ends of the confidence intervals of its
+// quantiles if there are any, and its resolution.
 func Rows(summary measure.Summary) []Row {
 	of := fmt.Sprintf("%d/%d", summary.Account.Count(measure.Measured), summary.Account.Expected)
 	if summary.Kind == measure.KindBlocked {
@@ -34,11 +34,17 @@ func Rows(summary measure.Summary) []Row {
 	}
 	latency, lower := Row{Label: summary.Scenario, Of: of}, Row{Label: "  95% CI low"}
 	upper, resolution := Row{Label: "  95% CI high"}, Row{Label: "  resolution"}
+	intervals := false
 	for _, cell := range Cells(summary) {
+		_, known := cell.Interval()
+		intervals = intervals || known
 		latency.Cells = append(latency.Cells, cell.Value)
 		lower.Cells = append(lower.Cells, cell.Lower)
 		upper.Cells = append(upper.Cells, cell.Upper)
 		resolution.Cells = append(resolution.Cells, cell.Resolution)
+	}
+	if !intervals {
+		return []Row{latency, resolution}
 	}
 	return []Row{latency, lower, upper, resolution}
 }

@@ -36,6 +36,7 @@ func TestQuantiles(t *testing.T) {
 	var samples []measure.Sample
 	for i := range 20 {
 		samples = append(samples, sampleAt(i, float64(10*i), float64(10*i+4)))
+		samples[i].Iteration = i // of one iteration they would have no interval
 	}
 	s := newRun(report.Build(sourceOf(samples...))[0], 1).Sections[0]
 	for _, want := range []quantileRow{

@@ -32,8 +32,8 @@ func newQuantileRow(cell report.Cell) quantileRow {
 	case "p50":
 		row.Name = "median"
 	}
-	if cell.Lower != cell.Upper || cell.Lower != "-" {
-		row.Interval = cell.Lower + " to " + cell.Upper
+	if interval, known := cell.Interval(); known {
+		row.Interval = interval
 	}
 	return row
 }
