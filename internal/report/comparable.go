@@ -51,7 +51,8 @@ func differences(fields setting.Table, a, b result.Run) []string {
 		case other == nil:
 			all = append(all, fmt.Sprintf("%s is in the one only", name))
 		case len(one) != len(other):
-			all = append(all, fmt.Sprintf("%s was run in %d ways in the one, %d in the other", name,
+			all = append(all, fmt.Sprintf("%s was run with %d settings in the one, %d in the other",
+				name,
 				len(one), len(other)))
 		default:
 			for i := range one {
@@ -63,21 +64,21 @@ func differences(fields setting.Table, a, b result.Run) []string {
 	return all
 }
 
-// byScenario are the ways in which each scenario was run, in the order of their settings.
+// byScenario are the entries of each scenario, in the order of their settings.
 func byScenario(run result.Run) map[string][]result.Scenario {
 	all := make(map[string][]result.Scenario)
 	for _, one := range run.Scenarios {
 		all[one.Scenario] = append(all[one.Scenario], one)
 	}
-	for _, ways := range all {
-		slices.SortStableFunc(ways, func(a, b result.Scenario) int {
+	for _, one := range all {
+		slices.SortStableFunc(one, func(a, b result.Scenario) int {
 			return strings.Compare(a.Setting, b.Setting)
 		})
 	}
 	return all
 }
 
-// settingsDiffer says in which settings two ways of running a scenario differ, but for those that
+// settingsDiffer says in which settings two runs of a scenario differ, but for those that
 // may.
 func settingsDiffer(fields setting.Table, scenario string, a, b setting.Record) []string {
 	var all []string

@@ -46,25 +46,30 @@ func Open(path string, settings setting.Table) (Source, error) {
 }
 
 // relabel names the settings as this version does, so that results of an earlier one, whose labels
-// said less, can be found among later ones. Where several ways of running a scenario had one label,
-// their samples cannot be told apart, and keep it.
+// said less, can be found among later ones. Where several settings of a scenario had one label,
+// their samples cannot be told apart: they keep it, and a warning says so.
 func (s *Source) relabel() {
-	type way struct{ scenario, label string }
-	labels := make(map[way]string)
-	merged := make(map[way]bool)
+	type run struct{ scenario, label string }
+	labels := make(map[run]string)
+	merged := make(map[run]bool)
 	for _, one := range s.Run.Scenarios {
 		if len(one.Settings) == 0 {
 			continue // it did not note them
 		}
-		old := way{one.Scenario, one.Setting}
+		old := run{one.Scenario, one.Setting}
 		label := s.Settings.Label(s.Settings.Recall(one.Settings))
 		earlier, again := labels[old]
-		merged[old] = merged[old] || again && earlier != label
+		if again && earlier != label && !merged[old] {
+			merged[old] = true
+			s.Run.Warnings = append(s.Run.Warnings, fmt.Sprintf("%s was run with settings that "+
+				"the version of that time labelled alike: their results are taken together",
+				measure.ResultName(old.scenario, old.label)))
+		}
 		labels[old] = label
 	}
 
 	current := func(scenario, label string) string {
-		old := way{scenario, label}
+		old := run{scenario, label}
 		if found, ok := labels[old]; ok && !merged[old] {
 			return found
 		}

@@ -17,8 +17,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// earlier is run.json as the version 6af8a4f wrote it: of a scenario in two ways whose label is the
-// same, and of another with a label that says less than its settings.
+// earlier is run.json as the version 6af8a4f wrote it: of a scenario in two settings whose label is
+// the same, and of another with a label that says less than its settings.
 const earlier = `{
   "schema": 1,
   "id": "b1ba14d1",
@@ -81,6 +81,11 @@ func TestOpenEarlier(t *testing.T) {
 	const label = "5 targets, baseline, timeout 30s, probe syn"
 	if diff := cmp.Diff([]string{"", label, label}, got); diff != "" {
 		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	if len(source.Run.Warnings) != 1 || !strings.Contains(source.Run.Warnings[0],
+		"policy-deny was run with settings that") {
+		t.Errorf("the warnings are %q; want one about the results that are taken together",
+			source.Run.Warnings)
 	}
 	settings := source.Settings.Recall(source.Run.Scenarios[2].Settings)
 	if settings.Targets != 5 || !settings.Baseline || settings.Timeout != 30*time.Second ||

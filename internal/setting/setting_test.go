@@ -5,6 +5,7 @@ package setting
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -35,6 +36,39 @@ func TestTable(t *testing.T) {
 	}
 	if label := All().Label(All().Defaults()); label != "" {
 		t.Errorf("the defaults have the label %q", label)
+	}
+}
+
+// TestLabelTellsApart gives each setting that matters to a result, the timeout, the hold and the
+// probe mode among them, several values: results with different ones must not be merged.
+func TestLabelTellsApart(t *testing.T) {
+	of := map[string][]string{
+		"bool": {"false", "true"}, "int": {"1", "2", "3"}, "float64": {"0.25", "1", "2.5"},
+		"time.Duration": {"1ms", "1500ms", "1m0s", "1m30s"},
+	}
+	for _, f := range All() {
+		if f.Incidental {
+			continue
+		}
+		values := f.Values()
+		if len(values) == 0 {
+			values = of[fmt.Sprintf("%T", f.Default)]
+		}
+		if len(values) < 2 {
+			t.Errorf("%s: no values to try", f.Name)
+		}
+		labels := make(map[string]string)
+		for _, value := range values {
+			s := All().Defaults()
+			if err := f.Parse(&s, value); err != nil {
+				t.Fatal(err)
+			}
+			label := All().Label(s)
+			if other, again := labels[label]; again {
+				t.Errorf("%s %s and %s have one label, %q", f.Name, other, value, label)
+			}
+			labels[label] = value
+		}
 	}
 }
 
