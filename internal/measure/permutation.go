@@ -50,6 +50,16 @@ func (o observed) order(other observed) int {
 	return 0
 }
 
+// LeastProbability is the least that the one-sided test of so many values can give: that of the one
+// choice in which all later ones exceed all earlier ones.
+func LeastProbability(earlier, later int) float64 {
+	least := 1.0
+	for i := range later {
+		least *= float64(i+1) / float64(earlier+later-i)
+	}
+	return least
+}
+
 // statistic is the sum of the scores of the new values: above zero if they tend to be greater.
 func (p permutation) statistic() int {
 	sum := 0

@@ -110,11 +110,13 @@ func Compare(earlier, later Side, limits []measure.Limit, force bool) (Compariso
 	if len(c.Results) == 0 {
 		return c, fmt.Errorf("%w: they have no result in common", ErrIncomparable)
 	}
+	if err := c.check(limits); err != nil {
+		return c, err
+	}
 	for i := range c.Results {
 		c.Results[i].compare(limits)
 	}
 	c.adjust()
-	c.check(limits)
 	c.warn()
 	for _, limit := range limits {
 		if !slices.ContainsFunc(c.Checks, func(check Check) bool { return check.Limit == limit }) {
@@ -210,9 +212,10 @@ func (c *Comparison) adjust() {
 	}
 }
 
-// check holds every limit against every result that it is about.
-func (c *Comparison) check(limits []measure.Limit) {
-	var probabilities []float64
+// check holds every limit against every result that it is about. A check that no values could fail
+// is an error: who waits for it would wait for ever.
+func (c *Comparison) check(limits []measure.Limit) error {
+	var probabilities, least []float64
 	for _, limit := range limits {
 		for _, one := range c.Results {
 			if one.Old.Kind == measure.KindBlocked || !limit.About(one.Old.Scenario) {
@@ -225,12 +228,33 @@ func (c *Comparison) check(limits []measure.Limit) {
 					one.new), Err: err,
 			})
 			probabilities = append(probabilities, p)
+			last := c.Checks[len(c.Checks)-1].Comparison
+			least = append(least, measure.LeastProbability(last.OldCount, last.NewCount))
+		}
+	}
+
+	for i, p := range measure.Holm(least) {
+		if c.Checks[i].Err == nil && p > measure.Significance {
+			return c.Checks[i].neverFails(c.Unit, len(c.Checks))
 		}
 	}
 	for i, p := range measure.Holm(probabilities) {
 		c.Checks[i].P = p
 		c.Checks[i].Exceeded = c.Checks[i].Err == nil && p <= measure.Significance
 	}
+	return nil
+}
+
+// neverFails says what it takes for a check, one of several, to be able to fail.
+func (c Check) neverFails(unit Unit, checks int) error {
+	enough := measure.MinReplicates
+	for float64(checks)*measure.LeastProbability(enough, enough) > measure.Significance {
+		enough++
+	}
+	return fmt.Errorf("limit %s can never fail: with %d checks, %s and %s of %s are too few to "+
+		"show anything: expected at least %d on each side, or fewer limits and results",
+		c.Limit, checks, many(c.Comparison.OldCount, unit), many(c.Comparison.NewCount, unit),
+		c.Name, enough)
 }
 
 // warn adds what qualifies the comparison.
@@ -278,7 +302,7 @@ func (r *Compared) warnings(unit Unit, statistics int) []string {
 		say("%s and %s have a latency: at least %d of each are needed for a verdict (--repeat)",
 			many(first.OldCount, unit),
 			many(first.NewCount, unit), measure.MinReplicates)
-	case 2*float64(statistics)/choose(first.OldCount+first.NewCount,
+	case 2*float64(statistics)*measure.LeastProbability(first.OldCount,
 		first.NewCount) > measure.Significance:
 		say("%s and %s are too few to show a difference in any of %d statistics: repeat more often",
 			many(first.OldCount, unit),
@@ -294,15 +318,6 @@ func (r *Compared) warnings(unit Unit, statistics int) []string {
 		}
 	}
 	return all
-}
-
-// choose is in how many ways k of n can be chosen.
-func choose(n, k int) float64 {
-	ways := 1.0
-	for i := range k {
-		ways = ways * float64(n-i) / float64(i+1)
-	}
-	return ways
 }
 
 // many counts units, for example 10 iterations.

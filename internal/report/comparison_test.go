@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
@@ -115,7 +116,7 @@ func TestIncomparable(t *testing.T) {
 		}), "is 3 in the one, 7 in the other"},
 		{"ways", change(func(r *result.Run) {
 			r.Scenarios = append(r.Scenarios, r.Scenarios[0])
-		}), "1 ways in the one, 2 in the other"},
+		}), "with 1 settings in the one, 2 in the other"},
 		{"family", change(func(r *result.Run) {
 			r.Scenarios[0].Settings["family"] = []byte(`"IPv6"`)
 		}), "is IPv4 in the one, IPv6 in the other"},
@@ -194,6 +195,50 @@ func TestFewIterations(t *testing.T) {
 	if _, err := Compare(side(t, "schema1"), side(t, "schema1"), limits(t, "x.p99 > +5%"),
 		false); err == nil {
 		t.Error("a limit about nothing is taken")
+	}
+}
+
+// TestGateThatCannotClose refuses limits that nothing could exceed: of so many checks and so few
+// iterations none is significant even where everything is ten times slower.
+func TestGateThatCannotClose(t *testing.T) {
+	slower := func(iterations int) (old, slow Side) {
+		for _, to := range []*Side{&old, &slow} {
+			*to = side(t, "delay100")
+			to.Sources[0].Samples = slices.DeleteFunc(to.Sources[0].Samples,
+				func(s measure.Sample) bool { return s.Iteration > iterations })
+		}
+		for i, s := range slow.Sources[0].Samples {
+			slow.Sources[0].Samples[i].Bracket = measure.Bracket{
+				Lower: s.Bracket.Lower.Add(time.Second), Upper: s.Bracket.Upper.Add(time.Second),
+			}
+		}
+		return old, slow
+	}
+	many := limits(t, "min > 1%", "p10 > 1%", "p20 > 1%", "p30 > 1%", "p40 > 1%", "p99 > 1%",
+		"policy-deny.max > 1%")
+
+	old, slow := slower(5)
+	_, err := Compare(old, slow, many, false)
+	const want = "limit min > 1% can never fail: with 13 checks, 5 iterations and 5 iterations of " +
+		"policy-creation (3 targets) are too few to show anything: expected at least 6 on each side"
+	if err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("13 checks of 5 iterations: %v; want %q", err, want)
+	}
+
+	for name, test := range map[string]struct {
+		iterations int
+		limits     []measure.Limit
+	}{"more iterations": {6, many}, "fewer limits": {5, many[:6]}} {
+		old, slow := slower(test.iterations)
+		c, err := Compare(old, slow, test.limits, false)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for _, check := range c.Checks {
+			if !check.Exceeded {
+				t.Errorf("%s: %s", name, check.Text())
+			}
+		}
 	}
 }
 
