@@ -53,6 +53,7 @@ type pair struct {
 		transition measure.Transition
 		oldState   measure.OldState
 		probes     [measure.VerdictCount]uint64
+		deferred   bool // a probe left late, for want of a source port
 		counters   *probeCounters
 		told       notice // the newest
 	}
@@ -63,6 +64,7 @@ func (p *pair) OnOutcome(outcome measure.Outcome) (done bool) {
 	o := &p.observed
 	o.transition.Observe(outcome)
 	o.probes[outcome.Verdict]++
+	o.deferred = o.deferred || outcome.Deferred
 	o.counters.Probe(outcome)
 
 	if o.oldState.Announced && p.triggered.Load() {
@@ -147,13 +149,17 @@ func (p *pair) sample() measure.Sample {
 	return sample
 }
 
-// warnings qualify a transition that was seen.
+// warnings qualify what was seen.
 func (p *pair) warnings() []string {
 	var all []string
+	if p.observed.deferred {
+		all = append(all, "source ports ran short: probes left less often than planned, so that "+
+			"none took the port of a flow that connection tracking may remember")
+	}
 	_, flaps := p.observed.transition.Flaps()
 	switch change := p.observed.transition.Change(); {
 	case !p.observed.transition.Changed():
-		return nil
+		return all
 	case change.Response == http.StatusForbidden:
 		all = append(all, "answered with 403: what answers may be a policy of layer 7")
 	}

@@ -70,6 +70,9 @@ type Outcome struct {
 	Opened time.Time
 	// Done is when the verdict was known: for Allowed the arrival of the reply.
 	Done time.Time
+	// Deferred says that the probe left later than the schedule wanted, because too few source
+	// ports had rested since they were last used for its target.
+	Deferred bool
 	// Response is the status of an HTTP response (RFC 9110, section 15), 0 without one.
 	Response int
 	// Err explains a verdict other than Allowed.

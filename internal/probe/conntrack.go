@@ -23,39 +23,27 @@ const (
 // entry stays longer than that of TCP) and drains at the rate that may go on for ever.
 type conntrackBudget struct {
 	weight float64
-	level  float64
-	at     instant
+	bucket
 }
 
 func newConntrackBudget(mode Mode) conntrackBudget {
 	switch mode {
 	case UDP:
-		return conntrackBudget{weight: float64(udpEntryLife) / float64(tcpEntryLife)}
+		weight := float64(udpEntryLife) / float64(tcpEntryLife)
+		return conntrackBudget{weight, bucket{rate: sustainedRate}}
 	case Established:
 		return conntrackBudget{} // there is one connection for each pair, however many probes
 	default:
-		return conntrackBudget{weight: 1}
+		return conntrackBudget{1, bucket{rate: sustainedRate}}
 	}
 }
 
 // spend takes in an answer.
-func (b *conntrackBudget) spend(now instant) {
-	b.drain(now)
-	b.level += b.weight
-}
-
-func (b *conntrackBudget) drain(now instant) {
-	b.level = max(0, b.level-sustainedRate*time.Duration(now-b.at).Seconds())
-	b.at = now
-}
+func (b *conntrackBudget) spend(now instant) { b.fill(b.weight, now) }
 
 // rate is the most probes a second that the answers so far permit.
 func (b *conntrackBudget) rate(now instant, most float64) float64 {
-	if b.weight == 0 {
-		return most
-	}
-	b.drain(now)
-	if b.level < answersAtOnce {
+	if b.weight == 0 || b.drained(now) < answersAtOnce {
 		return most
 	}
 	return min(most, sustainedRate/b.weight)

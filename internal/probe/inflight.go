@@ -34,17 +34,19 @@ type entry struct {
 	done   instant
 	err    error
 
-	// What follows but for the last line is the mode's own.
+	port uint16 // the source port that the probe is to have, 0 without one of its own
+
+	// What follows until the next paragraph is the mode's own.
 	fd       int32 // the probe's own socket, none without one
 	sequence uint32
-	port     uint16
 	response uint16 // the response's status, if it has one
 	matched  uint8  // how much of the response's beginning has arrived
 	asked    bool   // the request was sent
 
-	missed  bool // its reply was found to be overdue, or it failed
-	phase   phase
-	verdict measure.Verdict
+	deferred bool // it left late, for want of a source port
+	missed   bool // its reply was found to be overdue, or it failed
+	phase    phase
+	verdict  measure.Verdict
 }
 
 // inFlightTable has a worker's probes in flight. It never grows: a probe without a free entry is

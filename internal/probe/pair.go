@@ -25,8 +25,10 @@ type pair struct {
 	triggered   bool
 	done        bool // the observer needs no more probes
 	stopped     bool // and has been told that there will be none
+	deferred    bool // the next probe leaves late, for want of a source port
 	overdue     overdue
-	state       any // the mode's own
+	ports       *ports // the target's, nil where probes have none of their own
+	state       any    // the mode's own
 }
 
 func newPair(to netip.AddrPort, observer Observer, number int) pair {

@@ -67,6 +67,7 @@ func idleWorker(t *testing.T, most int) (*worker, *sockets) {
 		t.Fatal(err)
 	}
 	m := newSockets(space, connect{}, most)
+	m.pool = newPool(most) // also where the kernel is too old for it
 	w := newWorker(Connect, m, space, fast(), wait)
 	t.Cleanup(func() {
 		w.quitting = true

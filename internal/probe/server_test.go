@@ -94,6 +94,12 @@ func closed(t testing.TB) netip.AddrPort {
 // echo sends every datagram back, until the test ends.
 func echo(t testing.TB, address string) netip.AddrPort {
 	t.Helper()
+	return echoTo(t, address, func(net.Addr) {})
+}
+
+// echoTo does so, and tells who asks.
+func echoTo(t testing.TB, address string, asked func(from net.Addr)) netip.AddrPort {
+	t.Helper()
 	socket, to := datagrams(t, address)
 	go func() {
 		var buffer [1500]byte
@@ -102,6 +108,7 @@ func echo(t testing.TB, address string) netip.AddrPort {
 			if err != nil {
 				return
 			}
+			asked(from)
 			_, _ = socket.WriteTo(buffer[:n], from) // a lost answer is the test's to notice
 		}
 	}()

@@ -147,7 +147,7 @@ func (s *settler) outcome(e *entry) measure.Outcome {
 	outcome := measure.Outcome{
 		Verdict: e.verdict, Response: int(e.response), Err: e.err,
 		Planned: s.clock.time(e.planned), Sent: s.clock.time(e.sent),
-		SentBy: s.clock.time(e.sentBy), Done: s.clock.time(e.done),
+		SentBy: s.clock.time(e.sentBy), Done: s.clock.time(e.done), Deferred: e.deferred,
 	}
 	if e.opened != 0 {
 		outcome.Opened = s.clock.time(e.opened)
@@ -188,6 +188,9 @@ func (s *settler) removePair(p *pair) {
 	s.releaseProbes(p)
 	s.queue.remove(p)
 	s.prober.remove(p)
+	if p.ports != nil {
+		p.ports.pairs--
+	}
 	p.observer.OnStopped()
 }
 

@@ -31,16 +31,20 @@ type sockets struct {
 	protocol int
 	look     [1]unix.PollFd
 	errors   *packet.ErrorQueue
+	ports    *packet.SourcePorts
 	pool     *pool   // nil where a socket cannot be used again
 	bySocket []int32 // the entry of each socket's probe, by descriptor, none for one in the pool
 }
 
 // newSockets opens at most so many sockets at once as probes can be in flight.
 func newSockets(space *workspace, x exchange, most int) *sockets {
-	m := &sockets{workspace: space, exchange: x, errors: packet.NewErrorQueue()}
+	ports := packet.NewSourcePorts()
+	m := &sockets{workspace: space, exchange: x, errors: packet.NewErrorQueue(), ports: ports}
 	m.kind, m.protocol = x.socket()
-	// Of TCP only: a datagram socket would keep what has arrived.
-	if m.kind == unix.SOCK_STREAM && m.protocol == 0 {
+	tcp := m.kind == unix.SOCK_STREAM && m.protocol == 0
+	ports.Narrow = ports.Narrow && tcp
+	// A datagram socket would keep what has arrived, and one that is bound its port.
+	if ports.Narrow {
 		m.pool = newPool(most)
 	}
 	return m
@@ -84,7 +88,7 @@ func (m *sockets) launch(batch []int32, replies []reply) []reply {
 		err := m.takeSocket(i, e, state)
 		e.sent = m.clock.now()
 		if err == nil {
-			err = state.address.Connect(e.fd)
+			err = m.connect(e, state)
 		}
 		e.sentBy = m.clock.now()
 
@@ -97,6 +101,21 @@ func (m *sockets) launch(batch []int32, replies []reply) []reply {
 		}
 	}
 	return replies
+}
+
+// connect begins a connection from the probe's port, or where that is not to be had, from another
+// that has rested.
+func (m *sockets) connect(e *entry, state *socketState) error {
+	for try := 1; ; try++ {
+		err := m.ports.Choose(e.fd, state.family, e.port)
+		if err == nil {
+			err = state.address.Connect(e.fd)
+		}
+		if try == maxPortTries || !packet.PortTaken(err) {
+			return err
+		}
+		e.port = e.pair.ports.take(m.clock.now())
+	}
 }
 
 // connected reports whether a connection under way is open by now, and nothing else: an answer from

@@ -38,14 +38,13 @@ type syn struct {
 	sending  [packet.BatchSize]int32 // the entries of the batch's SYNs
 	routed   [packet.BatchSize]int32 // of those that the kernel is to route
 	receiver *packet.Receiver
-	ports    uint16 // where the rotation of ports began
 }
 
 // synState is what the prober keeps for a pair.
 type synState struct {
-	path          packet.Path
-	address       packet.SocketAddress
-	probes, ports uint16 // how many there were, and where their ports began
+	path    packet.Path
+	address packet.SocketAddress
+	probes  uint16 // how many there were
 }
 
 func newSYN(space *workspace) (_ *syn, err error) {
@@ -53,7 +52,6 @@ func newSYN(space *workspace) (_ *syn, err error) {
 		workspace: space,
 		tcp:       [packet.Families]int{none, none}, icmp: [packet.Families]int{none, none},
 		batch: packet.NewBatch(), receiver: packet.NewReceiver(),
-		ports: uint16(rand.N(1 << 15)),
 	}
 	defer func() {
 		if err != nil {
@@ -113,7 +111,6 @@ func (m *syn) add(p *pair) {
 	p.state = &synState{
 		// the port is in the segment
 		address: packet.NewSocketAddress(netip.AddrPortFrom(p.to.Addr(), 0)),
-		ports:   m.ports + uint16(p.number*97),
 	}
 }
 
@@ -191,11 +188,10 @@ func (m *syn) pollRoutes() {
 	m.routes.Poll()
 }
 
-// name gives a probe its port and its sequence number. The entry's number is in the latter,
-// together with chance, so that an answer finds its probe and nothing else can be taken for one.
+// name gives a probe its sequence number. The entry's number is in it, together with chance, so
+// that an answer finds its probe and nothing else can be taken for one.
 func (m *syn) name(i int32, e *entry, state *synState) {
 	state.probes++
-	e.port = packet.FirstPort + (state.ports+state.probes)%(1<<15)
 	e.sequence = uint32(i)<<(32-entryBits) | rand.Uint32()>>entryBits
 }
 

@@ -21,6 +21,7 @@ type worker struct {
 	settler
 	due      dueQueue
 	commands *commandQueue
+	ports    sourcePorts
 	schedule Schedule
 	counted  Stats
 	stats    counters
@@ -55,6 +56,7 @@ func newWorker(
 			budget: newConntrackBudget(mode),
 		},
 		commands: &commandQueue{poller: space.poller},
+		ports:    newSourcePorts(portsOf(mode)),
 		schedule: schedule,
 		gone:     make(chan struct{}),
 	}
@@ -107,9 +109,11 @@ func (w *worker) add(p *pair) {
 		p.observer.OnStopped()
 		return
 	}
+	now := w.clock.now()
+	p.ports = w.ports.of(p.to, now)
 	w.due.push(p)
 	interval := w.schedule.Before(len(w.due))
-	w.due.reschedule(p, w.clock.now()+instant(Phase(p.number, interval)))
+	w.due.reschedule(p, now+instant(Phase(p.number, interval)))
 	w.prober.add(p)
 }
 
@@ -170,6 +174,9 @@ func (w *worker) launchDue() {
 	for room := maxPerTurn; room > 0 && w.due.due(now); room-- {
 		p := w.due[0].pair
 		w.checkOverdue(p, now)
+		if w.postpone(p, now) {
+			continue
+		}
 		i, ok := w.take(p, now)
 		w.due.reschedule(p, w.nextDue(p, schedule, now, ok))
 		if ok {
@@ -193,6 +200,22 @@ func (w *worker) launch(batch []int32) {
 	w.settle(w.replies)
 }
 
+// postpone lets the pair wait where every source port of its target has been used of late: its
+// interval stretches. It must not be its turn again at once, or many pairs would run after one
+// port.
+func (w *worker) postpone(p *pair, now instant) bool {
+	if p.ports == nil {
+		return false
+	}
+	wait := p.ports.wait(now)
+	if wait == 0 {
+		return false
+	}
+	p.deferred = true
+	w.due.reschedule(p, now+instant(max(wait, p.interval/8)))
+	return true
+}
+
 // take gives the pair's next probe an entry, if there is one.
 func (w *worker) take(p *pair, now instant) (int32, bool) {
 	i := int32(none)
@@ -206,6 +229,10 @@ func (w *worker) take(p *pair, now instant) (int32, bool) {
 
 	e := &w.table.entries[i]
 	e.planned = p.due
+	e.deferred, p.deferred = p.deferred, false
+	if p.ports != nil {
+		e.port = p.ports.take(now)
+	}
 	w.opening.start(i, e.use, now)
 	late := now.since(p.due)
 	w.counted.Sent++
