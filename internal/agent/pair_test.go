@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 )
 
 // TestPortsRanShort warns in the sample, seen to change or not, once a probe had to wait for a
@@ -33,5 +34,31 @@ func TestPortsRanShort(t *testing.T) {
 				t.Errorf("warnings %q; want one about ports: %t", p.sample().Warnings, deferred)
 			}
 		})
+	}
+}
+
+// TestLeakThatEnded keeps the first leak of a pair that must stay blocked: that it was taken back
+// does not undo it.
+func TestLeakThatEnded(t *testing.T) {
+	p := &pair{notices: newQueue[notice](), port: 80, expect: protocol.Expect{Forbidden: true}}
+	p.observed.counters = NewMetrics().begin("test")
+	p.observed.transition = measure.NewTransition(measure.StateAllowed, measure.Rules{Confirm: 3})
+	began := time.Now()
+	for i := range 60 {
+		o := measure.Outcome{Verdict: measure.Dropped, Sent: began.Add(time.Duration(i) * 5e6)}
+		o.SentBy, o.Done = o.Sent, o.Sent.Add(time.Second)
+		if i == 20 || i == 21 {
+			o.Verdict, o.Done = measure.Allowed, o.Sent.Add(time.Millisecond)
+		}
+		if p.OnOutcome(o) {
+			t.Fatal("a pair that must stay blocked is done")
+		}
+	}
+	p.cause = errRunEnded
+	sample := p.sample()
+	want := measure.Bracket{Lower: began.Add(95e6), Upper: began.Add(101e6)}
+	if sample.Leaks != 2 || sample.Status != measure.Measured || sample.Bracket != want {
+		t.Errorf("%d leaks, %s, bracket %v; want 2, measured, %v", sample.Leaks, sample.Status,
+			sample.Bracket, want)
 	}
 }

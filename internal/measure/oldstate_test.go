@@ -12,7 +12,7 @@ func TestOldState(t *testing.T) {
 	const never = -1
 	twice := Rules{Confirm: 2}
 	outcome := func(number int, verdict Verdict) Outcome {
-		return sent(10*number, verdict, 10*number+1)
+		return sent(20*number, verdict, 20*number+1)
 	}
 	tests := []struct {
 		name        string
@@ -47,7 +47,7 @@ func TestOldState(t *testing.T) {
 			name: "what happened on the way to the old state is forgotten",
 			want: StateAllowed, announced: 3,
 			verdicts: []Verdict{Allowed, Dropped, Dropped, Allowed, Allowed},
-			news:     []bool{false, false, true, false, false}, changed: true, lower: 20,
+			news:     []bool{false, false, true, false, false}, changed: true, lower: 40,
 		},
 		{
 			name: "a new state before the announcement refutes the proof",
@@ -75,7 +75,7 @@ func TestOldState(t *testing.T) {
 			name: "after the announcement nothing is refuted",
 			want: StateAllowed, announced: 2,
 			verdicts: []Verdict{Dropped, Dropped, Allowed, Allowed},
-			news:     []bool{false, true, false, false}, changed: true, lower: 10,
+			news:     []bool{false, true, false, false}, changed: true, lower: 20,
 		},
 		{
 			name: "before an unannounced trigger the first sight is final",

@@ -23,11 +23,12 @@ type Transition struct {
 	want     State
 	detector detector
 	newest   time.Time // the send of the newest outcome
-	change   Change
-	changed  bool
-	agreed   int // probes in a row that saw the state since the newest change
-	// confirmed says that the change will not be taken back, settled that it was watched long
-	// enough.
+	// change is the newest into the wanted state, unless it was taken back, first the first of all.
+	change, first Change
+	changed       bool
+	agreed        int // probes in a row that saw the state since the newest change
+	// confirmed says that enough probes agreed for long enough, settled that the change was watched
+	// for as long as it can be taken back.
 	confirmed, settled bool
 	flaps              []Change
 	flapCount          int
@@ -49,19 +50,18 @@ func (t *Transition) Observe(o Outcome) {
 		return
 	}
 	t.newest = o.Sent
-	if o.Verdict == Unanswered && t.want == StateBlocked {
-		return // the connection opened: that is no sign of a filter
-	}
 	change, changed := t.detector.observe(o)
 	switch {
 	case changed:
 		t.enter(change)
 	case t.agrees(o):
 		t.agreed++
-	case o.Verdict != Ambiguous:
+	case o.Verdict.Blocked():
 		t.agreed = 0
 	}
-	t.conclude(o.Sent)
+	if t.agrees(o) {
+		t.conclude(o.Sent)
+	}
 }
 
 // Presume takes in that so many probes in a row have no reply by the given instant, though theirs
@@ -81,24 +81,33 @@ func (t *Transition) Presume(overdue int, at time.Time) {
 // not, or a reply came.
 func (t *Transition) Presumed() time.Time { return t.presumed }
 
-// conclude decides whether enough was seen by the time of a send.
+// conclude decides whether enough was seen by the time of a send that shows the state.
 func (t *Transition) conclude(sent time.Time) {
-	rules := t.detector.rules
-	if t.changed && t.detector.state == t.want && t.agreed >= rules.confirm() {
-		t.confirmed = true
+	if !t.changed || t.detector.state != t.want {
+		return
 	}
-	if t.confirmed && (rules.Hold == 0 || !sent.Before(t.change.Bracket.Upper.Add(rules.Hold))) {
+	// A block has been confirmed by what the detector took to see it.
+	enough := t.want == StateBlocked || t.agreed >= t.detector.rules.confirm() &&
+		t.detector.lasted(t.change.Bracket.Upper, sent)
+	t.confirmed = t.confirmed || enough
+
+	hold := t.detector.rules.Hold
+	if t.confirmed && (hold == 0 || !sent.Before(t.change.Bracket.Upper.Add(hold))) {
 		t.settled = true
 	}
 }
 
 // agrees reports whether the outcome shows the state that the pair is in.
 func (t *Transition) agrees(o Outcome) bool {
-	return (o.Verdict == Allowed) == (t.detector.state == StateAllowed) && o.Verdict != Ambiguous
+	if o.Verdict == Ambiguous || o.Verdict == Unanswered {
+		return false
+	}
+	return (o.Verdict == Allowed) == (t.detector.state == StateAllowed)
 }
 
-// enter takes in a change of state. The first into the wanted state is the transition; one that was
-// not confirmed before the pair fell back was a flap, and so is every later one.
+// enter takes in a change of state. The newest into the wanted state is the transition. One that is
+// taken back before it has settled was a flap, and so is every later one: a state that did not last
+// is no result.
 func (t *Transition) enter(change Change) {
 	t.agreed = 1
 	if change.To == StateBlocked {
@@ -106,17 +115,21 @@ func (t *Transition) enter(change Change) {
 	} else {
 		t.presumed = time.Time{}
 	}
+
 	switch {
 	case t.want == StateBlocked && !change.Bracket.Bounded():
 		// It was never allowed: that is where it began, not a change.
-	case change.To == t.want && !t.changed:
+	case t.settled:
+		t.flap(change)
+	case change.To == t.want:
 		t.change, t.changed = change, true
-	case t.changed && !t.confirmed:
+		if t.first == (Change{}) {
+			t.first = change
+		}
+	case t.changed:
 		t.flap(t.change)
 		t.flap(change)
-		t.changed = false
-	case t.changed:
-		t.flap(change)
+		t.change, t.changed, t.confirmed = Change{}, false, false
 	}
 }
 
@@ -130,17 +143,22 @@ func (t *Transition) flap(change Change) {
 // Want is the state that is waited for.
 func (t *Transition) Want() State { return t.want }
 
-// Changed reports whether the wanted state was seen, confirmed or not.
+// Changed reports whether the wanted state was seen, confirmed or not, and not taken back.
 func (t *Transition) Changed() bool { return t.changed }
 
-// Confirmed reports whether as many probes in a row as the rules demand saw the wanted state.
+// Confirmed reports whether as many probes in a row as the rules demand saw the wanted state, for
+// long enough.
 func (t *Transition) Confirmed() bool { return t.confirmed }
 
 // Settled reports whether the transition is confirmed and was watched for as long as the rules say.
 func (t *Transition) Settled() bool { return t.settled }
 
-// Change is the change into the wanted state, zero before it was seen.
+// Change is the change into the wanted state, zero before it was seen, and after it was taken back.
 func (t *Transition) Change() Change { return t.change }
+
+// First is the first change into the wanted state, even if it was taken back: what must never be
+// has happened then.
+func (t *Transition) First() Change { return t.first }
 
 // State is the state that the pair is in, as far as its probes have shown it.
 func (t *Transition) State() State { return t.detector.state }
@@ -151,7 +169,7 @@ func (t *Transition) Baseline() Verdict {
 	if t.changed {
 		return t.change.Before
 	}
-	if t.want == StateBlocked && !t.detector.lastReply.IsZero() {
+	if t.want == StateBlocked && !t.detector.lastOpen.IsZero() {
 		return Allowed
 	}
 	return t.detector.failure

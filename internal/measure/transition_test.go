@@ -19,6 +19,13 @@ func sent(ms int, verdict Verdict, done int) Outcome {
 	return Outcome{Verdict: verdict, Sent: at(ms), SentBy: at(ms), Done: at(done)}
 }
 
+// opened is the outcome of a probe whose connection was open at a time, but that had no response.
+func opened(ms, open, done int) Outcome {
+	o := sent(ms, Unanswered, done)
+	o.Opened = at(open)
+	return o
+}
+
 func TestTransition(t *testing.T) {
 	thrice := Rules{Confirm: 3}
 	tests := []struct {
@@ -42,20 +49,57 @@ func TestTransition(t *testing.T) {
 			name: "the bracket reaches from the last blocked send to the first reply",
 			want: StateAllowed,
 			outcomes: []Outcome{sent(0, Dropped, 500), sent(10, Dropped, 510),
-				sent(20, Allowed, 21)},
+				sent(20, Allowed, 21), sent(41, Allowed, 42)},
 			bracket:   Bracket{at(10), at(21)},
 			confirmed: true, settled: true, base: Dropped,
 		},
 		{
 			name: "a first probe that succeeds leaves no lower end", want: StateAllowed,
-			outcomes: []Outcome{sent(0, Allowed, 1)},
+			outcomes: []Outcome{sent(0, Allowed, 1), sent(21, Allowed, 22)},
 			bracket:  Bracket{time.Time{}, at(1)}, confirmed: true, settled: true,
+		},
+		{
+			name: "as many replies as confirm do not within a moment", want: StateAllowed,
+			rules: thrice, base: Dropped,
+			outcomes: []Outcome{
+				sent(0, Dropped, 9), sent(10, Allowed, 11), sent(12, Allowed, 13),
+				sent(14, Allowed, 15),
+			},
+			bracket: Bracket{at(0), at(11)},
+		},
+		{
+			name: "a burst of losses just after the trigger is no block", want: StateBlocked,
+			rules: thrice, base: Allowed, lost: 4,
+			outcomes: []Outcome{
+				sent(49, Allowed, 50), sent(50, Dropped, 550), sent(51, Dropped, 551),
+				sent(52, Dropped, 552), sent(53, Dropped, 553), sent(54, Allowed, 55),
+				sent(250, Dropped, 750), sent(251, Dropped, 751), sent(252, Dropped, 752),
+				sent(270, Dropped, 770),
+			},
+			bracket: Bracket{at(54), at(251)}, confirmed: true, settled: true,
+		},
+		{
+			name: "on a slow path a block takes four of the slowest round trips",
+			want: StateBlocked, rules: thrice, base: Allowed,
+			outcomes: []Outcome{
+				sent(0, Allowed, 10), sent(20, Dropped, 520), sent(30, Dropped, 530),
+				sent(40, Dropped, 540), sent(59, Dropped, 559),
+			},
+		},
+		{
+			name: "four of the slowest round trips are enough",
+			want: StateBlocked, rules: thrice, base: Allowed,
+			outcomes: []Outcome{
+				sent(0, Allowed, 10), sent(20, Dropped, 520), sent(30, Dropped, 530),
+				sent(40, Dropped, 540), sent(60, Dropped, 560),
+			},
+			bracket: Bracket{at(0), at(30)}, confirmed: true, settled: true,
 		},
 		{
 			name: "an ambiguous probe proves nothing and only widens the bracket",
 			want: StateAllowed,
 			outcomes: []Outcome{sent(0, Rejected, 1), sent(10, Ambiguous, 10),
-				sent(20, Allowed, 21)},
+				sent(20, Allowed, 21), sent(41, Allowed, 42)},
 			bracket: Bracket{at(0), at(21)}, confirmed: true, settled: true, base: Rejected,
 		},
 		{
@@ -79,19 +123,55 @@ func TestTransition(t *testing.T) {
 				sent(0, Dropped, 9), sent(10, Allowed, 11), sent(20, Dropped, 29),
 				sent(30, Dropped, 39),
 				sent(40, Dropped, 49), sent(50, Allowed, 51), sent(60, Allowed, 61),
-				sent(70, Allowed, 71),
+				sent(70, Allowed, 71), sent(80, Allowed, 81),
 			},
 			bracket: Bracket{at(40), at(51)}, confirmed: true, settled: true, flaps: 2,
 		},
 		{
-			name: "a held transition is watched until the hold is over, and a return is a flap",
-			want: StateAllowed, rules: Rules{Hold: 40 * time.Millisecond}, base: Dropped,
+			name: "a held transition is watched until the hold is over",
+			want: StateAllowed, rules: Rules{Hold: 40 * time.Millisecond}, base: Dropped, lost: 1,
 			outcomes: []Outcome{
 				sent(0, Dropped, 9), sent(10, Allowed, 11), sent(20, Dropped, 29),
-				sent(30, Allowed, 31),
-				sent(40, Allowed, 41),
+				sent(30, Allowed, 31), sent(40, Allowed, 41),
 			},
-			bracket: Bracket{at(0), at(11)}, confirmed: true, flaps: 2,
+			bracket: Bracket{at(0), at(11)}, confirmed: true,
+		},
+		{
+			name: "a failure at the end of the hold may be a return that begins",
+			want: StateAllowed, rules: Rules{Hold: 40 * time.Millisecond}, base: Dropped,
+			outcomes: []Outcome{
+				sent(0, Dropped, 9), sent(10, Allowed, 11), sent(40, Allowed, 41),
+				sent(60, Dropped, 69),
+			},
+			bracket: Bracket{at(0), at(11)}, confirmed: true,
+		},
+		{
+			name: "a change that is taken back within the hold is a flap, and the last counts",
+			want: StateAllowed, rules: Rules{Hold: 100 * time.Millisecond}, base: Dropped, flaps: 2,
+			outcomes: []Outcome{
+				sent(0, Dropped, 9), sent(10, Allowed, 11), sent(40, Allowed, 41),
+				sent(50, Dropped, 59), sent(60, Dropped, 69), sent(70, Dropped, 79),
+				sent(80, Allowed, 81), sent(120, Allowed, 121), sent(181, Allowed, 182),
+			},
+			bracket: Bracket{at(70), at(81)}, confirmed: true, settled: true,
+		},
+		{
+			name: "a state that did not last is no result", want: StateBlocked, base: Allowed,
+			rules: Rules{Confirm: 3, Hold: 300 * time.Millisecond}, flaps: 2,
+			outcomes: []Outcome{
+				sent(290, Allowed, 291), sent(295, Dropped, 795), sent(305, Dropped, 805),
+				sent(315, Dropped, 815), sent(400, Dropped, 900), sent(410, Allowed, 411),
+				sent(420, Allowed, 421), sent(2000, Allowed, 2001),
+			},
+		},
+		{
+			name: "what comes after the hold changes no result", want: StateBlocked, base: Allowed,
+			rules: Rules{Confirm: 3, Hold: 50 * time.Millisecond}, flaps: 1,
+			outcomes: []Outcome{
+				sent(0, Allowed, 1), sent(10, Dropped, 510), sent(20, Dropped, 520),
+				sent(30, Dropped, 530), sent(70, Dropped, 570), sent(80, Allowed, 81),
+			},
+			bracket: Bracket{at(0), at(11)}, confirmed: true, settled: true,
 		},
 		{
 			name: "from the last answered send until the first dropped probe had met the filter",
@@ -106,7 +186,7 @@ func TestTransition(t *testing.T) {
 		{
 			name: "the answer of a filter that rejects bounds the transition itself",
 			want: StateBlocked, rules: Rules{}, base: Allowed,
-			outcomes: []Outcome{sent(0, Allowed, 3), sent(10, Refused, 11)},
+			outcomes: []Outcome{sent(0, Allowed, 3), sent(10, Refused, 11), sent(30, Refused, 31)},
 			bracket:  Bracket{at(0), at(11)}, confirmed: true, settled: true,
 		},
 		{
@@ -115,7 +195,7 @@ func TestTransition(t *testing.T) {
 			want: StateBlocked, rules: Rules{Confirm: 2, Losses: 1}, base: Allowed,
 			outcomes: []Outcome{
 				sent(0, Allowed, 1), sent(10, Dropped, 510), sent(20, Allowed, 21),
-				sent(30, Dropped, 530), sent(40, Dropped, 540),
+				sent(30, Dropped, 530), sent(40, Dropped, 540), sent(50, Dropped, 550),
 			},
 			bracket: Bracket{at(20), at(41)}, confirmed: true, settled: true, lost: 1,
 		},
@@ -124,19 +204,55 @@ func TestTransition(t *testing.T) {
 			outcomes: []Outcome{sent(0, Dropped, 500), sent(10, Dropped, 510)}, base: Dropped,
 		},
 		{
-			name: "one reply after the block is a leak", want: StateBlocked, base: Allowed,
+			name: "one reply within the hold takes a block back", want: StateBlocked, base: Allowed,
 			rules: Rules{Confirm: 2, Hold: time.Second},
 			outcomes: []Outcome{
-				sent(0, Allowed, 1), sent(10, Dropped, 510), sent(20, Dropped, 520),
-				sent(30, Allowed, 31),
-				sent(40, Dropped, 540), sent(50, Dropped, 550), sent(2000, Dropped, 2500),
+				sent(0, Allowed, 1), sent(10, Dropped, 510), sent(30, Dropped, 530),
+				sent(31, Allowed, 32),
+				sent(40, Dropped, 540), sent(60, Dropped, 560), sent(2000, Dropped, 2500),
 			},
-			bracket: Bracket{at(0), at(11)}, confirmed: true, settled: true, flaps: 2,
+			bracket: Bracket{at(31), at(41)}, confirmed: true, settled: true, flaps: 2,
 		},
 		{
 			name: "an open connection without a response is no sign of a block", want: StateBlocked,
 			base:     Allowed,
 			outcomes: []Outcome{sent(0, Allowed, 1), sent(10, Unanswered, 510)},
+		},
+		{
+			name: "a connection that opened between two drops ends a run of them",
+			want: StateBlocked, rules: thrice, base: Allowed, lost: 2,
+			outcomes: []Outcome{
+				sent(0, Allowed, 1), sent(10, Dropped, 510), sent(20, Dropped, 520),
+				opened(30, 31, 10_030), sent(40, Dropped, 540), sent(50, Dropped, 550),
+			},
+		},
+		{
+			name: "a connection that opened is later than a block's lower end",
+			want: StateBlocked, rules: thrice, base: Allowed, lost: 2,
+			outcomes: []Outcome{
+				sent(0, Allowed, 1), sent(10, Dropped, 510), sent(20, Dropped, 520),
+				opened(30, 31, 10_030), sent(40, Dropped, 540), sent(50, Dropped, 550),
+				sent(60, Dropped, 560),
+			},
+			bracket: Bracket{at(30), at(41)}, confirmed: true, settled: true,
+		},
+		{
+			name: "a connection that opened does not show that a pair is blocked",
+			want: StateAllowed, base: Dropped,
+			outcomes: []Outcome{
+				sent(0, Dropped, 500), opened(10, 11, 10_010), opened(20, 21, 10_020),
+				sent(30, Allowed, 31), sent(60, Allowed, 61),
+			},
+			bracket: Bracket{at(0), at(31)}, confirmed: true, settled: true,
+		},
+		{
+			name: "connections without a response are no return to the old state",
+			want: StateAllowed, rules: thrice, base: Dropped,
+			outcomes: []Outcome{
+				sent(0, Dropped, 9), sent(10, Allowed, 11), opened(20, 21, 10_020),
+				opened(30, 31, 10_030), opened(40, 41, 10_040), opened(50, 51, 10_050),
+			},
+			bracket: Bracket{at(0), at(11)},
 		},
 	}
 	for _, test := range tests {
@@ -187,7 +303,7 @@ func TestPresume(t *testing.T) {
 	if blocked.Changed() {
 		t.Error("what is presumed is taken for a change")
 	}
-	for _, ms := range []int{50, 51, 52} {
+	for _, ms := range []int{50, 51, 70} {
 		blocked.Observe(sent(ms, Dropped, ms+500))
 	}
 	blocked.Presume(0, at(600))
@@ -263,7 +379,7 @@ func drawWorld(random *rand.Rand) world {
 		w.want = StateBlocked
 	}
 	now, lost := epoch, 0
-	for range 20 + random.IntN(60) {
+	for range 100 + random.IntN(60) { // long enough for four of the longest round trips
 		now = now.Add(time.Duration(1_000_000 + random.IntN(50_000_000)))
 		w.sends = append(w.sends, now)
 		// Packets may overtake each other on their way.
@@ -304,6 +420,77 @@ func (w world) widest() time.Duration {
 	}
 	// A failure counts once the last reply has arrived.
 	return widest + 2*(longestForward+longestBack)
+}
+
+// TestBracketContainsLastChange plays networks that take changes back before they have one that
+// lasts, and lose bursts of packets: the result is the last change, whose instant its bracket
+// contains, and the others are flaps.
+func TestBracketContainsLastChange(t *testing.T) {
+	random := rand.New(rand.NewPCG(5, 6))
+	for range 2000 {
+		w := drawUnsteady(random)
+		transition := NewTransition(w.want, Rules{Confirm: 3, Losses: w.losses, Hold: w.hold})
+		for _, outcome := range w.outcomes {
+			transition.Observe(outcome)
+		}
+		if !transition.Settled() || !transition.Change().Bracket.Contains(w.truth) {
+			t.Fatalf("settled %t, bracket %v; want %v in it, of changes at %v",
+				transition.Settled(),
+				transition.Change().Bracket, w.truth, w.changes)
+		}
+		if _, flaps := transition.Flaps(); flaps != len(w.changes)-1 {
+			t.Fatalf("%d flaps; want %d, of changes at %v", flaps, len(w.changes)-1, w.changes)
+		}
+	}
+}
+
+// unsteady is a network that changes between the two states, the last time at the truth.
+type unsteady struct {
+	want     State
+	losses   int
+	hold     time.Duration
+	changes  []time.Time
+	truth    time.Time
+	outcomes []Outcome
+}
+
+// drawUnsteady has each state last for long enough that it is seen, and less than the hold, but for
+// the last one. Every probe makes its way in a millisecond.
+func drawUnsteady(random *rand.Rand) unsteady {
+	u := unsteady{want: StateAllowed, losses: random.IntN(3), hold: 300 * time.Millisecond}
+	if random.IntN(2) == 0 {
+		u.want = StateBlocked
+	}
+	now := epoch.Add(200 * time.Millisecond)
+	for range 1 + 2*random.IntN(4) {
+		u.changes = append(u.changes, now)
+		now = now.Add(time.Duration(60+random.IntN(200)) * time.Millisecond)
+	}
+	u.truth = u.changes[len(u.changes)-1]
+
+	state, next, burst, answered := u.want.Opposite(), 0, 0, false
+	for sent := epoch; sent.Before(u.truth.Add(2 * u.hold)); {
+		for next < len(u.changes) && !sent.Before(u.changes[next]) {
+			state, next, burst = state.Opposite(), next+1, random.IntN(u.losses+1)
+			answered = false
+		}
+		// Any burst that is over before the next change, or as many losses as are tolerated.
+		if answered && random.IntN(20) == 0 {
+			burst = random.IntN(u.losses + 1)
+			if next == len(u.changes) || u.changes[next].Sub(sent) > 40*time.Millisecond {
+				burst = random.IntN(12)
+			}
+		}
+		o := Outcome{Verdict: Dropped, Sent: sent, SentBy: sent, Done: sent.Add(time.Second)}
+		if state == StateAllowed && burst == 0 {
+			o.Verdict, o.Done = Allowed, sent.Add(time.Millisecond)
+		}
+		answered = o.Verdict == Allowed
+		burst = max(0, burst-1)
+		u.outcomes = append(u.outcomes, o)
+		sent = sent.Add(time.Duration(500+random.IntN(1000)) * time.Microsecond)
+	}
+	return u
 }
 
 // FuzzTransition plays any sequence of outcomes, in any order and with duplicates: what is known

@@ -67,6 +67,7 @@ func (o Options) Mode(s scenario.Scenario) string {
 func (o Options) probing(s scenario.Scenario) []string {
 	return []string{
 		"--probe=" + o.Mode(s), "--hold=" + o.Hold.String(), fmt.Sprintf("--confirm=%d", o.Confirm),
+		fmt.Sprintf("--tolerate-losses=%d", o.TolerateLosses),
 		fmt.Sprintf("--max-probe-rate=%g", o.ProbeRate),
 	}
 }

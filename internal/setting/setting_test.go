@@ -86,6 +86,7 @@ func TestParseMistakes(t *testing.T) {
 		{"targets", "0", `targets "0": expected a whole number from 1 to 10000`},
 		{"targets", "10001", `targets "10001": expected a whole number from 1 to 10000`},
 		{"confirm", "0", `confirm "0": expected a whole number`},
+		{"tolerate-losses", "8", `tolerate-losses "8": expected a whole number from 0 to 7`},
 		{"hold", "-1s", `hold "-1s": expected a duration of 0 or more`},
 		{"hold", "5", `hold "5": expected a duration of 0 or more with a unit`},
 		{"timeout", "0s", `timeout "0s": expected a duration of more than 0`},

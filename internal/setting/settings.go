@@ -84,11 +84,13 @@ type Settings struct {
 	// Timeout is for a trigger to show on all pairs, Patience for everything else.
 	Timeout, Patience time.Duration
 	// Probe is the probe mode, empty for the one that suits the protocol.
-	Probe     string
-	Confirm   int
-	Hold      time.Duration
-	ProbeRate float64
-	Watch     time.Duration
+	Probe   string
+	Confirm int
+	Hold    time.Duration
+	// TolerateLosses is how many probes in a row may be lost without making a result wrong.
+	TolerateLosses int
+	ProbeRate      float64
+	Watch          time.Duration
 	// CreateRate is how many pods are created a second, and ChurnFor for how long; zero creates
 	// each target once.
 	CreateRate         float64

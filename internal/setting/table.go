@@ -142,6 +142,13 @@ func probing() Table {
 			Name: "hold", Title: "hold", Default: 300 * time.Millisecond,
 			Usage: "how long a pair is watched after its transition", Range: anyDuration(),
 		}),
+		at(func(s *Settings) *int { return &s.TolerateLosses }, Field{
+			Name: "tolerate-losses", Title: "tolerated losses", Default: 0,
+			Phrase: "%s tolerated losses",
+			Usage: "probes in a row that the network may lose without making\n" +
+				"a result wrong; widens brackets by as many intervals",
+			Range: whole(0, measure.MaxLosses),
+		}),
 		at(func(s *Settings) *float64 { return &s.ProbeRate }, Field{
 			Name: "max-probe-rate", Title: "most probes a second", Default: 0.,
 			Usage: "most probes a second of an agent (default that of the mode)", Range: anyRate(),
