@@ -243,6 +243,16 @@ func (b *bench) createPolicy() {
 	synctest.Wait()
 }
 
+func (b *bench) deletePolicy() {
+	b.t.Helper()
+	err := b.client.NetworkingV1().NetworkPolicies("clients").
+		Delete(context.Background(), "allow", metav1.DeleteOptions{})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	synctest.Wait()
+}
+
 // sample is the only result so far of the pod with the UID.
 func (b *bench) sample(uid string) measure.Sample {
 	b.t.Helper()
@@ -266,6 +276,14 @@ func (b *bench) expectStatus(uid string, want measure.Status) measure.Sample {
 		b.t.Errorf("pod %s is %s (%s); want %s", uid, sample.Status, sample.Reason, want)
 	}
 	return sample
+}
+
+// expectCause checks why the sample is invalid.
+func (b *bench) expectCause(sample measure.Sample, want measure.Cause) {
+	b.t.Helper()
+	if sample.Cause != want {
+		b.t.Errorf("the cause is %q; want %q", sample.Cause, want)
+	}
 }
 
 // expectLatency checks that the sample's interval contains the latency and is no wider than the
@@ -355,8 +373,53 @@ func TestPolicyCreationStatuses(t *testing.T) {
 				time.Sleep(time.Second)
 				b.network.open("10.0.0.1")
 				time.Sleep(5 * time.Second)
+				if count := len(b.env.results.Samples()); count > 0 {
+					b.t.Errorf("there are %d results before the policy; want none", count)
+				}
+				b.createPolicy()
+				time.Sleep(time.Second)
 			},
 			want: measure.Invalid,
+			check: func(b *bench, sample measure.Sample) {
+				b.expectCause(sample, measure.ReachedWithoutPolicy)
+			},
+		},
+		{
+			name:   "a target that was denied late, but before the policy, is measured",
+			opened: true,
+			play: func(b *bench) {
+				time.Sleep(2 * time.Second)
+				b.network.shut("10.0.0.1")
+				time.Sleep(3 * time.Second)
+				b.createPolicy()
+				time.Sleep(100 * time.Millisecond)
+				b.network.open("10.0.0.1")
+				time.Sleep(time.Second)
+			},
+			want: measure.Measured,
+			check: func(b *bench, sample measure.Sample) {
+				b.expectLatency(sample, 100*time.Millisecond)
+				if sample.FlapCount > 0 {
+					b.t.Errorf("%d flaps; want none: nothing had been triggered", sample.FlapCount)
+				}
+			},
+		},
+		{
+			name:   "a target whose denial is known only after the policy is measured",
+			opened: true,
+			play: func(b *bench) {
+				time.Sleep(2 * time.Second)
+				b.network.shut("10.0.0.1")
+				time.Sleep(100 * time.Millisecond) // no probe has run out of time yet
+				b.createPolicy()
+				time.Sleep(300 * time.Millisecond)
+				b.network.open("10.0.0.1")
+				time.Sleep(time.Second)
+			},
+			want: measure.Measured,
+			check: func(b *bench, sample measure.Sample) {
+				b.expectLatency(sample, 300*time.Millisecond)
+			},
 		},
 		{
 			name:   "a target that was never denied is invalid",
@@ -366,6 +429,9 @@ func TestPolicyCreationStatuses(t *testing.T) {
 				time.Sleep(time.Second)
 			},
 			want: measure.Invalid,
+			check: func(b *bench, sample measure.Sample) {
+				b.expectCause(sample, measure.NeverDenied)
+			},
 		},
 		{
 			name: "enforcement that beats its own notification is a measurement below zero",
@@ -501,6 +567,56 @@ func TestPolicyCreationExpectedTargets(t *testing.T) {
 	})
 }
 
+// A client whose engine learns of it late can reach its targets for a while: it is ready once each
+// was seen denied, or when it has waited for that long enough and the log says which were not.
+func TestPolicyCreationReady(t *testing.T) {
+	for name, denied := range map[string]bool{"denied late": true, "never denied": false} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t, pod("a", "a", "10.0.0.1"), pod("b", "b", "10.0.0.2"))
+				b.config.ExpectedTargets = 2
+				b.network.open("10.0.0.1")
+				began := time.Now()
+				b.start(PolicyCreation())
+				time.Sleep(2 * time.Second)
+				if denied {
+					b.network.shut("10.0.0.1")
+				}
+				<-b.env.progress.ready.sent
+				waited := time.Since(began)
+				if denied && (waited < 2*time.Second || waited > 3*time.Second) {
+					t.Errorf("ready after %s; want 2s and the time of a probe", waited)
+				}
+				if !denied && waited.Truncate(time.Second) != deniedPatience {
+					t.Errorf("ready after %s; want %s", waited, deniedPatience)
+				}
+			})
+		})
+	}
+}
+
+// A policy that is deleted before it took effect is no trigger any more: a target that can be
+// reached without it is judged when it is created again.
+func TestPolicyDeletedAndCreatedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, pod("a", "a", "10.0.0.1"))
+		b.start(PolicyCreation())
+		time.Sleep(2 * time.Second)
+		b.createPolicy()
+		time.Sleep(time.Second)
+		b.deletePolicy()
+		b.network.open("10.0.0.1")
+		time.Sleep(3 * time.Second)
+		b.network.shut("10.0.0.1")
+		time.Sleep(3 * time.Second)
+		b.createPolicy()
+		time.Sleep(200 * time.Millisecond)
+		b.network.open("10.0.0.1")
+		time.Sleep(time.Second)
+		b.expectLatency(b.expectStatus("a", measure.Measured), 200*time.Millisecond)
+	})
+}
+
 // Two watches are in no order: a pod that is older than the policy is a target even if it is
 // delivered later.
 func TestPolicyCreationOlderPodDeliveredLater(t *testing.T) {
@@ -576,6 +692,8 @@ func TestResultIsFinal(t *testing.T) {
 		b.network.open("10.0.0.1")
 		b.start(PolicyCreation())
 		time.Sleep(5 * time.Second)
+		b.createPolicy()
+		time.Sleep(time.Second)
 		b.expectStatus("a", measure.Invalid)
 		b.assign(reachable, "10.0.0.1")
 		time.Sleep(5 * time.Second)

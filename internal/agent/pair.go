@@ -46,8 +46,9 @@ type pair struct {
 	expect       protocol.Expect
 	afterTrigger bool
 
-	// triggered says that the trigger may have been written: what the pair does from now on counts.
-	triggered atomic.Bool
+	// triggered is when the trigger may have been written: what probes show that were sent from
+	// then on counts. It is nil before that.
+	triggered atomic.Pointer[time.Time]
 	notices   *queue[notice]
 	observed  struct {
 		transition measure.Transition
@@ -67,15 +68,15 @@ func (p *pair) OnOutcome(outcome measure.Outcome) (done bool) {
 	o.deferred = o.deferred || outcome.Deferred
 	o.counters.Probe(outcome)
 
-	if o.oldState.Announced && p.triggered.Load() {
-		o.oldState.Close()
-	}
-	if o.oldState.Observe(&o.transition) && o.oldState.Proved() && o.oldState.Announced {
+	trigger := p.triggered.Load()
+	counts := trigger != nil && !outcome.Sent.Before(*trigger)
+	if !counts && o.oldState.Observe(&o.transition) && o.oldState.Proved() &&
+		o.oldState.Announced {
 		o.probes = [measure.VerdictCount]uint64{} // the result begins here
 	}
 	p.notify(false)
 
-	return o.transition.Settled() && !p.expect.Forbidden
+	return counts && o.transition.Settled() && !p.expect.Forbidden
 }
 
 // OnOverdue implements [probe.Observer].
@@ -102,11 +103,14 @@ func (p *pair) notify(stopped bool) {
 
 // trigger lets the pair be probed at the pace of the time after a trigger.
 func (p *pair) trigger(at time.Time) {
-	p.triggered.Store(true)
+	p.triggered.Store(&at)
 	if p.probing != nil {
 		p.probing.Trigger(at)
 	}
 }
+
+// untrigger takes the trigger back: what the pair does has not been triggered by anything.
+func (p *pair) untrigger() { p.triggered.Store(nil) }
 
 // end stops the probing for a cause; the first cause counts.
 func (p *pair) end(cause error) {

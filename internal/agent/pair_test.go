@@ -44,6 +44,7 @@ func TestLeakThatEnded(t *testing.T) {
 	p.observed.counters = NewMetrics().begin("test")
 	p.observed.transition = measure.NewTransition(measure.StateAllowed, measure.Rules{Confirm: 3})
 	began := time.Now()
+	p.trigger(began)
 	for i := range 60 {
 		o := measure.Outcome{Verdict: measure.Dropped, Sent: began.Add(time.Duration(i) * 5e6)}
 		o.SentBy, o.Done = o.Sent, o.Sent.Add(time.Second)

@@ -12,23 +12,28 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// notificationGrace is how long the news of the policy may take. A target that becomes reachable
-// before the policy is known waits that long for it: a fast cluster enforces a policy before the
-// policy's own notification arrives here.
+// notificationGrace is how long the news of the policy may take: a fast cluster enforces a policy
+// before the policy's own notification arrives here.
 const notificationGrace = 2 * time.Second
 
-// policyCreation measures the targets that exist before the policy.
+// deniedPatience is how long targets may take to be denied. An engine that learns of a new client
+// from the API lets it through for a while.
+const deniedPatience = 30 * time.Second
+
+// policyCreation measures the targets that exist before the policy. Each is judged when the policy
+// is created: whether it could be reached before does not matter, if it was denied by then.
 type policyCreation struct {
 	client
 	// trigger is the newest creation of the allow policy, nil until it exists.
 	trigger *measure.Event
-	// early are pairs that were reached while there was no policy, oldest first.
-	early []*pair
 	// listed says that all pods, and known that the policy, if there is one, have been delivered.
 	listed, known bool
 	// announced says that the policy may come, short that expected targets did not come in time.
 	announced, short bool
 	late             <-chan time.Time
+	// patience ends when targets have had long enough to be denied, tired says that it has.
+	patience <-chan time.Time
+	tired    bool
 }
 
 // runPolicyCreation returns when each target has a result, or with the context's error.
@@ -44,7 +49,7 @@ func runPolicyCreation(ctx context.Context, env *environment) error {
 		var err error
 		select {
 		case <-ctx.Done():
-			if err := c.drain(); err != nil {
+			if err := c.tracker.drain(errRunEnded); err != nil {
 				return err
 			}
 			return ctx.Err()
@@ -62,8 +67,9 @@ func runPolicyCreation(ctx context.Context, env *environment) error {
 			err = c.tracker.handle()
 		case <-c.late:
 			c.short = true
-		case <-c.grace():
-			c.recordEarly(c.early[:1])
+		case <-c.patience:
+			c.tired = true
+			c.warnReachable()
 		}
 		if err != nil {
 			return err
@@ -76,42 +82,51 @@ func runPolicyCreation(ctx context.Context, env *environment) error {
 // may still come; but a run whose targets have all ended has nothing left to wait for.
 func (c *policyCreation) done() bool {
 	came := c.results.Account().Expected
-	if !c.listed || !c.known || c.unfinished() > 0 || came < c.config.ExpectedTargets && !c.short {
+	if !c.listed || !c.known || len(c.tracker.open) > 0 ||
+		came < c.config.ExpectedTargets && !c.short {
 		return false
 	}
 	return c.trigger != nil || came > 0
 }
 
-// unfinished is the number of the pairs that have no result.
-func (c *policyCreation) unfinished() int { return len(c.tracker.open) + len(c.early) }
-
 // announce says once that the policy may come: when what exists has been delivered, and each target
-// that is expected has been seen denied or has its result.
+// that is expected is denied or has its result, or has had long enough for that.
 func (c *policyCreation) announce() {
 	expected := c.config.ExpectedTargets
 	came := c.results.Account().Expected
-	if c.announced || !c.listed || !c.known || came < expected ||
-		expected > 0 && c.finishedOrDenied() < expected {
+	if c.announced || !c.listed || !c.known || came < expected {
+		return
+	}
+	if c.patience == nil {
+		c.patience = time.After(deniedPatience)
+	}
+	if expected > 0 && came-len(c.reachable()) < expected && !c.tired {
 		return
 	}
 	c.announced = true
 	c.ready()
 }
 
-// finishedOrDenied counts the targets for which the policy may come.
-func (c *policyCreation) finishedOrDenied() int {
-	count := c.results.Account().Expected - c.unfinished()
+// reachable are the pairs without a result that are not denied, as far as is known.
+func (c *policyCreation) reachable() (all []*pair) {
 	for p := range c.tracker.open {
-		if p.proved {
-			count++
+		if !p.proved {
+			all = append(all, p)
 		}
 	}
-	for _, p := range c.early {
-		if p.proved {
-			count++
-		}
+	return all
+}
+
+// warnReachable names the targets that are not denied, unless the policy is there and allows them.
+func (c *policyCreation) warnReachable() {
+	if c.trigger != nil {
+		return
 	}
-	return count
+	for _, p := range c.reachable() {
+		klog.Warningf("Pod %q in namespace %q with IP %q was not seen denied for %s: it is "+
+			"measured only if it is denied when the policy is created",
+			p.pod.Name, p.pod.Namespace, p.address, deniedPatience)
+	}
 }
 
 // awaitPolicy says that the policy is waited for, if it is not there.
@@ -169,67 +184,49 @@ func (c *policyCreation) observePolicy(event measure.Event) {
 			c.tracker.expire(p, c.config.TargetTimeout)
 		}
 		c.tracker.trigger(event.Arrived)
-		c.recordEarly(c.early)
 	case measure.EventDeleted:
 		c.trigger = nil
+		for p := range c.tracker.open {
+			p.untrigger()
+		}
 		klog.Warningf(
 			"Network policy %q was deleted; %d targets without a result wait for it to be "+
 				"created again",
 			event.Object.Name,
-			c.unfinished(),
+			len(c.tracker.open),
 		)
 	}
 }
 
-// grace fires when the oldest early pair has waited long enough for the news of the policy.
-func (c *policyCreation) grace() <-chan time.Time {
-	if len(c.early) == 0 {
-		return nil
-	}
-	due := c.early[0].observed.transition.Change().Bracket.Upper.Add(notificationGrace)
-	return time.After(time.Until(due))
-}
-
-// recordEarly records the oldest of the pairs that were reached before the policy was known: the
-// policy has come now, or too late for them.
-func (c *policyCreation) recordEarly(oldest []*pair) {
-	c.early = c.early[len(oldest):]
-	for _, p := range oldest {
-		c.record(c.sampleOf(p))
-	}
-}
-
-// finish implements program. A pair that was reached waits for the news of the policy.
+// finish implements program.
 func (c *policyCreation) finish(p *pair) error {
-	if p.observed.transition.Changed() && c.trigger == nil {
-		c.early = append(c.early, p)
-		return nil
-	}
 	c.record(c.sampleOf(p))
 	return nil
-}
-
-// drain ends every pair, also those that wait for the policy.
-func (c *policyCreation) drain() error {
-	err := c.tracker.drain(errRunEnded)
-	c.recordEarly(c.early)
-	return err
 }
 
 // sampleOf is the pair's sample: its latency counts from the creation of the policy.
 func (c *policyCreation) sampleOf(p *pair) measure.Sample {
 	sample := p.sample()
-	if c.trigger != nil {
-		sample = sample.WithStart(measure.StartOf(*c.trigger), notificationGrace)
-		sample.Created = c.trigger.Created
-	}
-	switch {
-	case sample.Status != measure.Measured:
+	if c.trigger == nil {
+		if sample.Status == measure.Measured {
+			return sample.Invalidate(measure.ReachedWithoutPolicy)
+		}
 		return sample
-	case c.trigger == nil:
-		return sample.Invalidate(measure.ReachedWithoutPolicy)
-	case !sample.Bracket.Bounded():
-		return sample.Invalidate(measure.NeverDenied)
+	}
+
+	start := measure.StartOf(*c.trigger)
+	if sample.Status == measure.Measured {
+		switch bracket := sample.Bracket; {
+		case !bracket.Bounded():
+			sample = sample.Invalidate(measure.NeverDenied)
+		case bracket.Upper.Before(start.At.Add(-notificationGrace)):
+			sample = sample.Invalidate(measure.ReachedWithoutPolicy)
+		}
+	}
+	sample = sample.WithStart(start, notificationGrace)
+	sample.Created = c.trigger.Created
+	if sample.Status != measure.Measured {
+		return sample
 	}
 
 	sample.Warnings = append(sample.Warnings, c.warnings(sample)...)

@@ -333,8 +333,8 @@ func writeSample(lines *protocol.Lines, sample measure.Sample) error {
 	return lines.Write(protocol.Line{Sample: text})
 }
 
-// sampleOf is the sample of a pair that has ended. Its start is the arrival of the pod's address, or
-// what reads have found of the trigger; the runner adds what its own write tells.
+// sampleOf is the sample of a pair that has ended. Its start is the arrival of the pod's address,
+// or what reads have found of the trigger; the runner adds what its own write tells.
 func (r *remote) sampleOf(p *pair) measure.Sample {
 	sample := p.sample()
 	sample.Iteration, sample.Agent, sample.Created = p.round, r.config.Index, p.created

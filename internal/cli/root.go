@@ -52,7 +52,7 @@ func exitCode(err error) int {
 		return ExitOK
 	case errors.Is(err, errInvalid):
 		return ExitInvalid
-	case errors.Is(err, errCensored):
+	case errors.Is(err, errCensored), errors.Is(err, errNotMeasured):
 		return ExitCensored
 	case errors.Is(err, errThreshold), errors.Is(err, errSlower):
 		return ExitThreshold

@@ -37,7 +37,9 @@ func newSummary() *cobra.Command {
 		Short: "Print what the running test clients have measured",
 		Long: "Fetch the samples of the running test clients through the API server and print a " +
 			"table of\n" +
-			"percentiles for each test, with the resolution of the measurement.",
+			"percentiles for each test, with the resolution of the measurement. It exits with 2 " +
+			"if some\n" +
+			"target was not measured.",
 		Example: "  netpol-latency summary --wait --timeout 5m\n" +
 			"  netpol-latency summary --samples > samples.jsonl",
 		Args: cobra.NoArgs,
@@ -82,10 +84,30 @@ func (o *summaryOptions) run(cmd *cobra.Command) error {
 		}
 		return err
 	}
+	write := printSummaries
 	if o.samples {
-		return result.Write(cmd.OutOrStdout(), samples)
+		write = result.Write
 	}
-	return printSummaries(cmd.OutOrStdout(), samples)
+	return errors.Join(write(cmd.OutOrStdout(), samples), o.allMeasured(samples))
+}
+
+// errNotMeasured ends the error of a summary of targets some of which have no latency.
+var errNotMeasured = errors.New("the table's warnings and --samples say why")
+
+// allMeasured returns an error unless every target that has a result was measured, and there is one
+// if all were waited for.
+func (o *summaryOptions) allMeasured(samples []measure.Sample) error {
+	measured := 0
+	for _, sample := range samples {
+		if sample.Status == measure.Measured {
+			measured++
+		}
+	}
+	if measured < len(samples) || o.wait && len(samples) == 0 {
+		return fmt.Errorf("only %d of %d targets were measured: %w", measured, len(samples),
+			errNotMeasured)
+	}
+	return nil
 }
 
 // collect fetches the samples of every client.

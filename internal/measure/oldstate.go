@@ -12,8 +12,8 @@ package measure
 // in and then shuts most out again. So each appearance of the new state refutes the proof, and lets
 // the transition begin anew.
 //
-// An unannounced trigger may be anywhere between two probes: the first sight of the old state is
-// the proof, and every change after it may be the trigger's.
+// An unannounced trigger may be anywhere between two probes, so that every change may be its
+// effect, unless it is taken back before the trigger is known: the transition begins anew then.
 type OldState struct {
 	// Announced says that Close is called before the trigger can have been written.
 	Announced bool
@@ -35,7 +35,10 @@ func (s *OldState) Observe(t *Transition) (news bool) {
 		t.Reset()
 		s.proved = false
 	case t.State() == t.Want().Opposite():
+		t.takeBack()
 		s.proved = true
+	case t.Changed():
+		s.proved = false
 	}
 
 	return s.proved != before
@@ -44,6 +47,5 @@ func (s *OldState) Observe(t *Transition) (news bool) {
 // Close ends the proof: what the pair does from now on may be the effect of its trigger.
 func (s *OldState) Close() { s.closed = true }
 
-// Proved reports whether the old state was seen and, before an announced trigger, nothing else
-// since.
+// Proved reports whether the old state was seen, and nothing else since.
 func (s *OldState) Proved() bool { return s.proved }

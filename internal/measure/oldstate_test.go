@@ -78,10 +78,16 @@ func TestOldState(t *testing.T) {
 			news:     []bool{false, true, false, false}, changed: true, lower: 20,
 		},
 		{
-			name: "before an unannounced trigger the first sight is final",
+			name: "before an unannounced trigger a change that is taken back was not its effect",
 			want: StateAllowed, announced: never,
 			unannounced: true, verdicts: []Verdict{Dropped, Dropped, Allowed, Dropped, Dropped},
-			news: []bool{false, true, false, false, false},
+			news: []bool{false, true, true, false, true},
+		},
+		{
+			name: "before an unannounced trigger the last change may be its effect",
+			want: StateAllowed, announced: never, unannounced: true,
+			verdicts: []Verdict{Allowed, Dropped, Dropped, Allowed, Allowed},
+			news:     []bool{false, false, true, true, false}, changed: true, lower: 40,
 		},
 		{
 			name: "before an unannounced trigger a change may be its effect",

@@ -43,6 +43,14 @@ func NewTransition(want State, rules Rules) Transition {
 // Reset forgets every outcome: the transition waits as if it were new.
 func (t *Transition) Reset() { *t = NewTransition(t.want, t.detector.rules) }
 
+// takeBack forgets the changes of a pair that is back in its old state, but not that it is: what
+// comes is a change from there.
+func (t *Transition) takeBack() {
+	fresh := NewTransition(t.want, t.detector.rules)
+	fresh.detector, fresh.newest = t.detector, t.newest
+	*t = fresh
+}
+
 // Observe takes the outcome of the next probe. Outcomes come in the order of their sends; one that
 // was sent no later than the newest before it is a duplicate and changes nothing.
 func (t *Transition) Observe(o Outcome) {

@@ -469,7 +469,9 @@ func TestAlerts(t *testing.T) {
 	lab.Set("--delay", "16s")
 	must(t, censored.Trigger(t.Context()))
 	must(t, slow.Trigger(t.Context()))
-	expectAlerts(t, lab, servers, "NetpolLatencyTargetsInvalid", "NetpolLatencyTargetsCensored")
+	expectAlerts(t, lab, servers, "NetpolLatencyTargetsCensored")
+	must(t, invalid.Trigger(t.Context())) // whose targets have been reached for seconds
+	expectAlerts(t, lab, servers, "NetpolLatencyTargetsInvalid")
 	// A process that stands still does not send in time. One without descriptors cannot send what
 	// the time after a trigger asks for: sockets that it has it uses again.
 	client := clientPods(t, hindered)[0]
