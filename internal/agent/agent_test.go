@@ -4,10 +4,12 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
 	"net/netip"
+	"regexp"
 	"slices"
 	"sync"
 	"testing"
@@ -19,6 +21,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/klog/v2"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
@@ -157,6 +160,36 @@ type bench struct {
 	cancel  context.CancelFunc
 	ended   chan error
 	env     *environment
+	logged  lockedBuffer
+}
+
+// lockedBuffer is a buffer that any goroutine may write to.
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+// Write implements io.Writer.
+func (l *lockedBuffer) Write(text []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buffer.Write(text)
+}
+
+// captureLog keeps what is logged until the test ends.
+func (b *bench) captureLog() {
+	state := klog.CaptureState()
+	b.t.Cleanup(state.Restore)
+	klog.LogToStderr(false)
+	klog.SetOutput(&b.logged)
+}
+
+// log is what was logged so far.
+func (b *bench) log() string {
+	klog.Flush()
+	b.logged.mu.Lock()
+	defer b.logged.mu.Unlock()
+	return b.logged.buffer.String()
 }
 
 func newBench(t *testing.T, existing ...*corev1.Pod) *bench {
@@ -798,5 +831,89 @@ func TestClockWarning(t *testing.T) {
 	}
 	if none := clockWarning("pod", created, created.Add(1500*time.Millisecond)); len(none) != 0 {
 		t.Errorf("whole seconds of the creation give the warning %q", none)
+	}
+}
+
+// TestLogFactsInOrder holds the logs of both clients to what scripts look for in the original's: in
+// its order, and each as often.
+func TestLogFactsInOrder(t *testing.T) {
+	idle := regexp.MustCompile(`Going into idle state`)
+	tests := []struct {
+		name     string
+		scenario Scenario
+		existing []*corev1.Pod
+		play     func(b *bench)
+		facts    []string // regular expressions
+	}{
+		{
+			name: "pod creation", scenario: PodCreation(),
+			play: func(b *bench) {
+				time.Sleep(time.Second)
+				if !idle.MatchString(b.log()) {
+					b.t.Errorf("it does not say that it is idle before there is a pod:\n%s",
+						b.log())
+				}
+				b.createPod(pod("web", "web", "10.0.0.1"))
+				time.Sleep(time.Second)
+				b.network.open("10.0.0.1")
+				time.Sleep(time.Second)
+			},
+			facts: []string{
+				`Starting to measure pod creation reachability latency`,
+				`Creating PodWatcher for namespace "targets" and labelSelector "app=web"`,
+				`Going into idle state`,
+				`Test client got pod "web" .*with assigned IP "10.0.0.1", .* after pod creation`,
+				`Sending requests ".*10.0.0.1:80"`,
+				`Pod "web" in namespace "targets" .*reached .* after pod IP was assigned`,
+			},
+		},
+		{
+			name: "policy creation", scenario: PolicyCreation(),
+			existing: []*corev1.Pod{pod("web", "web", "10.0.0.1")},
+			play: func(b *bench) {
+				time.Sleep(2 * time.Second)
+				b.createPolicy()
+				time.Sleep(time.Second)
+				if idle.MatchString(b.log()) {
+					b.t.Errorf("it says that it is idle while it measures:\n%s", b.log())
+				}
+				b.network.open("10.0.0.1")
+				time.Sleep(time.Second)
+			},
+			facts: []string{
+				`Starting to measure network policy enforcement latency on network policy creation`,
+				`1 pods listed`,
+				`Sending requests ".*10.0.0.1:80"`,
+				`Pod "web" in namespace "targets" with IP "10.0.0.1" reached .* after policy creation`,
+				`Going into idle state`,
+			},
+		},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := newBench(t)
+				b.config.MaxTargets = 1
+				b.captureLog()
+				for _, existing := range test.existing {
+					b.createPod(existing)
+				}
+				b.start(test.scenario)
+				test.play(b)
+				if err := b.stop(); err != nil {
+					t.Error(err)
+				}
+
+				log, at := b.log(), 0
+				for _, fact := range test.facts {
+					found := regexp.MustCompile(fact).FindAllStringIndex(log, -1)
+					if len(found) != 1 || found[0][0] < at {
+						t.Fatalf("%q is there %d times, or too early, in:\n%s", fact, len(found),
+							log)
+					}
+					at = found[0][1]
+				}
+			})
+		})
 	}
 }

@@ -47,8 +47,9 @@ func (c *client) address(pod measure.Event) (netip.Addr, bool) {
 
 // start begins to probe a pair that has its address.
 func (c *client) start(p *pair) {
-	klog.Infof("Sending requests to %s for pod %q in namespace %q",
-		netip.AddrPortFrom(p.address, uint16(p.port)), p.pod.Name, p.pod.Namespace)
+	to := netip.AddrPortFrom(p.address, uint16(p.port))
+	klog.Infof("Sending requests \"%s %s\" to pod %q in namespace %q", c.config.Probe, to,
+		p.pod.Name, p.pod.Namespace)
 	c.tracker.start(p)
 }
 

@@ -29,6 +29,7 @@ type environment struct {
 	results  *results
 	// progress tells the HTTP server how far the run is.
 	progress *progress
+	idling   sync.Once
 }
 
 // prober probes addresses for observers: a [probe.Engine], or a network of virtual time in tests.

@@ -24,7 +24,7 @@ func runPodCreation(ctx context.Context, env *environment) error {
 	defer stop()
 	c := &podCreation{client: client{environment: env}}
 	c.tracker = newTracker(c, env.prober)
-	klog.Infof("Watching for new pods in namespace %q with labels %q",
+	klog.Infof("Creating PodWatcher for namespace %q and labelSelector %q",
 		env.config.TargetNamespace, env.config.TargetSelector)
 
 	synced := feed.podsSynced
@@ -40,6 +40,7 @@ func runPodCreation(ctx context.Context, env *environment) error {
 			klog.Infof("%d pods exist already and are not measured: only new pods are", c.existing)
 			synced = nil
 			env.ready()
+			env.idle()
 		case event := <-feed.pods:
 			c.observe(event)
 		case <-c.tracker.notices.ready:

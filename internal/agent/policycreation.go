@@ -26,6 +26,8 @@ type policyCreation struct {
 	client
 	// trigger is the newest creation of the allow policy, nil until it exists.
 	trigger *measure.Event
+	// startable are pairs that wait until all pods are listed: only then is anything sent.
+	startable []*pair
 	// listed says that all pods, and known that the policy, if there is one, have been delivered.
 	listed, known bool
 	// announced says that the policy may come, short that expected targets did not come in time.
@@ -54,8 +56,8 @@ func runPolicyCreation(ctx context.Context, env *environment) error {
 			}
 			return ctx.Err()
 		case <-podsSynced:
-			c.listed, podsSynced = true, nil
-			klog.Infof("%d pods listed", env.results.Account().Expected)
+			podsSynced = nil
+			c.list()
 		case <-policySynced:
 			c.known, policySynced = true, nil
 			c.awaitPolicy()
@@ -156,12 +158,31 @@ func (c *policyCreation) targets(pod measure.Event) []*pair {
 
 // observePod takes in a pod's event.
 func (c *policyCreation) observePod(event measure.Event) {
-	for _, p := range c.tracker.observe(event) {
+	c.startable = append(c.startable, c.tracker.observe(event)...)
+	if c.listed {
+		c.startAll()
+	}
+}
+
+// list takes in that all pods that exist have been delivered.
+func (c *policyCreation) list() {
+	c.listed = true
+	klog.Infof("%d pods listed", c.results.Account().Expected)
+	c.startAll()
+}
+
+// startAll begins to probe the pairs that wait for it and have not ended.
+func (c *policyCreation) startAll() {
+	for _, p := range c.startable {
+		if p.cause != nil {
+			continue
+		}
 		c.start(p)
 		if c.trigger != nil {
 			p.trigger(c.trigger.Arrived)
 		}
 	}
+	c.startable = nil
 }
 
 // observePolicy takes in an event of the allow policy. Its creation is the trigger. If it is

@@ -64,6 +64,7 @@ func Run(ctx context.Context, scenario Scenario, config Config) (err error) {
 	for _, line := range config.describe(scenario) {
 		klog.Info(line)
 	}
+	klog.Info("Verifying test client configuration") // which has been done
 
 	client, err := kube.Connect(config.Kubeconfig, scenario.Program)
 	if err != nil {
@@ -115,7 +116,7 @@ func (e *environment) run(ctx context.Context, listener net.Listener) error {
 
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		klog.Infof("Serving metrics on %s", listener.Addr())
+		klog.Infof("Starting HTTP server on %q.", fmt.Sprintf(":%d", e.config.MetricsPort))
 		return serve(ctx, listener, routes)
 	})
 	group.Go(func() error {
@@ -134,7 +135,7 @@ func cancelIf(condition bool, cancel context.CancelFunc) {
 
 // measure runs the scenario, accounts for it and idles, unless it is to exit when done.
 func (e *environment) measure(ctx context.Context) error {
-	klog.Infof("Starting to measure %s", e.scenario.Name)
+	klog.Infof("Starting to measure %s", e.scenario.measures)
 	err := e.scenario.run(ctx, e)
 	account := e.results.Account()
 	if wrong := account.Check(); wrong != nil {
@@ -151,11 +152,18 @@ func (e *environment) measure(ctx context.Context) error {
 		return nil
 	}
 	if err == nil {
-		klog.Info("Going into idle state")
+		e.idle()
 		<-ctx.Done()
 	}
 
 	return nil
+}
+
+// idle says once that there is nothing to do but to wait, for scripts that wait for that.
+func (e *environment) idle() {
+	if !e.config.ExitWhenDone {
+		e.idling.Do(func() { klog.Info("Going into idle state") })
+	}
 }
 
 // conclude logs the account and the latencies.

@@ -13,6 +13,7 @@ type Scenario struct {
 	// Summary is one sentence for the help text.
 	Summary string
 
+	measures    string // what the original's log says is measured
 	needsPolicy bool
 	run         func(ctx context.Context, env *environment) error
 }
@@ -23,7 +24,9 @@ func PodCreation() Scenario {
 		Name:    "pod-creation",
 		Program: "pod-creation-reachability-latency",
 		Summary: "Measures how long after a new pod got its address this client can reach it.",
-		run:     runPodCreation,
+
+		measures: "pod creation reachability latency",
+		run:      runPodCreation,
 	}
 }
 
@@ -34,6 +37,8 @@ func PolicyCreation() Scenario {
 		Program: "policy-creation-enforcement-latency",
 		Summary: "Measures how long after the creation of a network policy that allows it " +
 			"this client\ncan reach targets that were denied before.",
+
+		measures:    "network policy enforcement latency on network policy creation",
 		needsPolicy: true,
 		run:         runPolicyCreation,
 	}
