@@ -18,7 +18,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 )
 
-// TestMain makes the test's binary the program that a judge starts in the network's namespaces.
+// TestMain makes the test's binary the program that a harness starts in the network's namespaces.
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && !strings.HasPrefix(os.Args[1], "-") {
 		os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr))
@@ -26,41 +26,41 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-func newTestJudge(t *testing.T) *Judge {
+func newTestHarness(t *testing.T) *Harness {
 	t.Helper()
-	judge, err := NewJudge()
+	harness, err := NewHarness()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := judge.Close(); err != nil {
+		if err := harness.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	judge.Rules = measure.Rules{Confirm: 3}
-	return judge
+	harness.Rules = measure.Rules{Confirm: 3}
+	return harness
 }
 
 func expectHolding(t *testing.T, result Result) {
 	t.Helper()
-	if len(result.Judged) != result.Cell.Pairs {
-		t.Errorf("%d of %d pairs have a result", len(result.Judged), result.Cell.Pairs)
+	if len(result.Evaluated) != result.Cell.Pairs {
+		t.Errorf("%d of %d pairs have a result", len(result.Evaluated), result.Cell.Pairs)
 	}
 	for _, surprise := range result.surprises() {
 		t.Error(surprise)
 	}
 }
 
-// TestBracketsHold plays a small part of what "make accuracy" does: every mode, both directions.
+// TestBracketsHold runs a small part of what "make accuracy" does: every mode, both directions.
 func TestBracketsHold(t *testing.T) {
-	judge := newTestJudge(t)
+	harness := newTestHarness(t)
 	modes := []probe.Mode{probe.Connect, probe.HTTP, probe.UDP, probe.SYN, probe.Established}
 	for _, cell := range Matrix(modes, []int{5}) {
 		if cell.Delay != 10*time.Millisecond {
 			continue
 		}
 		t.Run(cell.String(), func(t *testing.T) {
-			result, err := judge.Play(t.Context(), cell)
+			result, err := harness.Run(t.Context(), cell)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,7 @@ func TestBracketsHold(t *testing.T) {
 // over, and nothing before the change.
 func expectPresumed(t *testing.T, result Result) {
 	t.Helper()
-	for i, one := range result.Judged {
+	for i, one := range result.Evaluated {
 		after := one.Presumed.Sub(one.Commit.Before)
 		switch {
 		case one.Presumed.IsZero() && (result.Cell.Want == measure.StateAllowed ||
@@ -95,21 +95,21 @@ func TestNeighbourTableStaysSmall(t *testing.T) {
 	// the router and its link-local address, in both families, and what the kernel asks for
 	// meanwhile
 	const most = 8
-	judge := newTestJudge(t)
+	harness := newTestHarness(t)
 	for _, mode := range []probe.Mode{probe.Connect, probe.UDP, probe.SYN} {
 		t.Run(string(mode), func(t *testing.T) {
-			result, err := judge.Play(t.Context(), Cell{
+			result, err := harness.Run(t.Context(), Cell{
 				Mode: mode, Want: measure.StateAllowed, Denial: flat.Drop, Pairs: 10_000,
 				Delay: 10 * time.Millisecond,
 			})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(result.Judged) != 10_000 {
-				t.Errorf("%d of 10000 targets have a result", len(result.Judged))
+			if len(result.Evaluated) != 10_000 {
+				t.Errorf("%d of 10000 targets have a result", len(result.Evaluated))
 			}
 			for name, namespace := range map[string]*netns.Namespace{
-				"client": judge.network.Client, "router": judge.network.Router,
+				"client": harness.network.Client, "router": harness.network.Router,
 			} {
 				err := namespace.Do(func() error {
 					entries, err := netlink.NeighList(0, netlink.FAMILY_ALL)
@@ -135,15 +135,15 @@ func TestNeighbourTableStaysSmall(t *testing.T) {
 // the same number in its place: the mode syn, whose sockets are bound to a device, goes on at its
 // pace from the new one.
 func TestDeviceReplaced(t *testing.T) {
-	judge := newTestJudge(t)
+	harness := newTestHarness(t)
 	cell := Cell{Mode: probe.SYN, Want: measure.StateAllowed, Denial: flat.Drop, Pairs: 5,
 		Delay: time.Second}
-	result, err := judge.play(t.Context(), cell, judge.network.Rewire)
+	result, err := harness.run(t.Context(), cell, harness.network.Rewire)
 	if err != nil {
 		t.Fatal(err)
 	}
 	expectHolding(t, result)
-	for i, one := range result.Judged {
+	for i, one := range result.Evaluated {
 		// The kernel routes every 64th probe whatever became of the device: these alone are 640 ms
 		// apart.
 		if width := one.Bracket.Width(); width > 100*time.Millisecond {
@@ -153,17 +153,17 @@ func TestDeviceReplaced(t *testing.T) {
 	}
 }
 
-// TestLoss plays a network that loses one packet in a hundred: with tolerance no bracket misses its
+// TestLoss runs a network that loses one packet in a hundred: with tolerance no bracket misses its
 // commit, and no flap is seen.
 func TestLoss(t *testing.T) {
-	judge := newTestJudge(t)
-	judge.Rules = measure.Rules{Confirm: 5, Losses: 4}
-	if err := judge.Lose(0.01); err != nil {
+	harness := newTestHarness(t)
+	harness.Rules = measure.Rules{Confirm: 5, Losses: 4}
+	if err := harness.Lose(0.01); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []measure.State{measure.StateAllowed, measure.StateBlocked} {
 		t.Run(want.String(), func(t *testing.T) {
-			result, err := judge.Play(t.Context(), Cell{
+			result, err := harness.Run(t.Context(), Cell{
 				Mode: probe.SYN, Want: want, Denial: flat.Drop, Pairs: 200,
 				Delay: 100 * time.Millisecond,
 			})
@@ -172,7 +172,7 @@ func TestLoss(t *testing.T) {
 			}
 			expectHolding(t, result)
 			var lost uint64
-			for _, one := range result.Judged {
+			for _, one := range result.Evaluated {
 				lost += one.Lost
 			}
 			if want == measure.StateBlocked && lost == 0 {
@@ -191,7 +191,7 @@ func TestReportFails(t *testing.T) {
 		t.Errorf("bracket %v holds commit %v", bracket, commit)
 	}
 	result := Result{Cell: Cell{Pairs: 1, Mode: probe.SYN, Want: measure.StateAllowed},
-		Judged: []Judged{missed}}
+		Evaluated: []Evaluated{missed}}
 	var out bytes.Buffer
 	if err := Report(&out, Rows([]Result{result})); err == nil {
 		t.Errorf("the report finds nothing wrong:\n%s", &out)

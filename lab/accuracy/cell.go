@@ -39,7 +39,7 @@ func (c Cell) String() string {
 // Targets are the addresses of the cell's pairs.
 func (c Cell) Targets() []netip.AddrPort { return flat.Targets(c.Pairs, c.Six) }
 
-// Delays are those of the policy engine that the matrix plays.
+// Delays are those of the policy engine that the matrix stands for.
 func Delays() []time.Duration {
 	return []time.Duration{0, 10 * time.Millisecond, 100 * time.Millisecond, time.Second}
 }
@@ -58,6 +58,7 @@ func Matrix(modes []probe.Mode, pairs []int) []Cell {
 			}
 		}
 	}
+
 	return all
 }
 
@@ -71,6 +72,7 @@ func cells(c Cell) []Cell {
 			all = append(all, one)
 		}
 	}
+
 	if c.Pairs == 20 || c.Pairs == 200 {
 		for _, denial := range []flat.Denial{flat.Reset, flat.ICMP} {
 			one := c
@@ -83,10 +85,11 @@ func cells(c Cell) []Cell {
 		one.Six, one.Delay = true, 10*time.Millisecond
 		all = append(all, one)
 	}
+
 	return all
 }
 
-// repetitions is how often a cell is played.
+// repetitions is how often a cell is run.
 func repetitions(pairs int) int {
 	if pairs == 20 {
 		return 5

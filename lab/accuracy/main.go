@@ -35,6 +35,7 @@ type options struct {
 func Main(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := interrupt.Context(context.Background())
 	defer stop()
+
 	var o options
 	cmd := &cobra.Command{
 		Use:   "netpol-latency-accuracy",
@@ -49,6 +50,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
+
 	f := cmd.Flags()
 	f.StringSliceVar(&o.modes, "mode", []string{"connect", "http", "udp", "syn", "established"},
 		"probe modes")
@@ -60,7 +62,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		"interval as a part of the time since the trigger (default 0.01)")
 	f.Float64Var(&o.rate, "max-probe-rate", 0, "most probes a second (default that of the mode)")
 	f.Float64Var(&o.loss, "loss", 0, "part of all packets that the network loses, for example 0.01")
-	f.IntVar(&o.repeat, "repeat", 1, "how often the whole matrix is played")
+	f.IntVar(&o.repeat, "repeat", 1, "repetitions of the whole matrix")
 	cmd.AddCommand(hidden("serve", func(out io.Writer) error {
 		go endWithParent()
 		return flat.Serve(func() { _ = json.NewEncoder(out).Encode(true) })
@@ -72,6 +74,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "netpol-latency-accuracy: %v\n", err)
 		return 1
 	}
+
 	return 0
 }
 
@@ -98,25 +101,28 @@ func (o options) run(ctx context.Context, stdout, progress io.Writer) (err error
 		}
 		modes = append(modes, mode)
 	}
-	judge, err := NewJudge()
+
+	harness, err := NewHarness()
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, judge.Close()) }()
-	judge.Rules, judge.Relative, judge.MaxRate = o.rules, o.relative, o.rate
+	defer func() { err = errors.Join(err, harness.Close()) }()
+
+	harness.Rules, harness.Relative, harness.MaxRate = o.rules, o.relative, o.rate
 	if o.loss > 0 {
-		if err := judge.Lose(o.loss); err != nil {
+		if err := harness.Lose(o.loss); err != nil {
 			return err
 		}
 	}
+
 	var results []Result
 	matrix := Matrix(modes, o.pairs)
 	for range o.repeat {
 		for i, cell := range matrix {
 			began := time.Now()
-			result, err := judge.Play(ctx, cell)
+			result, err := harness.Run(ctx, cell)
 			if err != nil {
-				return fmt.Errorf("play %s: %w", cell, err)
+				return fmt.Errorf("run %s: %w", cell, err)
 			}
 			results = append(results, result)
 			row := Row{}
@@ -131,5 +137,6 @@ func (o options) run(ctx context.Context, stdout, progress io.Writer) (err error
 			}
 		}
 	}
+
 	return Report(stdout, Rows(results))
 }

@@ -52,12 +52,13 @@ func (k Key) delay() string {
 // Add enters a result.
 func (r *Row) Add(result Result) {
 	r.Expected += result.Cell.Pairs
-	for _, one := range result.Judged {
+	for _, one := range result.Evaluated {
 		r.Flaps += len(one.Flaps)
 		r.Lost += one.Lost
 		if one.Confirmed {
 			r.Confirmed++
 		}
+
 		if one.Holds {
 			r.Holding++
 		}
@@ -102,6 +103,7 @@ func Report(w io.Writer, rows []*Row) error {
 		recanted += r.Recanted
 		expected, holding, flaps = expected+r.Expected, holding+r.Holding, flaps+r.Flaps
 	}
+
 	fmt.Fprintf(w, "%d of %d brackets contain their commit; %d flaps were seen where none were "+
 		"made.\n", holding, expected, flaps)
 	fmt.Fprintf(w, "%d times a pair that was presumed to be blocked was not.\n", recanted)
@@ -109,6 +111,7 @@ func Report(w io.Writer, rows []*Row) error {
 		return fmt.Errorf("hold every bracket: %d of %d do not contain their commit, %d false flaps",
 			expected-holding, expected, flaps)
 	}
+
 	return nil
 }
 

@@ -16,7 +16,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/flat"
 )
 
-// request is what the judge tells the prober, which runs in a process of its own in the client's
+// request is what the harness tells the prober, which runs in a process of its own in the client's
 // network.
 type request struct {
 	// Start asks to probe the targets of a cell.
@@ -33,7 +33,7 @@ type start struct {
 	Schedule probe.Schedule
 }
 
-// reply is what the prober tells the judge.
+// reply is what the prober tells the harness.
 type reply struct {
 	// Proved counts the pairs that were seen in their old state, Settled those that have their
 	// transition.
@@ -69,7 +69,7 @@ type subject struct {
 	handles []*probe.Pair
 	proved  atomic.Int64
 	settled atomic.Int64
-	news    chan struct{} // has an element when a counter has moved
+	changed chan struct{} // has an element when a counter has moved
 }
 
 // watched follows one pair.
@@ -112,14 +112,14 @@ func (w *watched) OnStopped() { w.subject.count(&w.subject.settled, 1) }
 func (s *subject) count(counter *atomic.Int64, change int64) {
 	counter.Add(change)
 	select {
-	case s.news <- struct{}{}:
+	case s.changed <- struct{}{}:
 	default:
 	}
 }
 
 // Probe is the prober's process: it does what it reads until there is nothing more to read.
 func Probe(requests io.Reader, replies io.Writer) error {
-	s := &subject{replies: json.NewEncoder(replies), news: make(chan struct{}, 1)}
+	s := &subject{replies: json.NewEncoder(replies), changed: make(chan struct{}, 1)}
 	incoming := make(chan request)
 	failed := make(chan error, 1)
 	go func() {
@@ -133,14 +133,15 @@ func Probe(requests io.Reader, replies io.Writer) error {
 			incoming <- one
 		}
 	}()
+
 	for {
 		select {
 		case one := <-incoming:
 			if err := s.do(one); err != nil {
 				return err
 			}
-		case <-s.news:
-			if err := s.tell(); err != nil {
+		case <-s.changed:
+			if err := s.report(); err != nil {
 				return err
 			}
 		case err := <-failed:
@@ -181,6 +182,7 @@ func (s *subject) start(cell start) error {
 	if err != nil {
 		return err
 	}
+
 	s.engine, s.pairs, s.handles = engine, nil, nil
 	s.proved.Store(0)
 	s.settled.Store(0)
@@ -192,11 +194,12 @@ func (s *subject) start(cell start) error {
 		s.pairs = append(s.pairs, one)
 		s.handles = append(s.handles, engine.Add(to, one))
 	}
+
 	return nil
 }
 
-// tell passes on how far the pairs have come.
-func (s *subject) tell() error {
+// report sends how far the pairs have come.
+func (s *subject) report() error {
 	return s.replies.Encode(reply{Proved: s.proved.Load(), Settled: s.settled.Load()})
 }
 
@@ -211,6 +214,7 @@ func (s *subject) stop() error {
 	if result.Memory, failed = flat.Resident(); failed != nil {
 		err = errors.Join(err, failed)
 	}
+
 	for _, one := range s.pairs {
 		flaps, _ := one.transition.Flaps()
 		change := one.transition.Change()
@@ -220,10 +224,12 @@ func (s *subject) stop() error {
 			Presumed: one.transition.Presumed(), Recanted: one.recanted,
 		})
 	}
+
 	s.engine = nil
 	select {
-	case <-s.news: // it is no news any more
+	case <-s.changed: // it has been reported
 	default:
 	}
+
 	return errors.Join(err, s.replies.Encode(result))
 }

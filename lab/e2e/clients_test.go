@@ -41,11 +41,11 @@ func newTrial(
 // expectMeasured checks that every target was measured and that every bracket contains its commit.
 func expectMeasured(t *testing.T, found trial.Result, targets int) {
 	t.Helper()
-	if len(found.Samples) != targets || len(found.Judged) != targets {
+	if len(found.Samples) != targets || len(found.Evaluated) != targets {
 		t.Errorf("%d targets have a result and %d a latency; want %d", len(found.Samples),
-			len(found.Judged), targets)
+			len(found.Evaluated), targets)
 	}
-	for _, one := range found.Judged {
+	for _, one := range found.Evaluated {
 		if !one.Holds {
 			t.Errorf("pod %s: bracket [%s, %s] misses the commit [%s, %s]",
 				one.Sample.Target.Pod.Name,
@@ -53,7 +53,7 @@ func expectMeasured(t *testing.T, found trial.Result, targets int) {
 				stamp(one.After))
 		}
 	}
-	errors := trial.Errors(found.Judged)
+	errors := trial.Errors(found.Evaluated)
 	t.Logf("%d targets: error of the reported instant p50 %s, p99 %s, max %s", targets,
 		errors.Quantile(.5), errors.Quantile(.99), errors.Quantile(1))
 }

@@ -62,6 +62,7 @@ func newFilter(router *netns.Namespace) (*Filter, error) {
 		Name: "arriving", Table: f.table, Type: nftables.ChainTypeFilter,
 		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityFilter,
 	})
+
 	for _, denial := range Denials() {
 		for _, six := range []bool{false, true} {
 			if err := f.addSet(key{denial, six}); err != nil {
@@ -72,6 +73,7 @@ func newFilter(router *netns.Namespace) (*Filter, error) {
 	if err := connection.Flush(); err != nil {
 		return nil, fmt.Errorf("install the filter: %w", err)
 	}
+
 	return f, nil
 }
 
@@ -83,11 +85,13 @@ func (f *Filter) addSet(k key) error {
 		name, kind, offset, length = string(k.denial)+"6", nftables.TypeIP6Addr, 24, 16
 		family = unix.NFPROTO_IPV6
 	}
+
 	// Of a known size it is a table that need not grow, which is faster.
 	set := &nftables.Set{Table: f.table, Name: name, KeyType: kind, Size: 1 << 16}
 	if err := f.connection.AddSet(set, nil); err != nil {
 		return fmt.Errorf("add set %s: %w", name, err)
 	}
+
 	f.sets[k] = set
 	rule := []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
@@ -96,6 +100,7 @@ func (f *Filter) addSet(k key) error {
 			Len: length},
 		&expr.Lookup{SourceRegister: 1, SetName: name, SetID: set.ID},
 	}
+
 	f.connection.AddRule(&nftables.Rule{Table: f.table, Chain: f.chain,
 		Exprs: append(rule, verdict(k.denial)...)})
 	return nil
@@ -141,6 +146,7 @@ func (f *Filter) change(
 		if err := do(f.sets[key{denial, some[0].Addr().Is6()}], elements); err != nil {
 			return nil, fmt.Errorf("change %d addresses: %w", len(some), err)
 		}
+
 		commit := Commit{Before: time.Now()}
 		if err := f.connection.Flush(); err != nil {
 			return nil, fmt.Errorf("change %d addresses: %w", len(some), err)
@@ -150,6 +156,7 @@ func (f *Filter) change(
 			commits = append(commits, commit)
 		}
 	}
+
 	return commits, nil
 }
 
@@ -168,5 +175,6 @@ func (f *Filter) Lose(part float64) error {
 	if err := f.connection.Flush(); err != nil {
 		return fmt.Errorf("lose packets: %w", err)
 	}
+
 	return nil
 }

@@ -78,11 +78,13 @@ func New() (n *Network, err error) {
 			n, err = nil, errors.Join(err, n.Close())
 		}
 	}()
+
 	for _, namespace := range []**netns.Namespace{&n.Client, &n.Router, &n.Target} {
 		if *namespace, err = netns.New(); err != nil {
 			return n, err
 		}
 	}
+
 	client, target := links()
 	err = n.Router.Do(func() error {
 		return errors.Join(forward(), up("lo"), wire(client, n.Client), wire(target, n.Target),
@@ -91,6 +93,7 @@ func New() (n *Network, err error) {
 	if err != nil {
 		return n, fmt.Errorf("build the router: %w", err)
 	}
+
 	err = errors.Join(
 		n.Client.Do(func() error { return host(client) }),
 		n.Target.Do(func() error { return errors.Join(host(target), own()) }),
@@ -98,6 +101,7 @@ func New() (n *Network, err error) {
 	if err != nil {
 		return n, fmt.Errorf("build the hosts: %w", err)
 	}
+
 	n.Filter, err = newFilter(n.Router)
 	return n, err
 }
@@ -239,5 +243,6 @@ func own() error {
 			return fmt.Errorf("own %s: %w", prefix, err)
 		}
 	}
+
 	return nil
 }

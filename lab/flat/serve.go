@@ -21,11 +21,13 @@ func Serve(ready func()) error {
 		return fmt.Errorf("serve TCP: %w", err)
 	}
 	defer listener.Close()
+
 	socket, err := net.ListenPacket("udp", fmt.Sprintf(":%d", Port))
 	if err != nil {
 		return fmt.Errorf("serve UDP: %w", err)
 	}
 	defer socket.Close()
+
 	if err := prepareEcho(socket.(*net.UDPConn)); err != nil {
 		return err
 	}
@@ -88,6 +90,7 @@ func prepareEcho(socket *net.UDPConn) error {
 	if err := errors.Join(err, set); err != nil {
 		return fmt.Errorf("serve UDP: %w", err)
 	}
+
 	return nil
 }
 
@@ -122,5 +125,6 @@ func asked(control []byte) []byte {
 			return unix.PktInfo6(&unix.Inet6Pktinfo{Addr: [16]byte(one.Data[0:16])})
 		}
 	}
+
 	return nil
 }

@@ -41,6 +41,7 @@ func (t Trial) newControlPod(ctx context.Context) (p controlPod, err error) {
 			return p, err
 		}
 	}
+
 	pod, err := p.start(ctx, targets.Items[0].Spec)
 	if err != nil {
 		return p, err
@@ -55,6 +56,7 @@ func (t Trial) newControlPod(ctx context.Context) (p controlPod, err error) {
 			Port: uint16(target.Spec.Containers[0].Ports[0].ContainerPort),
 		})
 	}
+
 	return p, nil
 }
 
@@ -70,6 +72,7 @@ func (t Trial) egress(name string, from, to map[string]string) *networkingv1.Net
 			PolicyTypes: []networkingv1.PolicyType{networkingv1.PolicyTypeEgress},
 		},
 	}
+
 	if to != nil {
 		namespace := map[string]string{corev1.LabelMetadataName: t.TargetNamespace()}
 		targets := networkingv1.NetworkPolicyPeer{
@@ -80,6 +83,7 @@ func (t Trial) egress(name string, from, to map[string]string) *networkingv1.Net
 			{To: []networkingv1.NetworkPolicyPeer{targets}},
 		}
 	}
+
 	return policy
 }
 
@@ -113,6 +117,7 @@ func (p controlPod) start(ctx context.Context, like corev1.PodSpec) (*corev1.Pod
 			TerminationGracePeriodSeconds: like.TerminationGracePeriodSeconds,
 		},
 	}
+
 	created, err := t.Client.CoreV1().Pods(pod.Namespace).Create(ctx, pod, metav1.CreateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("create pod control: %w", err)
@@ -126,12 +131,14 @@ func (p controlPod) start(ctx context.Context, like corev1.PodSpec) (*corev1.Pod
 func (p controlPod) changes(ctx context.Context, count int, pause time.Duration) error {
 	ticks := time.NewTicker(pause)
 	defer ticks.Stop()
+
 	for i := range count + 1 {
 		select {
 		case <-ticks.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+
 		if i == count {
 			break
 		}
@@ -143,6 +150,7 @@ func (p controlPod) changes(ctx context.Context, count int, pause time.Duration)
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -166,6 +174,7 @@ func (p controlPod) evaluate(blocks []Block, changes int) (misplaced int, err er
 			}
 		}
 	}
+
 	for _, b := range blocks {
 		found := len(b.Allowed) + len(b.Blocked)
 		misplaced += max(changes-found, found-changes)

@@ -42,10 +42,11 @@ const policyCreation = "policy-creation"
 func Main(args []string, stdout, stderr io.Writer) int {
 	ctx, stop := interrupt.Context(context.Background())
 	defer stop()
+
 	var o options
 	cmd := &cobra.Command{
 		Use:   "netpol-latency-trial",
-		Short: "Judge the test clients by the lab's truth log",
+		Short: "Evaluate the test clients by the lab's truth log",
 		Long: "Run the test clients in the lab of $NETPOL_LATENCY_LAB_DIR and print what they " +
 			"report beside\n" +
 			"what the policy engine did. Exits with 1 if a target is not measured, if a bracket " +
@@ -57,6 +58,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 			return o.run(cmd.Context(), cmd.OutOrStdout())
 		},
 	}
+
 	f := cmd.Flags()
 	f.StringSliceVar(&o.scenarios, "scenario", []string{policyCreation, "pod-creation"},
 		"what to measure")
@@ -79,6 +81,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "netpol-latency-trial: %v\n", err)
 		return 1
 	}
+
 	return 0
 }
 
@@ -91,11 +94,13 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("find this program: %w", err)
 	}
+
 	dir := layout.Dir(o.lab)
 	client, err := kube.ConnectCluster(dir.Kubeconfig(), "netpol-latency-trial")
 	if err != nil {
 		return err
 	}
+
 	var mistakes []error
 	for i, delay := range o.delays {
 		if err := setDelay(ctx, filepath.Dir(self), o.lab, delay); err != nil {
@@ -116,6 +121,7 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 			}
 		}
 	}
+
 	return errors.Join(mistakes...)
 }
 
@@ -139,38 +145,42 @@ func (o options) series(ctx context.Context, out io.Writer, t Trial) error {
 		if err != nil {
 			return fmt.Errorf("run %d of %s: %w", run+1, t.Scenario, err)
 		}
+
 		t.Commands = nil // once is enough
 		all.Samples = append(all.Samples, result.Samples...)
-		all.Judged = append(all.Judged, result.Judged...)
+		all.Evaluated = append(all.Evaluated, result.Evaluated...)
 		if o.runs > 1 {
 			fmt.Fprintf(out, "  run %2d: %d/%d measured, error p50 %s, max %s\n", run+1,
-				len(result.Judged), o.targets,
-				measure.FormatDuration(Errors(result.Judged).Quantile(.5)),
-				measure.FormatDuration(Errors(result.Judged).Quantile(1)))
+				len(result.Evaluated), o.targets,
+				measure.FormatDuration(Errors(result.Evaluated).Quantile(.5)),
+				measure.FormatDuration(Errors(result.Evaluated).Quantile(1)))
 		}
 	}
 	if err := Report(out, t.Scenario, all); err != nil {
 		return err
 	}
+
 	return o.verdict(t.Scenario, all)
 }
 
 // verdict says what does not hold.
 func (o options) verdict(scenario string, all Result) error {
 	var mistakes []error
-	if expected := o.runs * o.targets; len(all.Judged) != expected {
+	if expected := o.runs * o.targets; len(all.Evaluated) != expected {
 		mistakes = append(mistakes, fmt.Errorf("%s: %d of %d targets were measured", scenario,
-			len(all.Judged), expected))
+			len(all.Evaluated), expected))
 	}
-	if misses := len(all.Judged) - Holding(all.Judged); misses > 0 {
+
+	if misses := len(all.Evaluated) - Holding(all.Evaluated); misses > 0 {
 		mistakes = append(mistakes, fmt.Errorf("%s: %d brackets miss their commit", scenario,
 			misses))
 	}
-	if p99 := Errors(all.Judged).Quantile(.99); o.limit > 0 && p99 > o.limit {
+	if p99 := Errors(all.Evaluated).Quantile(.99); o.limit > 0 && p99 > o.limit {
 		mistakes = append(mistakes, fmt.Errorf("%s: the 99th percentile of the error is %s; the "+
 			"limit is %s",
 			scenario, p99, o.limit))
 	}
+
 	return errors.Join(mistakes...)
 }
 

@@ -92,6 +92,7 @@ func (o Observation) compare(out io.Writer) error {
 		fmt.Fprintf(out, "%d changes were too late for their block, or came into one commit with "+
 			"another\n", o.Misplaced)
 	}
+
 	var worst float64
 	changes := o.Misplaced
 	for _, allowed := range []bool{true, false} {
@@ -109,15 +110,18 @@ func (o Observation) compare(out io.Writer) error {
 			}
 		}
 	}
+
 	if float64(o.Misplaced) > mostMisplaced*float64(changes) {
 		return fmt.Errorf("find the commits of %d changes: %d came too late; the engine is too "+
 			"slow for one every %s", changes,
 			o.Misplaced, o.Pause)
 	}
+
 	if worst > mostObserved {
 		return fmt.Errorf("leave what is observed undisturbed: enforcement took %.2f times as "+
 			"long; the limit is %.2f",
 			worst, mostObserved)
 	}
+
 	return nil
 }

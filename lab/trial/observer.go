@@ -46,6 +46,7 @@ func (o options) observe(ctx context.Context, out io.Writer, t Trial, delay time
 	if err != nil {
 		return err
 	}
+
 	return found.compare(out)
 }
 
@@ -58,6 +59,7 @@ func (t Trial) Observe(
 	// The full rate is that of the time just after a trigger.
 	t.ClientArgs = append(slices.Clone(t.ClientArgs), "--relative-resolution=0")
 	defer func() { err = errors.Join(err, t.Remove(context.WithoutCancel(ctx))) }()
+
 	if err := t.Setup(ctx); err != nil {
 		return found, err
 	}
@@ -65,11 +67,13 @@ func (t Trial) Observe(
 	if err != nil {
 		return found, err
 	}
+
 	p, err := t.prober(ctx)
 	if err != nil {
 		return found, err
 	}
 	defer func() { err = errors.Join(err, p.run()) }() // what is halted could not end in good order
+
 	before, err := p.probes(ctx)
 	if err != nil {
 		return found, err
@@ -89,11 +93,13 @@ func (t Trial) Observe(
 		}
 		done(turn + 1)
 	}
+
 	lasted := time.Since(start)
 	after, err := p.probes(ctx)
 	if err != nil {
 		return found, err
 	}
+
 	found.Rate = (after - before) / lasted.Seconds()
 	found.Misplaced, err = control.evaluate(found.Blocks, turns.Changes)
 	return found, err
@@ -110,6 +116,7 @@ func (turns Turns) block(
 	if err := do(); err != nil {
 		return b, err
 	}
+
 	before, err := p.seconds()
 	if err != nil {
 		return b, err
@@ -118,6 +125,7 @@ func (turns Turns) block(
 	if err := control.changes(ctx, turns.Changes, turns.Pause); err != nil {
 		return b, err
 	}
+
 	b.end = time.Now()
 	after, err := p.seconds()
 	b.Processor = after - before

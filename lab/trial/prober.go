@@ -87,11 +87,13 @@ func (p prober) probes(ctx context.Context) (float64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("fetch the test client's metrics: %w", err)
 	}
+
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(bytes.NewReader(text))
 	if err != nil {
 		return 0, fmt.Errorf("read the test client's metrics: %w", err)
 	}
+
 	var sum float64
 	for name, family := range families {
 		if !strings.HasPrefix(name, "netpol_latency_probes") {
@@ -101,5 +103,6 @@ func (p prober) probes(ctx context.Context) (float64, error) {
 			sum += metric.GetCounter().GetValue()
 		}
 	}
+
 	return sum, nil
 }

@@ -15,13 +15,13 @@ import (
 func Report(w io.Writer, scenario string, result Result) error {
 	summary := measure.Summarize(scenario, result.Samples)
 	rows := append(report.Rows(summary),
-		report.DistributionRow("  truth: notified to committed", Enforcements(result.Judged)),
-		report.DistributionRow("  error of the reported instant", Errors(result.Judged)),
+		report.DistributionRow("  truth: notified to committed", Enforcements(result.Evaluated)),
+		report.DistributionRow("  error of the reported instant", Errors(result.Evaluated)),
 	)
 	if err := report.Table(w, rows, summary.Warnings); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "%d of %d brackets contain the commit. %s.\n",
-		Holding(result.Judged), len(result.Judged), summary.Account)
+		Holding(result.Evaluated), len(result.Evaluated), summary.Account)
 	return err
 }

@@ -1,8 +1,8 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package trial runs the test clients in a lab as a user would, with the same commands, and judges
-// what they report by the lab's truth log.
+// Package trial runs the test clients in a lab as a user would, with the same commands, and
+// evaluates what they report by the lab's truth log.
 package trial
 
 import (
@@ -45,8 +45,8 @@ type Trial struct {
 // Result is what a trial found.
 type Result struct {
 	Samples []measure.Sample
-	// Judged are the measured samples beside the truth.
-	Judged []Judged
+	// Evaluated are the measured samples beside the truth.
+	Evaluated []Evaluated
 }
 
 // ClientNamespace is the namespace of the trial's test client.
@@ -69,6 +69,7 @@ func (t Trial) Run(ctx context.Context) (result Result, err error) {
 	if err := t.Trigger(ctx); err != nil {
 		return Result{}, err
 	}
+
 	return t.Collect(ctx)
 }
 
@@ -130,16 +131,18 @@ func (t Trial) Shell(ctx context.Context, line string) error {
 	if err := command.Run(); err != nil {
 		return fmt.Errorf("run %q: %w: %s", line, err, strings.TrimSpace(output.String()))
 	}
+
 	return nil
 }
 
-// Collect waits for the samples of every client and judges them.
+// Collect waits for the samples of every client and evaluates them.
 func (t Trial) Collect(ctx context.Context) (Result, error) {
 	pods, err := kube.Namespace{Client: t.Client, Name: t.ClientNamespace()}.
 		ClientPods(ctx, "test=np-test-client")
 	if err != nil {
 		return Result{}, err
 	}
+
 	var all Result
 	for _, pod := range pods {
 		stream, err := kube.OpenSamples(ctx, t.Client, pod, true)
@@ -151,12 +154,14 @@ func (t Trial) Collect(ctx context.Context) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
+
 		all.Samples = append(all.Samples, samples...)
-		judged, err := judge(samples, string(pod.UID), t.Truth)
+		evaluated, err := evaluate(samples, string(pod.UID), t.Truth)
 		if err != nil {
 			return Result{}, err
 		}
-		all.Judged = append(all.Judged, judged...)
+		all.Evaluated = append(all.Evaluated, evaluated...)
 	}
+
 	return all, nil
 }

@@ -34,6 +34,7 @@ func Flips(records []Record, pairs ...Pair) [][]Flip {
 		r.byUID[p.FromUID] = append(r.byUID[p.FromUID], i)
 		r.byUID[p.ToUID] = append(r.byUID[p.ToUID], i)
 	}
+
 	flips := make([][]Flip, len(pairs))
 	allowed := make([]bool, len(pairs))
 	for _, record := range records {
@@ -45,6 +46,7 @@ func Flips(records []Record, pairs ...Pair) [][]Flip {
 			}
 		}
 	}
+
 	return flips
 }
 
@@ -64,6 +66,7 @@ func (r *replay) apply(record Record, pairs int) []int {
 		state = &State{}
 		r.nodes[record.Node] = state
 	}
+
 	var touched []int
 	everybody := false
 	for _, op := range record.Ops {
@@ -79,6 +82,7 @@ func (r *replay) apply(record Record, pairs int) []int {
 		}
 		r.move(record.Node, op.ID, undo.Address, op.Address)
 	}
+
 	if !everybody {
 		return touched
 	}
@@ -86,6 +90,7 @@ func (r *replay) apply(record Record, pairs int) []int {
 	for i := range pairs {
 		touched = append(touched, i)
 	}
+
 	return touched
 }
 

@@ -24,6 +24,7 @@ func Read(path string) ([]Record, error) {
 		return nil, fmt.Errorf("open the truth log: %w", err)
 	}
 	defer file.Close()
+
 	if err := awaitCommits(file); err != nil {
 		return nil, err
 	}
@@ -41,6 +42,7 @@ func Read(path string) ([]Record, error) {
 		} else if whole {
 			records = append(records, record)
 		}
+
 		if atEnd {
 			return records, nil
 		}

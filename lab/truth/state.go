@@ -45,6 +45,7 @@ func (s *State) Apply(op Op) Op {
 	default:
 		panic(fmt.Sprintf("truth: operation of unknown kind %q", op.Kind))
 	}
+
 	return undo
 }
 
@@ -84,6 +85,7 @@ func (s *State) replaceSet(id string, set *Set) *Set {
 		})
 		s.Addresses[m.Address] = row
 	}
+
 	delete(s.members, id)
 	if set != nil && set.Block == nil {
 		s.members[id] = make(map[Member]struct{}, len(set.Members))
@@ -91,6 +93,7 @@ func (s *State) replaceSet(id string, set *Set) *Set {
 			s.join(m, id)
 		}
 	}
+
 	undo := replace(s.Sets, id, set)
 	if undo != nil {
 		undo.Members = undoMembers

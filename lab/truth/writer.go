@@ -41,6 +41,7 @@ func endCutLine(file *os.File) error {
 	if _, err := file.ReadAt(last, end-1); err != nil {
 		return err
 	}
+
 	if last[0] == '\n' {
 		return nil
 	}

@@ -1,8 +1,8 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Command netpol-latency-trial runs the test clients in a lab and judges them by its truth log; run
-// it with "netpol-latency-lab run -- netpol-latency-trial".
+// Command netpol-latency-trial runs the test clients in a lab and evaluates them by its truth log;
+// run it with "netpol-latency-lab run -- netpol-latency-trial".
 package main
 
 import (

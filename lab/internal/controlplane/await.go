@@ -52,6 +52,7 @@ func AwaitNode(ctx context.Context, client kubernetes.Interface, name string) er
 				return false, nil
 			}
 		}
+
 		for _, condition := range node.Status.Conditions {
 			if condition.Type == corev1.NodeReady {
 				return condition.Status == corev1.ConditionTrue, nil

@@ -31,6 +31,7 @@ func RunEtcd(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
+
 	peer, err := url.Parse(etcdPeer)
 	if err != nil {
 		return err
@@ -43,6 +44,7 @@ func RunEtcd(ctx context.Context, dir string) error {
 		return fmt.Errorf("start etcd: %w", err)
 	}
 	defer server.Close()
+
 	select {
 	case <-ctx.Done():
 		return nil

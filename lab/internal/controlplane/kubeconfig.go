@@ -24,6 +24,7 @@ func WriteKubeconfig(dir layout.Dir, identity, server, path string) error {
 		}
 		contents[i] = content
 	}
+
 	const name = "netpol-latency-lab"
 	config := api.Config{
 		Clusters: map[string]*api.Cluster{name: {Server: server,
@@ -36,5 +37,6 @@ func WriteKubeconfig(dir layout.Dir, identity, server, path string) error {
 	if err := clientcmd.WriteToFile(config, path); err != nil {
 		return fmt.Errorf("write kubeconfig %s: %w", path, err)
 	}
+
 	return nil
 }

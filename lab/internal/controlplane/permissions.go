@@ -31,11 +31,13 @@ func GrantPermissions(ctx context.Context, client kubernetes.Interface) error {
 			rule("networking.k8s.io", []string{"networkpolicies"}, read...),
 		},
 	}
+
 	for user, rules := range grants {
 		if err := grant(ctx, client, user, rules); err != nil {
 			return fmt.Errorf("grant permissions to %s: %w", user, err)
 		}
 	}
+
 	return nil
 }
 
@@ -53,6 +55,7 @@ func grant(
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
 	}
+
 	_, err = client.RbacV1().ClusterRoleBindings().Create(ctx, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: named,
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: user},
@@ -62,5 +65,6 @@ func grant(
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
 	}
+
 	return nil
 }

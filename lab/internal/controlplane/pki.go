@@ -64,6 +64,7 @@ func WritePKI(dir layout.Dir, nodes []topology.Node) error {
 	if err := os.WriteFile(dir.Credentials("ca.crt"), ca.pem, 0o600); err != nil {
 		return fmt.Errorf("write the certificate authority: %w", err)
 	}
+
 	for _, who := range identities() {
 		template := &x509.Certificate{
 			Subject:     pkix.Name{CommonName: who.user, Organization: who.groups},
@@ -76,11 +77,13 @@ func WritePKI(dir layout.Dir, nodes []topology.Node) error {
 	if err := ca.write(dir, "kube-apiserver", apiServerCertificate()); err != nil {
 		return err
 	}
+
 	for _, node := range nodes {
 		if err := ca.write(dir, "kubelet-"+node.Name, nodeCertificate(node)); err != nil {
 			return err
 		}
 	}
+
 	return writeServiceAccountKey(dir)
 }
 
@@ -94,12 +97,14 @@ func apiServerCertificate() *x509.Certificate {
 		},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
+
 	for _, prefix := range topology.ControlPlane() {
 		template.IPAddresses = append(template.IPAddresses, prefix.Addr().AsSlice())
 	}
 	for _, address := range topology.KubernetesService() {
 		template.IPAddresses = append(template.IPAddresses, address.AsSlice())
 	}
+
 	return template
 }
 
@@ -130,6 +135,7 @@ func newAuthority() (*authority, error) {
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
+
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return nil, err
@@ -138,6 +144,7 @@ func newAuthority() (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	return &authority{certificate: certificate, key: key, pem: encode("CERTIFICATE", der)}, nil
 }
 
@@ -151,6 +158,7 @@ func (a *authority) write(dir layout.Dir, name string, template *x509.Certificat
 	if err != nil {
 		return fmt.Errorf("number the certificate of %s: %w", name, err)
 	}
+
 	template.NotBefore, template.NotAfter = a.certificate.NotBefore, a.certificate.NotAfter
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key)
@@ -161,6 +169,7 @@ func (a *authority) write(dir layout.Dir, name string, template *x509.Certificat
 		0o600); err != nil {
 		return fmt.Errorf("write the certificate of %s: %w", name, err)
 	}
+
 	return writeKey(dir.Credentials(name+".key"), key)
 }
 
@@ -178,6 +187,7 @@ func writeServiceAccountKey(dir layout.Dir) error {
 		0o600); err != nil {
 		return fmt.Errorf("write the service account key: %w", err)
 	}
+
 	return writeKey(dir.Credentials("service-account.key"), key)
 }
 

@@ -80,12 +80,14 @@ func Open(number uint16) (_ *Queue, err error) {
 		}
 		return nil, fmt.Errorf("bind netfilter's queue %d: %w", number, err)
 	}
+
 	params := append(binary.BigEndian.AppendUint32(nil, 0), copyMeta)
 	err = errors.Join(q.configure(configParams, params),
 		q.configure(configMaxLen, binary.BigEndian.AppendUint32(nil, Length)))
 	if err != nil {
 		return nil, fmt.Errorf("configure netfilter's queue %d: %w", number, err)
 	}
+
 	return q, nil
 }
 
@@ -178,12 +180,14 @@ func packetID(m netlink.Message) (uint32, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read netfilter's queue: %w", err)
 	}
+
 	for attributes.Next() {
 		if header := attributes.Bytes(); attributes.Type() == attributePacketHeader &&
 			len(header) >= 4 {
 			return binary.BigEndian.Uint32(header), nil
 		}
 	}
+
 	return 0, errors.New("read netfilter's queue: a packet has no number")
 }
 

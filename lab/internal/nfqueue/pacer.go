@@ -54,6 +54,7 @@ func judge(
 			return err
 		}
 	}
+
 	return nil
 }
 

@@ -39,6 +39,7 @@ func Open(reference Reference) (Image, error) {
 	if err != nil {
 		return Image{}, fmt.Errorf("open %s: %w", reference, err)
 	}
+
 	config, err := found.ConfigFile()
 	if err != nil {
 		return Image{}, fmt.Errorf("open %s: read its configuration: %w", reference, err)
@@ -47,6 +48,7 @@ func Open(reference Reference) (Image, error) {
 		return Image{}, fmt.Errorf("open %s: it is for %s/%s: expected %s, which this machine is",
 			reference, config.OS, config.Architecture, p)
 	}
+
 	return Image{Digest: digest.String(), Config: config.Config, image: found}, nil
 }
 
@@ -61,6 +63,7 @@ func open(reference Reference) (v1.Image, error) {
 				"index.json: %w", err)
 		}
 	}
+
 	index, err := layout.ImageIndexFromPath(reference.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("read the layout: %w", err)
@@ -69,6 +72,7 @@ func open(reference Reference) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	if !chosen.MediaType.IsIndex() {
 		return index.Image(chosen.Digest)
 	}
@@ -76,6 +80,7 @@ func open(reference Reference) (v1.Image, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the image's platforms: %w", err)
 	}
+
 	return forThisMachine(platforms)
 }
 
@@ -99,6 +104,7 @@ func choose(index v1.ImageIndex, tag string) (v1.Descriptor, error) {
 			found = append(found, one)
 		}
 	}
+
 	if len(found) != 1 {
 		return v1.Descriptor{}, fmt.Errorf("%d images fit: expected one; the tags there are %s",
 			len(found), strings.Join(names, ", "))
@@ -118,6 +124,7 @@ func forThisMachine(index v1.ImageIndex) (v1.Image, error) {
 		}
 		others = append(others, one.Platform.String())
 	}
+
 	slices.Sort(others)
 	return nil, fmt.Errorf("it is for %s: expected %s, which this machine is",
 		strings.Join(others, ", "), platform())

@@ -35,6 +35,7 @@ func Parse(text string) (Reference, bool, error) {
 	if colon := strings.LastIndex(rest, ":"); colon > strings.LastIndex(rest, "/") {
 		dir, tag = rest[:colon], rest[colon+1:]
 	}
+
 	if dir == "" {
 		return Reference{}, true, fmt.Errorf("image %q: expected %sDIR or %sDIR:TAG", text, prefix,
 			prefix)
@@ -43,6 +44,7 @@ func Parse(text string) (Reference, bool, error) {
 	if err != nil {
 		return Reference{}, true, fmt.Errorf("image %q: %w", text, err)
 	}
+
 	return Reference{Dir: absolute, Tag: tag}, true, nil
 }
 

@@ -40,6 +40,7 @@ func (i Image) Unpack(below string) (Unpacked, error) {
 		Entrypoint: i.Config.Entrypoint, Cmd: i.Config.Cmd, Env: i.Config.Env,
 		WorkingDir: i.Config.WorkingDir, User: i.Config.User,
 	}
+
 	if _, err := os.Stat(unpacked.Root); err == nil {
 		return unpacked, nil
 	}
@@ -48,6 +49,7 @@ func (i Image) Unpack(below string) (Unpacked, error) {
 		return Unpacked{}, errors.Join(fmt.Errorf("unpack the image %s: %w", i.Digest, err),
 			os.RemoveAll(part))
 	}
+
 	return unpacked, os.Rename(part, unpacked.Root)
 }
 
@@ -60,6 +62,7 @@ func (i Image) apply(root string) error {
 	if err := os.MkdirAll(root, 0o755); err != nil {
 		return err
 	}
+
 	layers, err := i.image.Layers()
 	if err != nil {
 		return err
@@ -68,11 +71,13 @@ func (i Image) apply(root string) error {
 		return fmt.Errorf("it has %d layers and its configuration names %d", len(layers),
 			len(config.RootFS.DiffIDs))
 	}
+
 	for n, layer := range layers {
 		if err := applyLayer(root, layer, config.RootFS.DiffIDs[n]); err != nil {
 			return fmt.Errorf("layer %d: %w", n+1, err)
 		}
 	}
+
 	return nil
 }
 
@@ -87,6 +92,7 @@ func (i Image) verifiedConfig() (*v1.ConfigFile, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	parsed, err := i.image.Manifest()
 	if err != nil {
 		return nil, err
@@ -100,6 +106,7 @@ func (i Image) verifiedConfig() (*v1.ConfigFile, error) {
 			return nil, fmt.Errorf("its %s: %w", part.what, err)
 		}
 	}
+
 	return i.image.ConfigFile()
 }
 
@@ -118,13 +125,16 @@ func applyLayer(root string, layer v1.Layer, digest v1.Hash) error {
 		return err
 	}
 	defer content.Close()
+
 	sum := sha256.New()
 	whole := io.TeeReader(content, sum)
+
 	// A user namespace may have only one user, to whom everything belongs then.
 	options := &archive.TarOptions{NoLchown: userns.RunningInUserNS()}
 	if _, err := archive.UnpackLayer(root, whole, options); err != nil {
 		return err
 	}
+
 	// what stands behind the end of the archive
 	if _, err := io.Copy(io.Discard, whole); err != nil {
 		return err

@@ -61,6 +61,7 @@ func (r Relay) pass(ctx context.Context, outside *net.TCPConn) {
 	if err != nil {
 		return // the caller sees a closed connection, as from a server that is down
 	}
+
 	inside := dialed.(*net.TCPConn)
 	defer inside.Close()
 	defer context.AfterFunc(ctx, func() { reset(outside); reset(inside) })()
@@ -124,6 +125,7 @@ func (d direction) copy() error {
 			reset(d.from)
 		}
 	}
+
 	return failed
 }
 

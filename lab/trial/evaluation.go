@@ -11,8 +11,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
-// Judged is a measured sample beside what the policy engine did.
-type Judged struct {
+// Evaluated is a measured sample beside what the policy engine did.
+type Evaluated struct {
 	Sample measure.Sample
 	// Before and After bound the commit that allowed the pair.
 	Before, After time.Time
@@ -27,8 +27,8 @@ type Judged struct {
 	Holds bool
 }
 
-// judge finds the commit of every measured sample of one client in the truth log.
-func judge(samples []measure.Sample, client, path string) ([]Judged, error) {
+// evaluate finds the commit of every measured sample of one client in the truth log.
+func evaluate(samples []measure.Sample, client, path string) ([]Evaluated, error) {
 	records, err := truth.Read(path)
 	if err != nil {
 		return nil, err
@@ -44,15 +44,17 @@ func judge(samples []measure.Sample, client, path string) ([]Judged, error) {
 			})
 		}
 	}
-	var judged []Judged
+
+	var evaluated []Evaluated
 	for i, flips := range truth.Flips(records, pairs...) {
 		flip, err := lastAllowed(flips, measured[i].Ended)
 		if err != nil {
-			return nil, fmt.Errorf("judge pod %s: %w", measured[i].Target.Pod.Name, err)
+			return nil, fmt.Errorf("evaluate pod %s: %w", measured[i].Target.Pod.Name, err)
 		}
-		judged = append(judged, compare(measured[i], flip))
+		evaluated = append(evaluated, compare(measured[i], flip))
 	}
-	return judged, nil
+
+	return evaluated, nil
 }
 
 // lastAllowed is the newest flip to allowed before the sample was done.
@@ -77,12 +79,12 @@ func notified(flip truth.Flip) time.Time {
 	return arrived
 }
 
-func compare(sample measure.Sample, flip truth.Flip) Judged {
+func compare(sample measure.Sample, flip truth.Flip) Evaluated {
 	possible := flip.After
 	if sample.Assigned.After(possible) {
 		possible = sample.Assigned
 	}
-	return Judged{
+	return Evaluated{
 		Sample: sample, Before: flip.Before, After: flip.After,
 		Enforcement: flip.After.Sub(notified(flip)),
 		Error:       sample.Bracket.Upper.Sub(possible),
@@ -91,29 +93,29 @@ func compare(sample measure.Sample, flip truth.Flip) Judged {
 	}
 }
 
-// column collects one figure of every judgement.
-func column(judged []Judged, of func(Judged) time.Duration) measure.Distribution {
+// column collects one statistic of every evaluated sample.
+func column(evaluated []Evaluated, of func(Evaluated) time.Duration) measure.Distribution {
 	var all []time.Duration
-	for _, one := range judged {
+	for _, one := range evaluated {
 		all = append(all, of(one))
 	}
 	return measure.NewDistribution(all)
 }
 
 // Errors are the sizes of the errors.
-func Errors(judged []Judged) measure.Distribution {
-	return column(judged, func(j Judged) time.Duration { return j.Error.Abs() })
+func Errors(evaluated []Evaluated) measure.Distribution {
+	return column(evaluated, func(e Evaluated) time.Duration { return e.Error.Abs() })
 }
 
 // Enforcements are the true times of enforcement.
-func Enforcements(judged []Judged) measure.Distribution {
-	return column(judged, func(j Judged) time.Duration { return j.Enforcement })
+func Enforcements(evaluated []Evaluated) measure.Distribution {
+	return column(evaluated, func(e Evaluated) time.Duration { return e.Enforcement })
 }
 
 // Holding counts the brackets that contain their commit.
-func Holding(judged []Judged) int {
+func Holding(evaluated []Evaluated) int {
 	count := 0
-	for _, one := range judged {
+	for _, one := range evaluated {
 		if one.Holds {
 			count++
 		}

@@ -22,12 +22,12 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 )
 
-// patience is how long a cell may take beyond its delay before its results are asked for as they
-// are.
-const patience = 30 * time.Second
+// resultTimeout is how long a cell may take beyond its delay before its results are asked for as
+// they are.
+const resultTimeout = 30 * time.Second
 
-// Judged is what the engine saw of a pair beside what the filter did.
-type Judged struct {
+// Evaluated is what the engine saw of a pair beside what the filter did.
+type Evaluated struct {
 	Found
 	Commit flat.Commit
 	// Holds says whether the bracket contains the commit, Error how far the middle of the bracket
@@ -36,11 +36,11 @@ type Judged struct {
 	Error time.Duration
 }
 
-// Result is a cell that was played.
+// Result is a cell that was run.
 type Result struct {
-	Cell   Cell
-	Judged []Judged
-	Stats  probe.Stats
+	Cell      Cell
+	Evaluated []Evaluated
+	Stats     probe.Stats
 	// Memory is the most that the prober has had resident so far, in bytes.
 	Memory int64
 }
@@ -48,7 +48,7 @@ type Result struct {
 // surprises are what should not have been, one line each.
 func (r Result) surprises() []string {
 	var all []string
-	for i, one := range r.Judged {
+	for i, one := range r.Evaluated {
 		since := func(t time.Time) time.Duration { return t.Sub(one.Commit.Before) }
 		if !one.Holds {
 			all = append(all, fmt.Sprintf("pair %d: the bracket is [%s, %s] of the commit, which "+
@@ -56,6 +56,7 @@ func (r Result) surprises() []string {
 				i, since(one.Bracket.Lower), since(one.Bracket.Upper), since(one.Commit.After),
 				one.Evidence, one.Confirmed))
 		}
+
 		for _, flap := range one.Flaps {
 			all = append(all, fmt.Sprintf("pair %d: became %s in [%s, %s] of the commit: %s "+
 				"after %s",
@@ -63,11 +64,12 @@ func (r Result) surprises() []string {
 				flap.Before))
 		}
 	}
+
 	return all
 }
 
-// Judge plays cells.
-type Judge struct {
+// Harness runs cells.
+type Harness struct {
 	Rules    measure.Rules
 	Relative float64
 	MaxRate  float64
@@ -85,41 +87,46 @@ type process struct {
 	output  *json.Decoder
 }
 
-// NewJudge builds the network and starts the server and the prober in it. Close ends them.
-func NewJudge() (j *Judge, err error) {
-	j = &Judge{replies: make(chan reply, 64)}
+// NewHarness builds the network and starts the server and the prober in it. Close ends them.
+func NewHarness() (h *Harness, err error) {
+	h = &Harness{replies: make(chan reply, 64)}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, j.Close())
+			err = errors.Join(err, h.Close())
 		}
 	}()
-	if j.network, err = flat.New(); err != nil {
-		return j, err
+
+	if h.network, err = flat.New(); err != nil {
+		return h, err
 	}
-	if j.server, err = launch(j.network.Target, "serve"); err != nil {
-		return j, err
+	if h.server, err = launch(h.network.Target, "serve"); err != nil {
+		return h, err
 	}
+
 	var ready bool
-	if err := j.server.output.Decode(&ready); err != nil {
-		return j, fmt.Errorf("wait for the server: %w", err)
+	if err := h.server.output.Decode(&ready); err != nil {
+		return h, fmt.Errorf("wait for the server: %w", err)
 	}
-	if j.prober, err = launch(j.network.Client, "probe"); err != nil {
-		return j, err
+	if h.prober, err = launch(h.network.Client, "probe"); err != nil {
+		return h, err
 	}
-	go j.listen()
-	return j, nil
+
+	go h.readReplies()
+	return h, nil
 }
 
 // launch starts this program again, with a hidden command, inside a namespace.
 func launch(where *netns.Namespace, command string) (*process, error) {
 	p := &process{command: exec.Command("/proc/self/exe", command)}
 	p.command.Stderr = os.Stderr
+
 	// A terminal's Ctrl-C is for the parent, with which the child ends however that does.
 	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var err error
 	if p.input, err = p.command.StdinPipe(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", command, err)
 	}
+
 	output, err := p.command.StdoutPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", command, err)
@@ -128,6 +135,7 @@ func launch(where *netns.Namespace, command string) (*process, error) {
 	if err := where.Do(p.command.Start); err != nil {
 		return nil, fmt.Errorf("start %s: %w", command, err)
 	}
+
 	return p, nil
 }
 
@@ -141,36 +149,37 @@ func (p *process) stop() error {
 }
 
 // Close takes everything down.
-func (j *Judge) Close() error {
-	err := errors.Join(j.prober.stop(), j.server.stop())
-	if j.network != nil {
-		err = errors.Join(err, j.network.Close())
+func (h *Harness) Close() error {
+	err := errors.Join(h.prober.stop(), h.server.stop())
+	if h.network != nil {
+		err = errors.Join(err, h.network.Close())
 	}
 	return err
 }
 
 // Lose makes the network lose a part of all packets.
-func (j *Judge) Lose(part float64) error { return j.network.Lose(part) }
+func (h *Harness) Lose(part float64) error { return h.network.Lose(part) }
 
-// Play plays one cell: the old state, its proof, the trigger, the changes, the results.
-func (j *Judge) Play(ctx context.Context, cell Cell) (Result, error) {
-	return j.play(ctx, cell, func() error { return nil })
+// Run runs one cell: the old state, its proof, the trigger, the changes, the results.
+func (h *Harness) Run(ctx context.Context, cell Cell) (Result, error) {
+	return h.run(ctx, cell, func() error { return nil })
 }
 
-// play plays a cell, and does something between the proof and the trigger.
-func (j *Judge) play(ctx context.Context, cell Cell, between func() error) (Result, error) {
+// run runs a cell, and does something between the proof and the trigger.
+func (h *Harness) run(ctx context.Context, cell Cell, between func() error) (Result, error) {
 	targets := cell.Targets()
 	if cell.Want == measure.StateAllowed {
-		if _, err := j.network.Block(cell.Denial, targets); err != nil {
+		if _, err := h.network.Block(cell.Denial, targets); err != nil {
 			return Result{}, err
 		}
 	}
-	schedule := j.schedule(cell)
-	if err := j.say(request{Start: &start{cell, j.Rules, schedule}}); err != nil {
+
+	schedule := h.schedule(cell)
+	if err := h.send(request{Start: &start{cell, h.Rules, schedule}}); err != nil {
 		return Result{}, err
 	}
 	var proved int64
-	if err := j.hear(ctx, patience, func(r reply) bool {
+	if err := h.await(ctx, resultTimeout, func(r reply) bool {
 		proved = max(proved, r.Proved)
 		return r.Proved == int64(cell.Pairs)
 	}); err != nil {
@@ -180,37 +189,43 @@ func (j *Judge) play(ctx context.Context, cell Cell, between func() error) (Resu
 	if err := between(); err != nil {
 		return Result{}, err
 	}
+
 	// The pace of the time after the trigger begins before it, once for every pair and a bit.
 	lead := 2*schedule.After(0, cell.Pairs) + 20*time.Millisecond
 	at := time.Now().Add(lead)
-	if err := j.say(request{Trigger: at}); err != nil {
+	if err := h.send(request{Trigger: at}); err != nil {
 		return Result{}, err
 	}
-	commits, err := j.change(ctx, cell, at)
+
+	commits, err := h.change(ctx, cell, at)
 	if err != nil {
 		return Result{}, err
 	}
 	// A pair that never settles shows in the results.
-	settled := j.hear(ctx, patience, func(r reply) bool { return r.Settled == int64(cell.Pairs) })
+	settled := h.await(ctx, resultTimeout, func(r reply) bool {
+		return r.Settled == int64(cell.Pairs)
+	})
+
 	if settled != nil && !errors.Is(settled, errLate) {
 		return Result{}, settled
 	}
-	result, err := j.collect(cell, commits)
+	result, err := h.collect(cell, commits)
 	if cell.Want == measure.StateBlocked && err == nil {
-		_, err = j.network.Allow(cell.Denial, targets)
+		_, err = h.network.Allow(cell.Denial, targets)
 	}
+
 	return result, err
 }
 
 // schedule is the default of the mode, unless told otherwise.
-func (j *Judge) schedule(cell Cell) probe.Schedule {
+func (h *Harness) schedule(cell Cell) probe.Schedule {
 	schedule := probe.DefaultSchedule(cell.Mode)
 	schedule.BaseInterval = 100 * time.Millisecond
-	if j.Relative > 0 {
-		schedule.RelativeStep = j.Relative
+	if h.Relative > 0 {
+		schedule.RelativeStep = h.Relative
 	}
-	if j.MaxRate > 0 {
-		schedule.MaxRate = j.MaxRate
+	if h.MaxRate > 0 {
+		schedule.MaxRate = h.MaxRate
 	}
 	return schedule
 }
@@ -219,10 +234,10 @@ func (j *Judge) schedule(cell Cell) probe.Schedule {
 const groups = 10
 
 // change makes the changes, each after the delay and a jitter of its own.
-func (j *Judge) change(ctx context.Context, cell Cell, at time.Time) ([]flat.Commit, error) {
-	do := j.network.Allow
+func (h *Harness) change(ctx context.Context, cell Cell, at time.Time) ([]flat.Commit, error) {
+	do := h.network.Allow
 	if cell.Want == measure.StateBlocked {
-		do = j.network.Block
+		do = h.network.Block
 	}
 	targets := cell.Targets()
 	size := (len(targets) + groups - 1) / groups
@@ -230,6 +245,7 @@ func (j *Judge) change(ctx context.Context, cell Cell, at time.Time) ([]flat.Com
 	for range groups {
 		jitters = append(jitters, rand.N(20*time.Millisecond+cell.Delay/10))
 	}
+
 	slices.Sort(jitters)
 	var commits []flat.Commit
 	for group := range slices.Chunk(targets, size) {
@@ -245,29 +261,30 @@ func (j *Judge) change(ctx context.Context, cell Cell, at time.Time) ([]flat.Com
 		}
 		commits = append(commits, made...)
 	}
+
 	return commits, nil
 }
 
-// collect asks for the results and judges them.
-func (j *Judge) collect(cell Cell, commits []flat.Commit) (Result, error) {
-	if err := j.say(request{Stop: true}); err != nil {
+// collect asks for the results and evaluates them.
+func (h *Harness) collect(cell Cell, commits []flat.Commit) (Result, error) {
+	if err := h.send(request{Stop: true}); err != nil {
 		return Result{}, err
 	}
 	result := Result{Cell: cell}
-	err := j.hear(context.Background(), patience, func(r reply) bool {
+	err := h.await(context.Background(), resultTimeout, func(r reply) bool {
 		result.Stats, result.Memory = r.Stats, r.Memory
 		for i, found := range r.Found {
-			result.Judged = append(result.Judged, compare(found, commits[i]))
+			result.Evaluated = append(result.Evaluated, compare(found, commits[i]))
 		}
 		return r.Done
 	})
 	return result, err
 }
 
-func compare(found Found, commit flat.Commit) Judged {
+func compare(found Found, commit flat.Commit) Evaluated {
 	b := found.Bracket
 	middle := b.Lower.Add(b.Width() / 2)
-	return Judged{
+	return Evaluated{
 		Found: found, Commit: commit,
 		Holds: found.Confirmed && b.Bounded() && !b.Upper.Before(commit.Before) &&
 			!b.Lower.After(commit.After),
@@ -275,22 +292,22 @@ func compare(found Found, commit flat.Commit) Judged {
 	}
 }
 
-func (j *Judge) say(one request) error {
-	if err := json.NewEncoder(j.prober.input).Encode(one); err != nil {
-		return fmt.Errorf("tell the prober: %w", err)
+func (h *Harness) send(one request) error {
+	if err := json.NewEncoder(h.prober.input).Encode(one); err != nil {
+		return fmt.Errorf("send to the prober: %w", err)
 	}
 	return nil
 }
 
-// hear takes replies until one is as wanted.
-func (j *Judge) hear(ctx context.Context, within time.Duration, wanted func(reply) bool) error {
+// await takes replies until one is as wanted.
+func (h *Harness) await(ctx context.Context, within time.Duration, wanted func(reply) bool) error {
 	late := time.After(within)
 	for {
 		select {
-		case one, more := <-j.replies:
+		case one, more := <-h.replies:
 			switch {
 			case !more:
-				return errors.New("hear of the prober: it has ended")
+				return errors.New("wait for the prober: it has ended")
 			case one.Error != "":
 				return errors.New(one.Error)
 			case wanted(one):
@@ -305,14 +322,14 @@ func (j *Judge) hear(ctx context.Context, within time.Duration, wanted func(repl
 }
 
 // listen passes the prober's replies on until there are no more.
-func (j *Judge) listen() {
-	defer close(j.replies)
+func (h *Harness) readReplies() {
+	defer close(h.replies)
 	for {
 		var one reply
-		if j.prober.output.Decode(&one) != nil {
+		if h.prober.output.Decode(&one) != nil {
 			return
 		}
-		j.replies <- one
+		h.replies <- one
 	}
 }
 
