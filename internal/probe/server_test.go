@@ -97,8 +97,8 @@ func echo(t testing.TB, address string) netip.AddrPort {
 	return echoTo(t, address, func(net.Addr) {})
 }
 
-// echoTo does so, and tells who asks.
-func echoTo(t testing.TB, address string, asked func(from net.Addr)) netip.AddrPort {
+// echoTo does so, and tells whom it has answered.
+func echoTo(t testing.TB, address string, answered func(to net.Addr)) netip.AddrPort {
 	t.Helper()
 	socket, to := datagrams(t, address)
 	go func() {
@@ -108,8 +108,8 @@ func echoTo(t testing.TB, address string, asked func(from net.Addr)) netip.AddrP
 			if err != nil {
 				return
 			}
-			asked(from)
 			_, _ = socket.WriteTo(buffer[:n], from) // a lost answer is the test's to notice
+			answered(from)
 		}
 	}()
 	return to

@@ -6,6 +6,7 @@
 package probe
 
 import (
+	"bufio"
 	"errors"
 	"math/rand/v2"
 	"net"
@@ -228,21 +229,50 @@ func TestDone(t *testing.T) {
 }
 
 // TestAnsweredWhileHalted lets the time of answered probes be over before the worker looks, as when
-// its process stands still: they were answered all the same, more of them than the poller tells of
-// at once.
+// its process stands still: they were answered all the same, more of them than the poller, or a
+// raw socket, tells of at once.
 func TestAnsweredWhileHalted(t *testing.T) {
-	const probes = 300
-	for mode, answer := range map[Mode]func(net.Conn){Connect: func(net.Conn) {}, HTTP: respond} {
-		to := serve(t, answer)
-		t.Run(string(mode), func(t *testing.T) {
-			w, p, r := lone(t, mode, to, probes)
+	const probes = 400
+	answers := make(chan struct{}, probes)
+	keepOpen := func(connection net.Conn) {
+		for lines := bufio.NewScanner(connection); lines.Scan(); {
+			if lines.Text() == "" {
+				_, _ = connection.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"))
+				answers <- struct{}{}
+			}
+		}
+	}
+	tests := []struct {
+		mode Mode
+		to   netip.AddrPort
+		says bool // when it has answered; a connection is open at once
+	}{
+		{Connect, serve(t, func(net.Conn) {}), false},
+		{HTTP, serve(t, respond), false},
+		{SYN, serve(t, func(net.Conn) {}), false},
+		{UDP, echoTo(t, "127.0.0.1:0", func(net.Addr) { answers <- struct{}{} }), true},
+		{Established, serve(t, keepOpen), true},
+	}
+	for _, test := range tests {
+		t.Run(string(test.mode), func(t *testing.T) {
+			w, p, r := lone(t, test.mode, test.to, -1)
+			if test.mode == Established { // the first probe only opens the connection
+				launch(t, w, p)
+				for p.state.(*connection).state != connected {
+					w.await()
+				}
+				r.outcomes = nil
+			}
 			for range probes {
 				launch(t, w, p)
+				if test.says {
+					<-answers
+				}
 			}
 			w.clock.epoch = w.clock.epoch.Add(-time.Hour)
 			w.pollReplies()
 
-			for mode == HTTP && len(r.outcomes) < probes { // each still waits for its response
+			for test.mode == HTTP && len(r.outcomes) < probes { // each still waits for its response
 				w.takeEvents(-1)
 			}
 			if len(r.outcomes) != probes {
