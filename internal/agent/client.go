@@ -25,6 +25,7 @@ func (c *client) full() bool { return c.results.Account().Expected >= c.config.M
 func (c *client) expect(pod measure.Event) *pair {
 	p := &pair{
 		pod: pod.Object, created: pod.Created, scenario: c.scenario.Name, port: c.config.TargetPort,
+		steps: c.scale.steps,
 	}
 	if pod.Type == measure.EventAdded && !pod.Initial {
 		p.seen = pod.Arrived
@@ -54,7 +55,8 @@ func (c *client) start(p *pair) {
 }
 
 // record keeps a pair's result.
-func (c *client) record(sample measure.Sample) {
+func (c *client) record(p *pair, sample measure.Sample) {
+	sample = c.scale.sample(sample, p.steps)
 	c.results.record(sample)
 	c.metrics.Sample(sample)
 	if sample.Status != measure.Measured {

@@ -30,6 +30,7 @@ type environment struct {
 	// progress tells the HTTP server how far the run is.
 	progress *progress
 	idling   sync.Once
+	scale    *timescale
 }
 
 // prober probes addresses for observers: a [probe.Engine], or a network of virtual time in tests.
@@ -60,6 +61,7 @@ func newEnvironment(
 	env := &environment{
 		config: config, scenario: scenario, client: client, prober: prober,
 		metrics: NewMetrics(), results: &results{}, progress: newProgress(),
+		scale: newTimescale(time.Now()),
 	}
 	env.counters = env.metrics.begin(scenario.Name)
 	return env

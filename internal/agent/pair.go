@@ -36,6 +36,7 @@ type pair struct {
 	deadline *time.Timer // nil if there is none
 	cause    error       // why the pair ended, if it was not by its transition
 	scenario string
+	steps    int // how often the wall clock had been set when the pair was made
 
 	// proved and presumed are what the newest notice said.
 	proved, presumed bool

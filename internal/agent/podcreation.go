@@ -105,6 +105,6 @@ func (c *podCreation) finish(p *pair) error {
 		)
 	}
 
-	c.record(sample)
+	c.record(p, sample)
 	return nil
 }

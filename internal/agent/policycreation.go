@@ -221,7 +221,7 @@ func (c *policyCreation) observePolicy(event measure.Event) {
 
 // finish implements program.
 func (c *policyCreation) finish(p *pair) error {
-	c.record(c.sampleOf(p))
+	c.record(p, c.sampleOf(p))
 	return nil
 }
 

@@ -51,6 +51,7 @@ func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err err
 	defer func() { err = errors.Join(err, engine.Close()) }()
 
 	r := newRemote(config, engineOf{engine}, out)
+	r.scale = newTimescale(engine.Epoch())
 	r.read = revisionsFrom(objects)
 	if err := r.hello(engine); err != nil {
 		return err
@@ -79,6 +80,7 @@ type remote struct {
 	config  RemoteConfig
 	lines   *protocol.Lines
 	plan    protocol.Plan
+	scale   *timescale
 	tracker *tracker
 	// accepting says that pods which come become targets of this round, old has those from before
 	// it.
@@ -98,7 +100,7 @@ type remote struct {
 
 func newRemote(config RemoteConfig, prober prober, out io.Writer) *remote {
 	r := &remote{
-		config: config, lines: protocol.NewLines(out),
+		config: config, lines: protocol.NewLines(out), scale: newTimescale(time.Now()),
 		accepted: make(chan accepted), stopReading: func() {},
 	}
 	r.tracker = newTracker(r, prober)
@@ -148,6 +150,7 @@ func (r *remote) run(ctx context.Context, plans, pods <-chan measure.Event) erro
 		case <-r.tracker.notices.ready:
 			err = r.tracker.handle()
 		case <-tick.C:
+			r.scale.look()
 			err = r.notify()
 		}
 		if err != nil {
@@ -190,7 +193,9 @@ func (r *remote) execute(ctx context.Context, event measure.Event) (exit bool, e
 		return false, err
 	}
 
-	clock := protocol.Clock{Ping: plan.Ping, Received: event.Arrived, Sent: time.Now()}
+	clock := protocol.Clock{
+		Ping: plan.Ping, Received: r.scale.at(event.Arrived), Sent: r.scale.at(time.Now()),
+	}
 	return false, r.lines.Write(protocol.Line{Clock: &clock})
 }
 
@@ -261,6 +266,7 @@ func (r *remote) address(pod measure.Event) (netip.Addr, bool) {
 func (r *remote) newPair(pod measure.Event, expect protocol.Expect) *pair {
 	p := &pair{
 		pod: pod.Object, created: pod.Created, port: expect.Port, expect: expect,
+		steps: r.scale.steps,
 		round: r.plan.Iteration, scenario: expect.Name(r.plan.Scenario),
 		afterTrigger: r.plan.Step == protocol.StepTrigger && !r.plan.NewPods,
 	}
@@ -305,7 +311,8 @@ func (r *remote) notify() error {
 // ended.
 func (r *remote) finish(p *pair) error {
 	r.samples++
-	if err := writeSample(r.lines, r.sampleOf(p)); err != nil {
+	sample := r.scale.sample(r.sampleOf(p), p.steps)
+	if err := writeSample(r.lines, sample); err != nil {
 		return err
 	}
 	return r.conclude()

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,6 +31,7 @@ type stand struct {
 	ended   chan error
 	plan    protocol.Plan
 	lines   []protocol.Line // what it wrote, once it has ended
+	ahead   atomic.Int64    // by how much the wall clock was set, in nanoseconds
 }
 
 func newStand(t *testing.T, agents, index int) *stand {
@@ -48,6 +50,9 @@ func newStandOf(t *testing.T, config RemoteConfig, read revisions) *stand {
 	config.ClientNamespace, config.Hold = home, 100*time.Millisecond
 	r := newRemote(config, &s.network, &s.output)
 	r.read = read
+	r.scale.wall = func(now time.Time) time.Time {
+		return now.Add(time.Duration(s.ahead.Load()))
+	}
 	var ctx context.Context
 	ctx, s.cancel = context.WithCancel(context.Background())
 	t.Cleanup(s.cancel)
@@ -355,5 +360,48 @@ func checkStartup(t *testing.T, output string, want measure.Status) {
 			statuses,
 			want,
 		)
+	}
+}
+
+// TestRemoteWallClockIsSet sets the wall clock an hour ahead in mid-plan: no instant that the agent
+// tells moves, neither in samples nor in its answers to pings, and the samples have a warning.
+func TestRemoteWallClockIsSet(t *testing.T) {
+	for name, step := range map[string]time.Duration{"not": 0, "by an hour": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStand(t, 1, 0)
+				s.pod("a", "a", "10.0.0.1")
+				s.step(protocol.StepProve, allowedA())
+				s.sleep(time.Second)
+				s.ahead.Store(int64(step))
+				s.sleep(time.Second)
+				began := time.Now()
+				s.step(protocol.StepTrigger)
+				s.sleep(300 * time.Millisecond)
+				s.network.open("10.0.0.1")
+				opened := time.Now()
+				s.sleep(time.Second)
+				s.step(protocol.StepFinish)
+				samples, _ := s.exit()
+
+				if len(samples) != 1 || samples[0].Status != measure.Measured ||
+					!samples[0].Bracket.Contains(opened.Add(time.Millisecond)) ||
+					samples[0].Ended.Sub(opened).Abs() > time.Minute {
+					t.Errorf("samples %+v; want one that changed at %v", samples, opened)
+				}
+				if warned := slices.Contains(samples[0].Warnings,
+					stepWarning); warned != (step != 0) {
+					t.Errorf("warnings %q; want one of the wall clock: %t", samples[0].Warnings,
+						step != 0)
+				}
+				for _, line := range s.lines {
+					if clock := line.Clock; clock != nil && clock.Ping == 2 &&
+						(!clock.Received.Equal(began) || !clock.Sent.Equal(began)) {
+						t.Errorf("the ping of %v was answered with %v and %v", began,
+							clock.Received, clock.Sent)
+					}
+				}
+			})
+		})
 	}
 }

@@ -82,7 +82,9 @@ func Run(ctx context.Context, scenario Scenario, config Config) (err error) {
 		return fmt.Errorf("serve metrics: choose another port with -MetricsPort: %w", err)
 	}
 
-	return newEnvironment(scenario, config, client, engineOf{engine}).run(ctx, listener)
+	env := newEnvironment(scenario, config, client, engineOf{engine})
+	env.scale = newTimescale(engine.Epoch())
+	return env.run(ctx, listener)
 }
 
 // startEngine starts the engine and says how it will probe.

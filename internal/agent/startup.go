@@ -41,13 +41,16 @@ func RunStartup(
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	return newStartup(config, engineOf{engine}, began, out).run(ctx)
+	s := newStartup(config, engineOf{engine}, began, out)
+	s.scale = newTimescale(engine.Epoch())
+	return s.run(ctx)
 }
 
 // startup is what a starting pod has to find out.
 type startup struct {
 	config  StartupConfig
 	began   time.Time
+	scale   *timescale
 	tracker *tracker
 	awaited int // allowed pairs without a result
 	lines   *protocol.Lines
@@ -59,6 +62,7 @@ func newStartup(config StartupConfig, prober prober, began time.Time, out io.Wri
 		began:   began,
 		awaited: len(config.Allowed),
 		lines:   protocol.NewLines(out),
+		scale:   newTimescale(time.Now()),
 	}
 	s.tracker = newTracker(s, prober)
 	return s
@@ -119,7 +123,7 @@ func (s *startup) finish(p *pair) error {
 	sample := p.sample()
 	sample.Agent, sample.Want = s.config.Index, p.observed.transition.Want()
 	sample = sample.WithStart(measure.Start{Source: measure.StartProcess, At: s.began}, 0)
-	return writeSample(s.lines, sample)
+	return writeSample(s.lines, s.scale.sample(sample, p.steps))
 }
 
 // end ends all pairs and says how many samples there were.

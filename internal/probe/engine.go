@@ -115,6 +115,10 @@ func raiseDescriptorLimit() (uint64, error) {
 // Schedule is the schedule that the engine keeps.
 func (e *Engine) Schedule() Schedule { return e.schedule }
 
+// Epoch is what the instants of outcomes count from, by the monotonic clock: whatever happens to
+// the wall clock, they are what it showed then and the time since.
+func (e *Engine) Epoch() time.Time { return e.worker.clock.epoch }
+
 // Stats are the counters so far.
 func (e *Engine) Stats() Stats { return e.worker.stats.load() }
 
