@@ -124,10 +124,14 @@ func (m *Metrics) Sample(sample measure.Sample) {
 	if sample.Status != measure.Measured {
 		return
 	}
-	latency := sample.Latency()
+	// of one that was reached at once the most that it can be
+	latency, known, _ := sample.Observed()
 	m.latency.WithLabelValues(sample.Scenario, "allowed", string(sample.Start.Source)).
-		Observe(seconds(latency.Estimate()))
-	m.resolution.WithLabelValues(sample.Scenario).Observe(seconds(latency.Resolution()))
+		Observe(seconds(latency))
+	if known == measure.Exact {
+		m.resolution.WithLabelValues(sample.Scenario).
+			Observe(seconds(sample.Latency().Resolution()))
+	}
 }
 
 // seconds never falls below zero, which a histogram's sum could not take; a latency below zero

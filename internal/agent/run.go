@@ -182,10 +182,7 @@ func (e *environment) conclude(account measure.Account) {
 	summary := measure.Summarize(e.scenario.Name, e.results.Samples())
 	exactly := func(q float64) string { // logs keep every digit
 		found := summary.Quantile(q)
-		if found.Censored {
-			return ">" + found.Value.String()
-		}
-		return found.Value.String()
+		return found.Censored.String() + found.Value.String()
 	}
 	if len(summary.Latency) > 0 {
 		klog.Infof("Latency: p50 %s, p90 %s, p99 %s, max %s; resolution: p50 %s, max %s",

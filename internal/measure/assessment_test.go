@@ -366,23 +366,26 @@ func TestObserved(t *testing.T) {
 		name     string
 		sample   Sample
 		latency  time.Duration
-		censored bool
+		censored Censoring
 		ok       bool
 	}{
 		{"a measured pair took the middle of its bracket", pairOf(Measured, nil),
-			11 * time.Millisecond, false, true},
+			11 * time.Millisecond, Exact, true},
 		{"a censored pair took longer than it was watched for", pairOf(Censored, nil),
-			3 * time.Second, true, true},
-		{"a censored pair took some time if nobody knows since when", lost, 0, true, true},
-		{"an invalid pair has no latency", pairOf(Invalid, nil), 0, false, false},
+			3 * time.Second, RightCensored, true},
+		{"a censored pair took some time if nobody knows since when", lost, 0, RightCensored, true},
+		{"an invalid pair has no latency", pairOf(Invalid, nil), 0, Exact, false},
 		{"a pair that nobody watched has no latency, however long the run waited for it",
-			pairOf(Unobserved, nil), 0, false, false},
+			pairOf(Unobserved, nil), 0, Exact, false},
 		{"a pair that must stay blocked has no latency", pairOf(Measured, nil, staysBlocked(1)), 0,
-			false, false},
+			Exact, false},
+		{"a pair that the first probe reached took at most so long",
+			pairOf(Measured, nil, func(s *Sample) { s.Bracket.Lower = time.Time{} }),
+			12 * time.Millisecond, LeftCensored, true},
 	} {
 		latency, censored, ok := test.sample.Observed()
 		if latency != test.latency || censored != test.censored || ok != test.ok {
-			t.Errorf("%s: %s, %t, %t", test.name, latency, censored, ok)
+			t.Errorf("%s: %s, %q, %t", test.name, latency, censored, ok)
 		}
 	}
 }

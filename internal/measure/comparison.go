@@ -36,8 +36,8 @@ type Comparison struct {
 // Center is the median of the statistics of all replicates.
 type Center struct {
 	Value time.Duration
-	// Censored says that the median is only known to be longer than the value.
-	Censored bool
+	// Censored says what is known of the median.
+	Censored Censoring
 }
 
 // String is the median, for example 612ms or >1200ms.
@@ -111,10 +111,10 @@ func difference(earlier, later []observed, distance func(x, y float64) float64) 
 		for _, y := range later {
 			apart := distance(float64(x.latency), float64(y.latency))
 			low, high := apart, apart
-			if x.censored {
+			if x.censored == RightCensored || y.censored == LeftCensored {
 				low = math.Inf(-1)
 			}
-			if y.censored {
+			if y.censored == RightCensored || x.censored == LeftCensored {
 				high = math.Inf(1)
 			}
 			lows, highs = append(lows, low), append(highs, high)

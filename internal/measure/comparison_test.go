@@ -56,7 +56,7 @@ func TestCompareCensored(t *testing.T) {
 		t.Errorf("all new ones censored: %+v", c)
 	}
 	wantOld, wantNew := Center{Value: 3 * time.Microsecond},
-		Center{Value: 9 * time.Microsecond, Censored: true}
+		Center{Value: 9 * time.Microsecond, Censored: RightCensored}
 	if c.Old != wantOld || c.New != wantNew {
 		t.Errorf("the medians are %s and %s", c.Old, c.New)
 	}
@@ -64,6 +64,15 @@ func TestCompareCensored(t *testing.T) {
 		replicates(values(-9, -9, -9, -9, -9, -9)))
 	if c.P != 1 || !math.IsInf(c.Change.Lower, -1) || !math.IsInf(c.Change.Upper, 1) {
 		t.Errorf("all censored: %+v", c)
+	}
+	var reached []observed
+	for range 6 {
+		reached = append(reached, observed{latency: 9, censored: LeftCensored})
+	}
+	c = Compare("median", replicates(values(1, 2, 3, 4, 5, 6)), replicates(reached))
+	if !math.IsNaN(c.Change.Value) || !math.IsInf(c.Change.Lower, -1) || c.Change.Upper > 0 ||
+		c.P > 0.01 || c.New.String() != "≤0.00ms" {
+		t.Errorf("all new ones reached at once: %+v", c)
 	}
 	zero := Compare("median", replicates(values(0, 1, 1, 1, 1)), replicates(values(2, 2, 2, 2, 2)))
 	if !math.IsNaN(zero.Ratio.Value) {
@@ -223,7 +232,7 @@ func iterations(random *rand.Rand, n, pairs int, place float64) (all []Summary, 
 			own := shared * math.Exp(0.01*random.NormFloat64())
 			latency := observed{latency: time.Duration(own * 1e6)}
 			if random.IntN(50) == 0 {
-				latency = observed{latency: 150 * time.Millisecond, censored: true}
+				latency = observed{latency: 150 * time.Millisecond, censored: RightCensored}
 			}
 			one = append(one, latency)
 		}

@@ -39,13 +39,15 @@ func newPermutation(earlier, later []observed) permutation {
 // order is 1 if the value is known to exceed the other, -1 if the other is known to exceed it, else
 // 0.
 func (o observed) order(other observed) int {
-	switch {
-	case !o.censored && !other.censored && o.latency > other.latency,
-		o.censored && !other.censored && o.latency >= other.latency:
+	return o.exceeds(other) - other.exceeds(o)
+}
+
+// exceeds is 1 if the value is known to exceed the other, else 0.
+func (o observed) exceeds(other observed) int {
+	known := o.censored != LeftCensored && other.censored != RightCensored
+	if known && (o.latency > other.latency ||
+		o.latency == other.latency && o.censored == RightCensored) {
 		return 1
-	case !o.censored && !other.censored && o.latency < other.latency,
-		other.censored && !o.censored && other.latency >= o.latency:
-		return -1
 	}
 	return 0
 }

@@ -15,12 +15,21 @@ import (
 func values(of ...float64) []observed {
 	var all []observed
 	for _, one := range of {
-		all = append(all, observed{latency: time.Duration(math.Abs(one) * 1000), censored: one < 0})
+		all = append(all, observed{latency: time.Duration(math.Abs(one) * 1000),
+			censored: right(one < 0)})
 	}
 	return all
 }
 
 func near(a, b, by float64) bool { return math.Abs(a-b) <= by }
+
+// right is whether a value is only known to be longer.
+func right(is bool) Censoring {
+	if is {
+		return RightCensored
+	}
+	return Exact
+}
 
 // TestPermutationPublished holds the test against published results.
 func TestPermutationPublished(t *testing.T) {
@@ -81,7 +90,7 @@ func TestPermutationByHand(t *testing.T) {
 		var all []observed
 		for range 9 {
 			all = append(all, observed{latency: time.Duration(random.IntN(5)),
-				censored: random.IntN(4) == 0})
+				censored: right(random.IntN(4) == 0)})
 		}
 		p := newPermutation(all[:4], all[4:])
 		more, same, choices := 0, 0, 0
@@ -119,7 +128,7 @@ func TestPermutationApproximation(t *testing.T) {
 	var all []observed
 	for i := range exactPermutations {
 		all = append(all, observed{latency: time.Duration(random.IntN(400) + i/2),
-			censored: random.IntN(20) == 0})
+			censored: right(random.IntN(20) == 0)})
 	}
 	p := newPermutation(all[:50], all[50:])
 	greater, less := p.tails()

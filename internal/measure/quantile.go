@@ -13,9 +13,9 @@ import (
 // Quantile is a quantile of the latencies of all pairs that count, with the interval that contains
 // the quantile of the whole population with 95 % confidence.
 type Quantile struct {
-	// Value is the quantile; with Censored set it is only known to be longer than Value.
+	// Value is the quantile, or what it is known to be longer than, or at most.
 	Value    time.Duration
-	Censored bool
+	Censored Censoring
 	// Lower and Upper are the interval. Without a bound above, because there are too few pairs or
 	// because the bound is that of a censored one, Unbounded is true and Upper zero. Without a
 	// bound below, because there are too few pairs, UnboundedBelow is true and Lower zero, which
@@ -30,22 +30,35 @@ func (q Quantile) String() string {
 		censored: q.Censored}.String()
 }
 
+// Censoring says what is known of a latency.
+type Censoring uint8
+
+// What is known of a latency, a closed enumeration.
+const (
+	// Exact: the latency itself.
+	Exact Censoring = iota
+	// RightCensored: that it is longer than the time for which the pair was watched.
+	RightCensored
+	// LeftCensored: that it is at most the time after which the first probe was answered.
+	LeftCensored
+)
+
+// String is the sign before a duration of which no more is known.
+func (c Censoring) String() string { return [...]string{"", ">", "≤"}[min(int(c), 2)] }
+
 // confidence is how often an interval contains its quantile at least.
 const confidence = 0.95
 
-// observed is one pair's latency, or what it is longer than.
+// observed is what is known of one pair's latency.
 type observed struct {
 	latency  time.Duration
-	censored bool
+	censored Censoring
 	// iteration is the number of the trigger.
 	iteration int
 }
 
 func (o observed) String() string {
-	if o.censored {
-		return ">" + FormatDuration(o.latency)
-	}
-	return FormatDuration(o.latency)
+	return o.censored.String() + FormatDuration(o.latency)
 }
 
 // observe enters what is known of the latencies of pairs, in ascending order.
@@ -61,18 +74,14 @@ func observe(samples []Sample) []observed {
 	return all
 }
 
-// byLatency orders observations: of two with the same latency, the one that is longer than it is
-// the longer one.
+// byLatency orders observations by what they are known to exceed: first those of which it is not
+// known to exceed anything. Of two with the same latency, the one that is longer than it is the
+// longer one.
 func byLatency(a, b observed) int {
-	switch {
-	case a.latency != b.latency:
-		return cmp.Compare(a.latency, b.latency)
-	case a.censored == b.censored:
-		return 0
-	case a.censored:
-		return 1
+	if left := a.censored == LeftCensored; left != (b.censored == LeftCensored) {
+		return map[bool]int{true: -1, false: 1}[left]
 	}
-	return -1
+	return cmp.Or(cmp.Compare(a.latency, b.latency), cmp.Compare(a.censored, b.censored))
 }
 
 // Quantile is the quantile of rank q, from 0 to 1, by nearest rank. It is exact as long as no pair
@@ -80,7 +89,8 @@ func byLatency(a, b observed) int {
 // is longer than that pair was watched for. The usual estimators, such as that of Kaplan and Meier,
 // would tell more, but assume that pairs are given up for reasons that have nothing to do with
 // their latency, and here they are given up for being slow. What is said here holds whatever the
-// reason.
+// reason. A pair whose first probe was answered has a latency of at most that time, so that a
+// quantile which it may be part of is at most the latency that it is if the pair has all of it.
 //
 // The interval is that of the order statistics whose ranks contain the quantile's with binomial
 // probability, for any distribution (David and Nagaraja, Order Statistics, section 7.1), of as many
@@ -99,26 +109,44 @@ func (s Summary) Quantile(q float64) Quantile {
 	estimate := Quantile{Value: at.latency, Censored: at.censored, Unbounded: true,
 		UnboundedBelow: true}
 	if lower > 0 {
-		estimate.Lower, estimate.UnboundedBelow = s.at(rank(lower)).latency, false
+		// What comes first in this order need not be exact to bound the quantile from below.
+		least := s.observed[rank(lower)-1]
+		if end := s.at(rank(lower)); end.censored == RightCensored {
+			least = end
+		}
+		if least.censored != LeftCensored {
+			estimate.Lower, estimate.UnboundedBelow = least.latency, false
+		}
 	}
 	if upper <= independent {
-		if end := s.at(rank(upper)); !end.censored {
+		if end := s.at(rank(upper)); end.censored != RightCensored {
 			estimate.Upper, estimate.Unbounded = end.latency, false
 		}
 	}
 	return estimate
 }
 
-// Mean is the mean of the latencies of all pairs that count, zero without any. With a censored
-// pair, which counts with the time that it was watched for, the mean is only known to be longer.
-func (s Summary) Mean() (mean time.Duration, censored bool) {
+// Mean is the mean of the latencies of all pairs that count, zero without any. With a pair that did
+// not change, which counts with the time that it was watched for, the mean is only known to be
+// longer; else with one whose first probe was answered, which counts with that time, to be at most
+// so much. If there are both, the latter are not before their start.
+func (s Summary) Mean() (mean time.Duration, censored Censoring) {
 	if len(s.observed) == 0 {
-		return 0, false
+		return 0, Exact
 	}
-	sum := 0.0 // many long durations exceed 64 bits
+	sum, most := 0.0, 0.0 // many long durations exceed 64 bits
 	for _, one := range s.observed {
+		switch one.censored {
+		case LeftCensored:
+			most += float64(one.latency)
+			continue
+		case RightCensored:
+			censored = RightCensored
+		}
 		sum += float64(one.latency)
-		censored = censored || one.censored
+	}
+	if censored == Exact && s.observed[0].censored == LeftCensored {
+		sum, censored = sum+most, LeftCensored
 	}
 	return time.Duration(sum / float64(len(s.observed))), censored
 }
@@ -126,11 +154,26 @@ func (s Summary) Mean() (mean time.Duration, censored bool) {
 // at is the observation of a rank from 1 on, as far as it is known.
 func (s Summary) at(rank int) observed {
 	for _, one := range s.observed[:rank] {
-		if one.censored {
+		if one.censored == RightCensored {
 			return one
 		}
 	}
-	return s.observed[rank-1]
+	least := s.observed[rank-1]
+	if s.observed[0].censored != LeftCensored {
+		return least
+	}
+
+	var most []time.Duration
+	for _, one := range s.observed {
+		if one.censored != RightCensored {
+			most = append(most, one.latency)
+		}
+	}
+	slices.Sort(most)
+	if least.censored == Exact && least.latency == most[rank-1] {
+		return least
+	}
+	return observed{latency: most[rank-1], censored: LeftCensored}
 }
 
 // independent is how many pairs that are independent would tell as much about a quantile as these

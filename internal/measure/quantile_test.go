@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -166,7 +167,7 @@ func TestQuantileAgrees(t *testing.T) {
 		}
 		summary, q := Summarize("x", samples), random.Float64()
 		if got, want := summary.Quantile(q), summary.Latency.Quantile(q); got.Value != want ||
-			got.Censored {
+			got.Censored != Exact {
 			t.Fatalf("quantile %v of %d samples is %v; want %v", q, len(samples), got, want)
 		}
 	}
@@ -180,14 +181,96 @@ func TestQuantileCensored(t *testing.T) {
 	}
 	samples[5].Status = Censored
 	summary := Summarize("x", slices.Clone(samples))
-	if got := summary.Quantile(0.5); got.Value != 5*time.Second || got.Censored {
+	if got := summary.Quantile(0.5); got.Value != 5*time.Second || got.Censored != Exact {
 		t.Errorf("the median is %+v; want 5s", got)
 	}
-	if got := summary.Quantile(0.9); got.Value != 6*time.Second || !got.Censored || !got.Unbounded {
+	if got := summary.Quantile(0.9); got.Value != 6*time.Second ||
+		got.Censored != RightCensored || !got.Unbounded {
 		t.Errorf("p90 is %+v; want longer than 6s, without a bound", got)
 	}
 	if got := Summarize("x", nil).Quantile(0.5); !got.Unbounded {
 		t.Errorf("the median of nothing is %+v", got)
+	}
+}
+
+// atMost is a pair that was reached by its first probe.
+func atMost(latency time.Duration) Sample {
+	sample := timed(latency, Measured)
+	sample.Bracket.Lower = time.Time{}
+	return sample
+}
+
+// TestQuantileLeftCensored has pairs that were reached by their first probe: a quantile that one of
+// them may be is at most what it is if they took all of that time.
+func TestQuantileLeftCensored(t *testing.T) {
+	const second = time.Second
+	exact := func(n int) Sample { return timed(time.Duration(n)*second, Measured) }
+	tests := []struct {
+		name    string
+		samples []Sample
+		want    string // of the quantiles 0, 0.25, 0.5, 0.75 and 1
+	}{
+		{"the greatest is known beside an earlier one",
+			[]Sample{atMost(second), exact(2), exact(3), exact(4)},
+			"≤1000ms ≤1000ms 2000ms 3000ms 4000ms"},
+		{"one may be anywhere before its time",
+			[]Sample{exact(2), exact(3), exact(4), atMost(5 * second)},
+			"≤2000ms ≤2000ms ≤3000ms ≤4000ms ≤5000ms"},
+		{"what comes after it is known again",
+			[]Sample{exact(2), atMost(3 * second), exact(4), exact(5)},
+			"≤2000ms ≤2000ms ≤3000ms 4000ms 5000ms"},
+		{"all of them", []Sample{atMost(second), atMost(2 * second)},
+			"≤1000ms ≤1000ms ≤1000ms ≤2000ms ≤2000ms"},
+		{"one that did not change makes what follows longer",
+			[]Sample{atMost(2 * second), exact(3), timed(4*second, Censored), exact(5)},
+			"≤2000ms ≤2000ms 3000ms >4000ms >4000ms"},
+		{"it is not known which is longer",
+			[]Sample{timed(second, Censored), atMost(3 * second)},
+			"≤3000ms ≤3000ms ≤3000ms >1000ms >1000ms"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			summary := Summarize("x", test.samples)
+			var got []string
+			for _, q := range []float64{0, 0.25, 0.5, 0.75, 1} {
+				got = append(got, summary.Quantile(q).String())
+			}
+			if all := strings.Join(got, " "); all != test.want {
+				t.Errorf("the quantiles are %s; want %s", all, test.want)
+			}
+		})
+	}
+}
+
+// TestQuantileOfUnknown draws latencies of which some are only known to be at most, or longer than,
+// something: whatever the latencies are, no quantile contradicts them.
+func TestQuantileOfUnknown(t *testing.T) {
+	random := rand.New(rand.NewPCG(11, 12))
+	for range 20_000 {
+		n := 1 + random.IntN(12)
+		truths, samples := make([]time.Duration, n), make([]Sample, n)
+		for i := range n {
+			truths[i] = time.Duration(random.IntN(100)) * time.Millisecond
+			apart := time.Duration(random.IntN(50)) * time.Millisecond
+			switch random.IntN(4) {
+			case 0:
+				samples[i] = atMost(truths[i] + apart)
+			case 1:
+				samples[i] = timed(max(0, truths[i]-apart-1), Censored)
+			default:
+				samples[i] = timed(truths[i], Measured)
+			}
+		}
+		q := random.Float64()
+		truth := NewDistribution(truths).Quantile(q)
+		found := Summarize("x", samples).Quantile(q)
+		right := map[Censoring]bool{
+			Exact: found.Value == truth, LeftCensored: truth <= found.Value,
+			RightCensored: truth >= found.Value,
+		}[found.Censored]
+		if !right {
+			t.Fatalf("quantile %v of %v is %s; want %s", q, samples, found, truth)
+		}
 	}
 }
 
@@ -235,14 +318,26 @@ func TestRanks(t *testing.T) {
 // TestMean counts a censored pair with the time that it was watched for, and says so.
 func TestMean(t *testing.T) {
 	samples := []Sample{timed(time.Second, Measured), timed(2*time.Second, Measured)}
-	if mean, censored := Summarize("x", samples).Mean(); mean != 1500*time.Millisecond || censored {
+	if mean, censored := Summarize("x", samples).Mean(); mean != 1500*time.Millisecond ||
+		censored != Exact {
 		t.Errorf("the mean is %s, censored %v; want 1.5s", mean, censored)
 	}
 	samples = append(samples, timed(6*time.Second, Censored))
-	if mean, censored := Summarize("x", samples).Mean(); mean != 3*time.Second || !censored {
+	if mean, censored := Summarize("x", samples).Mean(); mean != 3*time.Second ||
+		censored != RightCensored {
 		t.Errorf("the mean is %s, censored %v; want longer than 3s", mean, censored)
 	}
-	if mean, censored := Summarize("x", nil).Mean(); mean != 0 || censored {
+	reached := []Sample{timed(2*time.Second, Measured), atMost(time.Second)}
+	if mean, censored := Summarize("x", reached).Mean(); mean != 1500*time.Millisecond ||
+		censored != LeftCensored {
+		t.Errorf("the mean is %s, censored %v; want at most 1.5s", mean, censored)
+	}
+	reached = append(reached, timed(7*time.Second, Censored))
+	if mean, censored := Summarize("x", reached).Mean(); mean != 3*time.Second ||
+		censored != RightCensored {
+		t.Errorf("the mean is %s, censored %v; want longer than 3s", mean, censored)
+	}
+	if mean, censored := Summarize("x", nil).Mean(); mean != 0 || censored != Exact {
 		t.Errorf("the mean of nothing is %s, censored %v; want 0s", mean, censored)
 	}
 }
@@ -250,7 +345,7 @@ func TestMean(t *testing.T) {
 func TestQuantileString(t *testing.T) {
 	for want, of := range map[string]Quantile{
 		"1200ms":  {Value: 1200 * time.Millisecond},
-		">1200ms": {Value: 1200*time.Millisecond + 100, Censored: true},
+		">1200ms": {Value: 1200*time.Millisecond + 100, Censored: RightCensored},
 	} {
 		if got := of.String(); got != want {
 			t.Errorf("String() = %q; want %q", got, want)

@@ -218,17 +218,22 @@ func (s Sample) Latency() Latency {
 }
 
 // Observed is the pair's latency, or what it is only known to be longer than: the time for which a
-// censored pair was watched, zero if that is not known. Without either, ok is false.
-func (s Sample) Observed() (latency time.Duration, censored, ok bool) {
+// censored pair was watched, zero if that is not known. Of a pair of which no probe saw the old
+// state it is the most that it can be. Without either, ok is false.
+func (s Sample) Observed() (latency time.Duration, censored Censoring, ok bool) {
 	switch {
 	case s.Kind == KindBlocked:
-		return 0, false, false
+		return 0, Exact, false
+	case s.Status == Measured && !s.Bracket.Bounded():
+		return s.Latency().Upper, LeftCensored, true
 	case s.Status == Measured:
-		return s.Latency().Estimate(), false, true
-	case s.Status == Censored && !s.Start.At.IsZero():
-		return s.Ended.Sub(s.Start.At), true, true
+		return s.Latency().Estimate(), Exact, true
+	case s.Status != Censored:
+		return 0, Exact, false
+	case s.Start.At.IsZero():
+		return 0, RightCensored, true
 	}
-	return 0, s.Status == Censored, s.Status == Censored
+	return s.Ended.Sub(s.Start.At), RightCensored, true
 }
 
 // Estimate is the middle of the interval: the error of a schedule's probes is uniform over it, so

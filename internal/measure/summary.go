@@ -37,7 +37,7 @@ type Summary struct {
 	// Setting is that of the samples.
 	Setting string
 	Account Account
-	// Latency holds the estimates of the measured samples.
+	// Latency holds the estimates of the measured samples of which some probe saw the old state.
 	Latency Distribution
 	// Resolution holds the widths of their intervals.
 	Resolution Distribution
@@ -66,7 +66,7 @@ func Summarize(scenario string, samples []Sample) Summary {
 		summary.Leaks += sample.Leaks
 		summary.Kind = max(summary.Kind, sample.Kind)
 		summary.Flaps += sample.flaps()
-		if sample.Status == Measured && sample.Kind != KindBlocked {
+		if _, known, ok := sample.Observed(); ok && known == Exact {
 			latency := sample.Latency()
 			estimates = append(estimates, latency.Estimate())
 			widths = append(widths, latency.Resolution())
@@ -123,9 +123,19 @@ func warnings(summary Summary, warned map[string]int) []string {
 				status, meaning(status)))
 		}
 	}
+	left := func(o observed) bool { return o.censored != LeftCensored }
+	first := slices.IndexFunc(summary.observed, left) // they come first
+	if first < 0 {
+		first = len(summary.observed)
+	}
+	if first > 0 {
+		all = append(all, fmt.Sprintf("%d of %d targets were reached by their first probe: they "+
+			"enter the percentiles as at most the time that this took", first,
+			summary.Account.Expected))
+	}
 	median := summary.Quantile(0.5)
 	if width := summary.Resolution.Quantile(0.5); width > median.Value/2 && width > 0 &&
-		!median.Censored {
+		median.Censored == Exact {
 		all = append(all, fmt.Sprintf("the resolution (median %s) is large compared with the "+
 			"latency "+
 			"(median %s)",

@@ -70,12 +70,30 @@ func TestSummarize(t *testing.T) {
 
 func TestSummarizeWarnsOfACoarseResolution(t *testing.T) {
 	summary := Summarize("pod-creation", []Sample{{
-		Status: Measured, Start: Start{At: at(0)}, Bracket: Bracket{Upper: at(8)},
+		Status: Measured, Start: Start{At: at(0)}, Bracket: Bracket{at(0), at(8)},
 	}})
 	want := []string{"the resolution (median 8.00ms) is large compared with the latency (median " +
 		"4.00ms)"}
 	if diff := cmp.Diff(want, summary.Warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+// TestSummarizeReachedAtOnce says so of pairs of which no probe saw the old state: they have an
+// upper bound, and no estimate.
+func TestSummarizeReachedAtOnce(t *testing.T) {
+	summary := Summarize("pod-creation", []Sample{{
+		Status: Measured, Start: Start{At: at(0)}, Bracket: Bracket{Upper: at(475)},
+	}})
+	want := []string{"1 of 1 targets were reached by their first probe: they enter the " +
+		"percentiles as at most the time that this took"}
+	if diff := cmp.Diff(want, summary.Warnings); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+	if got := summary.Quantile(0.5).String(); got != "≤475ms" || len(summary.Latency) != 0 ||
+		len(summary.Resolution) != 0 {
+		t.Errorf("the median is %s, with the estimates %v of the resolutions %v", got,
+			summary.Latency, summary.Resolution)
 	}
 }
 

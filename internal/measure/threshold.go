@@ -113,7 +113,7 @@ func (t Threshold) duration(s Summary) (observed, bool) {
 
 // Evaluate reports whether a summary passes the threshold, with a line that says so. What cannot be
 // decided fails: nothing was measured, or the statistic is only known to be longer than
-// something.
+// something, or at most so long.
 func (t Threshold) Evaluate(s Summary) (passed bool, text string) {
 	if why := t.undecided(s); why != "" {
 		return false, t.text + ": failed, " + why
@@ -122,14 +122,20 @@ func (t Threshold) Evaluate(s Summary) (passed bool, text string) {
 		return t.verdict(float64(n), strconv.Itoa(n))
 	}
 	found, _ := t.duration(s)
-	statistic := t.format(found.latency)
+	statistic, value := t.format(found.latency), float64(found.latency)
+	only := ": failed, it is only known to be "
 	switch {
-	case !found.censored:
-		return t.verdict(float64(found.latency), statistic)
-	case t.operator[0] == '>' && float64(found.latency) >= t.limit:
+	case found.censored == Exact:
+		return t.verdict(value, statistic)
+	case found.censored == RightCensored && t.operator[0] == '>' && value >= t.limit:
 		return true, t.text + ": passed, >" + statistic
+	case found.censored == RightCensored:
+		return false, t.text + only + "longer than " + statistic
 	}
-	return false, t.text + ": failed, it is only known to be longer than " + statistic
+	if passed, text := t.verdict(value, "≤"+statistic); passed && t.operator[0] == '<' {
+		return true, text
+	}
+	return false, t.text + only + "at most " + statistic
 }
 
 // format writes a statistic as everywhere, and exactly where it would look like the limit and is

@@ -53,6 +53,28 @@ func TestThreshold(t *testing.T) {
 	}
 }
 
+// TestThresholdReachedAtOnce has a pair that took at most 475 ms.
+func TestThresholdReachedAtOnce(t *testing.T) {
+	summary := Summarize("x", []Sample{atMost(475 * time.Millisecond)})
+	for text, want := range map[string]string{
+		"x.p99<500ms":   "x.p99<500ms: passed, ≤475ms",
+		"x.max<=475ms":  "x.max<=475ms: passed, ≤475ms",
+		"x.mean<475ms":  "x.mean<475ms: failed, it is only known to be at most 475ms",
+		"x.min>100ms":   "x.min>100ms: failed, it is only known to be at most 475ms",
+		"x.min!=1s":     "x.min!=1s: failed, it is only known to be at most 475ms",
+		"x.measured==1": "x.measured==1: passed, 1",
+	} {
+		threshold, err := ParseThreshold(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if passed, got := threshold.Evaluate(summary); got != want ||
+			passed != strings.Contains(want, "passed") {
+			t.Errorf("%s: %t, %q; want %q", text, passed, got, want)
+		}
+	}
+}
+
 // TestThresholdUndecided evaluates thresholds for results that do not tell: none of them may pass
 // for that.
 func TestThresholdUndecided(t *testing.T) {

@@ -48,7 +48,7 @@ func benchLine(iteration measure.Summary) string {
 		unit string
 		q    float64
 	}{{"p50-ns", 0.5}, {"p99-ns", 0.99}, {"max-ns", 1}} {
-		if found := iteration.Quantile(one.q); !found.Censored {
+		if found := iteration.Quantile(one.q); found.Censored == measure.Exact {
 			line += fmt.Sprintf(" %d %s", found.Value.Nanoseconds(), one.unit)
 		}
 	}

@@ -50,9 +50,10 @@ func csvColumns() []csvColumn {
 	of := func(name string, cell func(measure.Sample) string) csvColumn {
 		return csvColumn{name, func(_ Source, s measure.Sample) string { return cell(s) }}
 	}
-	latency := func(name string, part func(measure.Latency) time.Duration) csvColumn {
+	latency := func(name string, whole bool, part func(measure.Latency) time.Duration) csvColumn {
 		return of(name, func(s measure.Sample) string {
-			if s.Status != measure.Measured || s.Kind == measure.KindBlocked {
+			if s.Status != measure.Measured || s.Kind == measure.KindBlocked ||
+				whole && !s.Bracket.Bounded() {
 				return ""
 			}
 			return strconv.FormatInt(int64(part(s.Latency())), 10)
@@ -80,9 +81,11 @@ func csvColumns() []csvColumn {
 		of("lower", func(s measure.Sample) string { return instant(s.Bracket.Lower) }),
 		of("upper", func(s measure.Sample) string { return instant(s.Bracket.Upper) }),
 		of("ended", func(s measure.Sample) string { return instant(s.Ended) }),
-		latency("latency_lower_ns", func(l measure.Latency) time.Duration { return l.Lower }),
-		latency("latency_ns", measure.Latency.Estimate),
-		latency("latency_upper_ns", func(l measure.Latency) time.Duration { return l.Upper }),
+		latency("latency_lower_ns", true, func(l measure.Latency) time.Duration { return l.Lower }),
+		latency("latency_ns", true, measure.Latency.Estimate),
+		latency("latency_upper_ns", false, func(l measure.Latency) time.Duration {
+			return l.Upper
+		}),
 		of("forbidden", func(s measure.Sample) string {
 			return strconv.FormatBool(s.Kind == measure.KindBlocked)
 		}),

@@ -64,8 +64,8 @@ func burnerOf(source Source, summary measure.Summary) burnerQuantiles {
 }
 
 // milliseconds rounds a statistic that is known.
-func milliseconds(statistic time.Duration, censored bool) *int64 {
-	if censored {
+func milliseconds(statistic time.Duration, censored measure.Censoring) *int64 {
+	if censored != measure.Exact {
 		return nil
 	}
 	rounded := int64(math.Round(float64(statistic) / float64(time.Millisecond)))

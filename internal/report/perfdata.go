@@ -100,7 +100,7 @@ func perfItemOf(summary measure.Summary) perfItem {
 	}
 	for _, percent := range []int{50, 90, 95, 99} {
 		found := summary.Quantile(float64(percent) / 100)
-		if len(summary.Latency) > 0 && !found.Censored {
+		if len(summary.Latency) > 0 && found.Censored == measure.Exact {
 			item.Data[fmt.Sprintf("Perc%d", percent)] = found.Value.Seconds()
 		}
 	}

@@ -80,8 +80,9 @@ type Summary struct {
 // missing is open.
 type Quantile struct {
 	Value time.Duration `json:"ns"`
-	// Longer says that the quantile is longer than the value.
+	// Longer says that the quantile is longer than the value, AtMost that it is no longer.
 	Longer bool           `json:"longer,omitempty"`
+	AtMost bool           `json:"atMost,omitempty"`
 	Lower  *time.Duration `json:"lowerNs,omitempty"`
 	Upper  *time.Duration `json:"upperNs,omitempty"`
 }
@@ -188,7 +189,10 @@ func intervals(s measure.Summary) map[string]Quantile {
 	all := make(map[string]Quantile)
 	for _, shown := range measure.ShownQuantiles() {
 		found := s.Quantile(shown.Q)
-		one := Quantile{Value: found.Value, Longer: found.Censored}
+		one := Quantile{
+			Value: found.Value, Longer: found.Censored == measure.RightCensored,
+			AtMost: found.Censored == measure.LeftCensored,
+		}
 		if !found.UnboundedBelow {
 			one.Lower = &found.Lower
 		}

@@ -150,7 +150,10 @@ func recordOf(s measure.Sample) record {
 	}
 	if s.Status == measure.Measured && s.Kind != measure.KindBlocked {
 		latency, estimate := s.Latency(), s.Latency().Estimate()
-		one.LatencyLow, one.LatencyHigh, one.Estimate = &latency.Lower, &latency.Upper, &estimate
+		one.LatencyHigh = &latency.Upper
+		if s.Bracket.Bounded() {
+			one.LatencyLow, one.Estimate = &latency.Lower, &estimate
+		}
 	}
 	if s.Baseline != measure.Ambiguous {
 		one.Baseline = s.Baseline.String()

@@ -43,7 +43,7 @@ func newCurve(name string, samples []measure.Sample) curve {
 		observed, censored, ok := sample.Observed()
 		switch {
 		case !ok:
-		case censored:
+		case censored == measure.RightCensored:
 			lowers, known = append(lowers, observed), min(known, observed)
 		default:
 			latency := sample.Latency()

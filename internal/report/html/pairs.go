@@ -100,11 +100,15 @@ func (p *pairs) times(row int, s measure.Sample) {
 	if s.Status == measure.Measured && !s.Bracket.Upper.IsZero() && !s.Start.At.IsZero() {
 		latency := s.Latency()
 		lower, upper = milliseconds(latency.Lower), milliseconds(latency.Upper)
+		if !s.Bracket.Bounded() {
+			lower = none
+		}
 		if s.Kind == measure.KindBlocked {
 			took = milliseconds(latency.Estimate())
 		}
 	}
-	if latency, censored, ok := s.Observed(); ok && (!censored || latency != 0) {
+	if latency, censored, ok := s.Observed(); ok && (censored != measure.RightCensored ||
+		latency != 0) {
 		took = milliseconds(latency)
 	}
 	p.Latency = append(p.Latency, took)

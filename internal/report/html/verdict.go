@@ -170,7 +170,8 @@ func slowest(results []measure.Result, run run) statement {
 	for _, result := range results {
 		for _, s := range result.Samples {
 			took, censored, ok := s.Observed()
-			if !ok || took <= most || s.Kind == measure.KindOpen || censored && took == 0 {
+			if !ok || took <= most || s.Kind == measure.KindOpen ||
+				censored == measure.RightCensored && took == 0 {
 				continue
 			}
 			most = took
@@ -178,9 +179,12 @@ func slowest(results []measure.Result, run run) statement {
 			one.Severity, one.Value, one.Anchor = plain, measure.FormatDuration(took),
 				section.Anchor
 			one.Text = cmp.Or(s.Target.Pod.Name, "a pod without a name") + " in " + section.title()
-			if censored {
-				one.Severity, one.Value, one.Text = bad, ">"+one.Value,
-					one.Text+", which did not change in that time"
+			one.Value = censored.String() + one.Value
+			switch censored {
+			case measure.RightCensored:
+				one.Severity, one.Text = bad, one.Text+", which did not change in that time"
+			case measure.LeftCensored:
+				one.Text += ", which its first probe reached"
 			}
 		}
 	}

@@ -89,7 +89,9 @@ report.View = class {
   showLatency(row) {
     const took = this.data.pairs.latency[row];
     if (this.data.pairs.status[row] === 1) return took === null ? "unknown" : ">" + report.duration(took);
-    return took === null ? "-" : report.duration(took);
+    if (took === null) return "-";
+    const reached = this.data.pairs.lower[row] === null && !this.data.forbidden; // by the first probe
+    return (reached ? "≤" : "") + report.duration(took);
   }
 
   // apply filters and sorts anew, and tells whoever shows the pairs.
