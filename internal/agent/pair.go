@@ -41,9 +41,9 @@ type pair struct {
 	// proved and presumed are what the newest notice said.
 	proved, presumed bool
 
-	// What follows is of pairs that a plan asks for: the round, what is expected, and whether the
-	// pair came after the trigger, too late to be proved.
-	round        int
+	// What follows is of pairs that a plan asks for: the iteration, what is expected, and whether
+	// the pair came after the trigger, too late to be proved.
+	iteration    int
 	expect       protocol.Expect
 	afterTrigger bool
 

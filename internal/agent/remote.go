@@ -33,8 +33,8 @@ type RemoteConfig struct {
 	Pod string
 }
 
-// RunRemote probes what the plan in the agent's namespace says, round after round, and writes
-// numbered lines, until the plan says exit or the context ends.
+// RunRemote probes what the plan in the agent's namespace says, iteration after iteration, and
+// writes numbered lines, until the plan says exit or the context ends.
 func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err error) {
 	client, err := kube.Connect(config.Kubeconfig, "netpol-latency-agent")
 	if err != nil {
@@ -82,13 +82,13 @@ type remote struct {
 	plan    protocol.Plan
 	scale   *timescale
 	tracker *tracker
-	// accepting says that pods which come become targets of this round, old has those from before
-	// it.
+	// accepting says that pods which come become targets of this iteration, old has those from
+	// before it.
 	accepting bool
 	old       map[string]bool
 	// toldProved and toldPresumed are how many such pairs the runner knows of.
 	toldProved, toldPresumed int
-	samples                  int // written in this round
+	samples                  int // written in this iteration
 
 	// read reads what the trigger changes, nil if that cannot be. What was found out comes through
 	// accepted; triggered is the start of this iteration, zero as long as it is not known.
@@ -199,7 +199,8 @@ func (r *remote) execute(ctx context.Context, event measure.Event) (exit bool, e
 	return false, r.lines.Write(protocol.Line{Clock: &clock})
 }
 
-// begin starts a round: the pairs of the one before have ended, or nobody waits for them any more.
+// begin starts an iteration: the pairs of the one before have ended, or nobody waits for them any
+// more.
 func (r *remote) begin() error {
 	r.old = make(map[string]bool)
 	for uid := range r.tracker.pods {
@@ -267,7 +268,7 @@ func (r *remote) newPair(pod measure.Event, expect protocol.Expect) *pair {
 	p := &pair{
 		pod: pod.Object, created: pod.Created, port: expect.Port, expect: expect,
 		steps: r.scale.steps,
-		round: r.plan.Iteration, scenario: expect.Name(r.plan.Scenario),
+		iteration: r.plan.Iteration, scenario: expect.Name(r.plan.Scenario),
 		afterTrigger: r.plan.Step == protocol.StepTrigger && !r.plan.NewPods,
 	}
 
@@ -307,8 +308,8 @@ func (r *remote) notify() error {
 	)
 }
 
-// finish implements program: it writes the pair's sample, and after the last one that the round has
-// ended.
+// finish implements program: it writes the pair's sample, and after the last one that the iteration
+// has ended.
 func (r *remote) finish(p *pair) error {
 	r.samples++
 	sample := r.scale.sample(r.sampleOf(p), p.steps)
@@ -318,12 +319,12 @@ func (r *remote) finish(p *pair) error {
 	return r.conclude()
 }
 
-// conclude says that the round has no open pair, once it is to have none.
+// conclude says that the iteration has no open pair, once it is to have none.
 func (r *remote) conclude() error {
 	if r.plan.Step != protocol.StepFinish || len(r.tracker.open) > 0 {
 		return nil
 	}
-	klog.Infof("Round %d: %d samples", r.plan.Iteration, r.samples)
+	klog.Infof("Iteration %d: %d samples", r.plan.Iteration, r.samples)
 	return r.lines.Write(
 		protocol.Line{
 			Finished: &protocol.Finished{Iteration: r.plan.Iteration, Samples: r.samples},
@@ -344,7 +345,7 @@ func writeSample(lines *protocol.Lines, sample measure.Sample) error {
 // or what reads have found of the trigger; the runner adds what its own write tells.
 func (r *remote) sampleOf(p *pair) measure.Sample {
 	sample := p.sample()
-	sample.Iteration, sample.Agent, sample.Created = p.round, r.config.Index, p.created
+	sample.Iteration, sample.Agent, sample.Created = p.iteration, r.config.Index, p.created
 	sample.Want = p.observed.transition.Want()
 	if r.config.Probe == probe.Established && !p.expect.Forbidden {
 		sample.Kind = measure.KindOpen
@@ -357,7 +358,7 @@ func (r *remote) sampleOf(p *pair) measure.Sample {
 		return sample.Invalidate(measure.ProbedLate)
 	case !p.observed.oldState.Proved() && sample.Status != measure.Deleted:
 		return sample.Invalidate(measure.NeverSeen(sample.Want.Opposite()))
-	case p.round == r.plan.Iteration && r.triggered.Source != "":
+	case p.iteration == r.plan.Iteration && r.triggered.Source != "":
 		return sample.WithStart(r.triggered, 0)
 	}
 

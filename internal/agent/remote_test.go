@@ -92,7 +92,7 @@ func (s *stand) sleep(d time.Duration) {
 }
 
 // exit ends the agent, and returns its samples and how many it said that it had in its newest
-// round.
+// iteration.
 func (s *stand) exit() (samples []measure.Sample, said int) {
 	s.t.Helper()
 	s.step(protocol.StepExit)
@@ -195,8 +195,8 @@ func TestRemotePresumes(t *testing.T) {
 
 func allowedA() protocol.Expect { return protocol.Expect{Group: "a", Port: 80, Want: "allowed"} }
 
-// A pair that is on its way to the old state when the round begins is proved once it is there; only
-// what comes then is its transition.
+// A pair that is on its way to the old state when the iteration begins is proved once it is there;
+// only what comes then is its transition.
 func TestRemoteProvesTheOldState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStand(t, 1, 0)
