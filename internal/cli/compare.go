@@ -71,7 +71,7 @@ func newCompare(settings setting.Table) *cobra.Command {
 	f.StringArrayVar(&o.failIf, "fail-if", nil,
 		"[SCENARIO.]STATISTIC > +CHANGE that fails it, the statistic min,\nmean, median, "+
 			"pNN or max, the change in percent or a duration\n(repeatable)")
-	f.BoolVar(&o.force, "force", false, "compare also what is not comparable")
+	f.BoolVar(&o.force, "force", false, "compare runs that are not comparable")
 	offer(cmd, "format", words...)
 	offerFiles(cmd, "output")
 	return cmd
@@ -118,12 +118,12 @@ func (o *compareOptions) run(
 	if err != nil {
 		return err
 	}
-	return judgeChecks(comparison.Checks)
+	return evaluateChecks(comparison.Checks)
 }
 
-// judgeChecks says how the command ends. A limit that is exceeded counts before one that cannot be
+// evaluateChecks says how the command ends. A limit that is exceeded counts before one that cannot be
 // decided.
-func judgeChecks(checks []report.Check) error {
+func evaluateChecks(checks []report.Check) error {
 	exceeded := 0
 	var undecided []error
 	for _, check := range checks {

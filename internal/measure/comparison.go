@@ -17,9 +17,8 @@ const MinReplicates = 5
 // Significance is the fraction of comparisons between equals that may be called different.
 const Significance = 0.05
 
-// Comparison holds one statistic of two sets of replicates, old and new, against each other. A
-// replicate is what was repeated as a whole, with a trigger of its own: the summary of one
-// iteration, or of one run.
+// Comparison compares one statistic of two sets of replicates, old and new. A replicate is what was
+// repeated as a whole, with a trigger of its own: the summary of one iteration, or of one run.
 type Comparison struct {
 	Statistic Statistic
 	// Old and New are the statistics of the replicates, OldCount and NewCount how many have one.
@@ -50,7 +49,7 @@ func (c Center) String() string { return observed{latency: c.Value, censored: c.
 // values, is infinite; an estimate that is not known is NaN.
 type Difference struct{ Value, Lower, Upper float64 }
 
-// Compare holds a statistic of the new replicates against that of the old ones. Replicates without
+// Compare compares a statistic of the new replicates with that of the old ones. Replicates without
 // latencies are left out.
 func Compare(statistic Statistic, earlier, later []Summary) Comparison {
 	before, after := statistics(statistic, earlier), statistics(statistic, later)

@@ -37,7 +37,7 @@ func EvaluateAll(thresholds []Threshold, summaries []Summary) []Evaluation {
 	return all
 }
 
-// finding is the judgement as a finding.
+// finding is the evaluation as a finding.
 func (j Evaluation) finding() Finding {
 	found := Finding{
 		Topic: TopicThreshold, Severity: SeverityCritical, Text: j.Text,

@@ -24,7 +24,7 @@ const (
 	UnitRun       Unit = "run"
 )
 
-// Comparison holds the results of two sides against each other.
+// Comparison compares the results of two sides.
 type Comparison struct {
 	Old, New Side
 	Unit     Unit
@@ -92,7 +92,7 @@ type Check struct {
 // ErrIncomparable is a comparison of what is not alike.
 var ErrIncomparable = errors.New("the runs are not comparable")
 
-// Compare holds two sides against each other, and checks limits. Unless forced it refuses what is
+// Compare compares two sides, and checks limits. Unless forced it refuses what is
 // not comparable with an error that says what differs.
 func Compare(earlier, later Side, limits []measure.Limit, force bool) (Comparison, error) {
 	c := Comparison{Old: earlier, New: later, Unit: UnitIteration}
@@ -212,7 +212,7 @@ func (c *Comparison) adjust() {
 	}
 }
 
-// check holds every limit against every result that it is about. A check that no values could fail
+// check tests every limit on every result that it is about. A check that no values could fail
 // is an error: who waits for it would wait for ever.
 func (c *Comparison) check(limits []measure.Limit) error {
 	var probabilities, least []float64
@@ -346,7 +346,7 @@ func signed(nanoseconds float64) string {
 	case math.IsNaN(nanoseconds):
 		return "unknown"
 	case math.IsInf(nanoseconds, 0):
-		return "open"
+		return none
 	case nanoseconds < 0:
 		return measure.FormatDuration(time.Duration(nanoseconds))
 	}
@@ -359,7 +359,7 @@ func percent(share float64) string {
 	case math.IsNaN(share):
 		return "unknown"
 	case math.IsInf(share, 0):
-		return "open"
+		return none
 	}
 	return fmt.Sprintf("%+.1f %%", 100*share)
 }

@@ -117,7 +117,7 @@ func wrapped(page *bytes.Buffer, label, text string) {
 	fmt.Fprintln(page, strings.TrimRight(line, " "))
 }
 
-// placements hold the pairs on the same node against those on other nodes, of each scenario that
+// placements compare the pairs on the same node with those on other nodes, of each scenario that
 // has both: of the first run that has such pairs.
 func placements(reports []Report) []string {
 	byPlace := map[Place]map[string][]Cell{PlaceSame: {}, PlaceOther: {}}
