@@ -73,10 +73,8 @@ func openUntil(t testing.TB, file string, how look, selector string) *page {
 			{Name: "prefers-reduced-motion", Value: "reduce"},
 		}})
 	address := (&url.URL{Scheme: "file", Path: absolute}).String()
-	p.do(
-		chromedp.EmulateViewport(how.width, how.height), chromedp.Navigate(address),
-		chromedp.WaitReady(chromedp.CSS(selector)),
-	)
+	p.do(chromedp.EmulateViewport(how.width, how.height), chromedp.Navigate(address),
+		chromedp.WaitReady(chromedp.CSS(selector)))
 	return p
 }
 

@@ -104,33 +104,40 @@ func (v Values) Validate() error {
 		mistakes = append(mistakes,
 			fmt.Errorf("unknown test %q: expected pod-creation or policy-creation", v.Scenario))
 	}
+
 	for what, name := range map[string]string{"namespace": v.Namespace,
 		"target namespace": v.TargetNamespace} {
 		if problems := validation.IsDNS1123Label(name); len(problems) > 0 {
 			mistakes = append(mistakes, fmt.Errorf("%s %q: %s", what, name, problems[0]))
 		}
 	}
+
 	if v.Namespace == v.TargetNamespace {
 		mistakes = append(mistakes, fmt.Errorf("the client and its targets are both in namespace "+
 			"%q: "+
 			"expected two, so that removing the targets' leaves the client's alone", v.Namespace))
 	}
+
 	if v.TargetPort < 1 || v.TargetPort > 65535 {
 		mistakes = append(mistakes, fmt.Errorf("target port %d: expected 1 to 65535", v.TargetPort))
 	}
+
 	if v.Targets < 1 || v.Clients < 1 {
 		mistakes = append(mistakes, fmt.Errorf("%d targets and %d clients: expected 1 or more of "+
 			"each",
 			v.Targets, v.Clients))
 	}
+
 	if v.Step != Setup && v.Step != Trigger && v.Step != All {
 		mistakes = append(mistakes, fmt.Errorf("unknown step %q: expected %s, %s or %s", v.Step,
 			Setup, Trigger, All))
 	}
+
 	if len(v.APIServers) == 0 {
 		mistakes = append(mistakes, errors.New("no address of the API server: the client could "+
 			"not reach it"))
 	}
+
 	return errors.Join(mistakes...)
 }
 
@@ -145,6 +152,7 @@ func order(scenario string) []string {
 		"policy-allow-scrapers",
 		"policy-deny-egress-to-target-pods", "test-client-deployment", "pod-monitor",
 	}
+
 	const allow, targets = "policy-allow-egress-to-target-pods", "target-deployment"
 	switch scenario {
 	case "pod-creation":
@@ -152,6 +160,7 @@ func order(scenario string) []string {
 	case "policy-creation":
 		return append(setup, targets, allow)
 	}
+
 	return nil
 }
 
@@ -183,15 +192,18 @@ func Render(w io.Writer, values Values) error {
 	if err := values.Validate(); err != nil {
 		return err
 	}
+
 	parsed, err := template.New("").Funcs(functions()).ParseFS(chart,
 		"netpol-latency/templates/*.yaml")
 	if err != nil {
 		return fmt.Errorf("parse templates: %w", err)
 	}
+
 	data, err := values.data()
 	if err != nil {
 		return err
 	}
+
 	for _, name := range order(values.Scenario) {
 		var document bytes.Buffer
 		if err := parsed.ExecuteTemplate(&document, name+".yaml", data); err != nil {
@@ -205,6 +217,7 @@ func Render(w io.Writer, values Values) error {
 			return fmt.Errorf("write manifests: %w", err)
 		}
 	}
+
 	return nil
 }
 

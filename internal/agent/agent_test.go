@@ -669,10 +669,8 @@ func TestPolicyCreationOlderPodDeliveredLater(t *testing.T) {
 		b.expectStatus("a", measure.Measured)
 		b.expectStatus("b", measure.Measured)
 		if count := len(b.env.results.Samples()); count != 2 {
-			t.Errorf(
-				"there are %d results; want 2: the third pod is younger than the policy",
-				count,
-			)
+			t.Errorf("there are %d results; want 2: the third pod is younger than the policy",
+				count)
 		}
 	})
 }

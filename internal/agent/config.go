@@ -121,26 +121,14 @@ func (c Config) ValidateProbing() error {
 		),
 		atLeast("probe-interval-min", c.ProbeIntervalMin >= probe.ShortestAfter, c.ProbeIntervalMin,
 			fmt.Sprintf("%s or more", probe.ShortestAfter)),
-		atLeast(
-			"relative-resolution",
-			c.RelativeResolution >= 0 && c.RelativeResolution <= 1,
-			c.RelativeResolution,
-			"0 to 1, for example 0.01",
-		),
-		atLeast(
-			"max-probe-rate",
-			c.MaxProbeRate >= 0 && !math.IsInf(c.MaxProbeRate, 0),
-			c.MaxProbeRate,
-			"more than 0 probes a second, or 0 for what suits the mode",
-		),
+		atLeast("relative-resolution", c.RelativeResolution >= 0 && c.RelativeResolution <= 1,
+			c.RelativeResolution, "0 to 1, for example 0.01"),
+		atLeast("max-probe-rate", c.MaxProbeRate >= 0 && !math.IsInf(c.MaxProbeRate, 0),
+			c.MaxProbeRate, "more than 0 probes a second, or 0 for what suits the mode"),
 		atLeast("confirm", c.Confirm > 0, c.Confirm, "1 or more"),
 		atLeast("hold", c.Hold >= 0, c.Hold, "0 or more"),
-		atLeast(
-			"tolerate-losses",
-			c.TolerateLosses >= 0 && c.TolerateLosses <= measure.MaxLosses,
-			c.TolerateLosses,
-			fmt.Sprintf("0 to %d", measure.MaxLosses),
-		),
+		atLeast("tolerate-losses", c.TolerateLosses >= 0 && c.TolerateLosses <= measure.MaxLosses,
+			c.TolerateLosses, fmt.Sprintf("0 to %d", measure.MaxLosses)),
 	)
 }
 
@@ -175,11 +163,8 @@ func (c Config) validatePolicy(scenario Scenario) error {
 	}
 
 	if problems := validation.IsDNS1123Subdomain(c.AllowPolicyName); len(problems) > 0 {
-		return fmt.Errorf(
-			"-AllowPolicyName %q is not an object name: %s",
-			c.AllowPolicyName,
-			problems[0],
-		)
+		return fmt.Errorf("-AllowPolicyName %q is not an object name: %s", c.AllowPolicyName,
+			problems[0])
 	}
 
 	return nil
@@ -192,12 +177,8 @@ func (c Config) validateExpected(scenario Scenario) error {
 				"which ends a run of new pods",
 		)
 	}
-	return atLeast(
-		"expected-targets",
-		c.ExpectedTargets >= 0 && c.ExpectedTargets <= c.MaxTargets,
-		c.ExpectedTargets,
-		fmt.Sprintf("0 (unknown) to -MaxTargets, %d", c.MaxTargets),
-	)
+	return atLeast("expected-targets", c.ExpectedTargets >= 0 && c.ExpectedTargets <= c.MaxTargets,
+		c.ExpectedTargets, fmt.Sprintf("0 (unknown) to -MaxTargets, %d", c.MaxTargets))
 }
 
 func namespace(flag, what, value string) error {

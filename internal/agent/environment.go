@@ -53,10 +53,7 @@ func (e engineOf) follow(to netip.AddrPort, observer probe.Observer) following {
 
 // newEnvironment ties a run to a cluster and to a way of probing.
 func newEnvironment(
-	scenario Scenario,
-	config Config,
-	client kubernetes.Interface,
-	prober prober,
+	scenario Scenario, config Config, client kubernetes.Interface, prober prober,
 ) *environment {
 	env := &environment{
 		config: config, scenario: scenario, client: client, prober: prober,

@@ -39,11 +39,8 @@ func TestMetricsOfPodCreation(t *testing.T) {
 		reached := sum(t, b.env.metrics.podReached)
 		if most := 1.234 + b.config.ProbeInterval.Seconds() + .002; reached < 1.234 ||
 			reached > most {
-			t.Errorf(
-				"pod_creation_reachability_latency_seconds is %v; want 1.234 to %v",
-				reached,
-				most,
-			)
+			t.Errorf("pod_creation_reachability_latency_seconds is %v; want 1.234 to %v", reached,
+				most)
 		}
 		want := strings.NewReader(`
 # HELP netpol_latency_targets_expected Targets that must end with a result.

@@ -61,13 +61,8 @@ func (c *podCreation) observe(event measure.Event) {
 	for _, p := range c.tracker.observe(event) {
 		latency := p.assigned.Sub(p.created)
 		c.metrics.addressAssigned.Observe(seconds(latency))
-		klog.Infof(
-			"Test client got pod %q in namespace %q with assigned IP %q, %s after pod creation",
-			p.pod.Name,
-			p.pod.Namespace,
-			p.address,
-			latency,
-		)
+		klog.Infof("Test client got pod %q in namespace %q with assigned IP %q, %s after pod "+
+			"creation", p.pod.Name, p.pod.Namespace, p.address, latency)
 
 		c.start(p)
 		p.trigger(p.assigned)

@@ -99,12 +99,15 @@ func (c *policyCreation) announce() {
 	if c.announced || !c.listed || !c.known || came < expected {
 		return
 	}
+
 	if c.patience == nil {
 		c.patience = time.After(deniedPatience)
 	}
+
 	if expected > 0 && came-len(c.reachable()) < expected && !c.tired {
 		return
 	}
+
 	c.announced = true
 	c.ready()
 }

@@ -267,7 +267,7 @@ func (r *remote) address(pod measure.Event) (netip.Addr, bool) {
 func (r *remote) newPair(pod measure.Event, expect protocol.Expect) *pair {
 	p := &pair{
 		pod: pod.Object, created: pod.Created, port: expect.Port, expect: expect,
-		steps: r.scale.steps,
+		steps:     r.scale.steps,
 		iteration: r.plan.Iteration, scenario: expect.Name(r.plan.Scenario),
 		afterTrigger: r.plan.Step == protocol.StepTrigger && !r.plan.NewPods,
 	}
@@ -303,9 +303,8 @@ func (r *remote) notify() error {
 	}
 
 	r.toldPresumed = presumed
-	return r.lines.Write(
-		protocol.Line{Presumed: &protocol.Pairs{Iteration: r.plan.Iteration, Pairs: presumed}},
-	)
+	return r.lines.Write(protocol.Line{Presumed: &protocol.Pairs{Iteration: r.plan.Iteration,
+		Pairs: presumed}})
 }
 
 // finish implements program: it writes the pair's sample, and after the last one that the iteration

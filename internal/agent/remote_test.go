@@ -145,10 +145,8 @@ func TestRemoteRefutesTheOldState(t *testing.T) {
 		if len(samples) != 1 || samples[0].Status != measure.Measured ||
 			samples[0].FlapCount != 0 ||
 			samples[0].Bracket.Upper.Before(triggered) {
-			t.Errorf(
-				"samples %+v; want one that changed after the trigger and did not flap",
-				samples,
-			)
+			t.Errorf("samples %+v; want one that changed after the trigger and did not flap",
+				samples)
 		}
 		var proved []int
 		for _, line := range s.lines {
@@ -214,12 +212,8 @@ func TestRemoteProvesTheOldState(t *testing.T) {
 		samples, said := s.exit()
 		if len(samples) != 1 || said != 1 || samples[0].Status != measure.Measured ||
 			samples[0].FlapCount != 0 {
-			t.Fatalf(
-				"%d samples, %d said: %+v; want one, measured, without a flap",
-				len(samples),
-				said,
-				samples,
-			)
+			t.Fatalf("%d samples, %d said: %+v; want one, measured, without a flap", len(samples),
+				said, samples)
 		}
 		if !samples[0].Bracket.Contains(opened) {
 			t.Errorf("the bracket %v does not contain %v", samples[0].Bracket, opened)
@@ -240,11 +234,8 @@ func TestRemoteAccounts(t *testing.T) {
 		}
 		s.pod("forbidden", "b", "10.0.0.3")
 		s.network.open("10.0.0.1")
-		s.step(
-			protocol.StepProve,
-			allowedA(),
-			protocol.Expect{Group: "b", Port: 80, Forbidden: true, Part: "other"},
-		)
+		s.step(protocol.StepProve, allowedA(), protocol.Expect{Group: "b", Port: 80,
+			Forbidden: true, Part: "other"})
 		s.sleep(2 * time.Second)
 		s.step(protocol.StepTrigger)
 		s.network.open("10.0.0.3")
@@ -264,13 +255,8 @@ func TestRemoteAccounts(t *testing.T) {
 		}
 		for _, sample := range samples {
 			if sample.Status != want[sample.Target.Pod.UID] {
-				t.Errorf(
-					"%s is %s (%s); want %s",
-					sample.Target.Pod.UID,
-					sample.Status,
-					sample.Reason,
-					want[sample.Target.Pod.UID],
-				)
+				t.Errorf("%s is %s (%s); want %s", sample.Target.Pod.UID, sample.Status,
+					sample.Reason, want[sample.Target.Pod.UID])
 			}
 			if leaks := sample.Leaks; (sample.Target.Pod.UID == "forbidden") != (leaks > 0) {
 				t.Errorf("%s has %d leaks", sample.Target.Pod.UID, leaks)
@@ -355,11 +341,8 @@ func checkStartup(t *testing.T, output string, want measure.Status) {
 		}
 	}
 	if statuses["pod-startup"] != want || statuses["pod-startup/forbidden"] != measure.Measured {
-		t.Errorf(
-			"the statuses are %v; want %s, and measured for the forbidden pair",
-			statuses,
-			want,
-		)
+		t.Errorf("the statuses are %v; want %s, and measured for the forbidden pair", statuses,
+			want)
 	}
 }
 

@@ -172,11 +172,8 @@ func (e *environment) idle() {
 func (e *environment) conclude(account measure.Account) {
 	klog.Infof("Targets: %s", account)
 	if account.Expected < e.config.ExpectedTargets {
-		klog.Warningf(
-			"Only %d of %d expected targets came",
-			account.Expected,
-			e.config.ExpectedTargets,
-		)
+		klog.Warningf("Only %d of %d expected targets came", account.Expected,
+			e.config.ExpectedTargets)
 	}
 
 	summary := measure.Summarize(e.scenario.Name, e.results.Samples())

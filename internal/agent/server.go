@@ -25,11 +25,8 @@ const shutdownGrace = 300 * time.Millisecond
 // handler serves /metrics, /healthz, /readyz and /samples.
 func handler(metrics *Metrics, results *results, progress *progress) (http.Handler, error) {
 	registry := prometheus.NewRegistry()
-	all := append(
-		metrics.Collectors(),
-		collectors.NewGoCollector(),
-		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-	)
+	all := append(metrics.Collectors(), collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	for _, collector := range all {
 		if err := registry.Register(collector); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
@@ -54,11 +51,8 @@ func serveReady(progress *progress) http.HandlerFunc {
 		case <-progress.ready.sent:
 			fmt.Fprintln(w, "ok")
 		default:
-			http.Error(
-				w,
-				"not all that exists, or is expected, has been seen yet",
-				http.StatusServiceUnavailable,
-			)
+			http.Error(w, "not all that exists, or is expected, has been seen yet",
+				http.StatusServiceUnavailable)
 		}
 	}
 }

@@ -31,10 +31,7 @@ type StartupConfig struct {
 // and the time to watch is over, and writes numbered lines. It asks nobody for anything: the API
 // server may not be reachable yet.
 func RunStartup(
-	ctx context.Context,
-	config StartupConfig,
-	began time.Time,
-	out io.Writer,
+	ctx context.Context, config StartupConfig, began time.Time, out io.Writer,
 ) (err error) {
 	engine, err := startEngine(config.Config)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 const smallestStep = 5 * time.Millisecond
 
 // stepWarning qualifies what was measured while the wall clock was set.
-const stepWarning = "the wall clock was set while this was measured: no latency on the agent's own " +
-	"clock has changed, but the runner's and the API server's stamps may be off"
+const stepWarning = "the wall clock was set while this was measured: no latency on the agent's " +
+	"own clock has changed, but the runner's and the API server's stamps may be off"
 
 // timescale is what all instants that a process tells are on: that of its probes, which counts from
 // an epoch by the monotonic clock. A step of the wall clock changes nothing on it, and is noticed.

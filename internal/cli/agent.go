@@ -60,15 +60,18 @@ func (p *probing) finish() (agent.Config, error) {
 	if err != nil {
 		return agent.Config{}, fmt.Errorf("--probe %w", err)
 	}
+
 	schedule := probe.DefaultSchedule(mode)
 	p.config.Probe, p.config.ProbeInterval, p.config.ProbeIntervalMin = mode, schedule.BaseInterval,
 		schedule.MinInterval
 	if p.interval > 0 {
 		p.config.ProbeInterval = p.interval
 	}
+
 	if p.shortest > 0 {
 		p.config.ProbeIntervalMin = p.shortest
 	}
+
 	return p.config, p.config.ValidateProbing()
 }
 
@@ -101,6 +104,7 @@ func newAgent() *cobra.Command {
 			return agent.RunRemote(cmd.Context(), config, cmd.OutOrStdout())
 		},
 	}
+
 	f := cmd.Flags()
 	flags.add(f)
 	f.StringVar(&namespace, "namespace", "", "namespace of the plan")
@@ -114,6 +118,7 @@ func newAgent() *cobra.Command {
 	for _, name := range []string{"namespace", "target-namespace", "target-selector"} {
 		_ = cmd.MarkFlagRequired(name) // it exists
 	}
+
 	offer(cmd, "probe", modes(probe.Modes()...)...)
 	offerFiles(cmd, "kubeconfig")
 	offerFunc(cmd, "namespace", namespaces(&kubeconfig))
@@ -160,6 +165,7 @@ func newStartup() *cobra.Command {
 			return agent.RunStartup(cmd.Context(), config, began, cmd.OutOrStdout())
 		},
 	}
+
 	f := cmd.Flags()
 	flags.add(f)
 	f.StringVar(&config.Scenario, "scenario", "pod-startup", "name in the samples")
@@ -199,6 +205,7 @@ func newServe() *cobra.Command {
 			return agent.ServeTarget(cmd.Context(), tcp, udp)
 		},
 	}
+
 	cmd.Flags().IntSliceVar(&tcp, "tcp", []int{8080}, "TCP ports")
 	cmd.Flags().IntSliceVar(&udp, "udp", nil, "UDP ports")
 	return cmd

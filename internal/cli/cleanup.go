@@ -43,6 +43,7 @@ func newCleanup() *cobra.Command {
 			return err
 		},
 	}
+
 	cmd.Flags().StringVar(&runID, "run-id", "", "the run, as it was printed at its beginning")
 	cmd.Flags().BoolVar(&all, "all", false, "every run: also those that are under way")
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")

@@ -32,12 +32,14 @@ func newCompare(settings setting.Table) *cobra.Command {
 		Name: htmlFormat, Summary: "a page with the distributions drawn",
 		Write: html.WriteComparison,
 	})
+
 	names := ""
 	var words []cobra.Completion
 	for _, one := range formats {
 		words = append(words, cobra.CompletionWithDesc(one.Name, one.Summary))
 		names += fmt.Sprintf("  %-12s %s\n", one.Name, one.Summary)
 	}
+
 	cmd := &cobra.Command{
 		Use:   "compare OLD NEW",
 		Short: "Tell whether policy changes have become slower",
@@ -65,6 +67,7 @@ func newCompare(settings setting.Table) *cobra.Command {
 			return o.run(cmd, formats, args[0], args[1])
 		},
 	}
+
 	f := cmd.Flags()
 	f.StringVar(&o.format, "format", formats[0].Name, "one of the formats above")
 	f.StringVarP(&o.output, "output", "o", "", "file to write (default standard output)")
@@ -86,43 +89,51 @@ func (o *compareOptions) run(
 	at := slices.IndexFunc(formats, func(f report.ComparisonFormat) bool {
 		return f.Name == o.format
 	})
+
 	var mistakes []error
 	if at < 0 {
 		mistakes = append(mistakes, fmt.Errorf("format %q: expected text, markdown or html",
 			o.format))
 	}
+
 	var limits []measure.Limit
 	for _, text := range o.failIf {
 		limit, err := measure.ParseLimit(text)
 		limits, mistakes = append(limits, limit), append(mistakes, err)
 	}
+
 	earlier, err := report.OpenSide(oldPath, o.settings)
 	mistakes = append(mistakes, err)
 	later, err := report.OpenSide(newPath, o.settings)
 	if err := errors.Join(append(mistakes, err)...); err != nil {
 		return err
 	}
+
 	comparison, err := report.Compare(earlier, later, limits, o.force)
 	if err != nil {
 		return err
 	}
+
 	var page bytes.Buffer
 	if err := formats[at].Write(&page, comparison); err != nil {
 		return err
 	}
+
 	if o.output != "" {
 		err = replace(o.output, page.Bytes())
 	} else {
 		_, err = page.WriteTo(cmd.OutOrStdout())
 	}
+
 	if err != nil {
 		return err
 	}
+
 	return evaluateChecks(comparison.Checks)
 }
 
-// evaluateChecks says how the command ends. A limit that is exceeded counts before one that cannot be
-// decided.
+// evaluateChecks says how the command ends. A limit that is exceeded counts before one that cannot
+// be decided.
 func evaluateChecks(checks []report.Check) error {
 	exceeded := 0
 	var undecided []error
@@ -134,8 +145,10 @@ func evaluateChecks(checks []report.Check) error {
 			undecided = append(undecided, errors.New(check.Text()))
 		}
 	}
+
 	if exceeded > 0 {
 		return fmt.Errorf("%w: %d of %d limits exceeded", errSlower, exceeded, len(checks))
 	}
+
 	return errors.Join(undecided...)
 }

@@ -117,6 +117,7 @@ func thresholdBeginnings(
 			}
 		}
 	}
+
 	return all,
 		cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace |
 			cobra.ShellCompDirectiveKeepOrder

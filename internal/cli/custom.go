@@ -53,14 +53,17 @@ func (c *customOptions) trigger() (*scenario.Trigger, error) {
 		}
 		return nil, nil
 	}
+
 	content, err := os.ReadFile(c.file)
 	if err != nil {
 		return nil, fmt.Errorf("read --policy: %w", err)
 	}
+
 	objects, err := decodeObjects(content)
 	if err != nil {
 		return nil, fmt.Errorf("read --policy %s: %w", c.file, err)
 	}
+
 	trigger := &scenario.Trigger{Objects: objects}
 	switch c.expect {
 	case measure.StateAllowed.String():
@@ -70,6 +73,7 @@ func (c *customOptions) trigger() (*scenario.Trigger, error) {
 	default:
 		return nil, fmt.Errorf("--expect %q: expected allowed or blocked", c.expect)
 	}
+
 	var wrongFrom, wrongTo error
 	trigger.From, wrongFrom = parseLabels("from", c.from)
 	trigger.To, wrongTo = parseLabels("to", c.to)

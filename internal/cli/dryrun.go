@@ -21,6 +21,7 @@ func printTasks(ctx context.Context, out io.Writer, cluster *kube.Cluster, tasks
 	if err != nil {
 		return err
 	}
+
 	for _, one := range tasks {
 		before, triggers := runner.Objects(one.options, one.scenario, servers)
 		if err := printObjects(out, "# "+one.scenario.Name+": before the trigger",
@@ -31,6 +32,7 @@ func printTasks(ctx context.Context, out io.Writer, cluster *kube.Cluster, tasks
 			return err
 		}
 	}
+
 	return nil
 }
 

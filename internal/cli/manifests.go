@@ -51,6 +51,7 @@ func newManifests() *cobra.Command {
 			return options.run(cmd, args[0])
 		},
 	}
+
 	options.flags(cmd)
 	offer(cmd, "step", cobra.CompletionWithDesc(string(manifests.Setup),
 		"what must be in place before the trigger"),
@@ -98,6 +99,7 @@ func (o *manifestsOptions) run(cmd *cobra.Command, scenario string) error {
 		}
 		values.APIServers = append(values.APIServers, manifests.EndpointOf(address))
 	}
+
 	if len(values.APIServers) == 0 {
 		client, err := kube.ConnectUser(o.kubeconfig, "netpol-latency")
 		if err != nil {
@@ -111,5 +113,6 @@ func (o *manifestsOptions) run(cmd *cobra.Command, scenario string) error {
 			values.APIServers = append(values.APIServers, manifests.EndpointOf(address))
 		}
 	}
+
 	return manifests.Render(cmd.OutOrStdout(), values)
 }

@@ -51,6 +51,7 @@ func (p *progress) show(now runner.Progress) {
 	} else if !p.terminal || time.Since(p.drawn) < redraw && now.Done != now.Of {
 		return
 	}
+
 	p.drawn, p.onLine = time.Now(), true
 	fmt.Fprintf(p.out, "\r\x1b[K[%5.1fs] %s%s%s", time.Since(p.began).Seconds(), what, of(now, " "),
 		p.eta(now))

@@ -18,24 +18,29 @@ func replace(path string, content []byte) (err error) {
 	if err != nil {
 		return fmt.Errorf("write %s: is its directory there? %w", path, err)
 	}
+
 	defer func() {
 		if err != nil {
 			_ = os.Remove(draft.Name())
 		}
 	}()
+
 	_, err = draft.Write(content)
 	if err == nil {
 		err = draft.Chmod(0o644)
 	}
+
 	if closed := draft.Close(); err == nil {
 		err = closed
 	}
+
 	if err == nil {
 		err = os.Rename(draft.Name(), path)
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
+
 	return nil
 }
 

@@ -46,6 +46,7 @@ func newReport(settings setting.Table) *cobra.Command {
 	for _, one := range formats {
 		words = append(words, cobra.CompletionWithDesc(one.Name, one.Summary))
 	}
+
 	cmd := &cobra.Command{
 		Use:   "report DIRECTORY…",
 		Short: "Report on runs: for a terminal, a pull request, a CI system or a program",
@@ -71,6 +72,7 @@ func newReport(settings setting.Table) *cobra.Command {
 			return o.run(cmd, formats, args)
 		},
 	}
+
 	f := cmd.Flags()
 	f.StringVar(&o.format, "format", formats[0].Name, "one of the formats above")
 	f.StringVarP(&o.output, "output", "o", "",
@@ -85,6 +87,7 @@ func newReport(settings setting.Table) *cobra.Command {
 		typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return thresholdBeginnings(cmd, nil, typed) // the arguments are directories
 	})
+
 	return cmd
 }
 
@@ -111,19 +114,23 @@ func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths [
 	if err := o.imply(cmd.Flags().Changed("format"), paths); err != nil {
 		return err
 	}
+
 	format, err := findFormat(formats, o.format)
 	if err != nil {
 		return err
 	}
+
 	var sources []report.Source
 	var mistakes []error
 	for _, directory := range paths {
 		source, err := report.Open(directory, o.settings)
 		sources, mistakes = append(sources, source), append(mistakes, err)
 	}
+
 	if err := errors.Join(mistakes...); err != nil {
 		return err
 	}
+
 	failed, err := limit(sources, o.thresholds)
 	if err != nil {
 		return err
@@ -131,14 +138,17 @@ func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths [
 	if err := o.write(cmd.OutOrStdout(), format, sources); err != nil {
 		return err
 	}
+
 	if o.open {
 		if err := openInBrowser(cmd.Context(), o.output); err != nil {
 			return err
 		}
 	}
+
 	if failed > 0 {
 		return fmt.Errorf("%w: %d failed", errThreshold, failed)
 	}
+
 	return nil
 }
 
@@ -184,6 +194,7 @@ func limit(sources []report.Source, texts []string) (failed int, err error) {
 				text))
 		}
 	}
+
 	return failed, errors.Join(mistakes...)
 }
 
@@ -195,6 +206,7 @@ func (o *reportOptions) write(
 	if o.output == "" {
 		return format.Write(stdout, reports)
 	}
+
 	if format.Files == nil {
 		var page bytes.Buffer
 		if err := format.Write(&page, reports); err != nil {
@@ -202,9 +214,11 @@ func (o *reportOptions) write(
 		}
 		return replace(o.output, page.Bytes())
 	}
+
 	files, err := format.Files(reports)
 	if err != nil {
 		return err
 	}
+
 	return replaceAll(o.output, files)
 }

@@ -42,6 +42,7 @@ func Main(release string, args []string, stdout, stderr io.Writer) int {
 	case err != nil:
 		fmt.Fprintf(stderr, "%s: %s\n", started.call, reword(root, err.Error()))
 	}
+
 	return exitCode(err)
 }
 
@@ -79,6 +80,7 @@ func newRoot(started invocation, build version.Build, settings setting.Table) *c
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+
 	root.SetVersionTemplate(build.String())
 	// Where nothing better is known, a list of the files here is no help.
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
@@ -89,6 +91,7 @@ func newRoot(started invocation, build version.Build, settings setting.Table) *c
 	if started.plugin {
 		root.AddCommand(newPluginCompletion())
 	}
+
 	rewordAll(root, root)
 	return root
 }

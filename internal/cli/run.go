@@ -63,6 +63,7 @@ func newRun(build version.Build, settings setting.Table) *cobra.Command {
 			return o.run(cmd, args)
 		},
 	}
+
 	o.flags(cmd.Flags())
 	o.custom.flags(cmd.Flags())
 	o.offer(cmd)
@@ -129,20 +130,25 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 	if err != nil {
 		return err
 	}
+
 	cluster, err := kube.ConnectCluster(o.kubeconfig, "netpol-latency")
 	if err != nil {
 		return err
 	}
+
 	if o.dryRun {
 		return printTasks(cmd.Context(), cmd.OutOrStdout(), cluster, tasks)
 	}
+
 	if o.output == "" {
 		o.output = time.Now().Format("netpol-latency-20060102-150405")
 	}
+
 	directory, err := result.Create(o.output)
 	if err != nil {
 		return err
 	}
+
 	work := &work{options: o, cluster: cluster, progress: newProgress(cmd.ErrOrStderr()),
 		began: time.Now(), directory: directory}
 	fmt.Fprintf(cmd.ErrOrStderr(), "run %s: results go to %s\n", o.RunID, o.output)
@@ -152,6 +158,7 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 	if err := errors.Join(failed, written, shown); err != nil {
 		return err
 	}
+
 	return work.verdict(cmd.OutOrStdout(), thresholds)
 }
 
@@ -182,6 +189,7 @@ func (w *work) play(ctx context.Context, tasks []task) (err error) {
 			return fmt.Errorf("run %s: %w", one.scenario.Name, err)
 		}
 	}
+
 	return nil
 }
 
@@ -244,15 +252,18 @@ func (w *work) describe(ctx context.Context, run *result.Run) {
 	if info, err := w.cluster.Discovery().ServerVersion(); err == nil {
 		run.Kubernetes = info.GitVersion
 	}
+
 	if found, err := kube.Plugins(ctx, w.cluster); err == nil {
 		for _, plugin := range found {
 			run.Plugins = append(run.Plugins, result.Plugin(plugin))
 		}
 	}
+
 	nodes, err := kube.Nodes(ctx, w.cluster)
 	if err != nil {
 		return
 	}
+
 	for _, node := range nodes {
 		run.Nodes = append(run.Nodes, result.Node{
 			Name: node.Name, Kernel: node.Status.NodeInfo.KernelVersion,

@@ -45,6 +45,7 @@ func newSummary() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return options.run(cmd) },
 	}
+
 	f := cmd.Flags()
 	f.StringVar(&options.namespace, "namespace", "default", "namespace of the test clients")
 	f.StringVar(&options.selector, "selector", "test=np-test-client",
@@ -68,15 +69,18 @@ func (o *summaryOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+
 	pods, err := kube.Namespace{Client: client, Name: o.namespace}.ClientPods(ctx, o.selector)
 	if err != nil {
 		return err
 	}
+
 	if len(pods) == 0 {
 		return fmt.Errorf("no test client is running in namespace %q with labels %q: start one "+
 			"with "+
 			"\"netpol-latency manifests\"", o.namespace, o.selector)
 	}
+
 	samples, err := o.collect(ctx, client, pods)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -84,10 +88,12 @@ func (o *summaryOptions) run(cmd *cobra.Command) error {
 		}
 		return err
 	}
+
 	write := printSummaries
 	if o.samples {
 		write = result.Write
 	}
+
 	return errors.Join(write(cmd.OutOrStdout(), samples), o.allMeasured(samples))
 }
 
@@ -128,6 +134,7 @@ func (o *summaryOptions) collect(
 		}
 		all = append(all, samples...)
 	}
+
 	return all, nil
 }
 

@@ -18,6 +18,7 @@ func parseThresholds(texts []string, tasks []task) ([]measure.Threshold, error) 
 	for _, one := range tasks {
 		names = append(names, runner.ResultNames(one.options, one.scenario)...)
 	}
+
 	var all []measure.Threshold
 	var mistakes []error
 	for _, text := range texts {
@@ -28,5 +29,6 @@ func parseThresholds(texts []string, tasks []task) ([]measure.Threshold, error) 
 		}
 		all, mistakes = append(all, one), append(mistakes, err)
 	}
+
 	return all, errors.Join(mistakes...)
 }

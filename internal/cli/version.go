@@ -29,6 +29,7 @@ func newVersion(build version.Build) *cobra.Command {
 			return build.Write(cmd.OutOrStdout(), format)
 		},
 	}
+
 	cmd.Flags().StringVarP(&format, "output", "o", version.Text, "text or json")
 	offer(cmd, "output", version.Text, version.JSON)
 	return cmd

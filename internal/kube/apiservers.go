@@ -31,9 +31,8 @@ func APIServers(ctx context.Context, client kubernetes.Interface) ([]netip.AddrP
 	}
 
 	if len(found) == 0 {
-		return nil, errors.New(
-			"find the API server's endpoints: the service default/kubernetes has none",
-		)
+		return nil, errors.New("find the API server's endpoints: the service default/kubernetes " +
+			"has none")
 	}
 
 	service, err := client.CoreV1().

@@ -45,10 +45,8 @@ func ConnectUser(kubeconfig, userAgent string) (kubernetes.Interface, error) {
 	rules.ExplicitPath = kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf(
-			"find the API server: name a file with --kubeconfig or $KUBECONFIG: %w",
-			err,
-		)
+		return nil, fmt.Errorf("find the API server: name a file with --kubeconfig or "+
+			"$KUBECONFIG: %w", err)
 	}
 	return connect(config, userAgent)
 }

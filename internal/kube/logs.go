@@ -48,13 +48,8 @@ func (n Namespace) FollowLog(
 			return n.readLog(ctx, pod, container, take)
 		case apierrors.IsBadRequest(err):
 			// There is no log of a container that has not run, and that will not change.
-			return fmt.Errorf(
-				"read the log of %s/%s: container %s never ran%s",
-				n.Name,
-				pod,
-				container,
-				failure(found),
-			)
+			return fmt.Errorf("read the log of %s/%s: container %s never ran%s", n.Name, pod,
+				container, failure(found))
 		}
 		select {
 		case <-time.After(retryLog):
@@ -109,13 +104,8 @@ func failure(pod *corev1.Pod) string {
 	var text strings.Builder
 	for _, status := range statuses(pod) {
 		if end := status.State.Terminated; end != nil && end.ExitCode != 0 {
-			fmt.Fprintf(
-				&text,
-				"; container %s ended with exit code %d, %s",
-				status.Name,
-				end.ExitCode,
-				end.Reason,
-			)
+			fmt.Fprintf(&text, "; container %s ended with exit code %d, %s", status.Name,
+				end.ExitCode, end.Reason)
 			if end.Message != "" {
 				fmt.Fprintf(&text, ": %s", end.Message)
 			}

@@ -20,9 +20,7 @@ import (
 // follow follows the log of container "main" of a pod, and returns its lines. The answers to the
 // requests for the log are those of answer, which counts them from 1.
 func follow(
-	t *testing.T,
-	pod *corev1.Pod,
-	answer func(request int) (string, error),
+	t *testing.T, pod *corev1.Pod, answer func(request int) (string, error),
 ) ([]string, error) {
 	t.Helper()
 	client := fake.NewClientset(pod)
@@ -71,10 +69,8 @@ var errNeverRan = apierrors.NewBadRequest(
 // TestFollowLogOfContainerThatNeverRan: the first container of the pod has failed, so that the
 // second has no log and will have none. To wait for it would be to wait for ever.
 func TestFollowLogOfContainerThatNeverRan(t *testing.T) {
-	pod := podThatEnded(
-		corev1.PodFailed,
-		corev1.ContainerStateTerminated{ExitCode: 3, Reason: "Error", Message: "no file"},
-	)
+	pod := podThatEnded(corev1.PodFailed, corev1.ContainerStateTerminated{ExitCode: 3,
+		Reason: "Error", Message: "no file"})
 	_, err := follow(t, pod, func(int) (string, error) { return "", errNeverRan })
 	want := "read the log of n/p: container main never ran; " +
 		"container first ended with exit code 3, Error: no file"

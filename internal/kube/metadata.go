@@ -36,9 +36,7 @@ type Revision struct {
 
 // ReadRevision reads the object's metadata as the API server has it now: without a resourceVersion
 // the answer has everything that was accepted before the request.
-func ReadRevision(
-	ctx context.Context, client metadata.Interface, at Location,
-) (Revision, error) {
+func ReadRevision(ctx context.Context, client metadata.Interface, at Location) (Revision, error) {
 	resource := client.Resource(at.GroupVersionResource)
 	get := resource.Get
 	if at.Namespace != "" {

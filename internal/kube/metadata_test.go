@@ -40,7 +40,9 @@ func TestReadRevision(t *testing.T) {
 		{"the specification", func(o *metav1.PartialObjectMetadata) { o.Generation = 2 }, true},
 		{"a label", func(o *metav1.PartialObjectMetadata) { o.Labels["x"] = "3" }, true},
 		{"a label less", func(o *metav1.PartialObjectMetadata) { delete(o.Labels, "y") }, true},
-		{"another object of that name", func(o *metav1.PartialObjectMetadata) { o.UID = "v" }, true},
+		{"another object of that name", func(o *metav1.PartialObjectMetadata) {
+			o.UID = "v"
+		}, true},
 		{"its deletion", func(o *metav1.PartialObjectMetadata) {
 			o.DeletionTimestamp = &metav1.Time{Time: time.Unix(1, 0)}
 			o.Finalizers = []string{"f"}

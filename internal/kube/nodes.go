@@ -21,10 +21,9 @@ func Nodes(ctx context.Context, client kubernetes.Interface) ([]corev1.Node, err
 	if err != nil {
 		return nil, fmt.Errorf("list nodes: %w", err)
 	}
-	return slices.DeleteFunc(
-		list.Items,
-		func(node corev1.Node) bool { return node.Spec.Unschedulable },
-	), nil
+	return slices.DeleteFunc(list.Items, func(node corev1.Node) bool {
+		return node.Spec.Unschedulable
+	}), nil
 }
 
 // Plugin is a network plugin that was found in the cluster.

@@ -42,10 +42,8 @@ func ConnectCluster(kubeconfig, userAgent string) (*Cluster, error) {
 	rules.ExplicitPath = kubeconfig
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
-		return nil, fmt.Errorf(
-			"find the API server: name a file with --kubeconfig or $KUBECONFIG: %w",
-			err,
-		)
+		return nil, fmt.Errorf("find the API server: name a file with --kubeconfig or "+
+			"$KUBECONFIG: %w", err)
 	}
 
 	// A person waits for this program, and its writes are the triggers: the server decides what is
@@ -108,11 +106,13 @@ func (c *Cluster) Locate(object runtime.Object) (Location, error) {
 	if err != nil {
 		return Location{}, fmt.Errorf("encode an object: %w", err)
 	}
+
 	plain := &unstructured.Unstructured{Object: content}
 	mapping, err := c.mapping(plain)
 	if err != nil {
 		return Location{}, err
 	}
+
 	return Location{
 		GroupVersionResource: mapping.Resource,
 		Namespace:            plain.GetNamespace(), Name: plain.GetName(),
@@ -164,11 +164,8 @@ func (c *Cluster) Delete(ctx context.Context, objects ...runtime.Object) error {
 			return err
 		}
 		background := metav1.DeletePropagationBackground
-		err = endpoint.Delete(
-			ctx,
-			plain.GetName(),
-			metav1.DeleteOptions{PropagationPolicy: &background},
-		)
+		err = endpoint.Delete(ctx, plain.GetName(),
+			metav1.DeleteOptions{PropagationPolicy: &background})
 		if err != nil && !apierrors.IsNotFound(err) {
 			return fmt.Errorf("delete %s: %w", name(plain), err)
 		}

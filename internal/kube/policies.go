@@ -25,9 +25,8 @@ import (
 const askInterval = 250 * time.Millisecond
 
 // errMayNotWatch says that the service account has no permission to list and watch.
-var errMayNotWatch = errors.New(
-	"watch the policy: this client's service account may not list and watch policies",
-)
+var errMayNotWatch = errors.New("watch the policy: this client's service account may not list " +
+	"and watch policies")
 
 // WatchPolicy delivers the events of the one network policy of that name until the context ends,
 // and returns the context's error. The policy need not exist yet. A client that may get the policy,
@@ -61,9 +60,7 @@ func (n Namespace) WatchPolicy(ctx context.Context, name string, sink Sink, sync
 
 // followPolicy watches the policy. It gives up with errMayNotWatch if it is not permitted from the
 // beginning.
-func (n Namespace) followPolicy(
-	ctx context.Context, name string, sink Sink, synced func(),
-) error {
+func (n Namespace) followPolicy(ctx context.Context, name string, sink Sink, synced func()) error {
 	policies := n.Client.NetworkingV1().NetworkPolicies(n.Name)
 	only := fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
 	watching, giveUp := context.WithCancelCause(ctx)
@@ -140,12 +137,8 @@ func (p *policyPoll) ask(ctx context.Context) error {
 		return fmt.Errorf("get network policy %s/%s: %w", p.namespace.Name, p.name, err)
 	case err != nil:
 		if ctx.Err() == nil {
-			klog.Warningf(
-				"Cannot get network policy %s/%s; asking again: %v",
-				p.namespace.Name,
-				p.name,
-				err,
-			)
+			klog.Warningf("Cannot get network policy %s/%s; asking again: %v", p.namespace.Name,
+				p.name, err)
 		}
 		return ctx.Err()
 	default:

@@ -62,10 +62,8 @@ func (s source[L]) follow(ctx context.Context, sink Sink, synced func()) error {
 
 	informer := cache.NewSharedIndexInformer(
 		cache.ToListWatcherWithWatchListSemantics(listWatch, s.client), s.example, 0, nil)
-	err := errors.Join(
-		informer.SetTransform(s.stamp),
-		informer.SetWatchErrorHandlerWithContext(s.complain),
-	)
+	err := errors.Join(informer.SetTransform(s.stamp),
+		informer.SetWatchErrorHandlerWithContext(s.complain))
 	if err != nil {
 		return fmt.Errorf("prepare to watch %s: %w", s.kind, err)
 	}

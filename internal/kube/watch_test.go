@@ -104,9 +104,8 @@ func TestWatchPodsTellsOldFromNew(t *testing.T) {
 		time.Sleep(time.Second)
 		must(
 			t,
-			second(
-				pods.UpdateStatus(t.Context(), pod("new", "2", "fd00::2"), metav1.UpdateOptions{}),
-			),
+			second(pods.UpdateStatus(t.Context(), pod("new", "2", "fd00::2"),
+				metav1.UpdateOptions{})),
 		)
 		time.Sleep(time.Second)
 		must(t, pods.Delete(t.Context(), "new", metav1.DeleteOptions{}))
@@ -130,10 +129,8 @@ func TestWatchPodsAfterTheWatchBroke(t *testing.T) {
 		watches.cut()
 		must(t, pods.Delete(t.Context(), "web-0", metav1.DeleteOptions{}))
 		must(t, pods.Delete(t.Context(), "web-1", metav1.DeleteOptions{}))
-		must(
-			t,
-			second(pods.Create(t.Context(), pod("web-0", "3", "10.0.0.3"), metav1.CreateOptions{})),
-		)
+		must(t, second(pods.Create(t.Context(), pod("web-0", "3", "10.0.0.3"),
+			metav1.CreateOptions{})))
 		watches.mend()
 		time.Sleep(5 * time.Minute)
 		synctest.Wait()
@@ -219,22 +216,16 @@ func TestWatchPolicyWithPermissionToGetOnly(t *testing.T) {
 		client := fake.NewClientset()
 		for _, verb := range []string{"list", "watch"} {
 			forbidden := func(clienttesting.Action) (bool, runtime.Object, error) {
-				return true, nil, apierrors.NewForbidden(
-					networkingv1.Resource("networkpolicies"),
-					"",
-					errors.New("no"),
-				)
+				return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"),
+					"", errors.New("no"))
 			}
 			client.PrependReactor(verb, "networkpolicies", forbidden)
 		}
 		client.PrependWatchReactor(
 			"networkpolicies",
 			func(clienttesting.Action) (bool, watch.Interface, error) {
-				return true, nil, apierrors.NewForbidden(
-					networkingv1.Resource("networkpolicies"),
-					"",
-					errors.New("no"),
-				)
+				return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"),
+					"", errors.New("no"))
 			},
 		)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -279,12 +270,8 @@ func TestWatchPolicyWithPermissionToGetOnly(t *testing.T) {
 			from > time.Second+time.Millisecond ||
 			from+start.Uncertainty < time.Second+time.Millisecond ||
 			start.Uncertainty > 2*askInterval {
-			t.Errorf(
-				"the start is %s, from %s for %s; want it to contain 1.001s",
-				start.Source,
-				from,
-				start.Uncertainty,
-			)
+			t.Errorf("the start is %s, from %s for %s; want it to contain 1.001s", start.Source,
+				from, start.Uncertainty)
 		}
 	})
 }
@@ -303,11 +290,8 @@ func TestWatchPolicyWithoutPermission(t *testing.T) {
 				if permitted.Load() {
 					return false, nil, nil
 				}
-				return true, nil, apierrors.NewForbidden(
-					networkingv1.Resource("networkpolicies"),
-					"",
-					errors.New("no"),
-				)
+				return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"),
+					"", errors.New("no"))
 			},
 		)
 		ctx, cancel := context.WithCancel(t.Context())

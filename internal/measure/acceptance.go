@@ -21,7 +21,8 @@ func StartOfReads(unseen, seen time.Time) Start {
 func (s Start) Latest() time.Time { return s.At.Add(s.Uncertainty) }
 
 // Narrow is what this start and another of the same trigger say together, under the source of this
-// one. They contradict each other, and ok is false, if no instant is in both: then a clock is wrong.
+// one. They contradict each other, and ok is false, if no instant is in both: then a clock is
+// wrong.
 func (s Start) Narrow(other Start) (narrow Start, ok bool) {
 	at, latest := s.At, s.Latest()
 	if other.At.After(at) {

@@ -168,6 +168,7 @@ func (r Result) refutations(all []Result, enforced bool) []Finding {
 			what
 		return []Finding{{Topic: topic, Severity: SeverityCritical, Text: text}}
 	}
+
 	switch {
 	case unreachable(r.Samples):
 		return say(TopicUnreachable,
@@ -177,6 +178,7 @@ func (r Result) refutations(all []Result, enforced bool) []Finding {
 	case enforced:
 		return say(TopicPolicyNotEnforced, "blocked: this policy is not enforced, others are")
 	}
+
 	return say(TopicNotEnforced, "blocked: is policy enforced at all in this cluster?")
 }
 
@@ -187,6 +189,7 @@ func (r Result) alike(all []Result) []Sample {
 	if r.Summary.Kind != KindBlocked {
 		return r.Samples
 	}
+
 	family, _, _ := strings.Cut(r.Summary.Scenario, "/")
 	var found []Sample
 	for _, other := range all {
@@ -196,6 +199,7 @@ func (r Result) alike(all []Result) []Sample {
 			found = append(found, other.Samples...)
 		}
 	}
+
 	return found
 }
 
@@ -338,6 +342,7 @@ func (c counts) findings() []Finding {
 			Text: fmt.Sprintf(format, values...),
 		})
 	}
+
 	switch {
 	case c.pairs == 0:
 		say(TopicNothing, SeverityWarning, 0, 0, "nothing was measured")
@@ -347,6 +352,7 @@ func (c counts) findings() []Finding {
 	case c.wanted > 0:
 		say(TopicEnforced, SeverityOK, c.changed, c.wanted, "pairs changed as the trigger asked")
 	}
+
 	switch {
 	case c.leaks > 0:
 		say(TopicLeaks, SeverityCritical, c.leaks, 0, "replies that policy forbids, on %s",
@@ -356,6 +362,7 @@ func (c counts) findings() []Finding {
 			"replies that policy forbids, on %s that must stay blocked",
 			Plural(c.watched, "pair"))
 	}
+
 	switch {
 	case c.flaps > 0:
 		say(TopicFlaps, SeverityCritical, c.flaps, 0, "changes back and forth, on %s",
@@ -363,6 +370,7 @@ func (c counts) findings() []Finding {
 	case c.wanted+c.connections > 0:
 		say(TopicFlaps, SeverityOK, 0, 0, "changes back and forth")
 	}
+
 	switch {
 	case c.exposed > 0:
 		say(TopicInvalid, SeverityCritical, c.invalid, c.pairs,
@@ -373,14 +381,17 @@ func (c counts) findings() []Finding {
 		say(TopicInvalid, SeverityWarning, c.invalid, c.pairs,
 			"pairs did not show the state that they must have before the trigger (%s)", c.reason)
 	}
+
 	if c.deleted > 0 {
 		say(TopicDeleted, SeverityWarning, c.deleted, c.pairs,
 			"targets went away before they had a result")
 	}
+
 	if c.unobserved > 0 {
 		say(TopicUnobserved, SeverityWarning, c.unobserved, c.pairs,
 			"pairs were not observed, which says nothing about the network (%s)", c.lost)
 	}
+
 	if c.connections > 0 {
 		text := "open connections were blocked when policy began to forbid them"
 		if c.blocked == 0 {
@@ -388,5 +399,6 @@ func (c counts) findings() []Finding {
 		}
 		say(TopicConnections, SeverityInfo, c.blocked, c.connections, "%s", text)
 	}
+
 	return all
 }

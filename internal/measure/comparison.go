@@ -59,13 +59,16 @@ func Compare(statistic Statistic, earlier, later []Summary) Comparison {
 		Change: difference(before, after, func(x, y float64) float64 { return y - x }), P: 1,
 		Ratio: Difference{math.NaN(), math.Inf(-1), math.Inf(1)},
 	}
+
 	if allPositive(before) {
 		c.Ratio = difference(before, after, func(x, y float64) float64 { return y/x - 1 })
 	}
+
 	if c.Enough() {
 		greater, less := newPermutation(before, after).tails()
 		c.P = min(1, 2*min(greater, less))
 	}
+
 	return c
 }
 
@@ -105,6 +108,7 @@ func difference(earlier, later []observed, distance func(x, y float64) float64) 
 	if len(earlier) == 0 || len(later) == 0 {
 		return found
 	}
+
 	var lows, highs []float64 // of each difference, what it is at least and at most
 	for _, x := range earlier {
 		for _, y := range later {
@@ -119,14 +123,17 @@ func difference(earlier, later []observed, distance func(x, y float64) float64) 
 			lows, highs = append(lows, low), append(highs, high)
 		}
 	}
+
 	slices.Sort(lows)
 	slices.Sort(highs)
 	if low, high := middle(lows), middle(highs); low == high && !math.IsInf(low, 0) {
 		found.Value = low
 	}
+
 	if k := criticalRank(len(earlier), len(later)); k >= 0 {
 		found.Lower, found.Upper = lows[k], highs[len(highs)-1-k]
 	}
+
 	return found
 }
 
@@ -148,13 +155,16 @@ func Holm(probabilities []float64) []float64 {
 	for i := range order {
 		order[i] = i
 	}
+
 	slices.SortStableFunc(order, func(a, b int) int {
 		return cmp.Compare(probabilities[a], probabilities[b])
 	})
+
 	adjusted, most := make([]float64, len(probabilities)), 0.0
 	for rank, i := range order {
 		most = max(most, min(1, probabilities[i]*float64(len(order)-rank)))
 		adjusted[i] = most
 	}
+
 	return adjusted
 }

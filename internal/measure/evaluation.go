@@ -34,6 +34,7 @@ func EvaluateAll(thresholds []Threshold, summaries []Summary) []Evaluation {
 				Text: text})
 		}
 	}
+
 	return all
 }
 

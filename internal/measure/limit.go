@@ -34,10 +34,12 @@ func ParseLimit(text string) (Limit, error) {
 		return Limit{}, fmt.Errorf("limit %q: expected [SCENARIO.]STATISTIC > +CHANGE, %s", text,
 			limitExample)
 	}
+
 	statistic, err := ParseStatistic(parts[2])
 	if err != nil {
 		return Limit{}, fmt.Errorf("limit %q: %w, %s", text, err, limitExample)
 	}
+
 	l := Limit{text: text, scenario: parts[1], statistic: statistic}
 	if digits, ok := strings.CutSuffix(parts[3], "%"); ok {
 		percent, err := strconv.ParseFloat(digits, 64)
@@ -48,12 +50,14 @@ func ParseLimit(text string) (Limit, error) {
 		l.growth = percent / 100
 		return l, nil
 	}
+
 	change, err := time.ParseDuration(parts[3])
 	if err != nil {
 		return Limit{}, fmt.Errorf("limit %q: %q is neither a percentage nor a duration with a "+
 			"unit, %s",
 			text, parts[3], limitExample)
 	}
+
 	l.growth, l.absolute = float64(change), true
 	return l, nil
 }
@@ -78,15 +82,18 @@ func (l Limit) Test(earlier, later []Summary) (float64, error) {
 		return 1, fmt.Errorf("only %d replicates have a latency: expected at least %d of each side",
 			n, MinReplicates)
 	}
+
 	if !l.absolute && !allPositive(before) {
 		return 1, errors.New("an old latency is not above zero, so a percentage of it means " +
 			"nothing: " +
 			"expected a limit in milliseconds")
 	}
+
 	grown := make([]observed, len(before))
 	for i, one := range before {
 		grown[i] = observed{latency: l.grow(one.latency), censored: one.censored}
 	}
+
 	greater, _ := newPermutation(grown, after).tails()
 	return greater, nil
 }

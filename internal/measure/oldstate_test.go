@@ -98,10 +98,7 @@ func TestOldState(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			transition, state := NewTransition(
-				test.want,
-				twice,
-			), OldState{
+			transition, state := NewTransition(test.want, twice), OldState{
 				Announced: !test.unannounced,
 			}
 			var news []bool
@@ -115,12 +112,8 @@ func TestOldState(t *testing.T) {
 				news = append(news, changed)
 				proved = proved != changed
 				if state.Proved() != proved {
-					t.Errorf(
-						"after outcome %d it is proved: %t; the news said %t",
-						number,
-						state.Proved(),
-						proved,
-					)
+					t.Errorf("after outcome %d it is proved: %t; the news said %t", number,
+						state.Proved(), proved)
 				}
 			}
 

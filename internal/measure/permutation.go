@@ -77,6 +77,7 @@ func (p permutation) tails() (greater, less float64) {
 	if len(p.scores) > exactPermutations {
 		return p.normal()
 	}
+
 	n, seen := len(p.scores), p.statistic()
 	shift := n - 1 // no score is below -shift
 	for sum, probability := range p.counted(shift) {
@@ -89,6 +90,7 @@ func (p permutation) tails() (greater, less float64) {
 			greater, less = greater+probability, less+probability
 		}
 	}
+
 	return min(greater, 1), min(less, 1)
 }
 
@@ -100,6 +102,7 @@ func (p permutation) counted(shift int) []float64 {
 	for k := range choices {
 		choices[k] = make([]float64, most+1)
 	}
+
 	choices[0][0] = 1
 	for i, score := range p.scores {
 		step := score + shift
@@ -109,13 +112,16 @@ func (p permutation) counted(shift int) []float64 {
 			}
 		}
 	}
+
 	all := 0.0
 	for _, n := range choices[p.later] {
 		all += n
 	}
+
 	for sum := range choices[p.later] {
 		choices[p.later][sum] /= all
 	}
+
 	return choices[p.later]
 }
 
@@ -125,9 +131,11 @@ func (p permutation) normal() (greater, less float64) {
 	for _, score := range p.scores {
 		squares += float64(score * score)
 	}
+
 	if squares == 0 {
 		return 1, 1
 	}
+
 	later := float64(p.later)
 	sigma := math.Sqrt(later * (n - later) / (n * (n - 1)) * squares)
 	const half = 1 // half of the statistic's usual step, 2
@@ -160,6 +168,7 @@ func criticalRank(earlier, later int) int {
 		sigma := math.Sqrt(m * n * (m + n + 1) / 12)
 		return int(math.Floor(m*n/2 - 0.5 + sigma*normalQuantile(alpha/2)))
 	}
+
 	shift, below := earlier+later-1, 0.0
 	// A sum of scores is twice the number of differences above zero, less earlier*later.
 	for sum, probability := range p.counted(shift) {
@@ -170,6 +179,7 @@ func criticalRank(earlier, later int) int {
 			return (sum-shift*later+earlier*later)/2 - 1
 		}
 	}
+
 	return -1
 }
 

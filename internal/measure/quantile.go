@@ -100,6 +100,7 @@ func (s Summary) Quantile(q float64) Quantile {
 	if n == 0 {
 		return Quantile{Unbounded: true, UnboundedBelow: true}
 	}
+
 	at := s.at(min(max(int(math.Ceil(q*float64(n)-1e-9)), 1), n))
 	independent := s.independent()
 	lower, upper := ranks(independent, q)
@@ -118,11 +119,13 @@ func (s Summary) Quantile(q float64) Quantile {
 			estimate.Lower, estimate.UnboundedBelow = least.latency, false
 		}
 	}
+
 	if upper <= independent {
 		if end := s.at(rank(upper)); end.censored != RightCensored {
 			estimate.Upper, estimate.Unbounded = end.latency, false
 		}
 	}
+
 	return estimate
 }
 
@@ -134,6 +137,7 @@ func (s Summary) Mean() (mean time.Duration, censored Censoring) {
 	if len(s.observed) == 0 {
 		return 0, Exact
 	}
+
 	sum, most := 0.0, 0.0 // many long durations exceed 64 bits
 	for _, one := range s.observed {
 		switch one.censored {
@@ -145,9 +149,11 @@ func (s Summary) Mean() (mean time.Duration, censored Censoring) {
 		}
 		sum += float64(one.latency)
 	}
+
 	if censored == Exact && s.observed[0].censored == LeftCensored {
 		sum, censored = sum+most, LeftCensored
 	}
+
 	return time.Duration(sum / float64(len(s.observed))), censored
 }
 
@@ -247,6 +253,7 @@ func ranks(n int, q float64) (lower, upper int) {
 			upper = min(upper, k+1)
 		}
 	}
+
 	return lower, upper
 }
 

@@ -233,6 +233,7 @@ func (s Sample) Observed() (latency time.Duration, censored Censoring, ok bool) 
 	case s.Start.At.IsZero():
 		return 0, RightCensored, true
 	}
+
 	return s.Ended.Sub(s.Start.At), RightCensored, true
 }
 

@@ -72,6 +72,7 @@ func Summarize(scenario string, samples []Sample) Summary {
 			widths = append(widths, latency.Resolution())
 		}
 	}
+
 	summary.Latency = NewDistribution(estimates)
 	summary.Resolution = NewDistribution(widths)
 	summary.observed = observe(samples)
@@ -95,6 +96,7 @@ func groupByResult(samples []Sample) [][]Sample {
 	byResult := func(a, b Sample) int {
 		return cmp.Or(cmp.Compare(a.Setting, b.Setting), cmp.Compare(a.Scenario, b.Scenario))
 	}
+
 	sorted := slices.SortedStableFunc(slices.Values(samples), byResult)
 	var all [][]Sample
 	for len(sorted) > 0 {
@@ -104,6 +106,7 @@ func groupByResult(samples []Sample) [][]Sample {
 		}
 		all, sorted = append(all, sorted[:end:end]), sorted[end:]
 	}
+
 	return all
 }
 
@@ -123,16 +126,19 @@ func warnings(summary Summary, warned map[string]int) []string {
 				status, meaning(status)))
 		}
 	}
+
 	left := func(o observed) bool { return o.censored != LeftCensored }
 	first := slices.IndexFunc(summary.observed, left) // they come first
 	if first < 0 {
 		first = len(summary.observed)
 	}
+
 	if first > 0 {
 		all = append(all, fmt.Sprintf("%d of %d targets were reached by their first probe: they "+
 			"enter the percentiles as at most the time that this took", first,
 			summary.Account.Expected))
 	}
+
 	median := summary.Quantile(0.5)
 	if width := summary.Resolution.Quantile(0.5); width > median.Value/2 && width > 0 &&
 		median.Censored == Exact {
@@ -141,9 +147,11 @@ func warnings(summary Summary, warned map[string]int) []string {
 			"(median %s)",
 			FormatDuration(width), median))
 	}
+
 	for _, warning := range slices.Sorted(maps.Keys(warned)) {
 		all = append(all, fmt.Sprintf("%d of %d samples: %s", warned[warning],
 			summary.Account.Expected, warning))
 	}
+
 	return all
 }

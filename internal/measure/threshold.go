@@ -36,6 +36,7 @@ func ParseThreshold(text string) (Threshold, error) {
 				"<=, >, >=, == or !=) "+
 				"and a limit, %s", text, thresholdExample)
 	}
+
 	t := Threshold{text: text, scenario: parts[1], statistic: parts[2], operator: parts[3]}
 	_, isCount := t.count(Summary{})
 	_, isDuration := t.duration(Summary{})
@@ -59,6 +60,7 @@ func ParseThreshold(text string) (Threshold, error) {
 			"median, p0 to p100, max, expected, measured, censored, invalid, deleted, "+
 			"unobserved, leaks or flaps, %s", text, t.statistic, thresholdExample)
 	}
+
 	return t, nil
 }
 
@@ -93,11 +95,13 @@ func (t Threshold) count(s Summary) (int, bool) {
 	case "flaps":
 		return s.Flaps, true
 	}
+
 	for _, status := range Statuses() {
 		if t.statistic == status.String() {
 			return s.Account.Count(status), true
 		}
 	}
+
 	return 0, false
 }
 
@@ -118,9 +122,11 @@ func (t Threshold) Evaluate(s Summary) (passed bool, text string) {
 	if why := t.undecided(s); why != "" {
 		return false, t.text + ": failed, " + why
 	}
+
 	if n, isCount := t.count(s); isCount {
 		return t.verdict(float64(n), strconv.Itoa(n))
 	}
+
 	found, _ := t.duration(s)
 	statistic, value := t.format(found.latency), float64(found.latency)
 	only := ": failed, it is only known to be "
@@ -132,9 +138,11 @@ func (t Threshold) Evaluate(s Summary) (passed bool, text string) {
 	case found.censored == RightCensored:
 		return false, t.text + only + "longer than " + statistic
 	}
+
 	if passed, text := t.verdict(value, "≤"+statistic); passed && t.operator[0] == '<' {
 		return true, text
 	}
+
 	return false, t.text + only + "at most " + statistic
 }
 

@@ -57,6 +57,7 @@ func (t *Transition) Observe(o Outcome) {
 	if !o.Sent.After(t.newest) {
 		return
 	}
+
 	t.newest = o.Sent
 	change, changed := t.detector.observe(o)
 	switch {
@@ -67,6 +68,7 @@ func (t *Transition) Observe(o Outcome) {
 	case o.Verdict.Blocked():
 		t.agreed = 0
 	}
+
 	if t.agrees(o) {
 		t.conclude(o.Sent)
 	}

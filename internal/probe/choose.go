@@ -50,6 +50,7 @@ func choose(asked Mode) (Mode, string, error) {
 		_, err := ParseMode(string(asked))
 		return asked, "asked for", err
 	}
+
 	var found []error
 	for _, mode := range []Mode{SYN, Connect} {
 		err := selfCheck(mode)
@@ -61,6 +62,7 @@ func choose(asked Mode) (Mode, string, error) {
 		}
 		found = append(found, err)
 	}
+
 	return "", "", fmt.Errorf("find a probe mode that works: %w", errors.Join(found...))
 }
 

@@ -84,6 +84,7 @@ func (a *dueQueue) down(place int, e queued) {
 		all.set(place, all[least])
 		place = least
 	}
+
 	all.set(place, e)
 }
 

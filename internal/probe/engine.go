@@ -36,18 +36,22 @@ func start(mode Mode, config Config) (*Engine, error) {
 			return nil, err
 		}
 	}
+
 	most := inFlight(e.schedule, config.Timeout)
 	space, err := newWorkspace(most)
 	if err != nil {
 		return nil, err
 	}
+
 	prober, err := newProber(mode, space, most)
 	if err != nil {
 		return nil, errors.Join(err, space.poller.close())
 	}
+
 	e.worker = newWorker(mode, prober, space, e.schedule, timeouts{
 		opening: config.Timeout, response: cmp.Or(config.ResponseTimeout, DefaultResponseTimeout),
 	})
+
 	go e.worker.run()
 	return e, nil
 }
@@ -79,11 +83,13 @@ func (e *Engine) fit(timeout time.Duration) error {
 	if err != nil {
 		return err
 	}
+
 	most := float64(limit-reservedDescriptors) / (timeout + slack).Seconds()
 	if most <= 0 {
 		return fmt.Errorf("open sockets for probes: only %d descriptors are allowed (ulimit -n): "+
 			"expected more than %d", limit, reservedDescriptors)
 	}
+
 	if most < e.schedule.MaxRate {
 		e.Warnings = append(e.Warnings,
 			fmt.Sprintf("at most %.0f probes a second instead of %.0f: "+
@@ -91,6 +97,7 @@ func (e *Engine) fit(timeout time.Duration) error {
 				limit))
 		e.schedule.MaxRate = most
 	}
+
 	return nil
 }
 

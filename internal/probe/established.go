@@ -70,6 +70,7 @@ func (m *established) add(p *pair) {
 		request: []byte("HEAD / HTTP/1.1\r\nHost: " + p.to.String() +
 			"\r\nUser-Agent: netpol-latency\r\n\r\n"),
 	}
+
 	if n := len(m.unused); n > 0 {
 		c.number, m.unused = m.unused[n-1], m.unused[:n-1]
 		m.connections[c.number] = c
@@ -77,6 +78,7 @@ func (m *established) add(p *pair) {
 		c.number = int32(len(m.connections))
 		m.connections = append(m.connections, c)
 	}
+
 	p.state = c
 }
 
@@ -124,6 +126,7 @@ func (m *established) open(c *connection) error {
 	if err != nil {
 		return err
 	}
+
 	c.fd, c.state, c.asked, c.answered, c.end = socket, connecting, 0, 0, 0
 	err = c.address.Connect(c.fd)
 	if err == nil || errors.Is(err, unix.EINPROGRESS) {
@@ -132,6 +135,7 @@ func (m *established) open(c *connection) error {
 	if err != nil {
 		c.close()
 	}
+
 	return err
 }
 
@@ -160,6 +164,7 @@ func (m *established) ready(number int32, events uint32, replies []reply) []repl
 	if c == nil || c.fd == none {
 		return replies
 	}
+
 	const readable = unix.EPOLLIN | unix.EPOLLHUP | unix.EPOLLRDHUP | unix.EPOLLERR
 	switch {
 	case c.state == connected && events&readable != 0:
@@ -170,6 +175,7 @@ func (m *established) ready(number int32, events uint32, replies []reply) []repl
 	case events&unix.EPOLLOUT != 0:
 		c.state = connected
 	}
+
 	return replies
 }
 
@@ -191,6 +197,7 @@ func (m *established) read(c *connection, replies []reply) []reply {
 			}
 		}
 	}
+
 	return replies
 }
 
@@ -209,6 +216,7 @@ func (c *connection) responses(more []byte) int {
 			count, c.end = count+1, 0
 		}
 	}
+
 	return count
 }
 

@@ -79,5 +79,6 @@ func (e *entry) match(more []byte) bool {
 		}
 		e.matched++
 	}
+
 	return true
 }

@@ -30,20 +30,24 @@ func newPoller() (*poller, error) {
 	if err != nil {
 		return nil, fmt.Errorf("wait for answers: %w", os.NewSyscallError("epoll_create1", err))
 	}
+
 	eventfd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		err = fmt.Errorf("wait for commands: %w", os.NewSyscallError("eventfd", err))
 		return nil, errors.Join(err, unix.Close(epoll))
 	}
+
 	p := &poller{
 		epoll: epoll, eventfd: eventfd, shared: runtime.GOMAXPROCS(0) > 1,
 		poll: []unix.PollFd{{Fd: int32(epoll), Events: unix.POLLIN}},
 	}
+
 	event := unix.EpollEvent{Events: unix.EPOLLIN, Fd: none}
 	if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, eventfd, &event); err != nil {
 		err = fmt.Errorf("wait for commands: %w", os.NewSyscallError("epoll_ctl", err))
 		return nil, errors.Join(err, p.close())
 	}
+
 	return p, nil
 }
 

@@ -38,6 +38,7 @@ func (s Schedule) Validate() error {
 			mistakes = append(mistakes, fmt.Errorf("use %s %v: expected %s", what, value, expected))
 		}
 	}
+
 	wrong(s.BaseInterval < ShortestBefore, "probe interval", s.BaseInterval,
 		fmt.Sprintf("%s or more", ShortestBefore))
 	wrong(s.MinInterval < ShortestAfter, "shortest probe interval", s.MinInterval,

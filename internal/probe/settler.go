@@ -41,6 +41,7 @@ func (s *settler) open(i int32, at instant) {
 		s.end(i, measure.Ambiguous, at, errTimeout)
 		return
 	}
+
 	e.phase, e.opened = answering, at
 	s.replying.start(i, e.use, at)
 	e.pair.overdue.reply(e.sent, at)
@@ -106,6 +107,7 @@ func (s *settler) checkOverdue(p *pair, now instant) {
 	if !known {
 		return
 	}
+
 	for p.overdue.next != none {
 		e := &s.table.entries[p.overdue.next]
 		if e.phase == launched {
@@ -116,6 +118,7 @@ func (s *settler) checkOverdue(p *pair, now instant) {
 		}
 		p.overdue.next = e.next
 	}
+
 	s.notifyOverdue(p, now)
 }
 

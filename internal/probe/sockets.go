@@ -152,6 +152,7 @@ func (m *sockets) newSocket(family packet.Family) (int32, error) {
 	if m.pool != nil {
 		m.pool.admit(family)
 	}
+
 	socket, err := openSocket(family, m.kind, m.protocol)
 	if err == nil {
 		err = m.poller.watch(socket, socket)
@@ -163,9 +164,11 @@ func (m *sockets) newSocket(family packet.Family) (int32, error) {
 		}
 		return none, err
 	}
+
 	for int(socket) >= len(m.bySocket) {
 		m.bySocket = append(m.bySocket, none)
 	}
+
 	return socket, nil
 }
 
@@ -178,6 +181,7 @@ func (m *sockets) ready(socket int32, events uint32, replies []reply) []reply {
 	if i == none {
 		return replies // that its connection was dissolved
 	}
+
 	e := &m.table.entries[i]
 	a := attempt{e, i, e.pair.state.(*socketState).request, m.clock.now()}
 	switch {
@@ -198,6 +202,7 @@ func (m *sockets) readResponse(a attempt, events uint32, replies []reply) []repl
 	if events&^unix.EPOLLOUT == 0 {
 		return replies // that there is room to send more
 	}
+
 	message, icmp := m.newestICMP(a.fd, events)
 	replies, err := m.exchange.read(a, replies)
 	switch {

@@ -216,6 +216,7 @@ func (m *syn) flush(socket int, replies []reply) []reply {
 		}
 		first += sent
 	}
+
 	m.batch.Clear()
 	return replies
 }
@@ -252,6 +253,7 @@ func (m *syn) receive(
 			}
 		}
 	}
+
 	return replies
 }
 
@@ -261,10 +263,12 @@ func (m *syn) match(a *packet.Answer, at instant) (one reply, is bool) {
 	if int(i) >= len(m.table.entries) {
 		return reply{}, false
 	}
+
 	e := &m.table.entries[i]
 	if e.phase != launched || e.sequence != a.Sequence || e.port != a.Port || e.pair.to != a.From {
 		return reply{}, false
 	}
+
 	switch {
 	case a.IsError:
 		return reply{entry: i, verdict: icmpVerdict(a.Error), at: at, err: errICMP}, true

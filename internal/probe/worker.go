@@ -60,6 +60,7 @@ func newWorker(
 		schedule: schedule,
 		gone:     make(chan struct{}),
 	}
+
 	w.queue = &w.due
 	return w
 }
@@ -144,6 +145,7 @@ func (w *worker) pollReplies() {
 		for w.takeEvents(0) {
 		}
 	}
+
 	w.expire(now)
 }
 

@@ -52,10 +52,8 @@ func TestParsePlanMistakes(t *testing.T) {
 				t.Errorf("the error is %v; want %q", err, test.want)
 			}
 			var version VersionError
-			if isVersion := strings.Contains(test.want, "version"); errors.As(
-				err,
-				&version,
-			) != isVersion {
+			if isVersion := strings.Contains(test.want, "version"); errors.As(err,
+				&version) != isVersion {
 				t.Errorf("the error %v is a VersionError: %t; want %t", err, !isVersion, isVersion)
 			}
 		})

@@ -27,9 +27,11 @@ func Bench(w io.Writer, reports []Report) error {
 			}
 		}
 	}
+
 	if _, err := page.WriteTo(w); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
+
 	return nil
 }
 
@@ -39,10 +41,12 @@ func benchLine(iteration measure.Summary) string {
 	if iteration.Kind == measure.KindBlocked || len(iteration.Latency) == 0 {
 		return ""
 	}
+
 	name := "BenchmarkLatency/scenario=" + benchWord(iteration.Scenario)
 	if iteration.Setting != "" {
 		name += "/setting=" + benchWord(iteration.Setting)
 	}
+
 	line := fmt.Sprintf("%s %d", name, len(iteration.Latency))
 	for _, one := range []struct {
 		unit string
@@ -52,10 +56,12 @@ func benchLine(iteration measure.Summary) string {
 			line += fmt.Sprintf(" %d %s", found.Value.Nanoseconds(), one.unit)
 		}
 	}
+
 	line += fmt.Sprintf(" %d censored", iteration.Account.Count(measure.Censored))
 	if lost := iteration.Account.Count(measure.Unobserved); lost > 0 {
 		line += fmt.Sprintf(" %d unobserved", lost)
 	}
+
 	return line
 }
 

@@ -36,6 +36,7 @@ func differences(fields setting.Table, a, b result.Run) []string {
 		all = append(all, fmt.Sprintf("the schema is %d in the one, %d in the other", a.Schema,
 			b.Schema))
 	}
+
 	ours, theirs := byScenario(a), byScenario(b)
 	names := slices.Sorted(maps.Keys(ours))
 	for name := range theirs {
@@ -43,6 +44,7 @@ func differences(fields setting.Table, a, b result.Run) []string {
 			names = append(names, name)
 		}
 	}
+
 	slices.Sort(names)
 	for _, name := range names {
 		switch one, other := ours[name], theirs[name]; {
@@ -61,6 +63,7 @@ func differences(fields setting.Table, a, b result.Run) []string {
 			}
 		}
 	}
+
 	return all
 }
 

@@ -99,6 +99,7 @@ func Compare(earlier, later Side, limits []measure.Limit, force bool) (Compariso
 	if min(len(earlier.Sources), len(later.Sources)) >= measure.MinReplicates {
 		c.Unit = UnitRun
 	}
+
 	if found := incomparable(earlier, later); len(found) > 0 {
 		if !force {
 			return c, fmt.Errorf("%w: --force compares them all the same:\n  %s", ErrIncomparable,
@@ -106,16 +107,20 @@ func Compare(earlier, later Side, limits []measure.Limit, force bool) (Compariso
 		}
 		c.Warnings = append(c.Warnings, found...)
 	}
+
 	c.match()
 	if len(c.Results) == 0 {
 		return c, fmt.Errorf("%w: they have no result in common", ErrIncomparable)
 	}
+
 	if err := c.check(limits); err != nil {
 		return c, err
 	}
+
 	for i := range c.Results {
 		c.Results[i].compare(limits)
 	}
+
 	c.adjust()
 	c.warn()
 	for _, limit := range limits {
@@ -123,6 +128,7 @@ func Compare(earlier, later Side, limits []measure.Limit, force bool) (Compariso
 			return c, fmt.Errorf("limit %q is about no latency that both sides have", limit)
 		}
 	}
+
 	return c, nil
 }
 
@@ -134,6 +140,7 @@ func (c *Comparison) match() {
 	keys := slices.SortedFunc(maps.Keys(before), func(a, b resultKey) int {
 		return strings.Compare(a.setting+"\x00"+a.scenario, b.setting+"\x00"+b.scenario)
 	})
+
 	for _, key := range keys {
 		other := key
 		if after[key] == nil {
@@ -158,14 +165,17 @@ func only(before, after map[resultKey][]measure.Summary, key resultKey) resultKe
 			ours = append(ours, one)
 		}
 	}
+
 	for one := range after {
 		if one.scenario == key.scenario {
 			theirs = append(theirs, one)
 		}
 	}
+
 	if len(ours) == 1 && len(theirs) == 1 {
 		return theirs[0]
 	}
+
 	return key
 }
 
@@ -183,12 +193,14 @@ func (r *Compared) compare(limits []measure.Limit) {
 	if r.Old.Kind == measure.KindBlocked {
 		return
 	}
+
 	statistics := []measure.Statistic{"median", "p99"}
 	for _, limit := range limits {
 		if limit.About(r.Old.Scenario) && !slices.Contains(statistics, limit.Statistic()) {
 			statistics = append(statistics, limit.Statistic())
 		}
 	}
+
 	for _, statistic := range statistics {
 		r.Statistics = append(r.Statistics, ComparedStatistic{Comparison: measure.Compare(statistic,
 			r.old,
@@ -263,9 +275,11 @@ func (c *Comparison) warn() {
 	for _, one := range c.Results {
 		statistics += len(one.Statistics)
 	}
+
 	for _, one := range c.Results {
 		c.Warnings = append(c.Warnings, one.warnings(c.Unit, statistics)...)
 	}
+
 	if c.Unit == UnitIteration && max(len(c.Old.Sources), len(c.New.Sources)) > 1 {
 		c.Warnings = append(c.Warnings,
 			fmt.Sprintf("iterations are compared, and those of one run "+
@@ -273,6 +287,7 @@ func (c *Comparison) warn() {
 				"run: with at least %d runs on each side, runs are compared",
 				measure.MinReplicates))
 	}
+
 	if old, now := c.Old.Sources[0].Run.Version, c.New.Sources[0].Run.Version; old != now {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("the runs were made by different versions, "+
 			"%s and %s", known(old), known(now)))
@@ -284,18 +299,22 @@ func (r *Compared) warnings(unit Unit, statistics int) []string {
 	say := func(format string, values ...any) {
 		all = append(all, r.Name+": "+fmt.Sprintf(format, values...))
 	}
+
 	for _, status := range measure.Statuses()[1:] {
 		if old, now := r.Old.Account.Count(status), r.New.Account.Count(status); old+now > 0 {
 			say("%d of %d targets %s in the old, %d of %d in the new", old, r.Old.Account.Expected,
 				status, now, r.New.Account.Expected)
 		}
 	}
+
 	if r.Old.Leaks+r.New.Leaks > 0 {
 		say("%d leaks in the old, %d in the new", r.Old.Leaks, r.New.Leaks)
 	}
+
 	if len(r.Statistics) == 0 {
 		return all
 	}
+
 	first := r.Statistics[0]
 	switch {
 	case !first.Enough():
@@ -308,6 +327,7 @@ func (r *Compared) warnings(unit Unit, statistics int) []string {
 			many(first.OldCount, unit),
 			many(first.NewCount, unit), statistics)
 	}
+
 	resolution := max(r.Old.Resolution.Quantile(0.5), r.New.Resolution.Quantile(0.5))
 	for _, statistic := range r.Statistics {
 		change := math.Abs(statistic.Change.Value)
@@ -317,6 +337,7 @@ func (r *Compared) warnings(unit Unit, statistics int) []string {
 				measure.FormatDuration(resolution))
 		}
 	}
+
 	return all
 }
 
@@ -337,6 +358,7 @@ func (c Check) Text() string {
 	case c.Limit.Beyond(c.Comparison):
 		return text + "perhaps exceeded, " + change + ": more iterations would tell"
 	}
+
 	return text + "not exceeded, " + change
 }
 

@@ -30,19 +30,24 @@ func ComparisonMarkdown(w io.Writer, c Comparison) error {
 				one.Old.Leaks, one.New.Leaks)
 		}
 	}
+
 	var lines []string
 	for _, check := range c.Checks {
 		lines = append(lines, escape(check.Text()))
 	}
+
 	for _, warning := range c.Warnings {
 		lines = append(lines, "**warning:** "+escape(warning))
 	}
+
 	if len(lines) > 0 {
 		fmt.Fprintln(&page)
 	}
+
 	list(&page, lines)
 	if _, err := page.WriteTo(w); err != nil {
 		return fmt.Errorf("write the comparison: %w", err)
 	}
+
 	return nil
 }

@@ -42,16 +42,20 @@ func ComparisonText(w io.Writer, c Comparison) error {
 			return err
 		}
 	}
+
 	fmt.Fprintln(&page)
 	for _, warning := range c.Warnings {
 		wrapped(&page, "warning: ", warning)
 	}
+
 	for _, check := range c.Checks {
 		wrapped(&page, "", check.Text())
 	}
+
 	if _, err := page.WriteTo(w); err != nil {
 		return fmt.Errorf("write the comparison: %w", err)
 	}
+
 	return nil
 }
 

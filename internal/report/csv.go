@@ -23,6 +23,7 @@ func CSV(w io.Writer, reports []Report) error {
 	for _, column := range columns {
 		header = append(header, column.name)
 	}
+
 	_ = lines.Write(header) // an error stays for the end
 	for _, report := range reports {
 		for _, sample := range report.Samples {
@@ -33,10 +34,12 @@ func CSV(w io.Writer, reports []Report) error {
 			_ = lines.Write(cells)
 		}
 	}
+
 	lines.Flush()
 	if err := lines.Error(); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
+
 	return nil
 }
 
@@ -50,6 +53,7 @@ func csvColumns() []csvColumn {
 	of := func(name string, cell func(measure.Sample) string) csvColumn {
 		return csvColumn{name, func(_ Source, s measure.Sample) string { return cell(s) }}
 	}
+
 	latency := func(name string, whole bool, part func(measure.Latency) time.Duration) csvColumn {
 		return of(name, func(s measure.Sample) string {
 			if s.Status != measure.Measured || s.Kind == measure.KindBlocked ||
@@ -59,6 +63,7 @@ func csvColumns() []csvColumn {
 			return strconv.FormatInt(int64(part(s.Latency())), 10)
 		})
 	}
+
 	return []csvColumn{
 		{"run", func(source Source, _ measure.Sample) string { return source.Run.ID }},
 		of("scenario", func(s measure.Sample) string { return s.Scenario }),

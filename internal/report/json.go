@@ -82,6 +82,7 @@ func jsonOf(report Report) jsonRun {
 		Run: report.Run, Outcome: assessment.Conclusion.String(), Reason: assessment.Reason,
 		Findings: jsonFindings(assessment.Findings), Thresholds: []jsonThreshold{},
 	}
+
 	for _, one := range report.Results {
 		found := jsonResult{
 			Summary: result.Digest(one.Summary), Findings: jsonFindings(one.Findings),
@@ -92,6 +93,7 @@ func jsonOf(report Report) jsonRun {
 		}
 		run.Results = append(run.Results, found)
 	}
+
 	for _, one := range assessment.Thresholds {
 		run.Thresholds = append(run.Thresholds, jsonThreshold{
 			Threshold: one.Threshold.String(), Scenario: one.Summary.Scenario,
@@ -99,6 +101,7 @@ func jsonOf(report Report) jsonRun {
 			Holds:   one.Passed, Text: one.Text,
 		})
 	}
+
 	return run
 }
 

@@ -66,13 +66,16 @@ func JUnit(w io.Writer, reports []Report) error {
 		all.Errors += suite.Errors
 		all.Suites = append(all.Suites, suite)
 	}
+
 	content, err := xml.MarshalIndent(all, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode the report: %w", err)
 	}
+
 	if _, err := fmt.Fprintf(w, "%s%s\n", xml.Header, content); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
+
 	return nil
 }
 
@@ -82,17 +85,21 @@ func junitOf(report Report) junitSuite {
 		Name: "run " + run.ID, Time: seconds(run.Ended.Sub(run.Began)),
 		Timestamp: run.Began.UTC().Format("2006-01-02T15:04:05"),
 	}
+
 	for _, fact := range environment(run) {
 		suite.Properties = append(suite.Properties, junitProperty{fact[0], fact[1]})
 	}
+
 	for _, one := range report.Results {
 		if !anyAbout(report.Thresholds, one.Summary) {
 			suite.Cases = append(suite.Cases, junitDefault(one))
 		}
 	}
+
 	for _, one := range report.Assessment.Thresholds {
 		suite.Cases = append(suite.Cases, junitThreshold(one, report))
 	}
+
 	for _, one := range suite.Cases {
 		suite.Tests++
 		switch {
@@ -102,6 +109,7 @@ func junitOf(report Report) junitSuite {
 			suite.Failures++
 		}
 	}
+
 	return suite
 }
 
@@ -121,6 +129,7 @@ func junitThreshold(one measure.Evaluation, report Report) junitCase {
 			about = result
 		}
 	}
+
 	found := junitCaseOf(about, one.Threshold.String())
 	switch {
 	case !one.Passed:
@@ -128,6 +137,7 @@ func junitThreshold(one measure.Evaluation, report Report) junitCase {
 	case one.Summary.Account.Count(measure.Unobserved) > 0:
 		found.Error = unobserved(one.Summary, found.Output)
 	}
+
 	return found
 }
 
@@ -148,6 +158,7 @@ func junitDefault(one Result) junitCase {
 		finding := one.Findings[worst]
 		found.Failure = &junitFailure{string(finding.Topic), finding.String(), found.Output}
 	}
+
 	return found
 }
 
@@ -166,14 +177,17 @@ func junitCaseOf(one Result, name string) junitCase {
 		p50, p99 := FindCell(one.Cells, "p50"), FindCell(one.Cells, "p99")
 		output += fmt.Sprintf("; p50 %s, p99 %s", p50.Value, p99.Value)
 	}
+
 	for _, finding := range one.Findings {
 		if finding.Severity != measure.SeverityOK {
 			output += fmt.Sprintf("\nfinding (%s): %s", finding.Severity, finding)
 		}
 	}
+
 	for _, warning := range summary.Warnings {
 		output += "\nwarning: " + warning
 	}
+
 	return junitCase{
 		Class: one.Name(), Name: name,
 		Time: seconds(max(0, summary.Quantile(1).Value)), Output: output,

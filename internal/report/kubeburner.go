@@ -46,10 +46,12 @@ func burnerOf(source Source, summary measure.Summary) burnerQuantiles {
 		found := summary.Quantile(q)
 		return milliseconds(found.Value, found.Censored)
 	}
+
 	account := make(map[string]int)
 	for _, status := range measure.Statuses() {
 		account[status.String()] = summary.Account.Count(status)
 	}
+
 	return burnerQuantiles{
 		QuantileName: summary.Scenario, UUID: source.Run.ID, P99: at(0.99), P95: at(0.95),
 		P50: at(0.5), Min: at(0), Max: at(1),

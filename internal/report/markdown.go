@@ -21,13 +21,16 @@ func Markdown(w io.Writer, reports []Report) error {
 		}
 		markdownOf(&page, report)
 	}
+
 	if lines := placements(reports); len(lines) > 0 {
 		fmt.Fprintln(&page)
 		list(&page, lines)
 	}
+
 	if _, err := page.WriteTo(w); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
+
 	return nil
 }
 
@@ -48,25 +51,30 @@ func markdownOf(page *bytes.Buffer, report Report) {
 			fmt.Fprintln(page, markdownRow(summary))
 		}
 	}
+
 	lines := []string{account(summaries)}
 	assessment := report.Assessment
 	for _, one := range notable(assessment) {
 		lines = append(lines, fmt.Sprintf("**finding (%s):** %s", one.Severity,
 			escape(one.String())))
 	}
+
 	for _, one := range assessment.Thresholds {
 		lines = append(lines, "threshold "+escape(one.Text))
 	}
+
 	lines = append(lines, escape(outcome(assessment)))
 	for _, warning := range append(warnings(summaries), run.Warnings...) {
 		lines = append(lines, "**warning:** "+escape(warning))
 	}
+
 	fmt.Fprintln(page)
 	list(page, lines)
 	fmt.Fprint(page, "\n<details><summary>environment</summary>\n\n")
 	for _, fact := range environment(run) {
 		fmt.Fprintf(page, "- %s: %s\n", fact[0], escape(fact[1]))
 	}
+
 	fmt.Fprint(page, "\n</details>\n")
 }
 
@@ -75,6 +83,7 @@ func markdownRow(s measure.Summary) string {
 	if s.Kind == measure.KindBlocked {
 		return fmt.Sprintf("| %s | %s | %d leaks | | | | | |", escape(s.Scenario), of, s.Leaks)
 	}
+
 	texts := []string{escape(s.Scenario), of}
 	cells := Cells(s)
 	for _, one := range cells[1:] {
@@ -85,6 +94,7 @@ func markdownRow(s measure.Summary) string {
 		}
 		texts = append(texts, text)
 	}
+
 	texts = append(texts, FindCell(cells, "p50").Resolution)
 	return "| " + strings.Join(texts, " | ") + " |"
 }

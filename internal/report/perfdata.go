@@ -68,6 +68,7 @@ func perfDataFiles(reports []Report) ([]File, error) {
 			files = append(files, File{perfName(source, name), content.Bytes()})
 		}
 	}
+
 	return files, nil
 }
 
@@ -90,19 +91,23 @@ func perfItemOf(summary measure.Summary) perfItem {
 	item := perfItem{Data: make(map[string]float64), Unit: "s", Labels: map[string]string{
 		"Metric": summary.Scenario, "Expected": strconv.Itoa(summary.Account.Expected),
 	}}
+
 	if summary.Setting != "" {
 		item.Labels["Setting"] = summary.Setting
 	}
+
 	for _, status := range measure.Statuses() {
 		if n := summary.Account.Count(status); n > 0 {
 			item.Labels[strings.ToUpper(status.String()[:1])+status.String()[1:]] = strconv.Itoa(n)
 		}
 	}
+
 	for _, percent := range []int{50, 90, 95, 99} {
 		found := summary.Quantile(float64(percent) / 100)
 		if len(summary.Latency) > 0 && found.Censored == measure.Exact {
 			item.Data[fmt.Sprintf("Perc%d", percent)] = found.Value.Seconds()
 		}
 	}
+
 	return item
 }

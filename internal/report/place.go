@@ -33,6 +33,7 @@ func NewNodes(source Source) Nodes {
 	n := Nodes{
 		of: make(map[string]string), scenarios: source.Run.Scenarios, settings: source.Settings,
 	}
+
 	for _, s := range source.Samples {
 		if s.ClientNode != "" {
 			n.of[s.Client.UID] = s.ClientNode
@@ -41,6 +42,7 @@ func NewNodes(source Source) Nodes {
 			n.of[s.Target.Pod.UID] = s.TargetNode
 		}
 	}
+
 	delete(n.of, "")
 	return n
 }
@@ -59,6 +61,7 @@ func (n Nodes) Of(s measure.Sample) (client, target string) {
 		}
 		return ""
 	}
+
 	played := n.scenario(s)
 	return find(s.ClientNode, s.Client.UID, played.AgentNodes),
 		find(s.TargetNode, s.Target.Pod.UID, played.TargetNodes)

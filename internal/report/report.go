@@ -78,6 +78,7 @@ func Cells(summary measure.Summary) []Cell {
 	if summary.Kind == measure.KindBlocked {
 		return nil
 	}
+
 	account := summary.Account
 	known := account.Count(measure.Measured)+account.Count(measure.Censored) > 0
 	var all []Cell
@@ -93,6 +94,7 @@ func Cells(summary measure.Summary) []Cell {
 		}
 		all = append(all, cell)
 	}
+
 	return all
 }
 

@@ -27,21 +27,25 @@ func OpenSide(path string, settings setting.Table) (Side, error) {
 		source, err := Open(path, settings)
 		return Side{path, []Source{source}}, err
 	}
+
 	runs, err := filepath.Glob(filepath.Join(escapeGlob(path), "*", "run.json"))
 	if err != nil {
 		return Side{}, fmt.Errorf("look for runs in %s: %w", path, err)
 	}
+
 	if len(runs) == 0 {
 		return Side{}, fmt.Errorf("read %s: expected the directory of a run, which has a "+
 			"run.json, or one that holds "+
 			"several such directories", path)
 	}
+
 	side := Side{Path: path}
 	var mistakes []error
 	for _, run := range runs {
 		source, err := Open(filepath.Dir(run), settings)
 		side.Sources, mistakes = append(side.Sources, source), append(mistakes, err)
 	}
+
 	return side, errors.Join(mistakes...)
 }
 
@@ -81,6 +85,7 @@ func (s Side) replicates(unit Unit) map[resultKey][]measure.Summary {
 			all[keyOf(iterations[0])] = append(all[keyOf(iterations[0])], iterations...)
 		}
 	}
+
 	return all
 }
 

@@ -33,6 +33,7 @@ func Open(path string, settings setting.Table) (Source, error) {
 	if err != nil {
 		return Source{}, err
 	}
+
 	source := Source{Directory: directory, Settings: settings, Run: run, Samples: samples}
 	source.relabel()
 	for _, text := range run.Thresholds {
@@ -42,6 +43,7 @@ func Open(path string, settings setting.Table) (Source, error) {
 		}
 		source.Thresholds = append(source.Thresholds, threshold)
 	}
+
 	return source, nil
 }
 
@@ -94,15 +96,18 @@ func (s Source) Iterations() [][]measure.Summary {
 	for _, sample := range s.Samples {
 		iterations[sample.Iteration] = append(iterations[sample.Iteration], sample)
 	}
+
 	numbers := make([]int, 0, len(iterations))
 	for number := range iterations {
 		numbers = append(numbers, number)
 	}
+
 	slices.Sort(numbers)
 	var all []measure.Summary
 	for _, number := range numbers {
 		all = append(all, measure.SummarizeAll(iterations[number])...)
 	}
+
 	slices.SortStableFunc(all, byName)
 	return groups(all, func(a, b measure.Summary) bool { return byName(a, b) == 0 })
 }

@@ -32,6 +32,7 @@ func Rows(summary measure.Summary) []Row {
 		return []Row{{Label: summary.Scenario, Of: of, Note: fmt.Sprintf("%d leaks",
 			summary.Leaks)}}
 	}
+
 	latency, lower := Row{Label: summary.Scenario, Of: of}, Row{Label: "  95% CI low"}
 	upper, resolution := Row{Label: "  95% CI high"}, Row{Label: "  resolution"}
 	intervals := false
@@ -43,9 +44,11 @@ func Rows(summary measure.Summary) []Row {
 		upper.Cells = append(upper.Cells, cell.Upper)
 		resolution.Cells = append(resolution.Cells, cell.Resolution)
 	}
+
 	if !intervals {
 		return []Row{latency, resolution}
 	}
+
 	return []Row{latency, lower, upper, resolution}
 }
 
@@ -57,6 +60,7 @@ func Table(w io.Writer, rows []Row, warnings []string) error {
 	for _, shown := range measure.ShownQuantiles() {
 		fmt.Fprintf(table, "%s\t", shown.Name)
 	}
+
 	fmt.Fprintln(table)
 	for _, row := range rows {
 		fmt.Fprintf(table, "%-34s\t%s\t", row.Label, row.Of)
@@ -69,20 +73,25 @@ func Table(w io.Writer, rows []Row, warnings []string) error {
 		}
 		fmt.Fprintln(table)
 	}
+
 	if err := table.Flush(); err != nil {
 		return fmt.Errorf("write table: %w", err)
 	}
+
 	var lines bytes.Buffer
 	for line := range strings.Lines(page.String()) {
 		// a note is shorter than its columns
 		lines.WriteString(strings.TrimRight(line, " \n") + "\n")
 	}
+
 	for _, warning := range warnings {
 		wrapped(&lines, "warning: ", warning)
 	}
+
 	if _, err := lines.WriteTo(w); err != nil {
 		return fmt.Errorf("write warnings: %w", err)
 	}
+
 	return nil
 }
 
@@ -102,6 +111,7 @@ func Tables(w io.Writer, summaries []measure.Summary) error {
 			return err
 		}
 	}
+
 	return nil
 }
 

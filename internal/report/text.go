@@ -26,12 +26,15 @@ func Text(w io.Writer, reports []Report) error {
 			return err
 		}
 	}
+
 	for _, line := range placements(reports) {
 		fmt.Fprintln(&page, line)
 	}
+
 	if _, err := page.WriteTo(w); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
+
 	return nil
 }
 
@@ -42,18 +45,22 @@ func textOf(page *bytes.Buffer, report Report) error {
 	for _, fact := range environment(run) {
 		wrapped(page, fmt.Sprintf("  %-12s", fact[0]), fact[1])
 	}
+
 	fmt.Fprintln(page)
 	summaries := report.Assessment.Summaries()
 	if err := Tables(page, summaries); err != nil {
 		return err
 	}
+
 	fmt.Fprintln(page, account(summaries))
 	for _, warning := range run.Warnings {
 		wrapped(page, "warning: ", warning)
 	}
+
 	if err := Findings(page, report.Assessment); err != nil {
 		return err
 	}
+
 	wrapped(page, "", outcome(report.Assessment))
 	return nil
 }
@@ -64,10 +71,12 @@ func environment(run result.Run) [][2]string {
 	for _, plugin := range run.Plugins {
 		plugins = append(plugins, strings.TrimSpace(plugin.Name+" "+plugin.Version))
 	}
+
 	for _, node := range run.Nodes {
 		nodes = append(nodes, fmt.Sprintf("%s (kernel %s, %s)", node.Name, known(node.Kernel),
 			known(node.OS)))
 	}
+
 	return [][2]string{
 		{"command", CommandLine(run)},
 		{"version", known(run.Version)},
@@ -95,10 +104,12 @@ func account(summaries []measure.Summary) string {
 		}
 		text += fmt.Sprintf(", %d %s", count, status)
 	}
+
 	for _, summary := range summaries {
 		expected, leaks, flaps = expected+summary.Account.Expected, leaks+summary.Leaks,
 			flaps+summary.Flaps
 	}
+
 	return fmt.Sprintf("account: %d expected%s; %d leaks, %d flaps", expected, text, leaks, flaps)
 }
 

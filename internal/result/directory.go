@@ -92,15 +92,18 @@ func Create(path string) (Directory, error) {
 	if err := os.MkdirAll(path, 0o755); err != nil {
 		return "", fmt.Errorf("create the results directory: %w", err)
 	}
+
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return "", fmt.Errorf("create the results directory: %w", err)
 	}
+
 	if len(entries) > 0 {
 		return "", fmt.Errorf("create the results directory: %s is not empty: expected a new "+
 			"directory, so that no result "+
 			"is overwritten", path)
 	}
+
 	return Directory(path), nil
 }
 
@@ -129,26 +132,31 @@ func (d Directory) Read() (Run, []measure.Sample, error) {
 			"directory that "+
 			"netpol-latency run --output has written", d)
 	}
+
 	if err != nil {
 		return Run{}, nil, fmt.Errorf("read the results: %w", err)
 	}
 	if err := json.Unmarshal(content, &run); err != nil {
 		return Run{}, nil, fmt.Errorf("read %s: %w", filepath.Join(string(d), "run.json"), err)
 	}
+
 	if run.Schema < 1 || run.Schema > Schema {
 		return Run{}, nil, fmt.Errorf("read %s: its schema is %d; this version reads 1 to %d: "+
 			"use a newer one",
 			filepath.Join(string(d), "run.json"), run.Schema, Schema)
 	}
+
 	file, err := os.Open(filepath.Join(string(d), "samples.jsonl"))
 	if err != nil {
 		return Run{}, nil, fmt.Errorf("read the results: %w", err)
 	}
+
 	defer file.Close()
 	samples, err := Read(bufio.NewReader(file))
 	if err != nil {
 		return Run{}, nil, fmt.Errorf("read %s: %w", file.Name(), err)
 	}
+
 	return run, samples, nil
 }
 
@@ -175,13 +183,16 @@ func Digest(s measure.Summary) Summary {
 		Leaks:    s.Leaks, Flaps: s.Flaps, Warnings: s.Warnings,
 		Resolution: quantiles(s.Resolution),
 	}
+
 	if s.Kind != measure.KindBlocked &&
 		s.Account.Count(measure.Measured)+s.Account.Count(measure.Censored) > 0 {
 		one.Latency = intervals(s)
 	}
+
 	for _, status := range measure.Statuses() {
 		one.Statuses[status.String()] = s.Account.Count(status)
 	}
+
 	return one
 }
 
@@ -201,6 +212,7 @@ func intervals(s measure.Summary) map[string]Quantile {
 		}
 		all[shown.Name] = one
 	}
+
 	return all
 }
 

@@ -138,16 +138,20 @@ func recordOf(s measure.Sample) record {
 		ClientUID:  s.Client.UID,
 		ClientNode: s.ClientNode, TargetNode: s.TargetNode,
 	}
+
 	if s.Want != measure.StateUnknown {
 		one.Want = s.Want.String()
 	}
+
 	for _, change := range s.Flaps {
 		one.Flaps = append(one.Flaps, flap{change.To.String(), change.Bracket.Lower,
 			change.Bracket.Upper})
 	}
+
 	if s.Evidence != measure.Ambiguous {
 		one.Evidence = s.Evidence.String()
 	}
+
 	if s.Status == measure.Measured && s.Kind != measure.KindBlocked {
 		latency, estimate := s.Latency(), s.Latency().Estimate()
 		one.LatencyHigh = &latency.Upper
@@ -155,14 +159,17 @@ func recordOf(s measure.Sample) record {
 			one.LatencyLow, one.Estimate = &latency.Lower, &estimate
 		}
 	}
+
 	if s.Baseline != measure.Ambiguous {
 		one.Baseline = s.Baseline.String()
 	}
+
 	for _, verdict := range measure.Verdicts() {
 		if n := s.Probes[verdict]; n > 0 {
 			one.Probes[verdict.String()] = n
 		}
 	}
+
 	return one
 }
 
@@ -171,20 +178,24 @@ func (r record) sample() (measure.Sample, error) {
 		return measure.Sample{}, fmt.Errorf("read schema %d: this version reads 1 to %d: "+
 			"use a newer netpol-latency", r.Schema, Schema)
 	}
+
 	statuses := measure.Statuses()
 	at := slices.IndexFunc(statuses, func(s measure.Status) bool { return s.String() == r.Status })
 	if at < 0 {
 		return measure.Sample{}, fmt.Errorf("read status %q: expected one of %v", r.Status,
 			statuses)
 	}
+
 	kind, err := r.kind()
 	if err != nil {
 		return measure.Sample{}, err
 	}
+
 	status := statuses[at]
 	if r.Schema < 3 && r.Reason == measure.NotReported {
 		status = measure.Unobserved // it was called censored
 	}
+
 	sample := measure.Sample{
 		Scenario: r.Scenario,
 		Target: measure.Target{
@@ -201,10 +212,12 @@ func (r record) sample() (measure.Sample, error) {
 		Want:   state(r.Want), Setting: r.Setting,
 		ClientNode: r.ClientNode, TargetNode: r.TargetNode,
 	}
+
 	for _, one := range r.Flaps {
 		bracket := measure.Bracket{Lower: one.Lower, Upper: one.Upper}
 		sample.Flaps = append(sample.Flaps, measure.Change{To: state(one.To), Bracket: bracket})
 	}
+
 	for _, verdict := range measure.Verdicts() {
 		sample.Probes[verdict] = r.Probes[verdict.String()]
 		if verdict.String() == r.Baseline {
@@ -214,6 +227,7 @@ func (r record) sample() (measure.Sample, error) {
 			sample.Evidence = verdict
 		}
 	}
+
 	return sample, nil
 }
 
@@ -228,11 +242,13 @@ func (r record) kind() (measure.Kind, error) {
 	case r.Schema == 1:
 		return measure.KindNew, nil
 	}
+
 	for _, one := range measure.Kinds() {
 		if one.String() == r.Kind {
 			return one, nil
 		}
 	}
+
 	return 0, fmt.Errorf("read kind %q: expected one of %v", r.Kind, measure.Kinds())
 }
 

@@ -56,9 +56,7 @@ func (e *environment) clusterScoped() map[string]string {
 
 // deleteClusterScoped deletes the objects that the annotation of a namespace lists.
 func deleteClusterScoped(
-	ctx context.Context,
-	cluster *kube.Cluster,
-	namespace corev1.Namespace,
+	ctx context.Context, cluster *kube.Cluster, namespace corev1.Namespace,
 ) error {
 	text, ok := namespace.Annotations[clusterScopedAnnotation]
 	if !ok {
@@ -67,12 +65,8 @@ func deleteClusterScoped(
 
 	var names []*metav1.PartialObjectMetadata
 	if err := json.Unmarshal([]byte(text), &names); err != nil {
-		return fmt.Errorf(
-			"read annotation %s of namespace %s: %w",
-			clusterScopedAnnotation,
-			namespace.Name,
-			err,
-		)
+		return fmt.Errorf("read annotation %s of namespace %s: %w", clusterScopedAnnotation,
+			namespace.Name, err)
 	}
 
 	var mistakes []error
@@ -85,9 +79,7 @@ func deleteClusterScoped(
 
 // Leftovers are the namespaces that a run has left, of every run if none is named.
 func Leftovers(
-	ctx context.Context,
-	cluster *kube.Cluster,
-	runID string,
+	ctx context.Context, cluster *kube.Cluster, runID string,
 ) ([]corev1.Namespace, error) {
 	selector := RunLabel
 	if runID != "" {
@@ -113,11 +105,8 @@ func Cleanup(ctx context.Context, cluster *kube.Cluster, namespaces []corev1.Nam
 		names = append(names, namespace.Name)
 		mistakes = append(mistakes, deleteClusterScoped(ctx, cluster, namespace))
 	}
-	mistakes = append(
-		mistakes,
-		deleteNamespaces(ctx, cluster, names),
-		awaitNamespaces(ctx, cluster, names),
-	)
+	mistakes = append(mistakes, deleteNamespaces(ctx, cluster, names),
+		awaitNamespaces(ctx, cluster, names))
 	return errors.Join(mistakes...)
 }
 
@@ -153,12 +142,10 @@ func awaitNamespaces(ctx context.Context, cluster *kube.Cluster, names []string)
 func removePods(ctx context.Context, cluster *kube.Cluster, name string) error {
 	background := metav1.DeletePropagationBackground
 	owners := metav1.DeleteOptions{PropagationPolicy: &background}
-	err := errors.Join(
-		cluster.AppsV1().Deployments(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
-		cluster.AppsV1().ReplicaSets(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
-		cluster.BatchV1().Jobs(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
-		deletePods(ctx, cluster, name, ""),
-	)
+	err := errors.Join(cluster.AppsV1().Deployments(name).
+		DeleteCollection(ctx, owners, metav1.ListOptions{}), cluster.AppsV1().ReplicaSets(name).
+		DeleteCollection(ctx, owners, metav1.ListOptions{}), cluster.BatchV1().Jobs(name).
+		DeleteCollection(ctx, owners, metav1.ListOptions{}), deletePods(ctx, cluster, name, ""))
 	if err != nil {
 		return fmt.Errorf("delete the pods of namespace %s: %w", name, err)
 	}

@@ -31,9 +31,8 @@ func TestDeletePods(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			client := fake.NewClientset(
-				&v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "p"}},
-			)
+			client := fake.NewClientset(&v1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "n",
+				Name: "p"}})
 			requests := 0
 			client.PrependReactor(
 				"delete-collection",
@@ -49,13 +48,8 @@ func TestDeletePods(t *testing.T) {
 			)
 			err := deletePods(t.Context(), &kube.Cluster{Interface: client}, "n", "")
 			if !errors.Is(err, test.want) || requests != len(test.answers) {
-				t.Errorf(
-					"%d requests ended with %v; want %d and %v",
-					requests,
-					err,
-					len(test.answers),
-					test.want,
-				)
+				t.Errorf("%d requests ended with %v; want %d and %v", requests, err,
+					len(test.answers), test.want)
 			}
 		})
 	}

@@ -126,11 +126,9 @@ func (c *collector) warn(text string) {
 // take reads one line of an agent's log.
 func (c *collector) take(agent *agentLog, text []byte) error {
 	came := time.Now()
-	return c.read(
-		agent,
-		text,
-		func(line protocol.Line) error { return c.record(agent, line, came) },
-	)
+	return c.read(agent, text, func(line protocol.Line) error {
+		return c.record(agent, line, came)
+	})
 }
 
 // takeSample reads one line of a log for its sample, if it has one.
@@ -307,8 +305,8 @@ func (c *collector) finished(iteration int) bool {
 	return true
 }
 
-// answered reports whether every living agent has answered a ping, and so does what the plan with it
-// says. The caller holds the lock.
+// answered reports whether every living agent has answered a ping, and so does what the plan with
+// it says. The caller holds the lock.
 func (c *collector) answered(ping int) bool {
 	for _, agent := range c.agents {
 		if agent.hello != nil && agent.answered < ping {

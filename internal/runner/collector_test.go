@@ -37,10 +37,8 @@ func log(t *testing.T, samples int) []string {
 		check(t, err)
 		check(t, lines.Write(protocol.Line{Sample: text}))
 	}
-	check(
-		t,
-		lines.Write(protocol.Line{Finished: &protocol.Finished{Iteration: 1, Samples: samples}}),
-	)
+	check(t, lines.Write(protocol.Line{Finished: &protocol.Finished{Iteration: 1,
+		Samples: samples}}))
 	return strings.SplitAfter(strings.TrimSpace(output.String()), "\n")
 }
 
@@ -61,12 +59,8 @@ func TestLogIsReadAgain(t *testing.T) {
 		check(t, c.take(agent, []byte(line)))
 	}
 	if len(c.samples) != 5 || agent.finished != 1 || len(c.warnings) != 0 {
-		t.Errorf(
-			"%d samples, iteration %d, warnings %v; want 5, 1 and none",
-			len(c.samples),
-			agent.finished,
-			c.warnings,
-		)
+		t.Errorf("%d samples, iteration %d, warnings %v; want 5, 1 and none", len(c.samples),
+			agent.finished, c.warnings)
 	}
 }
 
@@ -140,11 +134,8 @@ func TestPresumed(t *testing.T) {
 		check(t, c.take(agent, output.Bytes()))
 	}
 	if now, before := c.presumed(2), c.presumed(1); now != 7 || before != 0 {
-		t.Errorf(
-			"%d pairs are presumed to be blocked in iteration 2, %d in iteration 1; want 7 and 0",
-			now,
-			before,
-		)
+		t.Errorf("%d pairs are presumed to be blocked in iteration 2, %d in iteration 1; want 7 "+
+			"and 0", now, before)
 	}
 }
 

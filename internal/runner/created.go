@@ -22,8 +22,7 @@ const writers = 16
 
 // runCreated runs a part whose trigger is the creation of pods.
 func (e *environment) runCreated(
-	ctx context.Context,
-	part scenario.Part,
+	ctx context.Context, part scenario.Part,
 ) ([]measure.Sample, error) {
 	it := e.newIteration(part)
 	if err := it.prove(ctx); err != nil {

@@ -125,14 +125,10 @@ func (e *environment) close() {
 
 // withSetupTimeout is a context that ends when something has taken too long.
 func (e *environment) withSetupTimeout(
-	ctx context.Context,
-	what string,
+	ctx context.Context, what string,
 ) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(
-		ctx,
-		e.options.Patience,
-		fmt.Errorf("%s: %w: not within %s", what, errSetupTimeout, e.options.Patience),
-	)
+	return context.WithTimeoutCause(ctx, e.options.Patience,
+		fmt.Errorf("%s: %w: not within %s", what, errSetupTimeout, e.options.Patience))
 }
 
 func (e *environment) awaitAgents(ctx context.Context) error {
@@ -174,11 +170,8 @@ func (e *environment) awaitTargets(ctx context.Context) error {
 
 	for _, group := range e.groups() {
 		for {
-			pods, err := e.list(
-				ctx,
-				e.parameters.TargetNamespace,
-				scenario.GroupLabel+"="+group.Name,
-			)
+			pods, err := e.list(ctx, e.parameters.TargetNamespace,
+				scenario.GroupLabel+"="+group.Name)
 			if err != nil {
 				return err
 			}
@@ -283,11 +276,8 @@ func (e *environment) explain(namespace string) error {
 
 	slices.Sort(reasons)
 	if reasons = slices.Compact(reasons); len(reasons) == 0 {
-		return fmt.Errorf(
-			"none of the %d pods in namespace %s has a reason in its status",
-			len(pods),
-			namespace,
-		)
+		return fmt.Errorf("none of the %d pods in namespace %s has a reason in its status",
+			len(pods), namespace)
 	}
 
 	return errors.New(strings.Join(reasons, "; "))

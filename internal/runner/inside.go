@@ -76,11 +76,8 @@ func (it *iteration) start(ctx context.Context, pods int) ([]measure.Sample, err
 		return nil, err
 	}
 
-	bounded, cancel := context.WithTimeoutCause(
-		ctx,
-		it.env.options.Patience+it.env.options.Timeout,
-		errSetupTimeout,
-	)
+	bounded, cancel := context.WithTimeoutCause(ctx, it.env.options.Patience+it.env.options.Timeout,
+		errSetupTimeout)
 	defer cancel()
 
 	samples := it.readStartupLogs(bounded, pods)
@@ -231,9 +228,8 @@ func (it *iteration) startupJob(pods int) *batchv1.Job {
 	container := corev1.Container{
 		Name: mainContainer, Image: it.env.options.AgentImage,
 		ImagePullPolicy: corev1.PullIfNotPresent,
-		Args: arguments(
-			it.name + "/main",
-		), Resources: requests("10m", "32Mi"), SecurityContext: restricted(),
+		Args:            arguments(it.name + "/main"), Resources: requests("10m", "32Mi"),
+		SecurityContext: restricted(),
 	}
 
 	first := *container.DeepCopy()

@@ -42,8 +42,7 @@ func (e *environment) newIteration(part scenario.Part) *iteration {
 
 // runStanding runs a part of the scenario whose targets are up, and returns a sample of every pair.
 func (e *environment) runStanding(
-	ctx context.Context,
-	part scenario.Part,
+	ctx context.Context, part scenario.Part,
 ) ([]measure.Sample, error) {
 	it := e.newIteration(part)
 	it.expectAll()
@@ -206,10 +205,9 @@ func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
 	patient, cancelSetup := it.env.withSetupTimeout(ctx, "collect the results")
 	defer cancelSetup()
 
-	err := it.env.collector.await(
-		patient,
-		func() bool { return it.env.collector.finished(it.number) },
-	)
+	err := it.env.collector.await(patient, func() bool {
+		return it.env.collector.finished(it.number)
+	})
 	if err != nil && !errors.Is(err, errSetupTimeout) {
 		return nil, err
 	}
@@ -262,9 +260,7 @@ func (it *iteration) kindOf(key pairKey) measure.Kind {
 }
 
 // missing is the sample of a pair whose agent has not reported.
-func (it *iteration) missing(
-	key pairKey, target measure.Target, kind measure.Kind,
-) measure.Sample {
+func (it *iteration) missing(key pairKey, target measure.Target, kind measure.Kind) measure.Sample {
 	return measure.Sample{
 		Scenario: key.scenario, Target: target, Kind: kind, Status: measure.Unobserved,
 		Iteration: key.iteration, Ended: time.Now(),

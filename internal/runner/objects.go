@@ -66,10 +66,8 @@ func (e *environment) objects() []runtime.Object {
 		home,
 		e.namespace(e.parameters.TargetNamespace, "restricted"),
 		&corev1.ServiceAccount{
-			TypeMeta: kind(
-				"v1",
-				"ServiceAccount",
-			), ObjectMeta: e.meta(e.parameters.AgentNamespace, agentName, nil),
+			TypeMeta:   kind("v1", "ServiceAccount"),
+			ObjectMeta: e.meta(e.parameters.AgentNamespace, agentName, nil),
 		},
 	}
 
@@ -91,11 +89,8 @@ func kind(version, name string) metav1.TypeMeta {
 func (e *environment) namespace(name, level string) *corev1.Namespace {
 	return &corev1.Namespace{
 		TypeMeta: kind("v1", "Namespace"),
-		ObjectMeta: e.meta(
-			"",
-			name,
-			map[string]string{"pod-security.kubernetes.io/enforce": level},
-		),
+		ObjectMeta: e.meta("", name,
+			map[string]string{"pod-security.kubernetes.io/enforce": level}),
 	}
 }
 
@@ -123,11 +118,9 @@ func (e *environment) permission(
 
 func (e *environment) planObject(plan protocol.Plan) *corev1.ConfigMap {
 	return &corev1.ConfigMap{
-		TypeMeta: kind(
-			"v1",
-			"ConfigMap",
-		), ObjectMeta: e.meta(e.parameters.AgentNamespace, protocol.PlanName, nil),
-		Data: map[string]string{protocol.PlanName: plan.String()},
+		TypeMeta:   kind("v1", "ConfigMap"),
+		ObjectMeta: e.meta(e.parameters.AgentNamespace, protocol.PlanName, nil),
+		Data:       map[string]string{protocol.PlanName: plan.String()},
 	}
 }
 
@@ -162,11 +155,8 @@ func (e *environment) targetLabels(group string) map[string]string {
 func (e *environment) targetPod(number int) *corev1.Pod {
 	return &corev1.Pod{
 		TypeMeta: kind("v1", "Pod"),
-		ObjectMeta: e.meta(
-			e.parameters.TargetNamespace,
-			fmt.Sprintf("target-%d-%d", e.iterations, number),
-			e.targetLabels(scenario.GroupA),
-		),
+		ObjectMeta: e.meta(e.parameters.TargetNamespace,
+			fmt.Sprintf("target-%d-%d", e.iterations, number), e.targetLabels(scenario.GroupA)),
 		Spec: e.targetSpec(),
 	}
 }
@@ -182,10 +172,8 @@ func (e *environment) targetSpec() corev1.PodSpec {
 	for _, port := range []int{scenario.Port, scenario.OtherPort} {
 		for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP} {
 			container.Ports = append(container.Ports, corev1.ContainerPort{
-				Name: scenario.PortName(
-					string(protocol),
-					port,
-				), ContainerPort: int32(port), Protocol: protocol,
+				Name: scenario.PortName(string(protocol), port), ContainerPort: int32(port),
+				Protocol: protocol,
 			})
 		}
 	}
@@ -222,9 +210,8 @@ func restricted() *corev1.SecurityContext {
 
 func requests(cpu, memory string) corev1.ResourceRequirements {
 	return corev1.ResourceRequirements{Requests: corev1.ResourceList{
-		corev1.ResourceCPU: resource.MustParse(
-			cpu,
-		), corev1.ResourceMemory: resource.MustParse(memory),
+		corev1.ResourceCPU:    resource.MustParse(cpu),
+		corev1.ResourceMemory: resource.MustParse(memory),
 	}}
 }
 
@@ -303,17 +290,11 @@ func (e *environment) grantRaw(spec *corev1.PodSpec) {
 const agentRestarts = 10
 
 func (e *environment) job(
-	name string,
-	completions int,
-	labels map[string]string,
-	spec corev1.PodSpec,
-	restarts int,
+	name string, completions int, labels map[string]string, spec corev1.PodSpec, restarts int,
 ) *batchv1.Job {
 	return &batchv1.Job{
-		TypeMeta: kind(
-			"batch/v1",
-			"Job",
-		), ObjectMeta: e.meta(e.parameters.AgentNamespace, name, labels),
+		TypeMeta:   kind("batch/v1", "Job"),
+		ObjectMeta: e.meta(e.parameters.AgentNamespace, name, labels),
 		Spec: batchv1.JobSpec{
 			Completions: new(int32(completions)), Parallelism: new(int32(completions)),
 			CompletionMode: new(batchv1.IndexedCompletion), BackoffLimit: new(int32(restarts)),

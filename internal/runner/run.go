@@ -74,11 +74,8 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (found Result, er
 		env.close()
 		if !r.Options.Keep {
 			err = errors.Join(err, env.remove(context.WithoutCancel(ctx)))
-			r.removed = append(
-				r.removed,
-				env.parameters.AgentNamespace,
-				env.parameters.TargetNamespace,
-			)
+			r.removed = append(r.removed, env.parameters.AgentNamespace,
+				env.parameters.TargetNamespace)
 		}
 	}()
 	if err := env.build(ctx); err != nil {
@@ -174,9 +171,7 @@ func newEnvironment(
 // Objects are what a scenario creates before its first trigger, and what its triggers write, for a
 // person to look at.
 func Objects(
-	o Options,
-	s scenario.Scenario,
-	servers []netip.AddrPort,
+	o Options, s scenario.Scenario, servers []netip.AddrPort,
 ) (before, triggers []runtime.Object) {
 	env := newEnvironment(o, s, nil, servers, nil)
 	before = env.objects()
@@ -252,19 +247,13 @@ func (e *environment) nodesOfPods(ctx context.Context) (agents, targets []string
 			names = append(names, pod.Spec.NodeName)
 		}
 		slices.Sort(names)
-		return slices.DeleteFunc(
-			slices.Compact(names),
-			func(name string) bool { return name == "" },
-		)
+		return slices.DeleteFunc(slices.Compact(names), func(name string) bool {
+			return name == ""
+		})
 	}
 
-	return nodes(
-			e.parameters.AgentNamespace,
-			PartOfLabel+"="+PartOf,
-		), nodes(
-			e.parameters.TargetNamespace,
-			PartOfLabel+"="+PartOf,
-		)
+	return nodes(e.parameters.AgentNamespace, PartOfLabel+"="+PartOf),
+		nodes(e.parameters.TargetNamespace, PartOfLabel+"="+PartOf)
 }
 
 // The removal of what a run has created may take a while, and a while more for each target.
@@ -295,11 +284,8 @@ func (e *environment) remove(ctx context.Context) error {
 		}
 	}
 
-	return deleteNamespaces(
-		ctx,
-		e.cluster,
-		[]string{e.parameters.AgentNamespace, e.parameters.TargetNamespace},
-	)
+	return deleteNamespaces(ctx, e.cluster, []string{e.parameters.AgentNamespace,
+		e.parameters.TargetNamespace})
 }
 
 // removeTrigger deletes those objects of a user's own change that no namespace takes along.

@@ -83,6 +83,7 @@ func (w Parameters) patches(object *unstructured.Unstructured) []runtime.Object 
 		object.SetName(name)
 		return []runtime.Object{object}
 	}
+
 	var all []runtime.Object
 	for _, name := range w.AgentPods {
 		one := object.DeepCopy()
@@ -90,6 +91,7 @@ func (w Parameters) patches(object *unstructured.Unstructured) []runtime.Object 
 		one.SetNamespace(w.AgentNamespace)
 		all = append(all, one)
 	}
+
 	return all
 }
 
@@ -106,11 +108,13 @@ func (t Trigger) Undo(w Parameters) (patches, objects []runtime.Object) {
 		bare.SetName(object.GetName())
 		patches = append(patches, w.patches(bare)...)
 	}
+
 	for _, object := range Custom("", t).Parts(w)[0].Change.Apply {
 		if one, ok := object.(*unstructured.Unstructured); ok && one.GetKind() != "Namespace" &&
 			one.GetKind() != "Pod" {
 			objects = append(objects, object)
 		}
 	}
+
 	return patches, objects
 }

@@ -137,6 +137,7 @@ func (w Parameters) port(number int) networkingv1.NetworkPolicyPort {
 		}
 		one.Port, one.EndPort = &first, &last
 	}
+
 	return one
 }
 
@@ -147,6 +148,7 @@ func (w Parameters) peers(group string) []networkingv1.NetworkPolicyPeer {
 	if w.Direction == setting.Ingress {
 		namespace, pods, group = w.AgentNamespace, role(w.From), ""
 	}
+
 	named := metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}}
 	switch w.Peer {
 	case setting.PeerNamespace:
@@ -164,6 +166,7 @@ func (w Parameters) peers(group string) []networkingv1.NetworkPolicyPeer {
 	case setting.PeerBlockExcept:
 		return []networkingv1.NetworkPolicyPeer{w.allBut(group)}
 	}
+
 	return []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &named, PodSelector: &pods}}
 }
 

@@ -114,6 +114,7 @@ func (f Field) parse(text string) (value any, ok bool) {
 	default:
 		value = text
 	}
+
 	return value, err == nil
 }
 

@@ -42,6 +42,7 @@ func distance(a, b string) int {
 	for j := range row {
 		row[j] = j
 	}
+
 	for i := range len(a) {
 		diagonal := row[0]
 		row[0] = i + 1
@@ -54,5 +55,6 @@ func distance(a, b string) int {
 			row[j+1] = min(cost, row[j+1]+1, row[j]+1)
 		}
 	}
+
 	return row[len(b)]
 }

@@ -244,5 +244,6 @@ func (t Table) Label(s Settings) string {
 			all = append(all, strings.ReplaceAll(phrase, "%s", text(value)))
 		}
 	}
+
 	return strings.Join(all, ", ")
 }

@@ -68,12 +68,14 @@ func (f *file) parse(content []byte) *yaml.Node {
 		f.syntax(err)
 		return nil
 	}
+
 	switch err := decoder.Decode(&second); {
 	case err == nil:
 		f.mistake(&second, "a second document: expected one suite in a file")
 	case !errors.Is(err, io.EOF):
 		f.syntax(err)
 	}
+
 	return document.Content[0]
 }
 
@@ -81,7 +83,8 @@ func (f *file) parse(content []byte) *yaml.Node {
 func (f *file) syntax(err error) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	at := &yaml.Node{Line: 1, Column: 1}
-	if parts := regexp.MustCompile(`(?s)^line (\d+): (.*)$`).FindStringSubmatch(text); parts != nil {
+	if parts := regexp.MustCompile(`(?s)^line (\d+): (.*)$`).
+		FindStringSubmatch(text); parts != nil {
 		at.Line, _ = strconv.Atoi(parts[1]) // digits
 		text = parts[2]
 	}
@@ -111,6 +114,7 @@ func (f *file) mapping(node *yaml.Node, what string, known []string) []entry {
 			what, kindName(from.Kind), strings.Join(known, ", "))
 		return nil
 	}
+
 	var all []entry
 	for i := 0; i+1 < len(from.Content); i += 2 {
 		one := entry{from.Content[i], from.Content[i+1]}
@@ -129,6 +133,7 @@ func (f *file) mapping(node *yaml.Node, what string, known []string) []entry {
 			all = append(all, one)
 		}
 	}
+
 	return all
 }
 

@@ -38,20 +38,24 @@ func assign(runs []Run, fields setting.Table, text string) error {
 		return errors.New("expected KEY=VALUE, for example targets=50, runs[0].targets=50 or " +
 			"policy-deny.targets=50")
 	}
+
 	key := left[strings.LastIndex(left, ".")+1:]
 	field, err := fields.Find(key)
 	if err != nil {
 		return err
 	}
+
 	about, err := chosen(runs, strings.TrimSuffix(left, key))
 	if err != nil {
 		return err
 	}
+
 	for _, run := range about {
 		if err := field.Parse(&run.Settings, value); err != nil {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -64,6 +68,7 @@ func chosen(runs []Run, prefix string) ([]*Run, error) {
 	if numbered && closed && (err != nil || number < 0 || number >= len(runs)) {
 		return nil, fmt.Errorf("there is no %s: expected runs[0] to runs[%d]", about, len(runs)-1)
 	}
+
 	var all []*Run
 	var names []string
 	for i := range runs {
@@ -74,10 +79,12 @@ func chosen(runs []Run, prefix string) ([]*Run, error) {
 			names = append(names, runs[i].Scenario)
 		}
 	}
+
 	if len(all) == 0 {
 		return nil, fmt.Errorf("no run is of scenario %q: expected one of %s, or runs[0] for the "+
 			"first run",
 			about, strings.Join(names, ", "))
 	}
+
 	return all, nil
 }

@@ -44,14 +44,17 @@ func Load(r io.Reader, name string, known Known) (Suite, error) {
 	if err != nil {
 		return Suite{}, fmt.Errorf("read suite %s: %w", name, err)
 	}
+
 	f := &file{name: name, known: known}
 	var suite Suite
 	if root := f.parse(content); root != nil {
 		suite = f.suite(root)
 	}
+
 	if err := f.err(); err != nil {
 		return Suite{}, err
 	}
+
 	return suite, nil
 }
 
@@ -116,9 +119,11 @@ func (f *file) run(node *yaml.Node, defaults setting.Settings) Run {
 			return setting.OneOf("scenario", text, f.known.Scenarios...)
 		})
 	}
+
 	if !named && resolved(node).Kind == yaml.MappingNode {
 		f.mistake(node, "a run has no scenario: expected %s", f.scenarios())
 	}
+
 	return run
 }
 
@@ -155,6 +160,7 @@ func (f *file) thresholds(from entry, runs []Run) []string {
 			names = append(names, run.Scenario)
 		}
 	}
+
 	for _, node := range f.list(from) {
 		if kind := resolved(node).Kind; kind != yaml.ScalarNode {
 			f.mistake(node, "a threshold is %s: expected a text, for example policy-deny.p99<500ms",
@@ -172,5 +178,6 @@ func (f *file) thresholds(from entry, runs []Run) []string {
 		}
 		all = append(all, threshold.String())
 	}
+
 	return all
 }

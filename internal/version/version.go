@@ -57,6 +57,7 @@ func describe(program, release string, info *debug.BuildInfo) Build {
 		Program: program, Version: cmp.Or(release, info.Main.Version, unknown),
 		Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH,
 	}
+
 	for _, setting := range info.Settings {
 		switch setting.Key {
 		case "vcs.revision":
@@ -67,6 +68,7 @@ func describe(program, release string, info *debug.BuildInfo) Build {
 			build.Modified = setting.Value == "true"
 		}
 	}
+
 	return build
 }
 
@@ -85,9 +87,11 @@ func (b Build) Write(w io.Writer, format string) error {
 	default:
 		return fmt.Errorf("version format %q: expected %s or %s", format, Text, JSON)
 	}
+
 	if _, err := w.Write(content); err != nil {
 		return fmt.Errorf("print the version: %w", err)
 	}
+
 	return nil
 }
 
@@ -98,6 +102,7 @@ func (b Build) String() string {
 	if b.Modified {
 		commit += " (modified)"
 	}
+
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s %s\n", b.Program, b.Version)
 	for _, line := range [][2]string{
@@ -106,5 +111,6 @@ func (b Build) String() string {
 	} {
 		fmt.Fprintf(&text, "  %-10s%s\n", line[0], line[1])
 	}
+
 	return text.String()
 }

@@ -37,12 +37,15 @@ func newBench(progress io.Writer) (b *bench, err error) {
 			err = errors.Join(err, b.close())
 		}
 	}()
+
 	if b.network, err = flat.New(); err != nil {
 		return b, err
 	}
+
 	if _, err := b.network.Block(flat.Drop, Dropped.targets(span)); err != nil {
 		return b, err
 	}
+
 	err = b.network.Router.Do(func() error {
 		found, err := netlink.LinkByName(routerWire)
 		if err != nil {
@@ -51,9 +54,11 @@ func newBench(progress io.Writer) (b *bench, err error) {
 		b.router = found.Attrs().HardwareAddr.String()
 		return nil
 	})
+
 	if err != nil {
 		return b, err
 	}
+
 	b.server, err = startServer(b.network.Target)
 	return b, err
 }
@@ -90,6 +95,7 @@ func (b *bench) run(ctx context.Context, rounds int, all []yardstick) (*Results,
 			results.add(y.name, readings)
 		}
 	}
+
 	return results, b.measureMemory(ctx, results)
 }
 
@@ -128,6 +134,7 @@ func (b *bench) play(ctx context.Context, y yardstick) (map[State]Reading, error
 		r := readings[state]
 		fmt.Fprintf(b.progress, " %s %s µs", state, micros(r.perProbe(r.CPU)))
 	}
+
 	fmt.Fprintln(b.progress)
 	return readings, nil
 }

@@ -67,6 +67,7 @@ func sendFrames(
 			_ = unix.Nanosleep(&pause, nil) // EINTR only makes it shorter
 		}
 	}
+
 	return sent, ctx.Err()
 }
 
@@ -76,15 +77,18 @@ func readyFrames(turn Turn) ([][]byte, *net.Interface, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("find %s: %w", wire, err)
 	}
+
 	router, err := net.ParseMAC(turn.Router)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the router's address: %w", err)
 	}
+
 	from := netip.AddrPortFrom(netip.MustParseAddr("10.90.0.2"), 40_000)
 	var frames [][]byte
 	for _, to := range turn.State.targets(floorBatch) {
 		frames = append(frames, newFrame(device.HardwareAddr, router, from, to))
 	}
+
 	return frames, device, nil
 }
 

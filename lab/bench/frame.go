@@ -37,6 +37,7 @@ func newFrame(source, router net.HardwareAddr, from, to netip.AddrPort) []byte {
 	for i := 12; i < len(ip); i += 2 {
 		pseudo += uint32(binary.BigEndian.Uint16(ip[i:]))
 	}
+
 	binary.BigEndian.PutUint16(tcp[16:], checksum(tcp, pseudo))
 	return frame
 }

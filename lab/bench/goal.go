@@ -69,6 +69,7 @@ func (r *Results) cheapest(name string) Goal {
 			nearest, least = other, ratio
 		}
 	}
+
 	next := fmt.Sprintf("next %s, %.2f times", nearest, least)
 	return Goal{
 		fmt.Sprintf("%s, dropped, costs less than every yardstick: %s", name,
@@ -101,6 +102,7 @@ func (r *Results) allocatesNothing() Goal {
 			all = append(all, fmt.Sprintf("%s %.4f", name, each))
 		}
 	}
+
 	return Goal{
 		"no allocation by a probe: " + shown(strings.Join(all, ", "), all != nil), all != nil &&
 			holds,

@@ -25,6 +25,7 @@ func whileIngressDrops(host *netns.Namespace, device string, do func() error) (e
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}
+
 	table := connection.AddTable(&nftables.Table{Name: "ingress",
 		Family: nftables.TableFamilyNetdev})
 	chain := connection.AddChain(&nftables.Chain{
@@ -32,6 +33,7 @@ func whileIngressDrops(host *netns.Namespace, device string, do func() error) (e
 		Hooknum:  nftables.ChainHookIngress,
 		Priority: nftables.ChainPriorityFilter, Device: device,
 	})
+
 	// Not ARP: the client must go on finding the router.
 	connection.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyPROTOCOL, Register: 1},
@@ -39,14 +41,17 @@ func whileIngressDrops(host *netns.Namespace, device string, do func() error) (e
 			Data: binaryutil.BigEndian.PutUint16(unix.ETH_P_IP)},
 		&expr.Verdict{Kind: expr.VerdictDrop},
 	}})
+
 	if err := connection.Flush(); err != nil {
 		return fmt.Errorf("drop packets at the ingress of %s: %w", device, err)
 	}
+
 	defer func() {
 		connection.DelTable(table)
 		if failed := connection.Flush(); failed != nil {
 			err = errors.Join(err, fmt.Errorf("let packets in at %s again: %w", device, failed))
 		}
 	}()
+
 	return do()
 }

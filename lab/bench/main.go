@@ -55,6 +55,7 @@ func newCommand() *cobra.Command {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
+
 	cmd.Flags().IntVar(&o.rounds, "rounds", 3, "how often every yardstick has its turn")
 	cmd.Flags().StringSliceVar(&o.only, "only", nil,
 		"measure only these yardsticks, by the names in the table")
@@ -79,14 +80,17 @@ func (o options) run(ctx context.Context, stdout, progress io.Writer) (err error
 	if o.rounds < 1 {
 		return fmt.Errorf("use --rounds %d: expected 1 or more", o.rounds)
 	}
+
 	chosen, err := choose(o.only)
 	if err != nil {
 		return err
 	}
+
 	b, err := newBench(progress)
 	if err != nil {
 		return err
 	}
+
 	defer func() { err = errors.Join(err, b.close()) }()
 	results, err := b.run(ctx, o.rounds, chosen)
 	if err != nil {
@@ -95,6 +99,7 @@ func (o options) run(ctx context.Context, stdout, progress io.Writer) (err error
 	if err := results.report(stdout); err != nil && !o.noJudge {
 		return err
 	}
+
 	return nil
 }
 

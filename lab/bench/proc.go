@@ -54,5 +54,6 @@ func parsePackets(text, device string) (received, sent int64, err error) {
 		}
 		return received, sent, nil
 	}
+
 	return 0, 0, fmt.Errorf("find the interface %s: it is not there", device)
 }

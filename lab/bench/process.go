@@ -39,6 +39,7 @@ func self(ctx context.Context, command string) *exec.Cmd {
 		// A terminal's Ctrl-C is for the parent.
 		Setpgid: true,
 	}
+
 	child.Stderr = os.Stderr
 	child.WaitDelay = time.Second // its own children may hold its output a moment longer
 	return child
@@ -52,6 +53,7 @@ func (t Turn) take(ctx context.Context, where *netns.Namespace) (Reading, error)
 	if err != nil {
 		return Reading{}, fmt.Errorf("ask for a turn: %w", err)
 	}
+
 	var output []byte
 	err = where.Do(func() error {
 		child := self(ctx, measureCommand)
@@ -60,16 +62,20 @@ func (t Turn) take(ctx context.Context, where *netns.Namespace) (Reading, error)
 		output, err = child.Output()
 		return err
 	})
+
 	if err != nil {
 		return Reading{}, fmt.Errorf("run a turn: %w", errors.Join(err, context.Cause(ctx)))
 	}
+
 	var answer reply
 	if err := json.Unmarshal(output, &answer); err != nil {
 		return Reading{}, fmt.Errorf("read the result of a turn: %w", err)
 	}
+
 	if answer.Error != "" {
 		return Reading{}, errors.New(answer.Error)
 	}
+
 	return answer.Reading, nil
 }
 
@@ -85,6 +91,7 @@ func startServer(where *netns.Namespace) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start the server: %w", err)
 	}
+
 	defer ready.Close()
 	ctx, stop := context.WithCancel(context.Background())
 	s := &server{stop: stop, ended: make(chan error, 1)}
@@ -96,9 +103,11 @@ func startServer(where *netns.Namespace) (*server, error) {
 		})
 		s.ended <- errors.Join(err, tell.Close())
 	}()
+
 	if _, err := ready.Read(make([]byte, 1)); err != nil {
 		return nil, fmt.Errorf("wait for the server: %w", errors.Join(err, s.close()))
 	}
+
 	return s, nil
 }
 
@@ -107,16 +116,19 @@ func (s *server) close() error {
 	if s == nil {
 		return nil
 	}
+
 	defer s.stop()
 	select {
 	case err := <-s.ended:
 		return fmt.Errorf("serve: %w", errors.Join(errors.New("the server ended early"), err))
 	default:
 	}
+
 	s.stop()
 	if err := <-s.ended; err == nil {
 		return errors.New("serve: the server ended of itself") // instead of being killed
 	}
+
 	return nil
 }
 

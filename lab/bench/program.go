@@ -71,10 +71,12 @@ func masscan(turn Turn, count int) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", wire, err)
 	}
+
 	addresses, err := device.Addrs()
 	if err != nil || len(addresses) == 0 {
 		return nil, fmt.Errorf("find the address of %s: %w", wire, err)
 	}
+
 	ports := max(1, count/span)
 	targets := turn.State.targets(count / ports)
 	first, last := targets[0], targets[len(targets)-1]
@@ -92,14 +94,17 @@ func (p program) run(ctx context.Context, turn Turn) (Reading, error) {
 	if _, err := exec.LookPath(p.name); err != nil {
 		return Reading{}, fmt.Errorf("it is not installed (make bench-packages): %w", err)
 	}
+
 	short, err := p.once(ctx, turn, shortRun)
 	if err != nil {
 		return Reading{}, err
 	}
+
 	count := span
 	if turn.State == Dropped {
 		count *= p.ports // only the first port answers
 	}
+
 	long, err := p.once(ctx, turn, count)
 	return long.since(short), err
 }
@@ -110,6 +115,7 @@ func (p program) once(ctx context.Context, turn Turn, count int) (Reading, error
 	if err != nil {
 		return Reading{}, err
 	}
+
 	command := exec.CommandContext(ctx, p.name, arguments...)
 	var output []byte
 	r, err := spend(func() (int64, error) {
@@ -123,12 +129,14 @@ func (p program) once(ctx context.Context, turn Turn, count int) (Reading, error
 		}
 		return int64(count), err
 	})
+
 	if err == nil && float64(r.Sent) < most*float64(count) {
 		err = fmt.Errorf("only %d packets left for %d probes", r.Sent, count)
 	}
 	if err != nil {
 		return r, fmt.Errorf("run %s: %w: %s", p.name, err, tail(output))
 	}
+
 	return r, nil
 }
 
@@ -150,6 +158,7 @@ func knock() (stop func()) {
 			}
 		}
 	}()
+
 	return func() { close(done) }
 }
 

@@ -47,6 +47,7 @@ func spend(do func() (probes int64, err error)) (Reading, error) {
 	if err == nil {
 		err = after.readMachine()
 	}
+
 	return after.since(before), err
 }
 
@@ -126,5 +127,6 @@ func (r Reading) check(state State) error {
 		return fmt.Errorf("probe: %d packets came back for %d probes that the filter drops",
 			r.Received, r.Probes)
 	}
+
 	return nil
 }

@@ -21,6 +21,7 @@ func (r *Results) report(w io.Writer) error {
 	for _, name := range slices.Sorted(maps.Keys(r.leftOut)) {
 		fmt.Fprintf(w, "%s is left out: %v.\n", name, r.leftOut[name])
 	}
+
 	fmt.Fprintln(w)
 	var err error
 	for _, goal := range r.goals() {
@@ -29,6 +30,7 @@ func (r *Results) report(w io.Writer) error {
 			err = errGoals
 		}
 	}
+
 	return err
 }
 

@@ -42,6 +42,7 @@ func yardsticks() []yardstick {
 	for _, mode := range []probe.Mode{probe.Connect, probe.HTTP, probe.UDP, probe.SYN} {
 		all = append(all, yardstick{name: string(mode), run: engine(mode)})
 	}
+
 	all = append(all,
 		yardstick{name: ingressSYNName, run: engine(probe.SYN), dropped: true, ingress: true},
 		yardstick{name: floorName, run: floor(0), dropped: true, ingress: true},
@@ -54,6 +55,7 @@ func yardsticks() []yardstick {
 	for _, p := range programs() {
 		all = append(all, yardstick{name: p.name, run: p.run, optional: true})
 	}
+
 	return all
 }
 
@@ -63,6 +65,7 @@ func choose(names []string) ([]yardstick, error) {
 	if len(names) == 0 {
 		return all, nil
 	}
+
 	var chosen []yardstick
 	for _, name := range names {
 		i := slices.IndexFunc(all, func(y yardstick) bool { return y.name == name })
@@ -71,6 +74,7 @@ func choose(names []string) ([]yardstick, error) {
 		}
 		chosen = append(chosen, all[i])
 	}
+
 	return chosen, nil
 }
 

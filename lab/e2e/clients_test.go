@@ -60,7 +60,8 @@ func expectMeasured(t *testing.T, found trial.Result, targets int) {
 
 func stamp(instant time.Time) string { return instant.Format("15:04:05.000000") }
 
-// Both clients against the truth log: many targets with a fast policy engine, and few with a slow one.
+// Both clients against the truth log: many targets with a fast policy engine, and few with a slow
+// one.
 func TestClients(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t)

@@ -94,10 +94,9 @@ func New() (n *Network, err error) {
 		return n, fmt.Errorf("build the router: %w", err)
 	}
 
-	err = errors.Join(
-		n.Client.Do(func() error { return host(client) }),
-		n.Target.Do(func() error { return errors.Join(host(target), own()) }),
-	)
+	err = errors.Join(n.Client.Do(func() error {
+		return host(client)
+	}), n.Target.Do(func() error { return errors.Join(host(target), own()) }))
 	if err != nil {
 		return n, fmt.Errorf("build the hosts: %w", err)
 	}
@@ -123,9 +122,11 @@ func (n *Network) Rewire() error {
 		}
 		return err
 	})
+
 	if err != nil {
 		return fmt.Errorf("replace the client's wire: %w", err)
 	}
+
 	return errors.Join(
 		n.Router.Do(func() error {
 			return errors.Join(address(client.name, client.router), up(client.name))

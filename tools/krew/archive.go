@@ -47,6 +47,7 @@ func readArchives(checksums, version string) ([]archive, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the checksums: %w", err)
 	}
+
 	var all []archive
 	var mistakes []error
 	for _, one := range platforms() {
@@ -57,6 +58,7 @@ func readArchives(checksums, version string) ([]archive, error) {
 		}
 		all, mistakes = append(all, found), append(mistakes, err)
 	}
+
 	return all, errors.Join(mistakes...)
 }
 
@@ -74,11 +76,13 @@ func find(checksums, version string, p platform) (archive, error) {
 			found = append(found, archive{platform: p, File: name, SHA256: fields[0]})
 		}
 	}
+
 	if len(found) != 1 {
 		return archive{}, fmt.Errorf("the checksums name %d archives for %s/%s: expected one, "+
 			"for example %s_%s_%s_%s.tar.gz",
 			len(found), p.OS, p.Arch, program, strings.TrimPrefix(version, "v"), p.OS, p.Arch)
 	}
+
 	return found[0], nil
 }
 
@@ -105,23 +109,28 @@ func inspect(file, checksum string) (bin string, err error) {
 	if err != nil {
 		return "", fmt.Errorf("open an archive: %w", err)
 	}
+
 	defer opened.Close()
 	sum := sha256.New()
 	unzipped, err := gzip.NewReader(io.TeeReader(opened, sum))
 	if err != nil {
 		return "", fmt.Errorf("unpack %s: %w", file, err)
 	}
+
 	bin, err = locate(tar.NewReader(unzipped))
 	if err != nil {
 		return "", fmt.Errorf("unpack %s: %w", file, err)
 	}
+
 	if _, err := io.Copy(sum, opened); err != nil {
 		return "", fmt.Errorf("read %s: %w", file, err)
 	}
+
 	if got := hex.EncodeToString(sum.Sum(nil)); got != checksum {
 		return "", fmt.Errorf("the SHA-256 of %s is %s: expected %s, as the checksums say", file,
 			got, checksum)
 	}
+
 	return bin, nil
 }
 

@@ -48,18 +48,22 @@ func run(args []string, stderr io.Writer) error {
 			"    -output netpol-latency.yaml\n\nFlags, all mandatory:\n")
 		flags.PrintDefaults()
 	}
+
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+
 	var missing []error
 	flags.VisitAll(func(f *flag.Flag) {
 		if f.Value.String() == "" {
 			missing = append(missing, fmt.Errorf("-%s is missing: expected %s", f.Name, f.Usage))
 		}
 	})
+
 	if err := errors.Join(missing...); err != nil {
 		return err
 	}
+
 	return write(o)
 }
 
@@ -70,6 +74,7 @@ func write(o options) error {
 	if err != nil {
 		return err
 	}
+
 	content, err := fill(o.template, o.version, o.downloads, archives)
 	if err != nil {
 		return err
@@ -80,5 +85,6 @@ func write(o options) error {
 	if err := os.WriteFile(o.output, content, 0o644); err != nil {
 		return fmt.Errorf("write the manifest: %w", err)
 	}
+
 	return nil
 }

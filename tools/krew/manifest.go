@@ -31,6 +31,7 @@ func fill(file, version, downloads string, archives []archive) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the template: %w", err)
 	}
+
 	var entries []entry
 	for _, one := range archives {
 		uri, err := url.JoinPath(downloads, one.File)
@@ -39,14 +40,17 @@ func fill(file, version, downloads string, archives []archive) ([]byte, error) {
 		}
 		entries = append(entries, entry{one, uri})
 	}
+
 	var content bytes.Buffer
 	values := struct {
 		Version  string
 		Archives []entry
 	}{version, entries}
+
 	if err := parsed.Execute(&content, values); err != nil {
 		return nil, fmt.Errorf("fill in the template: %w", err)
 	}
+
 	return content.Bytes(), nil
 }
 
@@ -84,6 +88,7 @@ func validate(content []byte) error {
 	if err := yaml.UnmarshalStrict(content, &m); err != nil {
 		return fmt.Errorf("read it: %w", err)
 	}
+
 	s := m.Spec
 	mistakes := []error{
 		expect("apiVersion", m.APIVersion, `^krew\.googlecontainertools\.github\.com/v1alpha2$`),
@@ -96,17 +101,20 @@ func validate(content []byte) error {
 			fmt.Sprintf(`^[A-Z].{0,%d}$`, longestShort-1)),
 		expect("spec.description", strings.ReplaceAll(s.Description, "\n", " "), `\S`),
 	}
+
 	seen := make(map[platform]int)
 	for i, one := range s.Platforms {
 		mistakes = append(mistakes, one.validate(fmt.Sprintf("spec.platforms[%d]", i)))
 		seen[platform{one.Selector.MatchLabels["os"], one.Selector.MatchLabels["arch"]}]++
 	}
+
 	for _, one := range platforms() {
 		if seen[one] != 1 {
 			mistakes = append(mistakes, fmt.Errorf("%d platforms are %s/%s: expected one",
 				seen[one], one.OS, one.Arch))
 		}
 	}
+
 	return errors.Join(mistakes...)
 }
 

@@ -29,12 +29,15 @@ func run(args []string, stderr io.Writer) error {
 			"../bin/man\n\nFlags:\n")
 		flags.PrintDefaults()
 	}
+
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+
 	if flags.NArg() != 1 {
 		return fmt.Errorf("got %d arguments: expected one, the directory for the pages",
 			flags.NArg())
 	}
+
 	return write(*release, flags.Arg(0))
 }

@@ -25,11 +25,13 @@ func write(release, directory string) error {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return fmt.Errorf("make the directory: %w", err)
 	}
+
 	source := strings.TrimSpace(cli.Name + " " + release)
 	header := &doc.GenManHeader{Section: "1", Source: source, Manual: cli.Name}
 	if err := doc.GenManTree(root, header, directory); err != nil {
 		return fmt.Errorf("write the manual pages: %w", err)
 	}
+
 	return nil
 }
 

@@ -39,12 +39,14 @@ func renderDashboard() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("build the dashboard: %w", err)
 	}
+
 	number(board.Panels)
 	tidy(board)
 	content, err := json.MarshalIndent(board, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write the dashboard as JSON: %w", err)
 	}
+
 	return append(content, '\n'), nil
 }
 

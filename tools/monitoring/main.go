@@ -33,22 +33,27 @@ func run(args []string, stderr io.Writer) error {
 			"DIR/prometheus/prometheus-rule.yaml from the "+
 			"rules beside it.\n\nExample:\n  go run ./monitoring ../deploy\n")
 	}
+
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+
 	if flags.NArg() != 1 {
 		return fmt.Errorf("%d arguments: expected one, the directory deploy of the project, as in "+
 			"\"go run ./monitoring ../deploy\"", flags.NArg())
 	}
+
 	files, err := render(flags.Arg(0))
 	if err != nil {
 		return err
 	}
+
 	for name, content := range files {
 		if err := os.WriteFile(name, content, 0o644); err != nil {
 			return fmt.Errorf("write what was made: %w", err)
 		}
 	}
+
 	return nil
 }
 

@@ -117,6 +117,7 @@ func grid(title, description, row string, columns ...column) *table.PanelBuilder
 		names[value], order[value] = c.title, i+1
 		builder.OverrideByName(c.title, []dashboard.DynamicConfigValue{{Id: "unit", Value: c.unit}})
 	}
+
 	return builder.
 		WithTransformation(dashboard.DataTransformerConfig{Id: "merge", Options: map[string]any{}}).
 		WithTransformation(dashboard.DataTransformerConfig{Id: "organize", Options: map[string]any{

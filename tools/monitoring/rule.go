@@ -30,11 +30,13 @@ func renderRule(file string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the rules: %w", err)
 	}
+
 	_, rules, found := strings.Cut("\n"+string(content), "\ngroups:\n")
 	if !found {
 		return nil, fmt.Errorf("read the rules in %s: expected a line \"groups:\" at its beginning",
 			file)
 	}
+
 	var object strings.Builder
 	object.WriteString(ruleHead + "  groups:\n")
 	for line := range strings.Lines(rules) {
@@ -43,5 +45,6 @@ func renderRule(file string) ([]byte, error) {
 		}
 		object.WriteString(line)
 	}
+
 	return []byte(object.String()), nil
 }

@@ -27,24 +27,30 @@ func run(args []string, stdout, stderr io.Writer) error {
 		fmt.Fprint(stderr, "Print the notes of a release.\n\nUsage:\n  notes CHANGELOG VERSION\n\n"+
 			"Example:\n  go run ./notes ../CHANGELOG.md v1.2.3\n")
 	}
+
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+
 	if flags.NArg() != 2 {
 		return fmt.Errorf("got %d arguments: expected two, the changelog and a version",
 			flags.NArg())
 	}
+
 	content, err := os.ReadFile(flags.Arg(0))
 	if err != nil {
 		return fmt.Errorf("read the changelog: %w", err)
 	}
+
 	text, err := section(string(content), flags.Arg(1))
 	if err != nil {
 		return fmt.Errorf("find the notes in %s: %w", flags.Arg(0), err)
 	}
+
 	if _, err := io.WriteString(stdout, text); err != nil {
 		return fmt.Errorf("print the notes: %w", err)
 	}
+
 	return nil
 }
 
@@ -65,6 +71,7 @@ func section(changelog, version string) (string, error) {
 			text.WriteString(line)
 		}
 	}
+
 	notes := strings.TrimSpace(text.String())
 	switch {
 	case !found:
@@ -72,5 +79,6 @@ func section(changelog, version string) (string, error) {
 	case notes == "":
 		return "", fmt.Errorf("the section %q is empty: expected what has changed", "## "+version)
 	}
+
 	return notes + "\n", nil
 }

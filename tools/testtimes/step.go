@@ -24,6 +24,7 @@ func length(spans []span) time.Duration {
 	ordered := slices.SortedFunc(slices.Values(spans), func(a, b span) int {
 		return a.began.Compare(b.began)
 	})
+
 	var all time.Duration
 	var until time.Time
 	for _, s := range ordered {
@@ -35,6 +36,7 @@ func length(spans []span) time.Duration {
 			until = s.ended
 		}
 	}
+
 	return all
 }
 
@@ -170,6 +172,7 @@ func (p *pkg) add(e event) {
 		}
 		p.tests = append(p.tests, test{e.Test, time.Duration(e.Elapsed * float64(time.Second))})
 	}
+
 	if e.Time.After(p.ended) {
 		p.ended = e.Time
 	}

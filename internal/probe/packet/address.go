@@ -54,6 +54,7 @@ func NewSocketAddress(to netip.AddrPort) (s SocketAddress) {
 		s.length = unix.SizeofSockaddrInet4
 		return s
 	}
+
 	sixteen := to.Addr().As16()
 	copy(s.bytes[8:], sixteen[:])
 	s.length = unix.SizeofSockaddrInet6

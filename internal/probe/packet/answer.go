@@ -31,11 +31,13 @@ func parseTCP(segment []byte, from netip.Addr) (Answer, bool) {
 	if len(segment) < 20 {
 		return Answer{}, false
 	}
+
 	flags := segment[13]
 	open := flags&(flagSYN|flagACK|flagRST) == flagSYN|flagACK
 	if !open && flags&(flagRST|flagACK) != flagRST|flagACK {
 		return Answer{}, false
 	}
+
 	return Answer{
 		From: netip.AddrPortFrom(from, binary.BigEndian.Uint16(segment[0:])),
 		Port: binary.BigEndian.Uint16(segment[2:]),
@@ -51,16 +53,19 @@ func parseICMPError(message []byte, family Family) (Answer, bool) {
 	if len(message) < 8 {
 		return Answer{}, false
 	}
+
 	e := ICMPError{origin: unix.SO_EE_ORIGIN_ICMP, kind: message[0], code: message[1]}
 	quoted, is := payload4, e.kind == icmp4Unreachable
 	if family == IPv6 {
 		e.origin = unix.SO_EE_ORIGIN_ICMP6
 		quoted, is = payload6, e.kind == icmp6Unreachable
 	}
+
 	segment, _, to, protocol, ok := quoted(message[8:])
 	if !is || !ok || protocol != protocolTCP || len(segment) < 8 {
 		return Answer{}, false
 	}
+
 	return Answer{
 		From:     netip.AddrPortFrom(to, binary.BigEndian.Uint16(segment[2:])),
 		Port:     binary.BigEndian.Uint16(segment[0:]),

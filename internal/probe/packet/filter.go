@@ -25,10 +25,12 @@ func tcpFilter(family Family) []bpf.Instruction {
 	load := func(offset uint32, size int) bpf.Instruction {
 		return bpf.LoadIndirect{Off: offset, Size: size}
 	}
+
 	begin := bpf.Instruction(bpf.LoadMemShift{Off: 0})
 	if family == IPv6 {
 		begin = bpf.LoadConstant{Dst: bpf.RegX, Val: 0}
 	}
+
 	return []bpf.Instruction{
 		begin,
 		load(2, 2),
@@ -62,16 +64,19 @@ func attach(socket int, filter []bpf.Instruction) error {
 	if err != nil {
 		return fmt.Errorf("assemble the filter of answers: %w", err)
 	}
+
 	program := make([]unix.SockFilter, len(assembled))
 	for i, instruction := range assembled {
 		program[i] = unix.SockFilter{
 			Code: instruction.Op, Jt: instruction.Jt, Jf: instruction.Jf, K: instruction.K,
 		}
 	}
+
 	err = unix.SetsockoptSockFprog(socket, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
 		&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
 	if err != nil {
 		return fmt.Errorf("filter answers: %w", os.NewSyscallError("setsockopt", err))
 	}
+
 	return nil
 }

@@ -40,6 +40,7 @@ func NewFrame(hop Hop, source netip.Addr, to netip.AddrPort) (f Frame) {
 		putIPv6((*[ipv6Size]byte)(header), source.As16(), to.Addr().As16())
 		f.length = ethernetSize + ipv6Size + segmentSize
 	}
+
 	putSYN((*[segmentSize]byte)(f.segment()), netip.AddrPortFrom(source, 0), to, 0)
 	return f
 }

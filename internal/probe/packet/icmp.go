@@ -83,6 +83,7 @@ func parseErrorQueue(control []byte) (ICMPError, bool) {
 	if err != nil {
 		return ICMPError{}, false
 	}
+
 	for _, message := range messages {
 		is4 := message.Header.Level == unix.IPPROTO_IP && message.Header.Type == unix.IP_RECVERR
 		is6 := message.Header.Level == unix.IPPROTO_IPV6 && message.Header.Type == unix.IPV6_RECVERR
@@ -95,5 +96,6 @@ func parseErrorQueue(control []byte) (ICMPError, bool) {
 			return e, true
 		}
 	}
+
 	return ICMPError{}, false
 }

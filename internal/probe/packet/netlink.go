@@ -97,15 +97,18 @@ func (s *netlinkSocket) receive(flags int) ([]syscall.NetlinkMessage, error) {
 	for errors.Is(err, unix.EINTR) {
 		n, _, err = unix.Recvfrom(s.fd, s.buffer, flags)
 	}
+
 	if errors.Is(err, unix.EAGAIN) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, os.NewSyscallError("recvfrom", err)
 	}
+
 	messages, err := syscall.ParseNetlinkMessage(s.buffer[:n])
 	if err != nil {
 		return nil, fmt.Errorf("read a message of the kernel: %w", err)
 	}
+
 	return messages, nil
 }

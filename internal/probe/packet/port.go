@@ -45,9 +45,11 @@ func (s *SourcePorts) Choose(socket int32, family Family, port uint16) error {
 		only := int(port)<<16 | int(port)
 		return unix.SetsockoptInt(int(socket), unix.IPPROTO_IP, unix.IP_LOCAL_PORT_RANGE, only)
 	}
+
 	if err := unix.SetsockoptInt(int(socket), unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return err
 	}
+
 	from := &s.anywhere[family]
 	binary.BigEndian.PutUint16(from.bytes[2:], port)
 	_, _, errno := unix.RawSyscall(unix.SYS_BIND, uintptr(socket),
@@ -55,6 +57,7 @@ func (s *SourcePorts) Choose(socket int32, family Family, port uint16) error {
 	if errno != 0 {
 		return errno
 	}
+
 	return nil
 }
 

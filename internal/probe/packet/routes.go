@@ -76,11 +76,9 @@ func OpenRoutes() *Routes {
 }
 
 func (r *Routes) open() (err error) {
-	r.events, err = openNetlink(
-		unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_NEXTHOP,
+	r.events, err = openNetlink(unix.RTNLGRP_LINK, unix.RTNLGRP_NEIGH, unix.RTNLGRP_NEXTHOP,
 		unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV4_RULE,
-		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_RULE,
-	)
+		unix.RTNLGRP_IPV6_IFADDR, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_IPV6_RULE)
 	if err != nil {
 		return fmt.Errorf("listen for changes of routes: %w", err)
 	}
@@ -120,9 +118,11 @@ func (r *Routes) Poll() {
 	if r.events == nil {
 		return
 	}
+
 	if time.Since(r.read) > routesLast {
 		r.changed()
 	}
+
 	for {
 		messages, err := r.events.receive(unix.MSG_DONTWAIT)
 		if errors.Is(err, unix.ENOBUFS) {
@@ -212,6 +212,7 @@ func (r *Routes) hop(to route) (Hop, bool) {
 	if to.device == 0 || !known {
 		return Hop{}, false
 	}
+
 	own, is := r.addresses[to.device]
 	if !is {
 		if device, err := net.InterfaceByIndex(to.device); err == nil {
@@ -219,9 +220,11 @@ func (r *Routes) hop(to route) (Hop, bool) {
 		}
 		r.addresses[to.device] = own
 	}
+
 	if len(own) != 6 {
 		return Hop{}, false
 	}
+
 	return Hop{device: to.device, from: [6]byte(own), to: hardware}, true
 }
 

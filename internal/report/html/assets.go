@@ -57,6 +57,7 @@ func loadAssets(scripts []string) (assets, error) {
 		all.Styles = append(all.Styles, template.CSS(content))
 		styleHashes = append(styleHashes, hash(content))
 	}
+
 	for _, name := range scripts {
 		content, err := files.ReadFile(name)
 		if err != nil {
@@ -65,9 +66,11 @@ func loadAssets(scripts []string) (assets, error) {
 		all.Scripts = append(all.Scripts, template.JS(content))
 		scriptHashes = append(scriptHashes, hash(content))
 	}
+
 	if len(scripts) == 0 {
 		scriptHashes = []string{"'none'"}
 	}
+
 	all.Policy = "default-src 'none'; base-uri 'none'; form-action 'none'; style-src " +
 		strings.Join(styleHashes, " ") + "; script-src " + strings.Join(scriptHashes, " ")
 	return all, nil

@@ -20,10 +20,12 @@ func WriteComparison(w io.Writer, c report.Comparison) error {
 	if err != nil {
 		return err
 	}
+
 	shown := comparison{
 		Old: c.Old.Describe(), New: c.New.Describe(), Unit: c.Unit,
 		Checks: c.Checks, Warnings: c.Warnings,
 	}
+
 	for i, one := range c.Results {
 		result := compared{
 			Anchor: fmt.Sprintf("result-%d", i+1), Name: one.Name, Counts: one.Counts(c.Unit),
@@ -35,6 +37,7 @@ func WriteComparison(w io.Writer, c report.Comparison) error {
 		}
 		shown.Results = append(shown.Results, result)
 	}
+
 	return write(w, page{
 		assets: loaded, Title: "netpol-latency: old vs new", Comparison: &shown,
 	})

@@ -51,6 +51,7 @@ func newCurve(name string, samples []measure.Sample) curve {
 			lowers, uppers = append(lowers, latency.Lower), append(uppers, latency.Upper)
 		}
 	}
+
 	pairs := len(lowers)
 	return curve{
 		Name: name, Pairs: pairs, Early: steps(lowers, pairs), Late: steps(uppers, pairs),

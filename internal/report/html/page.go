@@ -90,14 +90,17 @@ func newPage(reports []report.Report) (page, error) {
 	if err != nil {
 		return page{}, err
 	}
+
 	all := page{assets: loaded, Library: libraryVersion, Several: len(reports) > 1}
 	for i, one := range reports {
 		all.Runs = append(all.Runs, newRun(one, i+1))
 	}
+
 	all.Title = fmt.Sprintf("netpol-latency: %d runs", len(reports))
 	if len(reports) == 1 {
 		all.Title = "netpol-latency: " + all.Runs[0].Name
 	}
+
 	return all, nil
 }
 
@@ -110,12 +113,15 @@ func newRun(source report.Report, number int) run {
 		Facts:      facts(source.Source), Nodes: source.Run.Nodes,
 		Command: report.CommandLine(source.Run), Settings: newSettings(source.Source),
 	}
+
 	if source.Run.ID == "" {
 		one.Name = "run in " + string(source.Directory)
 	}
+
 	for _, text := range source.Run.Warnings {
 		one.Warnings = append(one.Warnings, warning{About: "the run", Text: text})
 	}
+
 	one.Setting = shared(summaries)
 	for i, result := range source.Results {
 		badge := result.Summary.Setting
@@ -129,6 +135,7 @@ func newRun(source report.Report, number int) run {
 			one.Warnings = append(one.Warnings, warning{built.title(), built.Anchor, text})
 		}
 	}
+
 	one.Verdict = newVerdict(assessment, one)
 	return one
 }
@@ -206,10 +213,12 @@ func newOverview(s section, result report.Result) overview {
 			summary.Account.Expected),
 		Severity: s.Severity, Status: s.Status,
 	}
+
 	if summary.Kind == measure.KindBlocked {
 		one.Leaks = fmt.Sprint(summary.Leaks)
 		return one
 	}
+
 	one.Median, one.P99 = report.FindCell(result.Cells, "p50").Value,
 		report.FindCell(result.Cells, "p99").Value
 	return one

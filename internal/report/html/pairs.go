@@ -74,6 +74,7 @@ func newPairs(samples []measure.Sample, nodes report.Nodes) pairs {
 		p.Note = append(p.Note, p.text(note(sample)))
 		p.times(row, sample)
 	}
+
 	return p
 }
 
@@ -97,6 +98,7 @@ func (p *pairs) times(row int, s measure.Sample) {
 		}
 		return milliseconds(at.Sub(s.Start.At))
 	}
+
 	if s.Status == measure.Measured && !s.Bracket.Upper.IsZero() && !s.Start.At.IsZero() {
 		latency := s.Latency()
 		lower, upper = milliseconds(latency.Lower), milliseconds(latency.Upper)
@@ -107,10 +109,12 @@ func (p *pairs) times(row int, s measure.Sample) {
 			took = milliseconds(latency.Estimate())
 		}
 	}
+
 	if latency, censored, ok := s.Observed(); ok && (censored != measure.RightCensored ||
 		latency != 0) {
 		took = milliseconds(latency)
 	}
+
 	p.Latency = append(p.Latency, took)
 	p.Lower, p.Upper, p.End = append(p.Lower, lower), append(p.Upper, upper),
 		append(p.End, since(s.Ended))
@@ -130,6 +134,7 @@ func namer(samples []measure.Sample) func(measure.Object) string {
 	for _, s := range samples {
 		clients[s.Client.Namespace], targets[s.Target.Pod.Namespace] = true, true
 	}
+
 	delete(clients, "")
 	delete(targets, "")
 	several := len(clients) > 1 || len(targets) > 1

@@ -32,9 +32,11 @@ func newQuantileRow(cell report.Cell) quantileRow {
 	case "p50":
 		row.Name = "median"
 	}
+
 	if interval, known := cell.Interval(); known {
 		row.Interval = interval
 	}
+
 	return row
 }
 
@@ -67,5 +69,6 @@ func placeRows(places report.Places) []placeRow {
 				summary.Account.Expected),
 		})
 	}
+
 	return rows
 }

@@ -52,10 +52,12 @@ func newSection(result report.Result, nodes report.Nodes, anchor, badge string) 
 		Meaning:   meaning(samples),
 		Forbidden: summary.Kind == measure.KindBlocked, Warnings: summary.Warnings,
 	}
+
 	one.Severity, one.Status = severity(result.Severity()), account(summary)
 	one.Data = data{
 		ID: anchor, Title: one.title(), Forbidden: one.Forbidden, Want: want(samples).String(),
 	}
+
 	one.Data.Pairs = newPairs(samples, nodes)
 	switch {
 	case one.Forbidden:
@@ -65,9 +67,11 @@ func newSection(result report.Result, nodes report.Nodes, anchor, badge string) 
 			"to show."
 		return one
 	}
+
 	for _, cell := range result.Cells {
 		one.Quantiles = append(one.Quantiles, newQuantileRow(cell))
 	}
+
 	one.Data.Curves = []curve{newCurve("all pairs", samples)}
 	one.compare(result.Places)
 	return one
@@ -91,6 +95,7 @@ func (s *section) compare(places report.Places) {
 		s.Data.Curves = append(s.Data.Curves, newCurve("same node", same),
 			newCurve("other node", other))
 	}
+
 	s.Places = placeRows(places)
 }
 
@@ -112,6 +117,7 @@ func meaning(samples []measure.Sample) string {
 	if len(samples) == 0 {
 		return ""
 	}
+
 	from := map[measure.StartSource]string{
 		measure.StartAddress:    "the arrival of the pod's address",
 		measure.StartProcess:    "the start of the pod's process",
@@ -124,6 +130,7 @@ func meaning(samples []measure.Sample) string {
 	if from == "" {
 		from = "the trigger"
 	}
+
 	switch {
 	case samples[0].Kind == measure.KindBlocked:
 		return "These pairs had to stay blocked. Every reply is a leak. Time counts from " + from +
@@ -131,6 +138,7 @@ func meaning(samples []measure.Sample) string {
 	case samples[0].Kind == measure.KindOpen:
 		return "From " + from + " until an open connection was blocked."
 	}
+
 	return fmt.Sprintf("From %s until a new connection was %s.", from, want(samples))
 }
 
@@ -151,11 +159,14 @@ func account(summary measure.Summary) string {
 			parts = append(parts, fmt.Sprintf("%d %s", n, status))
 		}
 	}
+
 	if summary.Leaks > 0 {
 		parts = append(parts, measure.Plural(summary.Leaks, "leak"))
 	}
+
 	if summary.Flaps > 0 {
 		parts = append(parts, measure.Plural(summary.Flaps, "flap"))
 	}
+
 	return strings.Join(parts, ", ")
 }

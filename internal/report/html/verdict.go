@@ -55,6 +55,7 @@ func newVerdict(assessment measure.Assessment, run run) verdict {
 			v.Statements = append(v.Statements, run.statement(finding))
 		}
 	}
+
 	v.Statements = append(v.Statements, slowest(assessment.Results, run))
 	v.Statements = append(v.Statements, limits(assessment.Thresholds)...)
 	if n := len(run.Warnings); n > 0 {
@@ -65,6 +66,7 @@ func newVerdict(assessment measure.Assessment, run run) verdict {
 			v.Severity = warn
 		}
 	}
+
 	return v
 }
 
@@ -150,14 +152,17 @@ func limits(thresholds []measure.Evaluation) []statement {
 			passed++
 		}
 	}
+
 	if len(thresholds) == 0 {
 		return nil
 	}
+
 	one := statement{Severity: good, Label: "Thresholds", Value: fmt.Sprintf("%d of %d", passed,
 		len(thresholds)), Text: "passed"}
 	if passed < len(thresholds) {
 		one.Severity = bad
 	}
+
 	return []statement{one}
 }
 
@@ -188,6 +193,7 @@ func slowest(results []measure.Result, run run) statement {
 			}
 		}
 	}
+
 	return one
 }
 

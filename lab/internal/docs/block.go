@@ -126,10 +126,12 @@ func (p *reader) begin(indent, fence, language string) {
 		p.fail(`the block has no mark: expected a comment before it, for example <!-- run: lab --> or <!-- not run: REASON -->`)
 		return
 	}
+
 	p.block.Mark, p.mark = *p.mark, nil
 	if p.block.Mark.Kind == Run && !p.block.IsShell() {
 		p.fail("the block is to be run: expected the language sh, bash or console")
 	}
+
 	if p.block.Mark.Kind == Output && !slices.ContainsFunc(p.blocks, func(b Block) bool {
 		return b.Mark.Kind == Run
 	}) {
@@ -159,5 +161,6 @@ func (p *reader) prose(line string) {
 	case !strings.HasPrefix(line, " "):
 		p.list = regexp.MustCompile(`^([-*]|[0-9]+\.) `).MatchString(line)
 	}
+
 	p.blank = false
 }

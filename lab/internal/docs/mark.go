@@ -62,6 +62,7 @@ func ParseMark(comment string) (*Mark, error) {
 	default:
 		return nil, nil
 	}
+
 	return m, nil
 }
 
@@ -74,6 +75,7 @@ func (m *Mark) parseOptions() error {
 	default:
 		return fmt.Errorf(`run %q: expected "lab" or "no cluster" first`, m.Text)
 	}
+
 	m.Env = make(map[string]string)
 	for option := range strings.SplitSeq(rest, ",") {
 		if option = strings.TrimSpace(option); option == "" {
@@ -83,6 +85,7 @@ func (m *Mark) parseOptions() error {
 			return err
 		}
 	}
+
 	return nil
 }
 
@@ -106,5 +109,6 @@ func (m *Mark) parseOption(option string) error {
 		return fmt.Errorf("option %q: expected a flag of the lab, \"from the repository\", "+
 			"\"exit N\" or \"env NAME=VALUE\"", option)
 	}
+
 	return nil
 }

@@ -28,9 +28,11 @@ func ReadMessages(dir string) (Messages, error) {
 	if err != nil {
 		return found, fmt.Errorf("read the source of %s: %w", dir, err)
 	}
+
 	if len(paths) == 0 {
 		return found, fmt.Errorf("read the source of %s: %w", dir, fs.ErrNotExist)
 	}
+
 	for _, path := range paths {
 		if strings.HasSuffix(path, "_test.go") {
 			continue
@@ -41,6 +43,7 @@ func ReadMessages(dir string) (Messages, error) {
 		}
 		found.read(file)
 	}
+
 	return found, nil
 }
 
@@ -69,16 +72,19 @@ func message(call *ast.CallExpr) string {
 	if !ok || len(call.Args) == 0 {
 		return ""
 	}
+
 	of, ok := function.X.(*ast.Ident)
 	if !ok || of.Name+"."+function.Sel.Name != "fmt.Errorf" &&
 		of.Name+"."+function.Sel.Name != "errors.New" {
 		return ""
 	}
+
 	text, _ := literal(call.Args[0])
 	// An error that adds nothing but punctuation has its text from elsewhere.
 	if strings.Trim(text, "…-: ()\n") == "" {
 		return ""
 	}
+
 	return text
 }
 
@@ -108,6 +114,7 @@ func literal(expression ast.Expr) (text string, ok bool) {
 		}
 		return left + right, true
 	}
+
 	return "", false
 }
 
@@ -130,6 +137,7 @@ func Quotes(text string) []string {
 			}
 		}
 	}
+
 	return quotes
 }
 

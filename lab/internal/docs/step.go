@@ -21,6 +21,7 @@ func (b Block) Steps() []Step {
 	if b.Language != "console" {
 		return []Step{{Command: b.substitute(b.Text)}}
 	}
+
 	var steps []Step
 	var open bool
 	var end string
@@ -47,6 +48,7 @@ func (b Block) Steps() []Step {
 			end = here[1]
 		}
 	}
+
 	return steps
 }
 
@@ -84,9 +86,11 @@ func Prints(want, got string) bool {
 		}
 		pattern.WriteString(`[^\S\n]*\n`)
 	}
+
 	if !strings.HasSuffix(got, "\n") {
 		got += "\n"
 	}
+
 	return regexp.MustCompile(`^` + pattern.String() + `$`).MatchString(got)
 }
 

@@ -46,6 +46,7 @@ func (c Config) Validate() error {
 			mistakes = append(mistakes, fmt.Errorf("engine configuration: %s is missing", name))
 		}
 	}
+
 	required("node", c.Node != "")
 	required("kubeconfig", c.Kubeconfig != "")
 	required("podCIDRs", len(c.PodCIDRs) > 0)
@@ -55,6 +56,7 @@ func (c Config) Validate() error {
 		mistakes = append(mistakes, fmt.Errorf("verdicts is %d; it must be between 1 and %d, or 0 "+
 			"to judge in the kernel", c.Verdicts, MaxVerdicts))
 	}
+
 	return errors.Join(append(mistakes, c.Settings.Validate())...)
 }
 

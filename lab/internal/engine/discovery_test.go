@@ -38,7 +38,8 @@ func TestDiscoveryStaysOnItsLink(t *testing.T) {
 		if err != nil {
 			t.Fatalf("wait for the echo request: %v", err)
 		}
-		if source := from.(*unix.SockaddrInet6).Addr; netip.AddrFrom16(source) != client.addresses[1] {
+		if source := from.(*unix.SockaddrInet6).
+			Addr; netip.AddrFrom16(source) != client.addresses[1] {
 			continue // the server's own neighbour discovery
 		}
 		if message[0] != echoRequest {

@@ -82,6 +82,7 @@ func (e *engine) enforce(ctx context.Context) error {
 	if err := e.start(ctx); err != nil {
 		return err
 	}
+
 	for {
 		events, next := e.due(time.Now())
 		if len(events) > 0 {

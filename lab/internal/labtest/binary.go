@@ -27,10 +27,12 @@ func Binary(t testing.TB) string {
 		}
 		return absolute
 	}
+
 	path, err := build()
 	if err != nil {
 		t.Fatalf("build the lab (or name a built one in $%s): %v", BinaryVariable, err)
 	}
+
 	return path
 }
 
@@ -41,22 +43,27 @@ func build() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("find the cache directory: %w", err)
 	}
+
 	dir := filepath.Join(cache, "netpol-latency-test")
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("make the build directory: %w", err)
 	}
+
 	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return "", fmt.Errorf("open the build lock: %w", err)
 	}
+
 	defer lock.Close()
 	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		return "", fmt.Errorf("lock the build directory: %w", err)
 	}
+
 	file, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
 		return "", fmt.Errorf("find the module: %w", err)
 	}
+
 	module := filepath.Dir(strings.TrimSpace(string(file)))
 	project := filepath.Dir(module)
 	for _, source := range []string{module, project, filepath.Join(project, "release")} {
@@ -66,5 +73,6 @@ func build() (string, error) {
 			return "", fmt.Errorf("%w: %s", err, output)
 		}
 	}
+
 	return filepath.Join(dir, "netpol-latency-lab"), nil
 }

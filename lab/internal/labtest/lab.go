@@ -186,6 +186,7 @@ func (l *Lab) logComponents() {
 	if err != nil {
 		l.t.Logf("find the lab's logs: %v", err)
 	}
+
 	for _, path := range logs {
 		content, err := os.ReadFile(path)
 		if err != nil {
@@ -247,9 +248,11 @@ func (l *Lab) Namespace(name string) string {
 		metav1.CreateOptions{}); err != nil {
 		l.t.Fatalf("create namespace %s: %v", name, err)
 	}
+
 	l.Await("the default service account of "+name, time.Minute,
 		func(ctx context.Context) (bool, error) {
-			_, err := l.Client.CoreV1().ServiceAccounts(name).Get(ctx, "default", metav1.GetOptions{})
+			_, err := l.Client.CoreV1().ServiceAccounts(name).
+				Get(ctx, "default", metav1.GetOptions{})
 			if apierrors.IsNotFound(err) {
 				return false, nil
 			}
@@ -347,6 +350,7 @@ func (l *Lab) CutConnections(address string) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
+
 	cut := exec.CommandContext(l.t.Context(), "nsenter",
 		fmt.Sprintf("--net=/proc/%d/ns/net", lab.PID),
 		"ss", "--no-header", "--kill", "dst", address)

@@ -144,6 +144,7 @@ func translate(service netip.Addr, backend netip.AddrPort) []expr.Any {
 	if service.Is6() {
 		family, offset = unix.NFPROTO_IPV6, 24
 	}
+
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: 1},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: []byte{byte(family)}},

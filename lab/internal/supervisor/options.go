@@ -78,6 +78,7 @@ func (o Options) validateEngine() error {
 		return fmt.Errorf("unknown engine %q: expected %s, %s or %s", o.Engine, EngineReference,
 			EngineQueue, EngineNone)
 	}
+
 	return nil
 }
 

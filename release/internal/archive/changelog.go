@@ -23,16 +23,19 @@ func notes(source build.Source) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the changelog: %w", err)
 	}
+
 	heading := source.Version
 	if !regexp.MustCompile(`^v\d+\.\d+\.\d+(-(alpha|beta|rc)[.\d]*)?$`).MatchString(heading) {
 		heading = unreleased
 	}
+
 	found := section(string(text), heading)
 	if found == "" {
 		return nil, fmt.Errorf("write the notes of %s: expected a section \"## %s\" in "+
 			"CHANGELOG.md that says "+
 			"what has changed", source.Version, heading)
 	}
+
 	return []byte(found), nil
 }
 
@@ -51,8 +54,10 @@ func section(changelog, name string) string {
 			text.WriteString(line)
 		}
 	}
+
 	if strings.TrimSpace(text.String()) == "" {
 		return ""
 	}
+
 	return strings.TrimSpace(text.String()) + "\n"
 }

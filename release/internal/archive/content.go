@@ -43,6 +43,7 @@ func contents(
 	if platform.OS == "linux" {
 		names = append(names, clients()...)
 	}
+
 	whole := content{name: commandLine}
 	var notices bytes.Buffer
 	for _, name := range names {
@@ -64,14 +65,17 @@ func contents(
 		}
 		whole.files = append(whole.files, file{name: name, mode: 0o755, content: binary})
 	}
+
 	alone := content{
 		name: plugin, programs: whole.programs[:1],
 		files: []file{{name: plugin, mode: 0o755, content: whole.files[0].content}},
 	}
+
 	documents, err := documents(source, notices.Bytes())
 	if err != nil {
 		return nil, err
 	}
+
 	whole.files, alone.files = append(whole.files, documents...), append(alone.files, documents...)
 	return []content{whole, alone}, nil
 }

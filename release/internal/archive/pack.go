@@ -29,6 +29,7 @@ func pack(files []file, at time.Time) ([]byte, error) {
 	sorted := slices.SortedFunc(slices.Values(files), func(a, b file) int {
 		return cmp.Compare(a.name, b.name)
 	})
+
 	for _, f := range sorted {
 		header := &tar.Header{
 			Typeflag: tar.TypeReg, Name: f.name, Mode: f.mode, Size: int64(len(f.content)),
@@ -41,11 +42,13 @@ func pack(files []file, at time.Time) ([]byte, error) {
 			return nil, fmt.Errorf("pack %s: %w", f.name, err)
 		}
 	}
+
 	if err := writer.Close(); err != nil {
 		return nil, fmt.Errorf("pack an archive: %w", err)
 	}
 	if err := zipped.Close(); err != nil {
 		return nil, fmt.Errorf("pack an archive: %w", err)
 	}
+
 	return packed.Bytes(), nil
 }

@@ -37,6 +37,7 @@ func Write(
 	if err != nil {
 		return nil, err
 	}
+
 	made := map[string][]byte{NotesFile: changes}
 	for _, platform := range platforms {
 		all, err := contents(ctx, source, platform, work)
@@ -49,6 +50,7 @@ func Write(
 			}
 		}
 	}
+
 	made[ChecksumsFile] = checksums(made)
 	return slices.Sorted(maps.Keys(made)), replace(directory, made)
 }
@@ -81,28 +83,34 @@ func replace(directory string, files map[string][]byte) error {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("write the release: %w", err)
 	}
+
 	if _, err := os.Stat(filepath.Join(directory, ChecksumsFile)); err != nil && len(old) > 0 {
 		return fmt.Errorf("write the release: %s holds files and no %s: expected an empty "+
 			"directory, or that of an "+
 			"earlier release", directory, ChecksumsFile)
 	}
+
 	parent := filepath.Dir(filepath.Clean(directory))
 	if err := os.MkdirAll(parent, 0o755); err != nil {
 		return fmt.Errorf("write the release: %w", err)
 	}
+
 	fresh, err := os.MkdirTemp(parent, ".part-")
 	if err != nil {
 		return fmt.Errorf("write the release: %w", err)
 	}
+
 	mistakes := []error{os.Chmod(fresh, 0o755)}
 	for name, content := range files {
 		mistakes = append(mistakes, os.WriteFile(filepath.Join(fresh, name), content, 0o644))
 	}
+
 	if err := errors.Join(mistakes...); err != nil {
 		return errors.Join(fmt.Errorf("write the release: %w", err), os.RemoveAll(fresh))
 	}
 	if err := errors.Join(os.RemoveAll(directory), os.Rename(fresh, directory)); err != nil {
 		return errors.Join(fmt.Errorf("write the release: %w", err), os.RemoveAll(fresh))
 	}
+
 	return nil
 }

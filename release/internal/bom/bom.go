@@ -47,6 +47,7 @@ func Write(source build.Source, subject Subject) ([]byte, error) {
 		Properties: &[]cdx.Property{{Name: "platform", Value: platform.String()},
 			{Name: "revision", Value: source.Revision}},
 	}
+
 	document.Metadata = &cdx.Metadata{Timestamp: source.Time.Format(time.RFC3339), Component: &root}
 	components := collect(subject)
 	document.Components = &components
@@ -54,16 +55,19 @@ func Write(source build.Source, subject Subject) ([]byte, error) {
 	for i, component := range components {
 		references[i] = component.BOMRef
 	}
+
 	document.Dependencies = &[]cdx.Dependency{{Ref: root.BOMRef, Dependencies: &references}}
 	// A serial number is for one content: it is made of the document without it.
 	content, err := encode(document)
 	if err != nil {
 		return nil, fmt.Errorf("write the bill of materials of %s: %w", subject.Name, err)
 	}
+
 	document.SerialNumber = uuid.NewSHA1(uuid.NameSpaceURL, content).URN()
 	if content, err = encode(document); err != nil {
 		return nil, fmt.Errorf("write the bill of materials of %s: %w", subject.Name, err)
 	}
+
 	return content, nil
 }
 
@@ -84,15 +88,18 @@ func collect(subject Subject) []cdx.Component {
 			all = append(all, component)
 		}
 	}
+
 	for _, program := range subject.Programs {
 		add(library("stdlib", strings.TrimPrefix(program.Info.GoVersion, "go")))
 		for _, module := range program.Info.Deps {
 			add(moduleOf(module))
 		}
 	}
+
 	for _, other := range subject.Others {
 		add(other)
 	}
+
 	return all
 }
 

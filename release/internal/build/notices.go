@@ -23,19 +23,23 @@ func (s Source) Notices(ctx context.Context, program Program) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s contains the following software.\n", program.Name)
 	if err := addLicenses(&text, "Go", root); err != nil {
 		return nil, err
 	}
+
 	query := []string{"list", "-m", "-json"}
 	for _, module := range program.Info.Deps {
 		query = append(query, module.Path)
 	}
+
 	listed, err := s.golang(ctx, query...)
 	if err != nil {
 		return nil, err
 	}
+
 	for decoder := json.NewDecoder(strings.NewReader(listed)); ; {
 		var module struct{ Path, Version, Dir string }
 		if err := decoder.Decode(&module); errors.Is(err, io.EOF) {
@@ -63,6 +67,7 @@ func addLicenses(to *strings.Builder, name, directory string) error {
 	if err != nil {
 		return fmt.Errorf("find the license of %s: %w", name, err)
 	}
+
 	pattern, found := regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents)`), false
 	for _, entry := range entries {
 		if !pattern.MatchString(entry.Name()) || entry.IsDir() ||
@@ -77,9 +82,11 @@ func addLicenses(to *strings.Builder, name, directory string) error {
 			strings.TrimSpace(string(content)))
 		found = true
 	}
+
 	if !found {
 		return fmt.Errorf("find the license of %s: expected a LICENSE, COPYING or NOTICE in its "+
 			"module", name)
 	}
+
 	return nil
 }

@@ -33,6 +33,7 @@ func ParsePlatforms(texts []string, known []Platform) ([]Platform, error) {
 	if len(texts) == 0 {
 		return known, nil
 	}
+
 	var platforms []Platform
 	for _, text := range texts {
 		system, architecture, _ := strings.Cut(text, "/")
@@ -44,5 +45,6 @@ func ParsePlatforms(texts []string, known []Platform) ([]Platform, error) {
 			platforms = append(platforms, platform)
 		}
 	}
+
 	return platforms, nil
 }

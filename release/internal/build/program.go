@@ -37,10 +37,12 @@ func (s Source) Build(
 	if _, err := output(command); err != nil {
 		return Program{}, fmt.Errorf("build %s for %s: %w", name, platform, err)
 	}
+
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {
 		return Program{}, fmt.Errorf("read what %s consists of: %w", name, err)
 	}
+
 	return Program{Name: name, Platform: platform, Path: path, Info: info}, nil
 }
 

@@ -55,13 +55,16 @@ func Describe(ctx context.Context, dir, version, epoch string) (Source, error) {
 	if err := expectModule(absolute); err != nil {
 		return Source{}, err
 	}
+
 	s := Source{Dir: absolute, Revision: revision(ctx, absolute)}
 	if s.Version, err = describeVersion(ctx, absolute, version); err != nil {
 		return Source{}, err
 	}
+
 	if s.Time, err = describeTime(ctx, absolute, epoch); err != nil {
 		return Source{}, err
 	}
+
 	return s, nil
 }
 
@@ -100,12 +103,14 @@ func describeVersion(ctx context.Context, dir, version string) (string, error) {
 				"checkout: %w", err)
 		}
 	}
+
 	// What an image's tag may be (OCI distribution specification, "Pulling manifests").
 	if !regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`).MatchString(version) {
 		return "", fmt.Errorf("version %q: expected what can be an image's tag, for example "+
 			"v1.2.3: "+
 			"letters, digits, '_', '.' and '-'", version)
 	}
+
 	return version, nil
 }
 
@@ -119,10 +124,12 @@ func describeTime(ctx context.Context, dir, epoch string) (time.Time, error) {
 				EpochVariable, err)
 		}
 	}
+
 	seconds, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || seconds < 0 {
 		return time.Time{}, fmt.Errorf("%s=%q: expected seconds since 1970", EpochVariable, text)
 	}
+
 	return time.Unix(seconds, 0).UTC(), nil
 }
 

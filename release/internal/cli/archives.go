@@ -52,6 +52,7 @@ func newArchives() *cobra.Command {
 			})
 		},
 	}
+
 	flags.add(cmd, build.ArchivePlatforms())
 	cmd.Flags().StringVar(&directory, "output", "", "directory for the archives (mandatory)")
 	return cmd

@@ -48,6 +48,7 @@ func newImages() *cobra.Command {
 			return flags.run(cmd.Context(), args, cmd.OutOrStdout())
 		},
 	}
+
 	flags.add(cmd, build.ImagePlatforms())
 	f := cmd.Flags()
 	f.StringVar(&flags.output, "output", "", "directory: each image becomes an OCI layout in it")
@@ -63,26 +64,32 @@ func (f *imagesFlags) run(ctx context.Context, names []string, stdout io.Writer)
 	if (f.output == "") == (f.push == "") {
 		return errors.New("expected either --output, a directory, or --push, a registry and a path")
 	}
+
 	kinds, err := image.ParseKinds(names)
 	if err != nil {
 		return err
 	}
+
 	platforms, err := build.ParsePlatforms(f.platforms, build.ImagePlatforms())
 	if err != nil {
 		return err
 	}
+
 	source, err := f.source(ctx)
 	if err != nil {
 		return err
 	}
+
 	deliver, err := f.delivery(ctx, source, kinds)
 	if err != nil {
 		return err
 	}
+
 	shell, err := f.shell(source)
 	if err != nil {
 		return err
 	}
+
 	return inWork(func(work string) error {
 		recipe := image.Recipe{Source: source, Platforms: platforms, Shell: shell, Work: work}
 		for _, kind := range kinds {
@@ -116,10 +123,12 @@ func (f *imagesFlags) delivery(
 			return path + "@" + digest.String(), err
 		}, nil
 	}
+
 	tags, err := image.Repositories(f.push, source.Version, kinds)
 	if err != nil {
 		return nil, err
 	}
+
 	return func(made image.Image) (string, error) {
 		tag := tags[made.Kind.Name]
 		digest, err := made.Push(ctx, tag, remote.WithAuthFromKeychain(authn.DefaultKeychain))

@@ -37,15 +37,18 @@ func attach(subject v1.Image, content []byte, source build.Source) (v1.Image, er
 	if err != nil {
 		return nil, fmt.Errorf("attach the bill of materials: %w", err)
 	}
+
 	layer := static.NewLayer(content, bom.MediaType)
 	file, err := partial.Descriptor(layer)
 	if err != nil {
 		return nil, fmt.Errorf("attach the bill of materials: %w", err)
 	}
+
 	nothing, err := partial.Descriptor(static.NewLayer([]byte(emptyContent), emptyKind))
 	if err != nil {
 		return nil, fmt.Errorf("attach the bill of materials: %w", err)
 	}
+
 	manifest, err := json.Marshal(v1.Manifest{
 		SchemaVersion: 2, MediaType: types.OCIManifestSchema1, ArtifactType: bom.MediaType,
 		Config: *nothing, Layers: []v1.Descriptor{*file},
@@ -55,9 +58,11 @@ func attach(subject v1.Image, content []byte, source build.Source) (v1.Image, er
 			"org.opencontainers.image.created": source.Time.Format(time.RFC3339),
 		},
 	})
+
 	if err != nil {
 		return nil, fmt.Errorf("attach the bill of materials: %w", err)
 	}
+
 	return partial.CompressedToImage(artifact{manifest: manifest, layer: layer})
 }
 

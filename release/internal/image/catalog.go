@@ -59,6 +59,7 @@ func ParseKinds(names []string) ([]Kind, error) {
 	if len(names) == 0 {
 		return Kinds(), nil
 	}
+
 	var found []Kind
 	for _, name := range names {
 		i := slices.IndexFunc(Kinds(), func(k Kind) bool { return k.Name == name })
@@ -68,6 +69,7 @@ func ParseKinds(names []string) ([]Kind, error) {
 		}
 		found = append(found, Kinds()[i])
 	}
+
 	return found, nil
 }
 

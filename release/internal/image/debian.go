@@ -84,10 +84,12 @@ func download(ctx context.Context, architecture, to string) (err error) {
 	if _, err := os.Stat(debianKeys); err != nil {
 		return fmt.Errorf("find Debian's keys: install the package debian-archive-keyring: %w", err)
 	}
+
 	work, err := os.MkdirTemp("", "netpol-latency-release-apt-")
 	if err != nil {
 		return fmt.Errorf("make room for apt: %w", err)
 	}
+
 	defer func() { err = errors.Join(err, os.RemoveAll(work)) }()
 	sources := fmt.Sprintf("deb [signed-by=%s arch=%s] %s %s main\n", debianKeys, architecture,
 		debianURL, debianSuite)
@@ -97,10 +99,12 @@ func download(ctx context.Context, architecture, to string) (err error) {
 			return fmt.Errorf("make room for apt: %w", err)
 		}
 	}
+
 	if err := os.WriteFile(filepath.Join(work, "sources.list"), []byte(sources),
 		0o600); err != nil {
 		return fmt.Errorf("tell apt its sources: %w", err)
 	}
+
 	for _, action := range [][]string{{"update"}, {"download", shellPackage}} {
 		command := exec.CommandContext(ctx, "apt-get", append(aptOptions(work, architecture),
 			action...)...)
@@ -110,9 +114,11 @@ func download(ctx context.Context, architecture, to string) (err error) {
 				strings.TrimSpace(string(said)))
 		}
 	}
+
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return fmt.Errorf("make room for packages: %w", err)
 	}
+
 	return keep(filepath.Join(work, "packages"), to)
 }
 
@@ -149,15 +155,18 @@ func shellEntries(ctx context.Context, file string) ([]entry, error) {
 		"usr/bin/busybox": "bin/busybox", "bin/busybox": "bin/busybox",
 		"usr/share/doc/busybox-static/copyright": "licenses/busybox/copyright",
 	}
+
 	found, err := unpack(ctx, file, wanted)
 	if err != nil {
 		return nil, err
 	}
+
 	program, license := found["bin/busybox"], found["licenses/busybox/copyright"]
 	if program == nil || license == nil {
 		return nil, fmt.Errorf("unpack %s: expected a busybox and its license in it",
 			filepath.Base(file))
 	}
+
 	return []entry{
 		{name: "bin/", mode: 0o755},
 		{name: "bin/busybox", mode: 0o755, content: program},
@@ -183,11 +192,13 @@ func unpack(
 	if err := command.Start(); err != nil {
 		return nil, fmt.Errorf("unpack %s: %w", file, err)
 	}
+
 	defer func() {
 		if ended := command.Wait(); err == nil && ended != nil {
 			err = fmt.Errorf("unpack %s: %w: %s", file, ended, stderr.String())
 		}
 	}()
+
 	found := make(map[string][]byte)
 	for reader := tar.NewReader(stream); ; {
 		header, err := reader.Next()
@@ -212,6 +223,7 @@ func packageComponent(file string, platform build.Platform) (cdx.Component, erro
 	if err != nil {
 		return cdx.Component{}, fmt.Errorf("read the package: %w", err)
 	}
+
 	sum := sha256.Sum256(content)
 	_, rest, _ := strings.Cut(filepath.Base(file), "_")
 	escaped, _, _ := strings.Cut(rest, "_")

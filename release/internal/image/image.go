@@ -32,6 +32,7 @@ func (k Kind) assemble(
 	if err != nil {
 		return nil, err
 	}
+
 	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
 		types.OCIConfigJSON)
 	var additions []mutate.Addendum
@@ -45,17 +46,21 @@ func (k Kind) assemble(
 			Layer: below, MediaType: kind, History: v1.History{Created: at, CreatedBy: base.Origin},
 		})
 	}
+
 	additions = append(additions, mutate.Addendum{
 		Layer: layer, MediaType: types.OCILayer, History: v1.History{Created: at,
 			CreatedBy: k.Name + " " + source.Version},
 	})
+
 	if img, err = mutate.Append(img, additions...); err != nil {
 		return nil, fmt.Errorf("put %s on its base: %w", k.Name, err)
 	}
+
 	config, err := img.ConfigFile()
 	if err != nil {
 		return nil, fmt.Errorf("configure %s: %w", k.Name, err)
 	}
+
 	config = config.DeepCopy()
 	config.OS, config.Architecture, config.Created = program.Platform.OS, program.Platform.Arch, at
 	config.Config = v1.Config{
@@ -63,9 +68,11 @@ func (k Kind) assemble(
 		Env:    environment(base),
 		Labels: k.annotations(source, base),
 	}
+
 	if img, err = mutate.ConfigFile(img, config); err != nil {
 		return nil, fmt.Errorf("configure %s: %w", k.Name, err)
 	}
+
 	return mutate.Annotations(img, k.annotations(source, base)).(v1.Image), nil
 }
 
@@ -75,10 +82,12 @@ func (k Kind) layer(source build.Source, program build.Program, notices []byte) 
 	if err != nil {
 		return nil, fmt.Errorf("read the program of %s: %w", k.Name, err)
 	}
+
 	license, err := os.ReadFile(filepath.Join(source.Dir, "LICENSE"))
 	if err != nil {
 		return nil, fmt.Errorf("read the license: %w", err)
 	}
+
 	return layerOf([]entry{
 		{name: "licenses/", mode: 0o755},
 		{name: "licenses/LICENSE", mode: 0o644, content: license},
@@ -113,6 +122,7 @@ func (k Kind) annotations(source build.Source, base Base) map[string]string {
 		"org.opencontainers.image.base.name":   base.Name,
 		"org.opencontainers.image.base.digest": base.Digest,
 	}
+
 	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
 	return all
 }

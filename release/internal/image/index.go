@@ -61,6 +61,7 @@ func (r Recipe) Make(ctx context.Context, kind Kind) (Image, error) {
 		made.Bills = append(made.Bills, bill)
 		last = base
 	}
+
 	made.Index = mutate.Annotations(index, kind.annotations(r.Source, last)).(v1.ImageIndex)
 	return made, nil
 }
@@ -73,30 +74,37 @@ func (r Recipe) makeFor(
 	if kind.Shell {
 		bases = r.Shell
 	}
+
 	base, err := bases(ctx, platform)
 	if err != nil {
 		return nil, base, Bill{}, err
 	}
+
 	program, err := r.Source.Build(ctx, kind.Name, platform, r.Work)
 	if err != nil {
 		return nil, base, Bill{}, err
 	}
+
 	notices, err := r.Source.Notices(ctx, program)
 	if err != nil {
 		return nil, base, Bill{}, err
 	}
+
 	img, err := kind.assemble(r.Source, program, notices, base)
 	if err != nil {
 		return nil, base, Bill{}, err
 	}
+
 	bill := Bill{Platform: platform}
 	bill.Content, err = bom.Write(r.Source, bom.Subject{
 		Name: kind.Name, Kind: cdx.ComponentTypeContainer, Programs: []build.Program{program},
 		Others: base.Components,
 	})
+
 	if err != nil {
 		return nil, base, Bill{}, err
 	}
+
 	bill.Artifact, err = attach(img, bill.Content, r.Source)
 	return img, base, bill, err
 }

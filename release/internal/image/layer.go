@@ -47,17 +47,21 @@ func layerOf(entries []entry, at time.Time) (v1.Layer, error) {
 			return nil, fmt.Errorf("write %s to a layer: %w", e.name, err)
 		}
 	}
+
 	if err := writer.Close(); err != nil {
 		return nil, fmt.Errorf("write a layer: %w", err)
 	}
+
 	open := func() (io.ReadCloser, error) {
 		return io.NopCloser(bytes.NewReader(content.Bytes())), nil
 	}
+
 	layer, err := tarball.LayerFromOpener(open, tarball.WithCompressedCaching,
 		tarball.WithMediaType(types.OCILayer),
 		tarball.WithCompressionLevel(gzip.DefaultCompression))
 	if err != nil {
 		return nil, fmt.Errorf("compress a layer: %w", err)
 	}
+
 	return layer, nil
 }

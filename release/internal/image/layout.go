@@ -23,25 +23,30 @@ func (i Image) WriteLayout(directory string) (path string, err error) {
 	if err := os.MkdirAll(directory, 0o755); err != nil {
 		return "", fmt.Errorf("write the image %s: %w", i.Kind.Name, err)
 	}
+
 	part, err := os.MkdirTemp(directory, ".part-")
 	if err != nil {
 		return "", fmt.Errorf("write the image %s: %w", i.Kind.Name, err)
 	}
+
 	defer func() { err = errors.Join(err, os.RemoveAll(part)) }()
 	fresh := filepath.Join(part, i.Kind.Name)
 	if err := i.fill(fresh); err != nil {
 		return "", fmt.Errorf("write the image %s: %w", i.Kind.Name, err)
 	}
+
 	path = filepath.Join(directory, i.Kind.Name)
 	if err := errors.Join(os.RemoveAll(path), os.Rename(fresh, path)); err != nil {
 		return "", fmt.Errorf("write the image %s: %w", i.Kind.Name, err)
 	}
+
 	for _, bill := range i.Bills {
 		file := filepath.Join(directory, i.Kind.Name+"_"+bill.Platform.FileName()+bom.Suffix)
 		if err := os.WriteFile(file, bill.Content, 0o644); err != nil {
 			return "", fmt.Errorf("write the bill of materials: %w", err)
 		}
 	}
+
 	return path, nil
 }
 
@@ -51,15 +56,18 @@ func (i Image) fill(path string) error {
 	if err != nil {
 		return err
 	}
+
 	named := layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": i.Version})
 	if err := made.AppendIndex(i.Index, named); err != nil {
 		return err
 	}
+
 	for _, bill := range i.Bills {
 		if err := made.AppendImage(bill.Artifact); err != nil {
 			return err
 		}
 	}
+
 	return readable(path)
 }
 

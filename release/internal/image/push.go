@@ -38,19 +38,23 @@ func (i Image) Push(
 	if err != nil {
 		return name.Digest{}, fmt.Errorf("push %s: %w", tag, err)
 	}
+
 	whole := tag.Digest(digest.String())
 	if err := remote.WriteIndex(whole, i.Index, options...); err != nil {
 		return name.Digest{}, fmt.Errorf("push %s: %w", tag, err)
 	}
+
 	for _, bill := range i.Bills {
 		if err := pushByDigest(tag.Repository, bill.Artifact, options); err != nil {
 			return name.Digest{}, fmt.Errorf("push the bill of materials of %s for %s: %w", tag,
 				bill.Platform, err)
 		}
 	}
+
 	if err := remote.Tag(tag, i.Index, options...); err != nil {
 		return name.Digest{}, fmt.Errorf("tag %s: %w", tag, err)
 	}
+
 	return whole, nil
 }
 

@@ -40,22 +40,27 @@ func pullBase(
 	if err != nil {
 		return Base{}, err
 	}
+
 	base, err := found.Image()
 	if err != nil {
 		return Base{}, err
 	}
+
 	config, err := base.ConfigFile()
 	if err != nil {
 		return Base{}, err
 	}
+
 	if config.OS != platform.OS || config.Architecture != platform.Arch {
 		return Base{}, fmt.Errorf("it is for %s/%s alone: choose one that has both platforms",
 			config.OS, config.Architecture)
 	}
+
 	layers, err := base.Layers()
 	if err != nil {
 		return Base{}, err
 	}
+
 	digest := found.Digest.String()
 	return Base{
 		Layers: layers, Env: config.Config.Env, Origin: reference.Name() + "@" + digest,
