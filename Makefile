@@ -99,8 +99,8 @@ test-unit: $(GOTESTSUM) ## Run the root module's tests: with the race detector w
 	  PATH=$(BIN):$$PATH $(GOTEST) -timeout 10m ./...; \
 	else \
 	  CGO_ENABLED=1 PATH=$(BIN):$$PATH $(GOTEST) -race -timeout 10m ./... && \
-	  echo "== what the race detector's own allocations hide" && \
-	  $(GO) test -count=1 -run NoAllocation ./internal/probe; \
+	  echo "== without the race detector: what its own allocations hide, and simulations, which it slows down" && \
+	  $(GO) test -count=1 -run NoAllocation ./internal/probe && $(GO) test ./internal/measure; \
 	fi
 
 .PHONY: test-tools

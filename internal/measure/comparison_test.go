@@ -90,76 +90,6 @@ func trial(random *rand.Rand, n int, place, spread float64) []Summary {
 	return replicates(all)
 }
 
-// TestCompareFalseAlarms simulates comparisons in which nothing differs, of which at most 5 in 100
-// may say so, and others of a known change, which has to be in the interval and be found.
-func TestCompareFalseAlarms(t *testing.T) {
-	random := rand.New(rand.NewPCG(11, 12))
-	const draws = 2000
-	for _, n := range []int{5, 10} {
-		alarms, covered, found, coveredRatio := 0, 0, 0, 0
-		for range draws {
-			old, same, slower := trial(random, n, 100, 0.1), trial(random, n, 100, 0.1),
-				trial(random, n, 120, 0.1)
-			plain := Compare("median", old, same)
-			if plain.P <= Significance {
-				alarms++
-			}
-			c := Compare("median", old, slower)
-			if c.Ratio.Lower <= 0.2 && c.Ratio.Upper >= 0.2 {
-				coveredRatio++
-			}
-			if c.P <= Significance {
-				found++
-			}
-			if plain.Change.Lower <= 0 && plain.Change.Upper >= 0 {
-				covered++
-			}
-		}
-		fraction := func(n int) float64 { return float64(n) / draws }
-		t.Logf("%d iterations: false alarms %.3f, intervals with the truth %.3f and %.3f, "+
-			"changes of "+
-			"20 %% found %.3f", n,
-			fraction(alarms), fraction(covered), fraction(coveredRatio), fraction(found))
-		if fraction(alarms) > 0.05 || fraction(covered) < 0.945 || fraction(coveredRatio) < 0.945 ||
-			fraction(found) < 0.5 {
-			t.Errorf("%d iterations: false alarms %.3f, coverage %.3f and %.3f, power %.3f", n,
-				fraction(alarms), fraction(covered),
-				fraction(coveredRatio), fraction(found))
-		}
-	}
-}
-
-// TestLimitFalseAlarms simulates changes up to the limit and beyond it.
-func TestLimitFalseAlarms(t *testing.T) {
-	random := rand.New(rand.NewPCG(13, 14))
-	limit, err := ParseLimit("median > +20%")
-	if err != nil {
-		t.Fatal(err)
-	}
-	const draws = 2000
-	for _, n := range []int{5, 10} {
-		for _, growth := range []float64{0, 0.1, 0.2, 0.3, 0.4} {
-			alarms := 0
-			for range draws {
-				p, err := limit.Test(trial(random, n, 100, 0.05),
-					trial(random, n, 100*(1+growth), 0.05))
-				if err != nil {
-					t.Fatal(err)
-				}
-				if p <= Significance {
-					alarms++
-				}
-			}
-			fraction := float64(alarms) / draws
-			t.Logf("%d iterations, %+.0f %%: beyond +20 %% in %.3f", n, 100*growth, fraction)
-			const noise = 0.0146 // three standard errors of a fraction of 0.05 of 2,000
-			if growth <= 0.2 && fraction > 0.05+noise || growth == 0.4 && fraction < 0.9 {
-				t.Errorf("%d iterations, %+.0f %%: beyond +20 %% in %.3f", n, 100*growth, fraction)
-			}
-		}
-	}
-}
-
 // TestParseLimit reads limits, and says what is wrong with others.
 func TestParseLimit(t *testing.T) {
 	old, later := replicates(values(100, 101, 102, 103, 104)),
@@ -241,42 +171,4 @@ func iterations(random *rand.Rand, n, pairs int, place float64) (all []Summary, 
 		all = append(all, Summary{observed: one})
 	}
 	return all, each
-}
-
-// TestCompareFamily simulates a whole command: the medians and 99th percentiles of two scenarios,
-// adjusted for being four. Who counts pairs instead of iterations calls equals different much too
-// often.
-func TestCompareFamily(t *testing.T) {
-	random := rand.New(rand.NewPCG(15, 16))
-	p := func(greater, less float64) float64 { return min(1, 2*min(greater, less)) }
-	const draws = 2000
-	for _, place := range []float64{100, 110} {
-		found, naive := 0, 0
-		for range draws {
-			var family []float64
-			for range 2 {
-				earlier, pairsBefore := iterations(random, 10, 5, 100)
-				later, pairsAfter := iterations(random, 10, 5, place)
-				for _, statistic := range []Statistic{"median", "p99"} {
-					family = append(family, p(newPermutation(statistics(statistic, earlier),
-						statistics(statistic, later)).tails()))
-				}
-				if len(family) == 2 && p(newPermutation(pairsBefore,
-					pairsAfter).normal()) <= Significance {
-					naive++
-				}
-			}
-			if adjusted := Holm(family); slices.Min(adjusted) <= Significance {
-				found++
-			}
-		}
-		fraction, pairs := float64(found)/draws, float64(naive)/draws
-		t.Logf("%.0f ms against 100 ms: found in %.3f; by pairs of one scenario %.3f", place,
-			fraction,
-			pairs)
-		const noise = 0.0146
-		if place == 100 && (fraction > 0.05+noise || pairs < 0.2) || place > 100 && fraction < 0.9 {
-			t.Errorf("%.0f ms against 100 ms: found in %.3f; by pairs %.3f", place, fraction, pairs)
-		}
-	}
 }

@@ -121,33 +121,6 @@ func TestPermutationByHand(t *testing.T) {
 	}
 }
 
-// TestPermutationApproximation holds the normal distribution against the exact one where it takes
-// over.
-func TestPermutationApproximation(t *testing.T) {
-	random := rand.New(rand.NewPCG(3, 4))
-	var all []observed
-	for i := range exactPermutations {
-		all = append(all, observed{latency: time.Duration(random.IntN(400) + i/2),
-			censored: right(random.IntN(20) == 0)})
-	}
-	p := newPermutation(all[:50], all[50:])
-	greater, less := p.tails()
-	if approximate, other := p.normal(); !near(greater, approximate, 2e-3) ||
-		!near(less, other, 2e-3) {
-		t.Errorf("the tails are %v and %v, approximately %v and %v", greater, less, approximate,
-			other)
-	}
-	if g, l := newPermutation(make([]observed, 60), make([]observed, 60)).tails(); g != 1 ||
-		l != 1 {
-		t.Errorf("nothing but ties has tails %v and %v; want 1", g, l)
-	}
-	// Beyond the limit the ranks of an interval come from the normal distribution as well.
-	exact, approximate := criticalRank(50, 50), criticalRank(51, 51)
-	if exact < 950 || approximate < exact || approximate > exact+80 {
-		t.Errorf("the cuts are %d and %d", exact, approximate)
-	}
-}
-
 // TestCriticalRank holds the number of differences that are left out against the tables of critical
 // values of the Mann-Whitney statistic (two-sided, 5 %).
 func TestCriticalRank(t *testing.T) {

@@ -4,7 +4,6 @@
 package measure
 
 import (
-	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -21,28 +20,6 @@ func timed(latency time.Duration, status Status) Sample {
 		sample.Bracket = Bracket{Lower: start.Add(latency), Upper: start.Add(latency)}
 	}
 	return sample
-}
-
-// TestQuantileInterval draws 10,000 data sets of each size: the interval contains the population's
-// quantile in 93 to 97 of 100, or in at least 95 where so few pairs have no ranks that come closer.
-func TestQuantileInterval(t *testing.T) {
-	random := rand.New(rand.NewPCG(5, 6))
-	for _, n := range []int{5, 20, 50, 200, 500} {
-		for _, q := range []float64{0.1, 0.5, 0.9, 0.99} {
-			possible := coverage(n, q)
-			fraction := simulatedCoverage(random, n, q)
-			t.Logf("n=%d q=%v: %.4f, by the binomial distribution %.4f", n, q, fraction, possible)
-			if possible < confidence {
-				t.Errorf("n=%d q=%v: the ranks hold the quantile with probability %.4f; want at "+
-					"least 0.95", n, q, possible)
-			}
-			const noise = 0.0066 // three standard errors of a fraction of 0.95 of 10,000
-			if fraction < 0.95-noise || fraction > 0.97 && fraction > possible+noise {
-				t.Errorf("n=%d q=%v: the interval has the quantile in %.4f of the draws; want 0.95",
-					n, q, fraction)
-			}
-		}
-	}
 }
 
 // coverage is how often the ranks contain the quantile: at least lower and fewer than upper pairs
@@ -81,62 +58,6 @@ func simulatedCoverage(random *rand.Rand, n int, q float64) float64 {
 		}
 	}
 	return float64(hits) / draws
-}
-
-// TestQuantileIntervalOfIterations draws 2,000 runs each: the interval contains the quantile of the
-// population in 93 to 97 of 100, whether all that the pairs of an iteration have in common is their
-// number or the iterations differ more than their pairs do. Who takes pairs for independent then
-// has it in less than half of them.
-func TestQuantileIntervalOfIterations(t *testing.T) {
-	random := rand.New(rand.NewPCG(9, 10))
-	tests := []struct {
-		name              string
-		iterations, pairs int
-		between, within   float64 // the standard deviations of the logarithms
-		naive             bool    // whether pairs may be taken for independent
-	}{
-		{"iterations differ by 5 %, pairs by 1 %", 20, 10, 0.05, 0.01, false},
-		{"as much, with more pairs", 20, 20, 0.05, 0.01, false},
-		{"as much, with fewer iterations", 10, 10, 0.05, 0.01, false},
-		{"both differ by 1 %", 20, 10, 0.01, 0.01, false},
-		{"pairs are independent", 20, 10, 0, 0.01, true},
-		{"they are, in more iterations", 30, 20, 0, 0.01, true},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			const draws, truth = 2000, 100 * time.Millisecond
-			hits, naive := 0, 0
-			for range draws {
-				values := make([]observed, 0, test.iterations*test.pairs)
-				for i := range test.iterations {
-					shared := test.between * random.NormFloat64()
-					for range test.pairs {
-						own := math.Exp(shared + test.within*random.NormFloat64())
-						values = append(values, observed{iteration: i,
-							latency: time.Duration(own * float64(truth))})
-					}
-				}
-				slices.SortFunc(values, byLatency)
-				median := Summary{observed: values}.Quantile(0.5)
-				if (median.UnboundedBelow || median.Lower <= truth) &&
-					(median.Unbounded || truth <= median.Upper) {
-					hits++
-				}
-				lower, upper := ranks(len(values), 0.5)
-				if values[lower-1].latency <= truth && truth <= values[upper-1].latency {
-					naive++
-				}
-			}
-			fraction, pairs := float64(hits)/draws, float64(naive)/draws
-			t.Logf("%.3f; if pairs were independent %.3f", fraction, pairs)
-			if fraction < 0.93 || fraction > 0.97 {
-				t.Errorf("the interval has the median in %.3f of the draws; want 0.95", fraction)
-			}
-			if pairs > 0.93 != test.naive {
-				t.Errorf("who takes pairs for independent has it in %.3f of the draws", pairs)
-			}
-		})
-	}
 }
 
 // TestFewIterations has no interval where so few triggers do not tell how much they differ.
@@ -239,38 +160,6 @@ func TestQuantileLeftCensored(t *testing.T) {
 				t.Errorf("the quantiles are %s; want %s", all, test.want)
 			}
 		})
-	}
-}
-
-// TestQuantileOfUnknown draws latencies of which some are only known to be at most, or longer than,
-// something: whatever the latencies are, no quantile contradicts them.
-func TestQuantileOfUnknown(t *testing.T) {
-	random := rand.New(rand.NewPCG(11, 12))
-	for range 20_000 {
-		n := 1 + random.IntN(12)
-		truths, samples := make([]time.Duration, n), make([]Sample, n)
-		for i := range n {
-			truths[i] = time.Duration(random.IntN(100)) * time.Millisecond
-			apart := time.Duration(random.IntN(50)) * time.Millisecond
-			switch random.IntN(4) {
-			case 0:
-				samples[i] = atMost(truths[i] + apart)
-			case 1:
-				samples[i] = timed(max(0, truths[i]-apart-1), Censored)
-			default:
-				samples[i] = timed(truths[i], Measured)
-			}
-		}
-		q := random.Float64()
-		truth := NewDistribution(truths).Quantile(q)
-		found := Summarize("x", samples).Quantile(q)
-		right := map[Censoring]bool{
-			Exact: found.Value == truth, LeftCensored: truth <= found.Value,
-			RightCensored: truth >= found.Value,
-		}[found.Censored]
-		if !right {
-			t.Fatalf("quantile %v of %v is %s; want %s", q, samples, found, truth)
-		}
 	}
 }
 

@@ -321,37 +321,6 @@ func TestPresume(t *testing.T) {
 	}
 }
 
-// TestBracketContainsTransition draws schedules, delays, rules, losses and transition instants, and
-// demands that the bracket contains the instant and is as narrow as the schedule permits.
-func TestBracketContainsTransition(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
-	decided := 0
-	for range 40_000 {
-		w := drawWorld(random)
-		transition := NewTransition(w.want, w.rules)
-		for i := range w.sends {
-			transition.Observe(w.outcome(i))
-		}
-		if !transition.Changed() || !transition.Change().Bracket.Bounded() {
-			continue
-		}
-		decided++
-		bracket := transition.Change().Bracket
-		if !bracket.Contains(w.truth) {
-			t.Fatalf("%+v: bracket %v does not contain the truth", w, bracket)
-		}
-		if width, most := bracket.Width(), w.widest(); width > most {
-			t.Fatalf("%+v: bracket is %s wide, the schedule permits %s", w, width, most)
-		}
-		if _, flaps := transition.Flaps(); flaps != 0 {
-			t.Fatalf("%+v: %d flaps in a network that does not flap", w, flaps)
-		}
-	}
-	if decided < 30_000 {
-		t.Errorf("only %d of 40,000 worlds had a transition to judge", decided)
-	}
-}
-
 // world is a network that changes once, as packets meet its filter, and loses no more packets in a
 // row than the rules allow.
 type world struct {
@@ -420,28 +389,6 @@ func (w world) widest() time.Duration {
 	}
 	// A failure counts once the last reply has arrived.
 	return widest + 2*(longestForward+longestBack)
-}
-
-// TestBracketContainsLastChange plays networks that take changes back before they have one that
-// lasts, and lose bursts of packets: the result is the last change, whose instant its bracket
-// contains, and the others are flaps.
-func TestBracketContainsLastChange(t *testing.T) {
-	random := rand.New(rand.NewPCG(5, 6))
-	for range 2000 {
-		w := drawUnsteady(random)
-		transition := NewTransition(w.want, Rules{Confirm: 3, Losses: w.losses, Hold: w.hold})
-		for _, outcome := range w.outcomes {
-			transition.Observe(outcome)
-		}
-		if !transition.Settled() || !transition.Change().Bracket.Contains(w.truth) {
-			t.Fatalf("settled %t, bracket %v; want %v in it, of changes at %v",
-				transition.Settled(),
-				transition.Change().Bracket, w.truth, w.changes)
-		}
-		if _, flaps := transition.Flaps(); flaps != len(w.changes)-1 {
-			t.Fatalf("%d flaps; want %d, of changes at %v", flaps, len(w.changes)-1, w.changes)
-		}
-	}
 }
 
 // unsteady is a network that changes between the two states, the last time at the truth.
