@@ -32,11 +32,6 @@ func incomparable(earlier, later Side) []string {
 // differences are those of two runs.
 func differences(fields setting.Table, a, b result.Run) []string {
 	var all []string
-	if a.Schema != b.Schema {
-		all = append(all, fmt.Sprintf("the schema is %d in the one, %d in the other", a.Schema,
-			b.Schema))
-	}
-
 	ours, theirs := byScenario(a), byScenario(b)
 	names := slices.Sorted(maps.Keys(ours))
 	for name := range theirs {
