@@ -289,6 +289,7 @@ format: ## Check formatting and vet
 	@echo "== checking formatting and vetting"
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
 	@$(GO) vet ./...
+	@GOOS=darwin $(GO) build ./...
 
 .PHONY: tools
 tools: ## Build the tools of the checks into bin/tools

@@ -30,6 +30,9 @@ func New(Config) (*Engine, error) {
 // Schedule is empty.
 func (*Engine) Schedule() Schedule { return Schedule{} }
 
+// Epoch is zero.
+func (*Engine) Epoch() time.Time { return time.Time{} }
+
 // Stats are 0.
 func (*Engine) Stats() Stats { return Stats{} }
 
