@@ -289,7 +289,7 @@ format: ## Check formatting and vet
 	@echo "== checking formatting and vetting"
 	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
 	@$(GO) vet ./...
-	@GOOS=darwin $(GO) build ./...
+	@GOOS=darwin GOARCH=arm64 $(GO) build -trimpath ./... # as archives are built: nothing is compiled twice
 
 .PHONY: tools
 tools: ## Build the tools of the checks into bin/tools
