@@ -59,7 +59,7 @@ test: ## Run every test: unit tests, and the real thing in the lab and in a brow
 	@for step in packages check-packages benchstat test-unit check test-tools test-release prepare-labs; do \
 	  $(MAKE) --no-print-directory step-$$step || exit 1; \
 	done
-	@$(MAKE) --no-print-directory -j2 -Oline step-test-lab step-test-browser
+	@$(MAKE) --no-print-directory -j2 step-test-lab step-test-browser
 	@echo "== all tests passed; \"make test-times\" says where the time went"
 
 step-%:
