@@ -342,6 +342,21 @@ func TestHostileNamesRunNothing(t *testing.T) {
 	p.expectQuiet()
 }
 
+// A pair that its first probe found in the new state has no lower end: it took at most so long.
+func TestPairReachedByItsFirstProbe(t *testing.T) {
+	samples := synthetic(3)
+	samples[0].Bracket.Lower = time.Time{}
+	p := open(t, write(t, samples...), desk())
+	rows := eval[[]string](p,
+		`[...document.querySelectorAll(".pairs tbody tr")].map((tr) => tr.textContent)`)
+	if !slices.ContainsFunc(rows, func(row string) bool {
+		return strings.Contains(row, "≤") && strings.Contains(row, "up to ")
+	}) {
+		t.Errorf("no row of %q says that a pair took at most so long", rows)
+	}
+	p.expectQuiet()
+}
+
 // On paper everything is light and drawn, also what was never scrolled to, and afterwards the
 // screen is as before.
 func TestPrint(t *testing.T) {

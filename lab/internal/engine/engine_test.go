@@ -109,7 +109,6 @@ func TestTruth(t *testing.T) {
 // the pair since the log began. The fate of each packet must be the one that they say.
 func (w *environment) during(t *testing.T, from, to *host, f family, do func()) []truth.Flip {
 	t.Helper()
-	const underWay = 30 * time.Millisecond
 	stop := make(chan struct{})
 	var p prober
 	var group errgroup.Group
@@ -126,7 +125,7 @@ func (w *environment) during(t *testing.T, from, to *host, f family, do func()) 
 	deadline := time.Now().Add(time.Second)
 	for i, packet := range p.sent {
 		arrived := isClosedBy(packet.arrived, deadline)
-		if !possible(fromTheStart, packet.at, underWay, arrived) {
+		if !possible(fromTheStart, packet.at, w.underWay, arrived) {
 			t.Errorf("packet %d sent at %v arrived=%v; flips %+v", i, packet.at, arrived, flips)
 		}
 		if !arrived {

@@ -43,6 +43,8 @@ type environment struct {
 	net     *network
 	engine  *engine
 	records *recordLog
+	// underWay is the longest time from the sending of a packet to its verdict.
+	underWay time.Duration
 
 	namespaces map[string]*corev1.Namespace
 	pods       map[string]*corev1.Pod // by host name
@@ -107,12 +109,14 @@ func startEnvironment(t testing.TB, verdicts int) *environment {
 	ctx, cancel := context.WithCancel(context.Background())
 	w := &environment{
 		t: t, ctx: ctx, client: fake.NewClientset(), net: newNetwork(t), records: newRecordLog(),
+		underWay:   30 * time.Millisecond,
 		namespaces: map[string]*corev1.Namespace{}, pods: map[string]*corev1.Pod{},
 		policies: map[string]*networkingv1.NetworkPolicy{},
 	}
 	k := kernelIn(t, w.net.router)
 	var group errgroup.Group
 	if verdicts > 0 {
+		w.underWay = 400 * time.Millisecond // they wait for a process, on a machine that may be busy
 		need.Machine(t, w.net.router.Do(k.openQueue), "use a kernel that has what it names")
 		group.Go(func() error { return k.queue.Run(ctx, verdicts) })
 	}

@@ -70,8 +70,7 @@ report.View = class {
         name: "Bracket",
         number: true,
         value: (row) => p.upper[row] - p.lower[row] || 0,
-        show: (row) =>
-          p.upper[row] === null ? "-" : `${report.duration(p.lower[row])} to ${report.duration(p.upper[row])}`,
+        show: (row) => this.bracket(row) || "-",
       },
       {
         key: "leaks",
@@ -92,6 +91,15 @@ report.View = class {
     if (took === null) return "-";
     const reached = this.data.pairs.lower[row] === null && !this.data.forbidden; // by the first probe
     return (reached ? "≤" : "") + report.duration(took);
+  }
+
+  // bracket is where the transition was, without a lower end if the first probe found the new state, and empty without
+  // a transition.
+  bracket(row) {
+    const { lower, upper } = this.data.pairs;
+    if (upper[row] === null) return "";
+    const from = lower[row] === null ? "up" : report.duration(lower[row]);
+    return `${from} to ${report.duration(upper[row])}`;
   }
 
   // apply filters and sorts anew, and tells whoever shows the pairs.
@@ -152,9 +160,9 @@ report.View = class {
       `probed by ${this.text("client", row) || "not known"}`,
       ...(p.clientNode[row] > 0 || p.targetNode[row] > 0 ? [this.nodes(row)] : []),
     ];
+    const bracket = this.bracket(row);
     lines.push(
-      `${report.statuses[p.status[row]]}: ${this.showLatency(row)}` +
-        (p.upper[row] === null ? "" : ` (${report.duration(p.lower[row])} to ${report.duration(p.upper[row])})`),
+      `${report.statuses[p.status[row]]}: ${this.showLatency(row)}` + (bracket === "" ? "" : ` (${bracket})`),
     );
     if (p.leaks[row] > 0) lines.push(`${report.number(p.leaks[row])} leaks`);
     if (p.flaps[row] > 0) lines.push(`${p.flaps[row]} flaps`);
