@@ -50,25 +50,16 @@ demo: lab ## Measure in a lab whose engine takes 300 ms: four scenarios, then th
 	@$(LAB) run --delay 300ms -- sh -ec '$(BIN)/netpol-latency run pod-creation policy-creation policy-deny \
 	  pod-startup --targets 20 --output $(BIN)/demo-$$(date +%Y%m%d-%H%M%S); $(TRIAL)'
 
-# Compilers beside labs would starve these: one step comes after the other, but for the last two, which mostly wait. No test is
-# skipped for want of a program or a right.
+# Compilers and browsers beside labs would starve these: one step comes after the other. No test is skipped for want of a program
+# or a right.
 .PHONY: test
 test: export NETPOL_LATENCY_REQUIRE_ALL := 1
 test: ## Run every test: unit tests, and the real thing in the lab and in a browser
 	@rm -rf $(TIMES)
-	@for step in packages check-packages benchstat test-unit check test-tools test-release prepare-labs; do \
-	  $(MAKE) --no-print-directory step-$$step || exit 1; \
+	@for step in packages check-packages benchstat test-unit check test-tools test-release test-lab test-browser; do \
+	  tools/step.sh $(TIMES) $$step $(MAKE) --no-print-directory $$step || exit 1; \
 	done
-	@$(MAKE) --no-print-directory -j2 step-test-lab step-test-browser
 	@echo "== all tests passed; \"make test-times\" says where the time went"
-
-step-%:
-	@tools/step.sh $(TIMES) $* $(MAKE) --no-print-directory $*
-
-# What both steps with labs need is there before they begin.
-.PHONY: prepare-labs
-prepare-labs: $(GOTESTSUM) lab releaser prometheus helm browser
-	@cd browser && $(GO) vet ./...
 
 # In TIMES each step of "make test" leaves when it began and ended, and gotestsum the events of its tests. It says at the end
 # what failed.
@@ -115,7 +106,7 @@ test-release: $(GOTESTSUM) release-packages ## Run the tests of images and archi
 .PHONY: test-lab
 test-lab: $(GOTESTSUM) lab releaser prometheus helm check-packages ## Run the lab's tests and the end-to-end tests (needs root); PKG=./e2e RUN=TestNode runs some
 	@ln -sf $(notdir $(LAB)) $(BIN)/kubectl # the lab's program is kubectl, too, under that name
-	@cd lab && PATH=$(BIN):$$PATH NETPOL_LATENCY_LAB_BIN=$(LAB) $(GOTEST) -vet=off -count=1 -timeout 60m -p 2 -parallel 3 \
+	@cd lab && PATH=$(BIN):$$PATH NETPOL_LATENCY_LAB_BIN=$(LAB) $(GOTEST) -vet=off -count=1 -timeout 60m -p 1 -parallel 3 \
 	  $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
 
 .PHONY: regression
@@ -125,7 +116,7 @@ regression: lab ## Slow the lab's engine down by 30 ms, ten times: compare finds
 
 .PHONY: test-browser
 test-browser: $(GOTESTSUM) lab browser ## Look at the HTML report of a lab's runs in a real browser
-	@cd browser && NETPOL_LATENCY_LAB_BIN=$(LAB) $(GOTEST) -count=1 -timeout 20m ./...
+	@cd browser && $(GO) vet ./... && NETPOL_LATENCY_LAB_BIN=$(LAB) $(GOTEST) -count=1 -timeout 20m ./...
 
 .PHONY: screenshots
 screenshots: lab browser ## Make the screenshots of docs/html-report.md anew

@@ -71,9 +71,9 @@ func TestChartsAreDescribed(t *testing.T) {
 	want := []string{
 		"img: Distribution of the latencies of 30 pairs in policy-deny. Changed: half after " +
 			"41.0ms, nine in ten after 98.9ms, all after 159ms. The table of percentiles has the " +
-			"figures.",
+			"values.",
 		"img: Timeline of 30 pairs in policy-deny, a line for each, from the trigger until it " +
-			"changed. The table of pairs has the figures.",
+			"changed. The table of pairs has the values.",
 		"img: Matrix of 30 targets and 4 clients in policy-deny: 0 of 30 fields show something " +
 			"else than pairs that are as they should be. The table below has the fields.",
 	}
