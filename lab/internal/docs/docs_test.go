@@ -96,6 +96,9 @@ func TestPrints(t *testing.T) {
 			t.Errorf("Prints(%q, …) is %v; want %v", want, !prints, prints)
 		}
 	}
+	if !Prints("p50 p99\n2.34ms 300ms\n", "p50 p99\n≤33.9ms >1200ms\n") {
+		t.Error("a bound is no figure; want it to be one")
+	}
 }
 
 func TestLinks(t *testing.T) {

@@ -63,7 +63,7 @@ func (b Block) substitute(text string) string {
 }
 
 // Prints reports whether a command printed what a document says. Figures count as equal, with their
-// units, and so do spaces, of which tables have more or less; … is any text, and on a line of its
+// units and whether they are bounds, and so do spaces, of which tables have more or less; … is any text, and on a line of its
 // own any lines.
 func Prints(want, got string) bool {
 	form := regexp.MustCompile(`\d[\d.,:]*(?:(?:[nµum]?s|m|h|%|[KMG]i?B)\b)?|…|[^\S\n]+`)
@@ -104,6 +104,6 @@ func masked(text string) string {
 	case strings.TrimSpace(text) == "":
 		return `[^\S\n]+`
 	default:
-		return `\d[\d.,:]*(?:[nµum]?s|m|h|%|[KMG]i?B)?`
+		return `[≤>]?\d[\d.,:]*(?:[nµum]?s|m|h|%|[KMG]i?B)?`
 	}
 }
