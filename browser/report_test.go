@@ -74,10 +74,10 @@ func TestReportOfALab(t *testing.T) {
 func (p *page) expectCharts(sources []report.Source) {
 	p.t.Helper()
 	want := 0
-	for _, source := range sources {
-		for _, summary := range source.Summaries() {
+	for _, one := range report.Build(sources...) {
+		for _, result := range one.Results {
 			want += 2 // the timeline and the matrix
-			if len(summary.Latency) > 0 {
+			if result.HasLatency() {
 				want++
 			}
 		}
