@@ -77,7 +77,7 @@ func (p *page) expectCharts(sources []report.Source) {
 	for _, one := range report.Build(sources...) {
 		for _, result := range one.Results {
 			want += 2 // the timeline and the matrix
-			if result.HasLatency() {
+			if result.HasLatency() && result.Summary.Kind != measure.KindBlocked {
 				want++
 			}
 		}
