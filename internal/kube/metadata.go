@@ -6,12 +6,10 @@ package kube
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/metadata"
 )
@@ -51,12 +49,9 @@ func ReadRevision(ctx context.Context, client metadata.Interface, at Location) (
 		return Revision{}, fmt.Errorf("read %s %s: %w", at.Resource, at.Name, err)
 	}
 
-	var labels []string
-	for _, key := range slices.Sorted(maps.Keys(found.Labels)) {
-		labels = append(labels, key+"="+found.Labels[key])
-	}
 	return Revision{
 		UID: string(found.UID), Generation: found.Generation,
-		Labels: strings.Join(labels, ","), Deleted: found.DeletionTimestamp != nil,
+		Labels:  labels.Set(found.Labels).String(), // in the order of their keys
+		Deleted: found.DeletionTimestamp != nil,
 	}, nil
 }

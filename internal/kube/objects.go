@@ -66,68 +66,44 @@ func ConnectCluster(kubeconfig, userAgent string) (*Cluster, error) {
 	return &Cluster{Interface: client, dynamic: dynamicClient, mapper: mapper}, nil
 }
 
+// Locate is where the API serves an object.
+func (c *Cluster) Locate(object runtime.Object) (Location, error) {
+	at, _, err := c.locate(object)
+	return at, err
+}
+
+// locate finds where the API serves an object, and the object as it is sent there.
+func (c *Cluster) locate(object runtime.Object) (Location, *unstructured.Unstructured, error) {
+	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+	if err != nil {
+		return Location{}, nil, fmt.Errorf("encode an object: %w", err)
+	}
+
+	plain := &unstructured.Unstructured{Object: content}
+	kind := plain.GroupVersionKind()
+	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if err != nil {
+		return Location{}, nil, fmt.Errorf("find out how the API serves %s: is its definition "+
+			"installed? %w", kind, err)
+	}
+
+	at := Location{GroupVersionResource: mapping.Resource, Name: plain.GetName()}
+	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
+		at.Namespace = plain.GetNamespace()
+	}
+	return at, plain, nil
+}
+
 // resource finds the endpoint of an object's kind, and the object as it is sent there.
 func (c *Cluster) resource(
 	object runtime.Object,
 ) (dynamic.ResourceInterface, *unstructured.Unstructured, error) {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-	if err != nil {
-		return nil, nil, fmt.Errorf("encode an object: %w", err)
-	}
-
-	plain := &unstructured.Unstructured{Object: content}
-	mapping, err := c.mapping(plain)
+	at, plain, err := c.locate(object)
 	if err != nil {
 		return nil, nil, err
 	}
-
-	endpoint := c.dynamic.Resource(mapping.Resource)
-	if mapping.Scope.Name() == meta.RESTScopeNameNamespace {
-		return endpoint.Namespace(plain.GetNamespace()), plain, nil
-	}
-
-	return endpoint, plain, nil
-}
-
-// mapping is how the API serves the kind of an object.
-func (c *Cluster) mapping(object *unstructured.Unstructured) (*meta.RESTMapping, error) {
-	kind := object.GroupVersionKind()
-	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
-	if err != nil {
-		return nil, fmt.Errorf("find out how the API serves %s: is its definition installed? %w",
-			kind, err)
-	}
-	return mapping, nil
-}
-
-// Locate is where the API serves an object.
-func (c *Cluster) Locate(object runtime.Object) (Location, error) {
-	content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
-	if err != nil {
-		return Location{}, fmt.Errorf("encode an object: %w", err)
-	}
-
-	plain := &unstructured.Unstructured{Object: content}
-	mapping, err := c.mapping(plain)
-	if err != nil {
-		return Location{}, err
-	}
-
-	return Location{
-		GroupVersionResource: mapping.Resource,
-		Namespace:            plain.GetNamespace(), Name: plain.GetName(),
-	}, nil
-}
-
-// Prepare makes sure that the kinds of the objects are known, so that a write that is timed sends
-// one request.
-func (c *Cluster) Prepare(objects ...runtime.Object) error {
-	for _, object := range objects {
-		if _, _, err := c.resource(object); err != nil {
-			return err
-		}
-	}
-	return nil
+	// Without a namespace it is that of the cluster.
+	return c.dynamic.Resource(at.GroupVersionResource).Namespace(at.Namespace), plain, nil
 }
 
 // Apply writes objects by server-side apply: those that exist are updated, others created. It takes

@@ -196,8 +196,9 @@ func (c *collector) record(agent *agentLog, line protocol.Line, came time.Time) 
 		agent.answered = max(agent.answered, line.Clock.Ping)
 		sent, known := c.pings[line.Clock.Ping]
 		if known && agent.clock.exchange(sent, *line.Clock, came) {
-			c.warnings[fmt.Sprintf("the clock of agent %s or of this machine was set during the run",
-				agent.pod.Name)] = true
+			text := fmt.Sprintf("the clock of agent %s or of this machine was set during the run",
+				agent.pod.Name)
+			c.warnings[text] = true
 		}
 	case line.Proved != nil:
 		agent.proved = *line.Proved
@@ -297,19 +298,19 @@ func (c *collector) presumed(iteration int) int {
 
 // finished reports whether every living agent has finished an iteration. The caller holds the lock.
 func (c *collector) finished(iteration int) bool {
-	for _, agent := range c.agents {
-		if agent.hello != nil && agent.finished < iteration {
-			return false
-		}
-	}
-	return true
+	return c.all(func(agent *agentLog) bool { return agent.finished >= iteration })
 }
 
 // answered reports whether every living agent has answered a ping, and so does what the plan with
 // it says. The caller holds the lock.
 func (c *collector) answered(ping int) bool {
+	return c.all(func(agent *agentLog) bool { return agent.answered >= ping })
+}
+
+// all reports whether something is so of every living agent.
+func (c *collector) all(holds func(*agentLog) bool) bool {
 	for _, agent := range c.agents {
-		if agent.hello != nil && agent.answered < ping {
+		if agent.hello != nil && !holds(agent) {
 			return false
 		}
 	}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -46,10 +45,6 @@ func (e *environment) runStanding(
 ) ([]measure.Sample, error) {
 	it := e.newIteration(part)
 	it.expectAll()
-	changed := slices.Concat(part.Change.Apply, part.Change.Delete)
-	if err := it.env.cluster.Prepare(changed...); err != nil {
-		return nil, err
-	}
 	if err := it.prove(ctx); err != nil {
 		return nil, err
 	}
@@ -139,7 +134,9 @@ func (it *iteration) prove(ctx context.Context) error {
 const barrier = 10 * time.Second
 
 // announce tells the agents of the trigger beforehand, so that they probe at the pace of a trigger
-// and read what it changes from its first instant on, and waits until all of them do.
+// and read what it changes from its first instant on, and waits until all of them do. To say what it
+// changes takes finding out how the API serves that, so that the write, which is timed, sends one
+// request.
 func (it *iteration) announce(ctx context.Context) error {
 	plan := it.planAt(protocol.StepTrigger)
 	changes, err := it.env.changes(it.part.Change)
