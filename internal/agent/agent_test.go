@@ -34,6 +34,9 @@ type network struct {
 	opened map[netip.Addr]time.Time
 }
 
+// Epoch implements prober.
+func (n *network) Epoch() time.Time { return time.Now() }
+
 func (n *network) open(address string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -36,6 +36,8 @@ type environment struct {
 // prober probes addresses for observers: a [probe.Engine], or a network of virtual time in tests.
 type prober interface {
 	follow(to netip.AddrPort, observer probe.Observer) following
+	// Epoch is what the instants of outcomes count from, by the monotonic clock.
+	Epoch() time.Time
 }
 
 // following is one address that is being probed.
@@ -58,7 +60,7 @@ func newEnvironment(
 	env := &environment{
 		config: config, scenario: scenario, client: client, prober: prober,
 		metrics: NewMetrics(), results: &results{}, progress: newProgress(),
-		scale: newTimescale(time.Now()),
+		scale: newTimescale(prober.Epoch()),
 	}
 	env.counters = env.metrics.begin(scenario.Name)
 	return env

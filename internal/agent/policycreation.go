@@ -238,16 +238,13 @@ func (c *policyCreation) sampleOf(p *pair) measure.Sample {
 		return sample
 	}
 
-	start := measure.StartOf(*c.trigger)
-	if sample.Status == measure.Measured {
-		switch bracket := sample.Bracket; {
-		case !bracket.Bounded():
-			sample = sample.Invalidate(measure.NeverDenied)
-		case bracket.Upper.Before(start.At.Add(-notificationGrace)):
-			sample = sample.Invalidate(measure.ReachedWithoutPolicy)
-		}
+	if sample.Status == measure.Measured && !sample.Bracket.Bounded() {
+		sample = sample.Invalidate(measure.NeverDenied)
 	}
-	sample = sample.WithStart(start, notificationGrace)
+	sample = sample.WithStart(measure.StartOf(*c.trigger), notificationGrace)
+	if sample.Cause == measure.ChangedEarly {
+		sample = sample.Invalidate(measure.ReachedWithoutPolicy) // the words of this trigger
+	}
 	sample.Created = c.trigger.Created
 	if sample.Status != measure.Measured {
 		return sample

@@ -51,7 +51,6 @@ func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err err
 	defer func() { err = errors.Join(err, engine.Close()) }()
 
 	r := newRemote(config, engineOf{engine}, out)
-	r.scale = newTimescale(engine.Epoch())
 	r.read = revisionsFrom(objects)
 	if err := r.hello(engine); err != nil {
 		return err
@@ -100,7 +99,7 @@ type remote struct {
 
 func newRemote(config RemoteConfig, prober prober, out io.Writer) *remote {
 	r := &remote{
-		config: config, lines: protocol.NewLines(out), scale: newTimescale(time.Now()),
+		config: config, lines: protocol.NewLines(out), scale: newTimescale(prober.Epoch()),
 		accepted: make(chan accepted), stopReading: func() {},
 	}
 	r.tracker = newTracker(r, prober)
@@ -186,6 +185,7 @@ func (r *remote) execute(ctx context.Context, event measure.Event) (exit bool, e
 		err = r.followTrigger(ctx)
 	case plan.Step == protocol.StepFinish:
 		r.accepting = false
+		r.stopReading() // a change that has not been seen by now has no start from reads
 		r.tracker.endAll(errRunEnded)
 		err = r.conclude()
 	}

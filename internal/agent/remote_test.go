@@ -269,7 +269,8 @@ func TestRemoteAccounts(t *testing.T) {
 func TestRemoteShares(t *testing.T) {
 	counts := make(map[string]int)
 	for index := range 4 {
-		r := newRemote(RemoteConfig{Config: DefaultConfig(), Agents: 4, Index: index}, nil, nil)
+		r := newRemote(RemoteConfig{Config: DefaultConfig(), Agents: 4, Index: index},
+			&network{}, nil)
 		share := 0
 		for _, uid := range []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12",
 			"13", "14", "15", "16"} {

@@ -82,9 +82,7 @@ func Run(ctx context.Context, scenario Scenario, config Config) (err error) {
 		return fmt.Errorf("serve metrics: choose another port with -MetricsPort: %w", err)
 	}
 
-	env := newEnvironment(scenario, config, client, engineOf{engine})
-	env.scale = newTimescale(engine.Epoch())
-	return env.run(ctx, listener)
+	return newEnvironment(scenario, config, client, engineOf{engine}).run(ctx, listener)
 }
 
 // startEngine starts the engine and says how it will probe.

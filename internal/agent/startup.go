@@ -38,9 +38,7 @@ func RunStartup(
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
-	s := newStartup(config, engineOf{engine}, began, out)
-	s.scale = newTimescale(engine.Epoch())
-	return s.run(ctx)
+	return newStartup(config, engineOf{engine}, began, out).run(ctx)
 }
 
 // startup is what a starting pod has to find out.
@@ -59,7 +57,7 @@ func newStartup(config StartupConfig, prober prober, began time.Time, out io.Wri
 		began:   began,
 		awaited: len(config.Allowed),
 		lines:   protocol.NewLines(out),
-		scale:   newTimescale(time.Now()),
+		scale:   newTimescale(prober.Epoch()),
 	}
 	s.tracker = newTracker(s, prober)
 	return s
