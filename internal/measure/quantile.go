@@ -26,8 +26,7 @@ type Quantile struct {
 
 // String is the quantile without its interval, for example 612ms or >1200ms.
 func (q Quantile) String() string {
-	return observed{latency: q.Value,
-		censored: q.Censored}.String()
+	return observed{latency: q.Value, censored: q.Censored}.String()
 }
 
 // Censoring says what is known of a latency.
@@ -79,7 +78,10 @@ func observe(samples []Sample) []observed {
 // longer one.
 func byLatency(a, b observed) int {
 	if left := a.censored == LeftCensored; left != (b.censored == LeftCensored) {
-		return map[bool]int{true: -1, false: 1}[left]
+		if left {
+			return -1
+		}
+		return 1
 	}
 	return cmp.Or(cmp.Compare(a.latency, b.latency), cmp.Compare(a.censored, b.censored))
 }

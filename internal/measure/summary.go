@@ -127,15 +127,15 @@ func warnings(summary Summary, warned map[string]int) []string {
 		}
 	}
 
-	left := func(o observed) bool { return o.censored != LeftCensored }
-	first := slices.IndexFunc(summary.observed, left) // they come first
-	if first < 0 {
-		first = len(summary.observed)
+	reached := 0
+	for _, one := range summary.observed {
+		if one.censored == LeftCensored {
+			reached++
+		}
 	}
-
-	if first > 0 {
+	if reached > 0 {
 		all = append(all, fmt.Sprintf("%d of %d targets were reached by their first probe: they "+
-			"enter the percentiles as at most the time that this took", first,
+			"enter the percentiles as at most the time that this took", reached,
 			summary.Account.Expected))
 	}
 
