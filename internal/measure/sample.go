@@ -40,59 +40,6 @@ func (s Status) String() string {
 	return names[s]
 }
 
-// StartSource says which instant a latency counts from.
-type StartSource string
-
-// The start sources.
-const (
-	// StartAddress: our watch delivered the pod's address.
-	StartAddress StartSource = "address-arrival"
-	// StartProcess: the process that probes was started.
-	StartProcess StartSource = "process-start"
-	// StartWrite: we wrote the trigger ourselves, and stamped the write before and after.
-	StartWrite StartSource = "own-write"
-	// StartWatch: our watch delivered the trigger.
-	StartWatch StartSource = "watch-arrival"
-	// StartPoll: we asked for the trigger and it was there; it was not when we asked before.
-	StartPoll StartSource = "poll"
-	// StartAnnotation: the trigger's writer left the instant in [TriggeredAtAnnotation].
-	StartAnnotation StartSource = "annotation"
-	// StartCreation: the trigger's creationTimestamp, when nothing better is known. It is a whole
-	// second of the API server's clock.
-	StartCreation StartSource = "creation-timestamp"
-)
-
-// Start is the instant that a latency counts from. The truth lies in [At, At+Uncertainty].
-type Start struct {
-	Source      StartSource
-	At          time.Time
-	Uncertainty time.Duration
-}
-
-// StartOfWrite is the start of a trigger that we wrote: the API accepted it between the two
-// instants.
-func StartOfWrite(before, after time.Time) Start {
-	return Start{Source: StartWrite, At: before, Uncertainty: after.Sub(before)}
-}
-
-// StartOf is the best start that an event of a trigger written by another process offers: the
-// writer's own stamp, else the arrival of the event, or the time between two requests if it was
-// asked for, else (the object existed before we looked) its creationTimestamp, which was cut to
-// whole seconds.
-func StartOf(event Event) Start {
-	switch {
-	case !event.TriggeredAt.IsZero():
-		return Start{Source: StartAnnotation, At: event.TriggeredAt}
-	case !event.Initial && !event.Absent.IsZero():
-		return Start{Source: StartPoll, At: event.Absent,
-			Uncertainty: event.Arrived.Sub(event.Absent)}
-	case !event.Initial:
-		return Start{Source: StartWatch, At: event.Arrived}
-	default:
-		return Start{Source: StartCreation, At: event.Created, Uncertainty: time.Second}
-	}
-}
-
 // Sample is the result of one pair.
 type Sample struct {
 	// Scenario names what was measured, for example pod-creation.
