@@ -16,14 +16,12 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/agent"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
+	"github.com/netpol-latency/netpol-latency/internal/runner"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 // indexVariable is where Kubernetes tells a pod of an Indexed Job its number.
 const indexVariable = "JOB_COMPLETION_INDEX"
-
-// podVariable is where a run tells an agent the name of its pod.
-const podVariable = "POD_NAME"
 
 // probing are the flags that say how an agent probes.
 type probing struct {
@@ -112,8 +110,8 @@ func newAgent() *cobra.Command {
 	f.StringVar(&selector, "target-selector", "", "label selector of the targets")
 	f.IntVar(&config.Index, "index", index(), "number of this agent (default $"+indexVariable+")")
 	f.IntVar(&config.Agents, "agents", 1, "number of all agents")
-	f.StringVar(&config.Pod, "pod", os.Getenv(podVariable),
-		"name of this agent's pod (default $"+podVariable+")")
+	f.StringVar(&config.Pod, "pod", os.Getenv(runner.PodVariable),
+		"name of this agent's pod (default $"+runner.PodVariable+")")
 	f.StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file, outside of a cluster")
 	for _, name := range []string{"namespace", "target-namespace", "target-selector"} {
 		_ = cmd.MarkFlagRequired(name) // it exists

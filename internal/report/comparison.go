@@ -234,14 +234,12 @@ func (c *Comparison) check(limits []measure.Limit) error {
 				continue
 			}
 			p, err := limit.Test(one.old, one.new)
+			compared := measure.Compare(limit.Statistic(), one.old, one.new)
 			c.Checks = append(c.Checks, Check{
-				Limit: limit, Name: one.Name, Comparison: measure.Compare(limit.Statistic(),
-					one.old,
-					one.new), Err: err,
+				Limit: limit, Name: one.Name, Comparison: compared, Err: err,
 			})
 			probabilities = append(probabilities, p)
-			last := c.Checks[len(c.Checks)-1].Comparison
-			least = append(least, measure.LeastProbability(last.OldCount, last.NewCount))
+			least = append(least, measure.LeastProbability(compared.OldCount, compared.NewCount))
 		}
 	}
 

@@ -142,10 +142,12 @@ func awaitNamespaces(ctx context.Context, cluster *kube.Cluster, names []string)
 func removePods(ctx context.Context, cluster *kube.Cluster, name string) error {
 	background := metav1.DeletePropagationBackground
 	owners := metav1.DeleteOptions{PropagationPolicy: &background}
-	err := errors.Join(cluster.AppsV1().Deployments(name).
-		DeleteCollection(ctx, owners, metav1.ListOptions{}), cluster.AppsV1().ReplicaSets(name).
-		DeleteCollection(ctx, owners, metav1.ListOptions{}), cluster.BatchV1().Jobs(name).
-		DeleteCollection(ctx, owners, metav1.ListOptions{}), deletePods(ctx, cluster, name, ""))
+	err := errors.Join(
+		cluster.AppsV1().Deployments(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
+		cluster.AppsV1().ReplicaSets(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
+		cluster.BatchV1().Jobs(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
+		deletePods(ctx, cluster, name, ""),
+	)
 	if err != nil {
 		return fmt.Errorf("delete the pods of namespace %s: %w", name, err)
 	}

@@ -35,8 +35,8 @@ const (
 	startupName = "starter"
 )
 
-// podVariable is where an agent finds the name of its pod: that of its host has only its number.
-const podVariable = "POD_NAME"
+// PodVariable is where an agent finds the name of its pod: that of its host has only its number.
+const PodVariable = "POD_NAME"
 
 // user is who the containers run as: nobody in particular.
 const user = 65532
@@ -250,7 +250,7 @@ func (e *environment) agents() runtime.Object {
 			"--target-selector=" + scenario.RoleLabel + "=" + scenario.RoleTarget,
 			"--agents=" + strconv.Itoa(e.options.Agents),
 		}, e.options.probing(e.scenario)),
-		Env: []corev1.EnvVar{{Name: podVariable, ValueFrom: &corev1.EnvVarSource{
+		Env: []corev1.EnvVar{{Name: PodVariable, ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"},
 		}}},
 		Resources: requests("100m", "64Mi"), SecurityContext: restricted(),
