@@ -50,7 +50,8 @@ func (p *page) expectAccessible(least int) {
 		p.t.Fatalf("%v: \"make browser\" installs it", err)
 	}
 	eval[bool](p,
-		string(axe)+`; for (const details of document.querySelectorAll("details")) details.open = true; true`)
+		string(axe)+`; for (const details of document.querySelectorAll("details")) `+
+			`details.open = true; true`)
 	found := eval[verdict](p, `axe.run(document, { resultTypes: ["violations"] }).then(({ violations, passes }) => ({
 		passed: passes.length, violations: violations.map(({ id, impact, help, nodes }) => (
 			{ id, impact, help, nodes: nodes.slice(0, 3).map((node) => node.html.slice(0, 200) + " " + node.failureSummary) }))}))`)

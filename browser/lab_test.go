@@ -58,8 +58,7 @@ func labBinary() (string, error) {
 	lab := os.Getenv("NETPOL_LATENCY_LAB_BIN")
 	if lab == "" {
 		return "", errors.New("$NETPOL_LATENCY_LAB_BIN names no lab: expected the one that " +
-			"\"make lab\" builds; " +
-			"\"make test-browser\" does both")
+			"\"make lab\" builds; \"make test-browser\" does both")
 	}
 	return lab, nil
 }

@@ -885,7 +885,8 @@ func TestLogFactsInOrder(t *testing.T) {
 				`Starting to measure network policy enforcement latency on network policy creation`,
 				`1 pods listed`,
 				`Sending requests ".*10.0.0.1:80"`,
-				`Pod "web" in namespace "targets" with IP "10.0.0.1" reached .* after policy creation`,
+				`Pod "web" in namespace "targets" with IP "10.0.0.1" ` +
+					`reached .* after policy creation`,
 				`Going into idle state`,
 			},
 		},

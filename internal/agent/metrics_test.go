@@ -46,7 +46,8 @@ func TestMetricsOfPodCreation(t *testing.T) {
 # HELP netpol_latency_targets_expected Targets that must end with a result.
 # TYPE netpol_latency_targets_expected gauge
 netpol_latency_targets_expected{scenario="pod-creation"} 1
-# HELP netpol_latency_targets_total Targets that ended, by status: measured, censored, invalid, deleted or unobserved.
+# HELP netpol_latency_targets_total Targets that ended, by status: measured, censored, ` +
+			`invalid, deleted or unobserved.
 # TYPE netpol_latency_targets_total counter
 netpol_latency_targets_total{scenario="pod-creation",status="censored"} 0
 netpol_latency_targets_total{scenario="pod-creation",status="deleted"} 0

@@ -94,8 +94,7 @@ func (o *manifestsOptions) run(cmd *cobra.Command, scenario string) error {
 		address, err := netip.ParseAddrPort(text)
 		if err != nil {
 			return fmt.Errorf("--api-server %q: expected an address and a port, for example "+
-				"10.0.0.2:443 or "+
-				"[fd00::2]:443", text)
+				"10.0.0.2:443 or [fd00::2]:443", text)
 		}
 		values.APIServers = append(values.APIServers, manifests.EndpointOf(address))
 	}

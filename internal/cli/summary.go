@@ -77,8 +77,7 @@ func (o *summaryOptions) run(cmd *cobra.Command) error {
 
 	if len(pods) == 0 {
 		return fmt.Errorf("no test client is running in namespace %q with labels %q: start one "+
-			"with "+
-			"\"netpol-latency manifests\"", o.namespace, o.selector)
+			"with \"netpol-latency manifests\"", o.namespace, o.selector)
 	}
 
 	samples, err := o.collect(ctx, client, pods)

@@ -154,9 +154,8 @@ func (p *policyPoll) begin() {
 	if !p.begun {
 		p.begun = true
 		klog.Warningf(
-			"This client may get network policies, but not list and watch them: "+
-				"it asks for %s/%s every %s, and "+
-				"the start of its latencies is as coarse",
+			"This client may get network policies, but not list and watch them: it asks for "+
+				"%s/%s every %s, and the start of its latencies is as coarse",
 			p.namespace.Name,
 			p.name,
 			askInterval,

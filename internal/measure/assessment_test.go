@@ -110,9 +110,10 @@ func TestAssess(t *testing.T) {
 			found: "enforced ok, flaps ok, unobserved warning",
 		},
 		{
-			name:       "an agent did not report, and a pair of another was slow",
-			samples:    []Sample{slow, lost},
-			because:    "a run that was carried out in part is to be repeated, whatever it has seen",
+			name:    "an agent did not report, and a pair of another was slow",
+			samples: []Sample{slow, lost},
+			because: "a run that was carried out in part is to be repeated, " +
+				"whatever it has seen",
 			conclusion: NotObserved, reason: "1 of 2 pairs",
 			found: "enforced critical, flaps ok, unobserved warning",
 		},

@@ -85,8 +85,7 @@ func (l Limit) Test(earlier, later []Summary) (float64, error) {
 
 	if !l.absolute && !allPositive(before) {
 		return 1, errors.New("an old latency is not above zero, so a percentage of it means " +
-			"nothing: " +
-			"expected a limit in milliseconds")
+			"nothing: expected a limit in milliseconds")
 	}
 
 	grown := make([]observed, len(before))

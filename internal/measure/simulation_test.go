@@ -44,8 +44,7 @@ func TestCompareFalseAlarms(t *testing.T) {
 		}
 		fraction := func(n int) float64 { return float64(n) / draws }
 		t.Logf("%d iterations: false alarms %.3f, intervals with the truth %.3f and %.3f, "+
-			"changes of "+
-			"20 %% found %.3f", n,
+			"changes of 20 %% found %.3f", n,
 			fraction(alarms), fraction(covered), fraction(coveredRatio), fraction(found))
 		if fraction(alarms) > 0.05 || fraction(covered) < 0.945 || fraction(coveredRatio) < 0.945 ||
 			fraction(found) < 0.5 {

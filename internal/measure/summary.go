@@ -143,8 +143,7 @@ func warnings(summary Summary, warned map[string]int) []string {
 	if width := summary.Resolution.Quantile(0.5); width > median.Value/2 && width > 0 &&
 		median.Censored == Exact {
 		all = append(all, fmt.Sprintf("the resolution (median %s) is large compared with the "+
-			"latency "+
-			"(median %s)",
+			"latency (median %s)",
 			FormatDuration(width), median))
 	}
 

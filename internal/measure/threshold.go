@@ -32,9 +32,8 @@ func ParseThreshold(text string) (Threshold, error) {
 	parts := form.FindStringSubmatch(text)
 	if parts == nil {
 		return Threshold{},
-			fmt.Errorf("threshold %q: expected SCENARIO.STATISTIC, an operator (<, "+
-				"<=, >, >=, == or !=) "+
-				"and a limit, %s", text, thresholdExample)
+			fmt.Errorf("threshold %q: expected SCENARIO.STATISTIC, an operator (<, <=, >, >=, == "+
+				"or !=) and a limit, %s", text, thresholdExample)
 	}
 
 	t := Threshold{text: text, scenario: parts[1], statistic: parts[2], operator: parts[3]}

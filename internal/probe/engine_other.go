@@ -22,9 +22,8 @@ type Engine struct {
 
 // New returns an error that says so.
 func New(Config) (*Engine, error) {
-	return nil, fmt.Errorf("probe from this machine: expected Linux, not %s: "+
-		"agents and test clients run in pods; "+
-		"\"netpol-latency run\" works from here", runtime.GOOS)
+	return nil, fmt.Errorf("probe from this machine: expected Linux, not %s: agents and test "+
+		"clients run in pods; \"netpol-latency run\" works from here", runtime.GOOS)
 }
 
 // Schedule is empty.

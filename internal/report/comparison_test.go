@@ -225,8 +225,9 @@ func TestGateThatCannotClose(t *testing.T) {
 
 	old, slow := slower(5)
 	_, err := Compare(old, slow, many, false)
-	const want = "limit min > 1% can never fail: with 13 checks, 5 iterations and 5 iterations of " +
-		"policy-creation (3 targets) are too few to show anything: expected at least 6 on each side"
+	const want = "limit min > 1% can never fail: with 13 checks, 5 iterations and 5 iterations " +
+		"of policy-creation (3 targets) are too few to show anything: " +
+		"expected at least 6 on each side"
 	if err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("13 checks of 5 iterations: %v; want %q", err, want)
 	}

@@ -17,8 +17,7 @@ func ComparisonMarkdown(w io.Writer, c Comparison) error {
 		escape(c.Old.Describe()),
 		escape(c.New.Describe()))
 	fmt.Fprint(&page, "| scenario | statistic | old | new | change | 95% CI low | high | in % | "+
-		"low | "+
-		"high | p | |\n"+
+		"low | high | p | |\n"+
 		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, one := range c.Results {
 		for _, statistic := range one.Statistics {

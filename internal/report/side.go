@@ -35,8 +35,7 @@ func OpenSide(path string, settings setting.Table) (Side, error) {
 
 	if len(runs) == 0 {
 		return Side{}, fmt.Errorf("read %s: expected the directory of a run, which has a "+
-			"run.json, or one that holds "+
-			"several such directories", path)
+			"run.json, or one that holds several such directories", path)
 	}
 
 	side := Side{Path: path}

@@ -31,7 +31,8 @@ func TestTable(t *testing.T) {
 	if err := Table(&b, rows, summary.Warnings); err != nil {
 		t.Fatal(err)
 	}
-	want := `                                          n     min     p50     p90     p95     p99     max
+	want := strings.TrimPrefix(`
+                                          n     min     p50     p90     p95     p99     max
   policy-creation                     20/21   305ms   306ms   307ms   307ms   307ms   307ms
     95% CI low                                    -   306ms   306ms   307ms   307ms   307ms
     95% CI high                               305ms   306ms       -       -       -       -
@@ -39,7 +40,7 @@ func TestTable(t *testing.T) {
   empty                                 0/0       -       -       -       -       -       -
     resolution                                    -       -       -       -       -       -
 warning: 1 of 21 targets deleted: they are in no percentile
-`
+`, "\n")
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Errorf("Table() (-want +got):\n%s", diff)
 	}

@@ -100,8 +100,7 @@ func Create(path string) (Directory, error) {
 
 	if len(entries) > 0 {
 		return "", fmt.Errorf("create the results directory: %s is not empty: expected a new "+
-			"directory, so that no result "+
-			"is overwritten", path)
+			"directory, so that no result is overwritten", path)
 	}
 
 	return Directory(path), nil
@@ -129,8 +128,7 @@ func (d Directory) Read() (Run, []measure.Sample, error) {
 	content, err := os.ReadFile(filepath.Join(string(d), "run.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return Run{}, nil, fmt.Errorf("read the results: %s has no run.json: expected a "+
-			"directory that "+
-			"netpol-latency run --output has written", d)
+			"directory that netpol-latency run --output has written", d)
 	}
 
 	if err != nil {

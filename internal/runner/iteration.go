@@ -134,9 +134,9 @@ func (it *iteration) prove(ctx context.Context) error {
 const barrier = 10 * time.Second
 
 // announce tells the agents of the trigger beforehand, so that they probe at the pace of a trigger
-// and read what it changes from its first instant on, and waits until all of them do. To say what it
-// changes takes finding out how the API serves that, so that the write, which is timed, sends one
-// request.
+// and read what it changes from its first instant on, and waits until all of them do. To say what
+// it changes takes finding out how the API serves that, so that the write, which is timed, sends
+// one request.
 func (it *iteration) announce(ctx context.Context) error {
 	plan := it.planAt(protocol.StepTrigger)
 	changes, err := it.env.changes(it.part.Change)

@@ -148,10 +148,9 @@ func TestLabel(t *testing.T) {
 		change     func(*Settings)
 	}{
 		{"everything", "ingress, IPv6, UDP, ipBlock, port by range, same-node, 3 targets, 2 " +
-			"agents, baseline, timeout 1m30s, " +
-			"confirm 5, hold 1s, max-probe-rate 1000, watch 2s, clock exchange, churn 50, " +
-			"churn-duration 2m0s, " +
-			"7 background policies, background-qps 0.5", func(s *Settings) {
+			"agents, baseline, timeout 1m30s, confirm 5, hold 1s, max-probe-rate 1000, watch 2s, " +
+			"clock exchange, churn 50, churn-duration 2m0s, 7 background policies, " +
+			"background-qps 0.5", func(s *Settings) {
 			*s = Settings{
 				Direction: Ingress, Family: IPv6, Protocol: UDP, Peer: PeerBlock, Port: PortRange,
 				Placement: PlaceSame,

@@ -35,8 +35,8 @@ func TestRunFromAfar(t *testing.T) {
 				sample.Latency().Lower)
 		}
 	}
-	// The write takes a round trip, and its place on the agent's clock is as uncertain again. The best
-	// of all counts: on a busy machine a read can take as long.
+	// The write takes a round trip, and its place on the agent's clock is as uncertain again. The
+	// best of all counts: on a busy machine a read can take as long.
 	if finest >= roundTrip {
 		t.Errorf("the start is known to %s at best; want less than the round trip, %s", finest,
 			roundTrip)

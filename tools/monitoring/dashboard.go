@@ -14,12 +14,9 @@ import (
 )
 
 const about = "What the drop-in test clients of netpol-latency have measured: how long " +
-	"NetworkPolicy changes " +
-	"and new pods " +
-	"take until traffic flows. Figures count from the start of each client that is selected, up " +
-	"to the end of the " +
-	"time range. " +
-	"docs/monitoring.md of the project says more."
+	"NetworkPolicy changes and new pods take until traffic flows. Figures count from the start " +
+	"of each client that is selected, up to the end of the time range. docs/monitoring.md of the " +
+	"project says more."
 
 // renderDashboard makes the dashboard as Grafana imports it.
 func renderDashboard() ([]byte, error) {
@@ -119,32 +116,25 @@ func addResults(b *dashboard.DashboardBuilder) {
 	).Span(third))
 	b.WithPanel(figures("Targets that ended", units.Short,
 		"How targets ended. Censored: not seen allowed in the time that they were given; their "+
-			"latency is longer "+
-			"than that, and is in no percentile of this page. Invalid: not seen denied before "+
-			"the trigger, so there is "+
-			"no latency to "+
-			"measure. Deleted: gone before the transition. Percentiles cover the measured "+
-			"targets only: read them beside "+
-			"this.",
+			"latency is longer than that, and is in no percentile of this page. Invalid: not "+
+			"seen denied before the trigger, so there is no latency to measure. Deleted: gone "+
+			"before the transition. Percentiles cover the measured targets only: read them "+
+			"beside this.",
 		query{total(ended, selected, latest, "status"), "{{status}}"},
 	).Span(third).OverrideByName("measured", painted("green")).OverrideByName("deleted",
 		painted("text")).
 		OverrideByName("censored", alarming("orange")).OverrideByName("invalid", alarming("red")))
 	b.WithPanel(figures("Clients", units.Short,
 		"Test clients with metrics in the time range. A client that was restarted counts once, "+
-			"and only what it "+
-			"has measured since is seen here.",
+			"and only what it has measured since is seen here.",
 		query{"count(" + fmt.Sprintf(latest, expected, selected) + ")", "clients"},
 	).Span(third))
 	b.WithPanel(grid("Latency and resolution by scenario",
 		"Percentiles of the measured targets, estimated from a histogram, and beside them the "+
-			"resolution: the width of "+
-			"the interval that is known to contain a latency. A native histogram adds an error "+
-			"of up to a tenth, a "+
-			"classic one of up to the "+
-			"width of its bucket: 1 s to 2 s is one. The exact figures are in \"netpol-latency "+
-			"summary\" and /samples of "+
-			"a client.",
+			"resolution: the width of the interval that is known to contain a latency. A native "+
+			"histogram adds an error of up to a tenth, a classic one of up to the width of its "+
+			"bucket: 1 s to 2 s is one. The exact figures are in \"netpol-latency summary\" and "+
+			"/samples of a client.",
 		"scenario",
 		column{"expected", units.Short, total(expected, selected, latest, "scenario")},
 		column{"measured", units.Short, transition().count(latest)},
@@ -173,51 +163,38 @@ func addLatency(b *dashboard.DashboardBuilder) {
 	b.WithRow(dashboard.NewRowBuilder("Latency"))
 	b.WithPanel(chart("Latency of everything measured so far", units.Seconds,
 		"From the start (see \"Starts\") to the transition, for all targets that were measured "+
-			"up to each instant: a "+
-			"value is not "+
-			"about that instant. The line rises while slow targets come in, and is the result "+
-			"once it is level.",
+			"up to each instant: a value is not about that instant. The line rises while slow "+
+			"targets come in, and is the result once it is level.",
 		quantiles(transition(), now, .5, .9, .99)...).Span(half))
 	b.WithPanel(chart("Resolution of everything measured so far", units.Seconds,
 		"Width of the interval that contains the latency. Two latencies that differ by less are "+
-			"not known to differ. "+
-			"It widens with the number of targets, which share the rate of probes, and with the "+
-			"latency, of which it is "+
-			"about 1 %.",
+			"not known to differ. It widens with the number of targets, which share the rate of "+
+			"probes, and with the latency, of which it is about 1 %.",
 		quantiles(resolution(), now, .5, .99)...).Span(half))
 	b.WithPanel(spread("Distribution of the latency",
 		"How many targets had which latency, of all that were measured up to each instant; "+
-			"several humps mean that "+
-			"targets were "+
-			"not enforced alike, by node for example. Rows are the histogram's buckets, so their "+
-			"height says nothing.",
+			"several humps mean that targets were not enforced alike, by node for example. Rows "+
+			"are the histogram's buckets, so their height says nothing.",
 		transition().distribution(now)).Span(half))
 	starts := transition()
 	starts.by = "start"
 	b.WithPanel(chart("Starts", units.Short,
 		"Targets by the instant that their latency counts from: address-arrival, watch-arrival "+
-			"and annotation are "+
-			"known to milliseconds, poll to a quarter of a second, creation-timestamp to a "+
-			"second, by which the "+
-			"resolution is wider.",
+			"and annotation are known to milliseconds, poll to a quarter of a second, "+
+			"creation-timestamp to a second, by which the resolution is wider.",
 		query{starts.count(now), "{{start}}"}).Span(half))
 }
 
 func addOriginals(b *dashboard.DashboardBuilder) {
 	const creation = "From the pod's creationTimestamp to the arrival of its address at the " +
-		"client's watch. The " +
-		"time is of two " +
-		"clocks, and cut to a second: do not read differences below one. It has nothing to do " +
-		"with policies."
+		"client's watch. The time is of two clocks, and cut to a second: do not read differences " +
+		"below one. It has nothing to do with policies."
 	const reached = "From the arrival of a pod's address to its first response. This is the end " +
-		"of the interval " +
-		"that contains the " +
-		"latency, so it is never below that, and is more by about half of the resolution."
+		"of the interval that contains the latency, so it is never below that, and is more by " +
+		"about half of the resolution."
 	const enforced = "From the allow policy's creationTimestamp to the first response of a " +
-		"target. The time is of " +
-		"two clocks, " +
-		"and cut to a second: expect up to a second too much. The latency above counts from the " +
-		"policy's arrival instead."
+		"target. The time is of two clocks, and cut to a second: expect up to a second too much. " +
+		"The latency above counts from the policy's arrival instead."
 	b.WithRow(dashboard.NewRowBuilder("Metrics of the original clients (of all scenarios)"))
 	for _, one := range []struct{ title, metric, description string }{
 		{"Pod address assigned", "pod_ip_address_assigned_latency_seconds", creation},
@@ -242,9 +219,7 @@ func addAccount(b *dashboard.DashboardBuilder) {
 		OverrideByName("expected", painted("blue")))
 	b.WithPanel(chart("Targets without a result", units.Short,
 		"By scenario. A scenario that stays above zero after its trigger has targets that are "+
-			"not enforced yet, or "+
-			"never: without "+
-			"--target-timeout a client never gives up.",
+			"not enforced yet, or never: without --target-timeout a client never gives up.",
 		query{total("netpol_latency_targets_expected", selected, now, "scenario") + "\n- " +
 			total("netpol_latency_targets_total", selected, now, "scenario"), "{{scenario}}"},
 	).Span(half))
@@ -255,22 +230,16 @@ func addProbing(b *dashboard.DashboardBuilder) {
 	b.WithRow(dashboard.NewRowBuilder("Probing"))
 	b.WithPanel(chart("Probes by outcome", units.CountsPerSecond,
 		"Probes that ended, per second. Dropped, rejected and refused are what a target that is "+
-			"still denied looks "+
-			"like; refused is "+
-			"also a target whose server is not up. Ambiguous probes could not be sent or judged, "+
-			"and prove nothing.",
+			"still denied looks like; refused is also a target whose server is not up. Ambiguous "+
+			"probes could not be sent or judged, and prove nothing.",
 		query{total(probes, selected, rate, "verdict"), "{{verdict}}"}).Span(third))
 	b.WithPanel(chart("Lateness of probes", units.Seconds,
 		"How much later than planned probes left, at each time. What the client's process does "+
-			"not get to do in time "+
-			"widens the "+
-			"resolution; it cannot make a latency wrong.",
+			"not get to do in time widens the resolution; it cannot make a latency wrong.",
 		quantiles(lateness(), rate, .5, .99)...).Span(third))
 	b.WithPanel(chart("Probes more than 10 ms late", units.PercentUnit,
 		"Part of the probes that left more than 10 ms after their time. More than a few percent: "+
-			"the client has too "+
-			"little CPU, "+
-			"or too many targets for one.",
+			"the client has too little CPU, or too many targets for one.",
 		query{lateness().above("0.01", rate), "{{scenario}}"}).Span(third))
 }
 

@@ -84,8 +84,7 @@ func (s *section) compare(places report.Places) {
 	switch {
 	case len(same)+len(other) == 0:
 		s.PlaceNote = "The records do not say on which nodes the pods ran, so that pairs on one " +
-			"node cannot be told " +
-			"from others."
+			"node cannot be told from others."
 		return
 	case len(same) == 0 && len(unknown) == 0:
 		s.PlaceNote = "Every pair had its two pods on different nodes."

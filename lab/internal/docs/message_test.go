@@ -97,8 +97,8 @@ func TestReadMessages(t *testing.T) {
 }
 
 func TestQuotes(t *testing.T) {
-	const text = "| message | meaning |\n| --- | --- |\n| `a …`, `b` | `c` |\n\n| other | x |\n| " +
-		"--- | --- |\n| `d` | e |\n"
+	const text = "| message | meaning |\n| --- | --- |\n| `a …`, `b` | `c` |\n\n" +
+		"| other | x |\n| --- | --- |\n| `d` | e |\n"
 	if diff := cmp.Diff([]string{"a …", "b"}, Quotes(text)); diff != "" {
 		t.Errorf("the quotes differ (-want +got):\n%s", diff)
 	}

@@ -63,8 +63,8 @@ func (b Block) substitute(text string) string {
 }
 
 // Prints reports whether a command printed what a document says. Figures count as equal, with their
-// units and whether they are bounds, and so do spaces, of which tables have more or less; … is any text, and on a line of its
-// own any lines.
+// units and whether they are bounds, and so do spaces, of which tables have more or less; … is any
+// text, and on a line of its own any lines.
 func Prints(want, got string) bool {
 	form := regexp.MustCompile(`\d[\d.,:]*(?:(?:[nµum]?s|m|h|%|[KMG]i?B)\b)?|…|[^\S\n]+`)
 	var pattern strings.Builder

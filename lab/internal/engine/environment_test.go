@@ -116,7 +116,8 @@ func startEnvironment(t testing.TB, verdicts int) *environment {
 	k := kernelIn(t, w.net.router)
 	var group errgroup.Group
 	if verdicts > 0 {
-		w.underWay = 400 * time.Millisecond // they wait for a process, on a machine that may be busy
+		// They wait for a process, on a machine that may be busy.
+		w.underWay = 400 * time.Millisecond
 		need.Machine(t, w.net.router.Do(k.openQueue), "use a kernel that has what it names")
 		group.Go(func() error { return k.queue.Run(ctx, verdicts) })
 	}

@@ -74,8 +74,7 @@ func (i image) verifyNonRoot(who identity, runAsUser *int64) error {
 	name, _, _ := strings.Cut(i.unpacked.User, ":")
 	if _, err := strconv.ParseUint(name, 10, 32); err != nil {
 		return fmt.Errorf("container has runAsNonRoot and its image's user %q is no number, so "+
-			"that a kubelet cannot know "+
-			"that it is not root; set runAsUser", name)
+			"that a kubelet cannot know that it is not root; set runAsUser", name)
 	}
 
 	return nil

@@ -59,8 +59,7 @@ func open(reference Reference) (v1.Image, error) {
 	for _, file := range []string{"oci-layout", "index.json"} {
 		if _, err := os.Stat(filepath.Join(reference.Dir, file)); err != nil {
 			return nil, fmt.Errorf("it is no OCI image layout: expected a directory with the "+
-				"files oci-layout and "+
-				"index.json: %w", err)
+				"files oci-layout and index.json: %w", err)
 		}
 	}
 

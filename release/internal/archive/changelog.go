@@ -32,8 +32,7 @@ func notes(source build.Source) ([]byte, error) {
 	found := section(string(text), heading)
 	if found == "" {
 		return nil, fmt.Errorf("write the notes of %s: expected a section \"## %s\" in "+
-			"CHANGELOG.md that says "+
-			"what has changed", source.Version, heading)
+			"CHANGELOG.md that says what has changed", source.Version, heading)
 	}
 
 	return []byte(found), nil

@@ -86,8 +86,7 @@ func replace(directory string, files map[string][]byte) error {
 
 	if _, err := os.Stat(filepath.Join(directory, ChecksumsFile)); err != nil && len(old) > 0 {
 		return fmt.Errorf("write the release: %s holds files and no %s: expected an empty "+
-			"directory, or that of an "+
-			"earlier release", directory, ChecksumsFile)
+			"directory, or that of an earlier release", directory, ChecksumsFile)
 	}
 
 	parent := filepath.Dir(filepath.Clean(directory))

@@ -107,8 +107,7 @@ func describeVersion(ctx context.Context, dir, version string) (string, error) {
 	// What an image's tag may be (OCI distribution specification, "Pulling manifests").
 	if !regexp.MustCompile(`^[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}$`).MatchString(version) {
 		return "", fmt.Errorf("version %q: expected what can be an image's tag, for example "+
-			"v1.2.3: "+
-			"letters, digits, '_', '.' and '-'", version)
+			"v1.2.3: letters, digits, '_', '.' and '-'", version)
 	}
 
 	return version, nil

@@ -37,8 +37,7 @@ func Kinds() []Kind {
 		{
 			Name: "netpol-latency",
 			Description: "Agent and target of netpol-latency, which measures how long network " +
-				"policies take to be true " +
-				"on the wire",
+				"policies take to be true on the wire",
 		},
 		{
 			Name:        "pod-creation-reachability-latency",
