@@ -34,8 +34,8 @@ type stand struct {
 	ahead   atomic.Int64    // by how much the wall clock was set, in nanoseconds
 }
 
-func newStand(t *testing.T, agents, index int) *stand {
-	return newStandOf(t, RemoteConfig{Agents: agents, Index: index}, nil)
+func newStand(t *testing.T) *stand {
+	return newStandOf(t, RemoteConfig{Agents: 1}, nil)
 }
 
 func newStandOf(t *testing.T, config RemoteConfig, read revisions) *stand {
@@ -128,7 +128,7 @@ func (s *stand) exit() (samples []measure.Sample, said int) {
 // with nothing after that.
 func TestRemoteRefutesTheOldState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStand(t, 1, 0)
+		s := newStand(t)
 		s.pod("a", "a", "10.0.0.1")
 		s.step(protocol.StepProve, allowedA())
 		s.sleep(53 * time.Millisecond)
@@ -164,7 +164,7 @@ func TestRemoteRefutesTheOldState(t *testing.T) {
 // that is proved.
 func TestRemotePresumes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStand(t, 1, 0)
+		s := newStand(t)
 		s.network.open("10.0.0.1")
 		s.pod("a", "a", "10.0.0.1")
 		s.step(protocol.StepProve, protocol.Expect{Group: "a", Port: 80, Want: "blocked"})
@@ -197,7 +197,7 @@ func allowedA() protocol.Expect { return protocol.Expect{Group: "a", Port: 80, W
 // only what comes then is its transition.
 func TestRemoteProvesTheOldState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStand(t, 1, 0)
+		s := newStand(t)
 		s.pod("a", "a", "10.0.0.1")
 		s.network.open("10.0.0.1")
 		s.step(protocol.StepProve, allowedA())
@@ -228,7 +228,7 @@ func TestRemoteProvesTheOldState(t *testing.T) {
 // watched to the end, with each of its replies.
 func TestRemoteAccounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStand(t, 1, 0)
+		s := newStand(t)
 		for uid, address := range map[string]string{"open": "10.0.0.1", "shut": "10.0.0.2"} {
 			s.pod(uid, "a", address)
 		}
@@ -353,7 +353,7 @@ func TestRemoteWallClockIsSet(t *testing.T) {
 	for name, step := range map[string]time.Duration{"not": 0, "by an hour": time.Hour} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStand(t, 1, 0)
+				s := newStand(t)
 				s.pod("a", "a", "10.0.0.1")
 				s.step(protocol.StepProve, allowedA())
 				s.sleep(time.Second)

@@ -84,9 +84,7 @@ func (n Namespace) followPolicy(ctx context.Context, name string, sink Sink, syn
 		begun.Store(true)
 		synced()
 	})
-	if context.Cause(
-		watching,
-	) == errMayNotWatch { //nolint:errorlint // it is given to giveUp as it is
+	if errors.Is(context.Cause(watching), errMayNotWatch) {
 		return errMayNotWatch
 	}
 

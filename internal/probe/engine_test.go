@@ -307,7 +307,9 @@ func TestEstablishedReadsBeforeReset(t *testing.T) {
 	reset := make(chan struct{})
 	to := serve(t, func(connection net.Conn) {
 		defer close(reset)
-		for lines := bufio.NewScanner(connection); lines.Scan() && lines.Text() != ""; {
+		lines := bufio.NewScanner(connection)
+		for lines.Scan() && lines.Text() != "" {
+			continue // the header, up to the empty line
 		}
 		_, _ = connection.Write([]byte("HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\n"))
 		check(t, connection.(*net.TCPConn).SetLinger(0))

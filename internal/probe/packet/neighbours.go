@@ -64,8 +64,8 @@ func (all neighbours) note(deleted bool, data []byte) (changed bool) {
 // readNeighbours asks the kernel for all that it knows.
 func readNeighbours(socket *netlinkSocket) (neighbours, error) {
 	all := make(neighbours)
-	any := &rawData{make([]byte, sizeofNdMsg)}
-	err := socket.request(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, []nl.NetlinkRequestData{any},
+	anyone := &rawData{make([]byte, sizeofNdMsg)}
+	err := socket.request(unix.RTM_GETNEIGH, unix.NLM_F_DUMP, []nl.NetlinkRequestData{anyone},
 		func(data []byte) { all.note(false, data) })
 	return all, err
 }

@@ -130,11 +130,11 @@ func meaning(samples []measure.Sample) string {
 		from = "the trigger"
 	}
 
-	switch {
-	case samples[0].Kind == measure.KindBlocked:
+	switch samples[0].Kind {
+	case measure.KindBlocked:
 		return "These pairs had to stay blocked. Every reply is a leak. Time counts from " + from +
 			"."
-	case samples[0].Kind == measure.KindOpen:
+	case measure.KindOpen:
 		return "From " + from + " until an open connection was blocked."
 	}
 
