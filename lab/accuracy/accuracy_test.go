@@ -158,7 +158,7 @@ func TestDeviceReplaced(t *testing.T) {
 func TestLoss(t *testing.T) {
 	harness := newTestHarness(t)
 	harness.Rules = measure.Rules{Confirm: 5, Losses: 4}
-	if err := harness.Lose(0.01); err != nil {
+	if err := harness.DropAtRandom(0.01); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []measure.State{measure.StateAllowed, measure.StateBlocked} {

@@ -157,8 +157,8 @@ func (h *Harness) Close() error {
 	return err
 }
 
-// Lose makes the network lose a part of all packets.
-func (h *Harness) Lose(part float64) error { return h.network.Lose(part) }
+// DropAtRandom makes the network lose a part of all packets.
+func (h *Harness) DropAtRandom(part float64) error { return h.network.DropAtRandom(part) }
 
 // Run runs one cell: the old state, its proof, the trigger, the changes, the results.
 func (h *Harness) Run(ctx context.Context, cell Cell) (Result, error) {

@@ -110,7 +110,7 @@ func (o options) run(ctx context.Context, stdout, progress io.Writer) (err error
 
 	harness.Rules, harness.Relative, harness.MaxRate = o.rules, o.relative, o.rate
 	if o.loss > 0 {
-		if err := harness.Lose(o.loss); err != nil {
+		if err := harness.DropAtRandom(o.loss); err != nil {
 			return err
 		}
 	}

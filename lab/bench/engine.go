@@ -37,7 +37,7 @@ func engine(mode probe.Mode) func(context.Context, Turn) (Reading, error) {
 			return r, err
 		}
 		defer func() { err = errors.Join(err, e.Close()) }()
-		t := newTally(e, 2*turn.Pairs, int(schedule.MaxRate*window.Seconds()))
+		t := newOutcomeCounter(e, 2*turn.Pairs, int(schedule.MaxRate*window.Seconds()))
 		for _, to := range turn.State.targets(turn.Pairs) {
 			e.Add(to, t).Trigger(time.Now())
 		}
@@ -45,53 +45,53 @@ func engine(mode probe.Mode) func(context.Context, Turn) (Reading, error) {
 	}
 }
 
-// tally follows all pairs of an engine and counts their outcomes.
-type tally struct {
+// outcomeCounter follows all pairs of an engine and counts their outcomes.
+type outcomeCounter struct {
 	engine       *probe.Engine
 	count        atomic.Int64
 	warm, enough int64
 	reached      chan struct{}
 }
 
-func newTally(e *probe.Engine, warm, probes int) *tally {
-	return &tally{engine: e, warm: int64(warm), enough: int64(warm + probes),
+func newOutcomeCounter(e *probe.Engine, warm, probes int) *outcomeCounter {
+	return &outcomeCounter{engine: e, warm: int64(warm), enough: int64(warm + probes),
 		reached: make(chan struct{}, 2)}
 }
 
 // OnOutcome implements [probe.Observer].
-func (t *tally) OnOutcome(measure.Outcome) bool {
-	if n := t.count.Add(1); n == t.warm || n == t.enough {
-		t.reached <- struct{}{}
+func (c *outcomeCounter) OnOutcome(measure.Outcome) bool {
+	if n := c.count.Add(1); n == c.warm || n == c.enough {
+		c.reached <- struct{}{}
 	}
 	return false
 }
 
 // OnOverdue implements [probe.Observer].
-func (t *tally) OnOverdue(int, time.Time) {}
+func (c *outcomeCounter) OnOverdue(int, time.Time) {}
 
 // OnStopped implements [probe.Observer].
-func (t *tally) OnStopped() {}
+func (c *outcomeCounter) OnStopped() {}
 
 // measure waits until everything that grows has grown, and measures the outcomes that follow.
-func (t *tally) measure(ctx context.Context) (Reading, error) {
-	if err := t.await(ctx); err != nil {
+func (c *outcomeCounter) measure(ctx context.Context) (Reading, error) {
+	if err := c.await(ctx); err != nil {
 		return Reading{}, err
 	}
 	return spend(func() (int64, error) {
-		sent, ended := t.engine.Stats().Sent, t.count.Load()
-		err := t.await(ctx)
+		sent, ended := c.engine.Stats().Sent, c.count.Load()
+		err := c.await(ctx)
 		// A machine that is busy otherwise may delay one more than the other.
-		return min(int64(t.engine.Stats().Sent-sent), t.count.Load()-ended), err
+		return min(int64(c.engine.Stats().Sent-sent), c.count.Load()-ended), err
 	})
 }
 
 // await waits until the count has reached the next of its marks.
-func (t *tally) await(ctx context.Context) error {
+func (c *outcomeCounter) await(ctx context.Context) error {
 	select {
-	case <-t.reached:
+	case <-c.reached:
 		return nil
 	case <-ctx.Done():
-		return fmt.Errorf("wait for %d outcomes: there are %d: %w", t.enough, t.count.Load(),
+		return fmt.Errorf("wait for %d outcomes: there are %d: %w", c.enough, c.count.Load(),
 			ctx.Err())
 	}
 }

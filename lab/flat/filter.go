@@ -160,8 +160,8 @@ func (f *Filter) change(
 	return commits, nil
 }
 
-// Lose drops a part of all packets that reach the router by chance, for example 0.01.
-func (f *Filter) Lose(part float64) error {
+// DropAtRandom drops a part of all packets that reach the router by chance, for example 0.01.
+func (f *Filter) DropAtRandom(part float64) error {
 	const modulus = 10_000
 	f.connection.InsertRule(&nftables.Rule{Table: f.table, Chain: f.chain, Exprs: []expr.Any{
 		&expr.Numgen{Register: 1, Modulus: modulus, Type: unix.NFT_NG_RANDOM},

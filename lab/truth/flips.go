@@ -71,7 +71,7 @@ func (r *replay) apply(record Record, pairs int) []int {
 	everybody := false
 	for _, op := range record.Ops {
 		if op.Kind == KindTable {
-			r.forget(record.Node)
+			r.restart(record.Node)
 		}
 		undo := state.Apply(op)
 		everybody = everybody || op.Kind != KindAddress
@@ -107,8 +107,8 @@ func (r *replay) move(node, id string, before, after *Address) {
 	}
 }
 
-// forget takes back what a node said, because its table starts anew.
-func (r *replay) forget(node string) {
+// restart takes back what a node said, because its table starts anew.
+func (r *replay) restart(node string) {
 	for _, addresses := range r.rows {
 		for address, guardedBy := range addresses {
 			if guardedBy == node {

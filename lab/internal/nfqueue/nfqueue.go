@@ -134,7 +134,9 @@ func (q *Queue) Run(ctx context.Context, rate int) error {
 		defer close(packets)
 		return q.receive(ctx, packets)
 	})
-	group.Go(func() error { return judge(ctx, packets, newPacer(rate), preciseSleep, q.accept) })
+	group.Go(func() error {
+		return issueVerdicts(ctx, packets, newPacer(rate), preciseSleep, q.accept)
+	})
 	return group.Wait()
 }
 

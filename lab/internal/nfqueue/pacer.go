@@ -31,10 +31,10 @@ func (p *pacer) done(arrived time.Time) time.Time {
 // maxSleep is how soon a server that is slow notices that it is to end.
 const maxSleep = 100 * time.Millisecond
 
-// judge accepts packets in order, each when the pacer is done with it, until the channel is closed
-// or ctx ends. A sleep that was too long delays its own packet only: the pacer's times come from
-// the arrivals alone.
-func judge(
+// issueVerdicts accepts packets in order, each when the pacer is done with it, until the
+// channel is closed or ctx ends. A sleep that was too long delays its own packet only: the
+// pacer's times come from the arrivals alone.
+func issueVerdicts(
 	ctx context.Context, packets <-chan packet, pace *pacer, sleep func(time.Duration),
 	accept func(id uint32) error,
 ) error {

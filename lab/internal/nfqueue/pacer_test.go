@@ -66,7 +66,7 @@ func TestJudge(t *testing.T) {
 				time.Sleep(5 * ms)
 			}
 		}
-		err := judge(t.Context(), packets, newPacer(rate), sleep, func(id uint32) error {
+		err := issueVerdicts(t.Context(), packets, newPacer(rate), sleep, func(id uint32) error {
 			earliest := time.Duration(id+1) * time.Second / rate
 			if took := time.Since(began); took < earliest {
 				t.Errorf("packet %d has its verdict after %v; want it after %v", id, took, earliest)
@@ -97,7 +97,7 @@ func TestJudgeEnds(t *testing.T) {
 		packets := make(chan packet, 1)
 		packets <- packet{1, time.Now()}
 		began := time.Now()
-		err := judge(ctx, packets, &pacer{each: time.Hour}, time.Sleep, func(uint32) error {
+		err := issueVerdicts(ctx, packets, &pacer{each: time.Hour}, time.Sleep, func(uint32) error {
 			t.Error("a packet has its verdict too early")
 			return nil
 		})

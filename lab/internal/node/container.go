@@ -273,7 +273,7 @@ func (c *container) rootFS(img image, allowed security) (rootFS, error) {
 	}
 
 	root := rootFS{
-		stage:    c.pod.agent.stage(),
+		staging:  c.pod.agent.staging(),
 		dir:      nameOr(c.spec.WorkingDir, img.workingDir()),
 		program:  img.program,
 		etc:      c.pod.etcFiles(),

@@ -184,7 +184,7 @@ func (p *process) mountProc() error {
 		}
 		defer func() { _ = unix.Close(pidfd) }() // nothing was written
 
-		proc, err := newProc(pidfd, p.spec.root.stage)
+		proc, err := newProc(pidfd, p.spec.root.staging)
 		if err != nil {
 			return err
 		}
@@ -212,8 +212,8 @@ func (p *process) mountProc() error {
 // takes the namespace of the process that mounts, not that of its future children, so a process
 // must be started for it: this machine's mount, since an image may have none. It sees this
 // machine's files, in a mount namespace that the calling thread has to itself, and mounts on the
-// stage there.
-func newProc(pidfd int, stage string) (int, error) {
+// staging directory there.
+func newProc(pidfd int, staging string) (int, error) {
 	if err := unix.Setns(pidfd, unix.CLONE_NEWPID); err != nil {
 		return 0, fmt.Errorf("enter the container's processes: %w", err)
 	}
@@ -228,13 +228,13 @@ func newProc(pidfd int, stage string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	cmd := exec.Command(path, "-n", "-t", "proc", "-o", "nosuid,nodev,noexec", "proc", stage)
+	cmd := exec.Command(path, "-n", "-t", "proc", "-o", "nosuid,nodev,noexec", "proc", staging)
 	cmd.Env = []string{systemPath}
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("mount a new /proc: %w: %s", err, output)
 	}
 
-	proc, err := unix.OpenTree(unix.AT_FDCWD, stage, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
+	proc, err := unix.OpenTree(unix.AT_FDCWD, staging, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC)
 	if err != nil {
 		return 0, fmt.Errorf("take the new /proc: %w", err)
 	}

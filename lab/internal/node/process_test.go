@@ -67,7 +67,7 @@ func runShell(t *testing.T, script string, change func(*processSpec)) (string, e
 	}
 	spec := processSpec{
 		network: newTestNetwork(t).sandbox(t), hostname: "web-0",
-		root: rootFS{stage: t.TempDir(),
+		root: rootFS{staging: t.TempDir(),
 			etc: map[string]string{"hosts": "127.0.0.1 localhost\n"}},
 		argv:     []string{"sh", "-c", script},
 		env:      []string{"PATH=/usr/bin:/bin:/usr/sbin:/sbin", "GREETING=hello"},
@@ -314,7 +314,7 @@ func TestExitCodes(t *testing.T) {
 
 func TestMissingProgram(t *testing.T) {
 	spec := processSpec{network: newTestNetwork(t).sandbox(t), hostname: "x", dir: "/",
-		root: rootFS{stage: t.TempDir()}, argv: []string{"no-such-program"}}
+		root: rootFS{staging: t.TempDir()}, argv: []string{"no-such-program"}}
 	if _, err := startProcess(spec); err == nil || !strings.Contains(err.Error(),
 		"no-such-program") {
 		t.Errorf("starting a program that does not exist returned %v", err)
@@ -328,7 +328,7 @@ func TestExecRunsInTheContainer(t *testing.T) {
 	}
 	p, err := startProcess(processSpec{
 		network: newTestNetwork(t).sandbox(t), hostname: "x", dir: "/",
-		root: rootFS{stage: t.TempDir()},
+		root: rootFS{staging: t.TempDir()},
 		argv: []string{"sh", "-c", "touch /tmp/here; trap 'exit 7' TERM; while :; do sleep 0.01; " +
 			"done"},
 		env: []string{"PATH=/usr/bin:/bin"}, stdout: logs.stdout, stderr: logs.stderr,

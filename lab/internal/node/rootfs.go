@@ -21,8 +21,8 @@ import (
 // rootFS describes the file system that a container's process sees: an image's, or this machine's
 // programs and libraries, read-only, and everything else fresh.
 type rootFS struct {
-	// stage is an empty directory to build on. The mounts are private to the thread that builds.
-	stage string
+	// staging is an empty directory to build on. The mounts are private to the thread that builds.
+	staging string
 	// image is a directory with the files of an image, which stay as they are: the container writes
 	// to a layer of its own. Empty stands for this machine's programs.
 	image string
@@ -52,7 +52,7 @@ func (r rootFS) enter() error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("make the mounts private: %w", err)
 	}
-	if err := unix.Mount("tmpfs", r.stage, "tmpfs", 0, "mode=0755"); err != nil {
+	if err := unix.Mount("tmpfs", r.staging, "tmpfs", 0, "mode=0755"); err != nil {
 		return fmt.Errorf("mount the container's root: %w", err)
 	}
 
@@ -61,7 +61,7 @@ func (r rootFS) enter() error {
 		if err := r.overlay(); err != nil {
 			return err
 		}
-		r.stage = r.path("root")
+		r.staging = r.path("root")
 		steps = []func() error{r.writeEtc, r.addDir}
 	}
 
@@ -76,11 +76,12 @@ func (r rootFS) enter() error {
 }
 
 func (r rootFS) path(elements ...string) string {
-	return filepath.Join(append([]string{r.stage}, elements...)...)
+	return filepath.Join(append([]string{r.staging}, elements...)...)
 }
 
-// overlay mounts the image's files at the directory root of the stage, below a layer for what the
-// container writes. The paths are relative to the stage, because options cannot name all paths.
+// overlay mounts the image's files at the directory root of the staging directory, below a
+// layer for what the container writes. The paths are relative to the staging directory, because
+// options cannot name all paths.
 func (r rootFS) overlay() error {
 	for _, name := range []string{"image", "upper", "work", "root"} {
 		if err := os.Mkdir(r.path(name), 0o755); err != nil {
@@ -90,8 +91,8 @@ func (r rootFS) overlay() error {
 	if err := bindOver(r.image, r.path("image"), true); err != nil {
 		return fmt.Errorf("mount the image: %w", err)
 	}
-	if err := unix.Chdir(r.stage); err != nil {
-		return fmt.Errorf("enter the stage: %w", err)
+	if err := unix.Chdir(r.staging); err != nil {
+		return fmt.Errorf("enter the staging directory: %w", err)
 	}
 
 	options := "lowerdir=image,upperdir=upper,workdir=work"
@@ -109,7 +110,7 @@ func (r rootFS) overlay() error {
 // within is the path of a target in the container. Symbolic links of an image lead to where they
 // lead in the container, never to a file of this machine.
 func (r rootFS) within(target string) (string, error) {
-	at, err := securejoin.SecureJoin(r.stage, target)
+	at, err := securejoin.SecureJoin(r.staging, target)
 	if err != nil {
 		return "", fmt.Errorf("find %s in the container: %w", target, err)
 	}
@@ -356,7 +357,7 @@ func (r rootFS) mountNew(kind, target string, flags uintptr, options string) err
 
 // pivot makes the new root the thread's root and lets go of the old one.
 func (r rootFS) pivot() error {
-	if err := unix.Chdir(r.stage); err != nil {
+	if err := unix.Chdir(r.staging); err != nil {
 		return fmt.Errorf("enter the container's root: %w", err)
 	}
 	// With the same directory for both, the old root lands on top of the new one (pivot_root(2)).

@@ -128,14 +128,16 @@ func newClient(kubeconfig string) (kubernetes.Interface, error) {
 	return kubernetes.NewForConfig(config)
 }
 
-// stage is the directory that containers' roots are built on, each in a mount namespace of its own.
-func (a *agent) stage() string { return filepath.Join(a.cfg.StateDir, "stage") }
+// staging is the directory that containers' roots are built on, each in a mount namespace of
+// its own.
+func (a *agent) staging() string { return filepath.Join(a.cfg.StateDir, "staging") }
 
 // volumesDir is a tmpfs, so that volumes with their secrets vanish with the lab.
 func (a *agent) volumesDir() string { return filepath.Join(a.cfg.StateDir, "volumes") }
 
 func (a *agent) prepareDirectories() error {
-	for _, dir := range []string{a.stage(), a.volumesDir(), filepath.Join(a.cfg.StateDir, "pods")} {
+	pods := filepath.Join(a.cfg.StateDir, "pods")
+	for _, dir := range []string{a.staging(), a.volumesDir(), pods} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make the state directory: %w", err)
 		}
