@@ -62,22 +62,6 @@ type Lab struct {
 	binary string
 }
 
-// Start runs `netpol-latency-lab up` with the flags and returns when the lab is ready. The lab ends
-// with the test; when the test has failed, the ends of the components' logs are logged.
-func Start(t testing.TB, flags ...string) *Lab {
-	t.Helper()
-	lab, stop, err := start(Binary(t), flags)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return lab.Of(t)
-}
-
 // Of is the lab as another test has it, for example a part of the one that started it: its methods
 // fail that test.
 func (l *Lab) Of(t testing.TB) *Lab {

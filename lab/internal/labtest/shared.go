@@ -56,10 +56,12 @@ func Shared(t testing.TB, flags ...string) *Lab {
 	return lab.Of(t)
 }
 
-// Main runs a package's tests, stops the labs that they shared, and returns the exit code.
+// Main runs a package's tests, stops the labs that they shared or gave back, and returns the exit
+// code.
 func Main(m *testing.M) int {
+	idleLabs.open = true
 	code := m.Run()
-	var stopped error
+	stopped := idleLabs.close()
 	for _, one := range labs.byFlags {
 		stopped = errors.Join(stopped, one.stop())
 	}
