@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -80,6 +81,10 @@ func newCompare(settings setting.Table) *cobra.Command {
 	return cmd
 }
 
+// errCut is the end of a check that nothing failed, of a run that did not come to its end: what it
+// would have shown is not known.
+var errCut = errors.New("no limit is exceeded, but not everything was run")
+
 // errSlower is the end of a comparison that worked, and found what must not be.
 var errSlower = errors.New("slower than allowed")
 
@@ -129,7 +134,11 @@ func (o *compareOptions) run(
 		return err
 	}
 
-	return evaluateChecks(comparison.Checks)
+	err = evaluateChecks(comparison.Checks)
+	if cut := comparison.Cut(); err == nil && len(cut) > 0 && len(limits) > 0 {
+		return fmt.Errorf("%w: %s", errCut, strings.Join(cut, "; "))
+	}
+	return err
 }
 
 // evaluateChecks says how the command ends. A limit that is exceeded counts before one that cannot

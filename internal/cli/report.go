@@ -148,8 +148,19 @@ func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths [
 	if failed > 0 {
 		return fmt.Errorf("%w: %d failed", errThreshold, failed)
 	}
+	return o.incomplete(sources)
+}
 
-	return nil
+// incomplete is why further thresholds have not passed although none failed: a run did not come to
+// its end.
+func (o *reportOptions) incomplete(sources []report.Source) error {
+	var cut []error
+	for _, source := range sources {
+		if text := source.Run.Cut(); text != "" && len(o.thresholds) > 0 {
+			cut = append(cut, fmt.Errorf("no threshold failed, but %s: %s", source.Directory, text))
+		}
+	}
+	return errors.Join(cut...)
 }
 
 // imply fills in what --open leaves unsaid.

@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/netpol-latency/netpol-latency/internal/interrupt"
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/report"
@@ -140,52 +142,80 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 		return printTasks(cmd.Context(), cmd.OutOrStdout(), cluster, tasks)
 	}
 
-	if o.output == "" {
-		o.output = time.Now().Format("netpol-latency-20060102-150405")
-	}
-
-	directory, err := result.Create(o.output)
+	ctx, output := interrupt.Unread(cmd.Context(), cmd.ErrOrStderr())
+	work, err := o.begin(ctx, cluster, tasks)
 	if err != nil {
 		return err
 	}
 
-	work := &work{options: o, cluster: cluster, progress: newProgress(cmd.ErrOrStderr()),
-		began: time.Now(), directory: directory}
-	fmt.Fprintf(cmd.ErrOrStderr(), "run %s: results go to %s\n", o.RunID, o.output)
-	failed := work.play(cmd.Context(), tasks)
-	written := work.write(context.WithoutCancel(cmd.Context()))
+	work.progress = newProgress(cmd.ErrOrStderr())
+	work.progress.out = output
+	fmt.Fprintf(output, "run %s: results go to %s\n", o.RunID, o.output)
+	failed := work.play(ctx)
 	shown := work.show(cmd.OutOrStdout())
-	if err := errors.Join(failed, written, shown); err != nil {
+	if err := errors.Join(failed, work.end(failed), shown); err != nil {
 		return err
 	}
 
 	return work.verdict(cmd.OutOrStdout(), thresholds)
 }
 
+// begin makes the directory of the results, and writes what is to be run.
+func (o *runOptions) begin(
+	ctx context.Context, cluster *kube.Cluster, tasks []task,
+) (*work, error) {
+	if err := runner.CheckUnused(ctx, cluster, o.RunID); err != nil {
+		return nil, err
+	}
+	if o.output == "" {
+		o.output = time.Now().Format("netpol-latency-20060102-150405")
+	}
+	results, err := result.Create(o.output)
+	if err != nil {
+		return nil, err
+	}
+
+	w := o.newWork(tasks, results)
+	w.cluster = cluster
+	w.describe(ctx)
+	return w, w.save()
+}
+
+// newWork is a run of which nothing has been done.
+func (o *runOptions) newWork(tasks []task, results *result.Writer) *work {
+	w := &work{
+		tasks: tasks, results: results,
+		run: result.Run{
+			ID: o.RunID, Version: o.build.Version, Began: time.Now(), Command: os.Args[1:],
+			State: result.StateRunning, Thresholds: o.thresholds,
+		},
+	}
+	for _, one := range tasks {
+		w.run.Scenarios = append(w.run.Scenarios, one.record(o.settings.table))
+	}
+	return w
+}
+
 // work is a run under way.
 type work struct {
-	options   *runOptions
-	cluster   *kube.Cluster
-	progress  *progress
-	began     time.Time
-	directory result.Directory
-	samples   []measure.Sample
-	warnings  []string
-	done      []result.Scenario
+	cluster  *kube.Cluster
+	progress *progress
+	tasks    []task
+	results  *result.Writer
+
+	run     result.Run
+	samples []measure.Sample
+	number  int // of the task under way
 }
 
 // play carries out the tasks one after the other.
-func (w *work) play(ctx context.Context, tasks []task) (err error) {
+func (w *work) play(ctx context.Context) (err error) {
 	defer w.progress.end()
-	r := &runner.Runner{Cluster: w.cluster, Progress: w.progress.show}
+	r := &runner.Runner{Cluster: w.cluster, Progress: w.progress.show, Recorder: w}
 	defer func() { err = errors.Join(err, r.Wait(ctx)) }()
-	for _, one := range tasks {
-		r.Options = one.options
-		found, err := r.Run(ctx, one.scenario)
-		w.samples = append(w.samples, found.Samples...)
-		w.warnings = append(w.warnings, found.Warnings...)
-		w.done = append(w.done, one.record(w.options.settings.table, found))
-		if err != nil {
+	for number, one := range w.tasks {
+		w.number, r.Options = number, one.options
+		if err := r.Run(ctx, one.scenario); err != nil {
 			return fmt.Errorf("run %s: %w", one.scenario.Name, err)
 		}
 	}
@@ -193,12 +223,62 @@ func (w *work) play(ctx context.Context, tasks []task) (err error) {
 	return nil
 }
 
+// Iteration implements [runner.Recorder].
+func (w *work) Iteration(samples []measure.Sample) error {
+	w.samples = append(w.samples, samples...)
+	if err := w.results.Append(samples); err != nil {
+		return err
+	}
+	w.run.Scenarios[w.number].Iterations++
+	return w.save()
+}
+
+// Scenario implements [runner.Recorder].
+func (w *work) Scenario(facts runner.Facts) error {
+	one := &w.run.Scenarios[w.number]
+	one.AgentNodes, one.TargetNodes = facts.AgentNodes, facts.TargetNodes
+	w.run.Warnings = append(w.run.Warnings, facts.Warnings...)
+	if w.complete() {
+		w.run.State = result.StateComplete
+	}
+	return w.save()
+}
+
+// complete reports whether everything has been run.
+func (w *work) complete() bool {
+	return !slices.ContainsFunc(w.run.Scenarios, func(one result.Scenario) bool {
+		return one.Iterations < one.Planned
+	})
+}
+
+// end writes how the run has ended. One that is complete stays so, whatever became of what it
+// created.
+func (w *work) end(failed error) error {
+	if failed != nil && w.run.State == result.StateRunning {
+		w.run.State, w.run.Error = result.StateFailed, failed.Error()
+		if errors.Is(failed, context.Canceled) {
+			w.run.Error = "interrupted"
+		}
+	}
+	return errors.Join(w.save(), w.results.Close())
+}
+
+// save writes what is known of the run.
+func (w *work) save() error {
+	w.run.Ended = time.Now()
+	var summaries []measure.Summary
+	if w.run.State != result.StateRunning {
+		summaries = measure.SummarizeAll(w.samples)
+	}
+	return w.results.Save(w.run, summaries)
+}
+
 // show prints a table for each setting, and what qualifies it.
 func (w *work) show(out io.Writer) error {
 	if err := report.Tables(out, measure.SummarizeAll(w.samples)); err != nil {
 		return err
 	}
-	for _, warning := range w.warnings {
+	for _, warning := range w.run.Warnings {
 		if _, err := fmt.Fprintln(out, "warning: "+warning); err != nil {
 			return fmt.Errorf("print a warning: %w", err)
 		}
@@ -233,29 +313,18 @@ func (w *work) verdict(out io.Writer, thresholds []measure.Threshold) error {
 	return fmt.Errorf("%w: %s", kind, assessment.Reason)
 }
 
-// write writes the results.
-func (w *work) write(ctx context.Context) error {
-	run := result.Run{
-		ID: w.options.RunID, Version: w.options.build.Version, Began: w.began, Ended: time.Now(),
-		Command: os.Args[1:], Scenarios: w.done,
-		Thresholds: w.options.thresholds, Warnings: w.warnings,
-	}
-	w.describe(ctx, &run)
-	return w.directory.Write(run, w.samples, measure.SummarizeAll(w.samples))
-}
-
-// describe adds what the cluster says about itself. What it does not say is left out: the results
+// describe notes what the cluster says about itself. What it does not say is left out: the results
 // count.
-func (w *work) describe(ctx context.Context, run *result.Run) {
+func (w *work) describe(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	if info, err := w.cluster.Discovery().ServerVersion(); err == nil {
-		run.Kubernetes = info.GitVersion
+		w.run.Kubernetes = info.GitVersion
 	}
 
 	if found, err := kube.Plugins(ctx, w.cluster); err == nil {
 		for _, plugin := range found {
-			run.Plugins = append(run.Plugins, result.Plugin(plugin))
+			w.run.Plugins = append(w.run.Plugins, result.Plugin(plugin))
 		}
 	}
 
@@ -265,7 +334,7 @@ func (w *work) describe(ctx context.Context, run *result.Run) {
 	}
 
 	for _, node := range nodes {
-		run.Nodes = append(run.Nodes, result.Node{
+		w.run.Nodes = append(w.run.Nodes, result.Node{
 			Name: node.Name, Kernel: node.Status.NodeInfo.KernelVersion,
 			OS: node.Status.NodeInfo.OSImage,
 		})

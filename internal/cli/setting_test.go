@@ -16,7 +16,6 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/probe"
 	"github.com/netpol-latency/netpol-latency/internal/result"
-	"github.com/netpol-latency/netpol-latency/internal/runner"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 	"github.com/netpol-latency/netpol-latency/internal/version"
 )
@@ -66,12 +65,12 @@ func played(t *testing.T, tasks []task) string {
 	}
 	run := result.Run{ID: "x", Began: time.Unix(1000, 0)}
 	for _, one := range tasks {
-		run.Scenarios = append(run.Scenarios, one.record(withFlavour(), runner.Result{}))
+		run.Scenarios = append(run.Scenarios, one.record(withFlavour()))
 	}
-	if err := directory.Write(run, nil, nil); err != nil {
+	if err := directory.Save(run, nil); err != nil {
 		t.Fatal(err)
 	}
-	return string(directory)
+	return string(directory.Directory)
 }
 
 // TestOneEntryMakesASetting adds an entry to the table, and finds it everywhere.

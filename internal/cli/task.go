@@ -143,11 +143,11 @@ func (o *runOptions) task(
 	return task{s, options}, err
 }
 
-// record is what run.json says about a task that was run.
-func (t task) record(settings setting.Table, found runner.Result) result.Scenario {
+// record is what run.json says about a task that is to be run.
+func (t task) record(settings setting.Table) result.Scenario {
 	return result.Scenario{
 		Scenario: t.scenario.Name, Setting: t.options.Label,
-		Settings:   settings.Record(t.options.Settings),
-		AgentNodes: found.AgentNodes, TargetNodes: found.TargetNodes,
+		Settings: settings.Record(t.options.Settings),
+		Planned:  runner.Iterations(t.options, t.scenario),
 	}
 }

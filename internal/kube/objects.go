@@ -118,6 +118,21 @@ func (c *Cluster) Change(ctx context.Context, objects ...runtime.Object) error {
 	return c.apply(ctx, changer, objects)
 }
 
+// Create creates objects, none of which may exist.
+func (c *Cluster) Create(ctx context.Context, objects ...runtime.Object) error {
+	for _, object := range objects {
+		endpoint, plain, err := c.resource(object)
+		if err != nil {
+			return err
+		}
+		options := metav1.CreateOptions{FieldManager: creator}
+		if _, err := endpoint.Create(ctx, plain, options); err != nil {
+			return fmt.Errorf("create %s: %w", name(plain), err)
+		}
+	}
+	return nil
+}
+
 func (c *Cluster) apply(ctx context.Context, manager string, objects []runtime.Object) error {
 	for _, object := range objects {
 		endpoint, plain, err := c.resource(object)

@@ -101,6 +101,16 @@ func Assess(samples []Sample, thresholds []Threshold) Assessment {
 	return a
 }
 
+// Incomplete is the assessment of a run that did not come to its end, for a reason. What it would
+// have shown nobody has observed, so that it has not passed, whatever the rest shows.
+func (a Assessment) Incomplete(reason string) Assessment {
+	a.Findings = append([]Finding{
+		{Topic: TopicIncomplete, Severity: SeverityWarning, Text: reason},
+	}, a.Findings...)
+	a.Conclusion, a.Reason = NotObserved, reason
+	return a
+}
+
 // Summaries are those of the results.
 func (a Assessment) Summaries() []Summary {
 	all := make([]Summary, 0, len(a.Results))

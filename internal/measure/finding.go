@@ -32,6 +32,8 @@ type Topic string
 const (
 	// TopicNothing: there are no samples.
 	TopicNothing Topic = "nothing-measured"
+	// TopicIncomplete: the run did not come to its end.
+	TopicIncomplete Topic = "incomplete"
 	// TopicNotEnforced: policy had no effect on any pair of a result, nor anywhere else in the run.
 	TopicNotEnforced Topic = "not-enforced"
 	// TopicPolicyNotEnforced: policy had no effect on any pair of a result, but on others.
@@ -72,7 +74,7 @@ type Finding struct {
 // Value is what was counted, for example "3 of 20", empty where nothing is.
 func (f Finding) Value() string {
 	switch f.Topic {
-	case TopicNothing, TopicNotEnforced, TopicPolicyNotEnforced, TopicUnreachable, TopicThreshold:
+	case TopicNothing, TopicIncomplete, TopicNotEnforced, TopicPolicyNotEnforced, TopicUnreachable, TopicThreshold:
 		return ""
 	}
 	if f.Of > 0 {

@@ -267,8 +267,21 @@ func (c Check) neverFails(unit Unit, checks int) error {
 		c.Name, enough)
 }
 
+// Cut says which of the compared runs did not come to their end, a sentence each.
+func (c Comparison) Cut() []string {
+	var all []string
+	for _, source := range slices.Concat(c.Old.Sources, c.New.Sources) {
+		if cut := source.Run.Cut(); cut != "" {
+			all = append(all, fmt.Sprintf("%s: %s", source.Directory, cut))
+		}
+	}
+	return all
+}
+
 // warn adds what qualifies the comparison.
 func (c *Comparison) warn() {
+	c.Warnings = append(c.Warnings, c.Cut()...)
+
 	statistics := 0
 	for _, one := range c.Results {
 		statistics += len(one.Statistics)

@@ -57,7 +57,7 @@ type junitFailure struct {
 // JUnit writes a test suite for each run: a test case for each result and threshold that is about
 // it, and for a result without a threshold one that fails if a pair is not measured, or something
 // was found that wants attention. A case with pairs that were not observed is an error: it was not
-// carried out as a whole.
+// carried out as a whole. A run that did not come to its end has one more, which says so.
 func JUnit(w io.Writer, reports []Report) error {
 	all := junitSuites{Name: "netpol-latency"}
 	for _, report := range reports {
@@ -90,6 +90,12 @@ func junitOf(report Report) junitSuite {
 		suite.Properties = append(suite.Properties, junitProperty{fact[0], fact[1]})
 	}
 
+	if cut := run.Cut(); cut != "" {
+		suite.Cases = append(suite.Cases, junitCase{
+			Class: suite.Name, Name: "complete", Time: seconds(0),
+			Error: &junitFailure{string(measure.TopicIncomplete), cut, cut},
+		})
+	}
 	for _, one := range report.Results {
 		if !anyAbout(report.Thresholds, one.Summary) {
 			suite.Cases = append(suite.Cases, junitDefault(one))

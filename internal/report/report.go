@@ -49,6 +49,10 @@ func build(source Source) Report {
 		Source: source, Assessment: measure.Assess(source.Samples, source.Thresholds),
 		Nodes: NewNodes(source),
 	}
+	if cut := source.Run.Cut(); cut != "" {
+		one.Assessment = one.Assessment.Incomplete(cut)
+	}
+
 	iterations := source.Iterations()
 	for i, result := range one.Assessment.Results {
 		one.Results = append(one.Results, Result{

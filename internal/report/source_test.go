@@ -4,6 +4,7 @@
 package report
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -105,7 +106,8 @@ func TestOpen(t *testing.T) {
 		{Scenario: "pod-label", Status: measure.Measured},
 		{Scenario: "policy-deny", Status: measure.Measured},
 	}
-	if err := directory.Write(result.Run{ID: "x"}, samples, nil); err != nil {
+	err = errors.Join(directory.Append(samples), directory.Save(result.Run{ID: "x"}, nil))
+	if err != nil {
 		t.Fatal(err)
 	}
 	source, err := Open(path, setting.All())

@@ -5,7 +5,6 @@ package result
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,8 +25,16 @@ type Run struct {
 	ID      string    `json:"id"`
 	Version string    `json:"version"`
 	Began   time.Time `json:"began"`
+	// Ended is when the run ended; of one that has not, when its last iteration did.
 	Ended   time.Time `json:"ended"`
 	Command []string  `json:"command"`
+	// State is how far the run came, and Error what ended it before its end. Earlier versions
+	// wrote runs at their end only, without a state.
+	State State  `json:"state,omitempty"`
+	Error string `json:"error,omitempty"`
+	// Samples is how many lines of samples.jsonl are of iterations that have ended. What follows
+	// them is of one that was cut.
+	Samples int `json:"samples,omitempty"`
 	// Kubernetes is the version of the API server, Plugins are the network plugins that were found.
 	Kubernetes string   `json:"kubernetes"`
 	Plugins    []Plugin `json:"plugins"`
@@ -38,6 +45,36 @@ type Run struct {
 	// a whole.
 	Thresholds []string `json:"thresholds,omitempty"`
 	Warnings   []string `json:"warnings,omitempty"`
+}
+
+// State is how far a run came.
+type State string
+
+// The states.
+const (
+	// StateRunning: the run is under way, or was cut: nobody could write how it ended.
+	StateRunning State = "running"
+	// StateComplete: all that was asked for was run.
+	StateComplete State = "complete"
+	// StateFailed: it ended before that, and said why.
+	StateFailed State = "failed"
+)
+
+// Cut says how far a run came that did not come to its end; empty if it did.
+func (r Run) Cut() string {
+	done, planned := 0, 0
+	for _, one := range r.Scenarios {
+		done, planned = done+one.Iterations, planned+one.Planned
+	}
+	after := fmt.Sprintf("after %d of %s", done, measure.Plural(planned, "iteration"))
+
+	switch r.State {
+	case StateRunning:
+		return "the run was cut " + after + ", or is still under way"
+	case StateFailed:
+		return "the run ended " + after + ": " + r.Error
+	}
+	return ""
 }
 
 // Plugin is a network plugin that was found in the cluster; its version is the tag of its image.
@@ -61,6 +98,9 @@ type Scenario struct {
 	Settings    setting.Record `json:"settings"`
 	AgentNodes  []string       `json:"agentNodes"`
 	TargetNodes []string       `json:"targetNodes"`
+	// Iterations is how many have ended of the Planned ones.
+	Iterations int `json:"iterations,omitempty"`
+	Planned    int `json:"plannedIterations,omitempty"`
 }
 
 // Summary is the digest of a scenario in summary.json. Durations are nanoseconds.
@@ -87,41 +127,7 @@ type Quantile struct {
 	Upper  *time.Duration `json:"upperNs,omitempty"`
 }
 
-// Create makes a directory for the results, which must be new or empty.
-func Create(path string) (Directory, error) {
-	if err := os.MkdirAll(path, 0o755); err != nil {
-		return "", fmt.Errorf("create the results directory: %w", err)
-	}
-
-	entries, err := os.ReadDir(path)
-	if err != nil {
-		return "", fmt.Errorf("create the results directory: %w", err)
-	}
-
-	if len(entries) > 0 {
-		return "", fmt.Errorf("create the results directory: %s is not empty: expected a new "+
-			"directory, so that no result is overwritten", path)
-	}
-
-	return Directory(path), nil
-}
-
-// Write writes everything.
-func (d Directory) Write(run Run, samples []measure.Sample, summaries []measure.Summary) error {
-	var lines bytes.Buffer
-	if err := Write(&lines, samples); err != nil {
-		return err
-	}
-	var digests []Summary
-	for _, summary := range summaries {
-		digests = append(digests, Digest(summary))
-	}
-	run.Schema = Schema
-	return errors.Join(d.file("samples.jsonl", lines.Bytes()), d.json("run.json", run),
-		d.json("summary.json", digests))
-}
-
-// Read reads what a run left. The digests in summary.json are for other programs: whoever has the
+// Read reads what a run left, of one that was cut what its finished iterations did. The digests in summary.json are for other programs: whoever has the
 // samples makes them anew.
 func (d Directory) Read() (Run, []measure.Sample, error) {
 	var run Run
@@ -150,27 +156,16 @@ func (d Directory) Read() (Run, []measure.Sample, error) {
 	}
 
 	defer file.Close()
-	samples, err := Read(bufio.NewReader(file))
+	limit := all
+	if run.State != "" {
+		limit = run.Samples
+	}
+	samples, err := read(bufio.NewReader(file), limit)
 	if err != nil {
 		return Run{}, nil, fmt.Errorf("read %s: %w", file.Name(), err)
 	}
 
 	return run, samples, nil
-}
-
-func (d Directory) json(name string, value any) error {
-	content, err := json.MarshalIndent(value, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode %s: %w", name, err)
-	}
-	return d.file(name, append(content, '\n'))
-}
-
-func (d Directory) file(name string, content []byte) error {
-	if err := os.WriteFile(filepath.Join(string(d), name), content, 0o644); err != nil {
-		return fmt.Errorf("write the results: %w", err)
-	}
-	return nil
 }
 
 // Digest is a summary as summary.json has it.

@@ -41,9 +41,8 @@ func TestDirectory(t *testing.T) {
 		{Scenario: "policy-deny", Status: measure.Measured, Kind: measure.KindBlocked, Leaks: 3},
 	}
 	summaries := []measure.Summary{measure.Summarize("policy-deny", samples[:1])}
-	if err := directory.Write(Run{ID: "x", Began: at}, samples, summaries); err != nil {
-		t.Fatal(err)
-	}
+	must(t, directory.Append(samples))
+	must(t, directory.Save(Run{ID: "x", Began: at, State: StateComplete}, summaries))
 	run, read, err := directory.Read()
 	if err != nil {
 		t.Fatal(err)

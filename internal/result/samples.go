@@ -83,24 +83,35 @@ func Write(w io.Writer, samples []measure.Sample) error {
 }
 
 // Read reads samples to the end of r. A line that is no sample is an error that names the line.
-func Read(r io.Reader) ([]measure.Sample, error) {
+func Read(r io.Reader) ([]measure.Sample, error) { return read(r, all) }
+
+// all is the limit of who reads to the end.
+const all = -1
+
+// read reads a number of samples.
+func read(r io.Reader, limit int) ([]measure.Sample, error) {
 	decoder := json.NewDecoder(r)
 	var samples []measure.Sample
-	for line := 1; ; line++ {
+	for line := 1; limit == all || line <= limit; line++ {
 		var one record
 		err := decoder.Decode(&one)
-		if errors.Is(err, io.EOF) {
+		switch {
+		case errors.Is(err, io.EOF) && limit == all:
 			return samples, nil
-		}
-		if err != nil {
+		case errors.Is(err, io.EOF):
+			return nil, fmt.Errorf("read sample %d of %d: is the file whole? %w", line, limit,
+				io.ErrUnexpectedEOF)
+		case err != nil:
 			return nil, fmt.Errorf("read sample %d: %w", line, err)
 		}
+
 		sample, err := one.sample()
 		if err != nil {
 			return nil, fmt.Errorf("read sample %d: %w", line, err)
 		}
 		samples = append(samples, sample)
 	}
+	return samples, nil
 }
 
 // Marshal is a sample as one line of a file has it.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -96,6 +97,27 @@ func Leftovers(
 	return list.Items, nil
 }
 
+// CheckUnused makes sure that no run has left anything under an ID, or is under way with it: two of
+// them would write to the same objects, and one would remove those of the other. A user who may not
+// list namespaces learns of it from the first one that exists.
+func CheckUnused(ctx context.Context, cluster *kube.Cluster, runID string) error {
+	left, err := Leftovers(ctx, cluster, runID)
+	switch {
+	case apierrors.IsForbidden(err):
+		return nil
+	case err != nil || len(left) == 0:
+		return err
+	}
+	return inUse(runID, left[0].Name)
+}
+
+// inUse is why a run does not begin: a namespace is one of its ID.
+func inUse(runID, namespace string) error {
+	return fmt.Errorf("run ID %s is in use: namespace %s is of such a run: expected another "+
+		"--run-id, or \"netpol-latency cleanup --run-id %s\" if that run is over", runID, namespace,
+		runID)
+}
+
 // Cleanup removes namespaces, which Leftovers has found, with what belongs to them, and waits until
 // they are gone.
 func Cleanup(ctx context.Context, cluster *kube.Cluster, namespaces []corev1.Namespace) error {
@@ -110,19 +132,34 @@ func Cleanup(ctx context.Context, cluster *kube.Cluster, namespaces []corev1.Nam
 	return errors.Join(mistakes...)
 }
 
-// deleteNamespaces ends what runs in namespaces and has them deleted.
+// podsFirst is how long a namespace is not asked to go because its pods have to, which makes it go
+// faster.
+const podsFirst = 30 * time.Second
+
+// deleteNamespaces ends what runs in namespaces and has them deleted, all at the same time: one
+// whose pods take long must not keep the others.
 func deleteNamespaces(ctx context.Context, cluster *kube.Cluster, names []string) error {
-	client := cluster.CoreV1().Namespaces()
-	var mistakes []error
-	for _, name := range names {
-		if err := removePods(ctx, cluster, name); err != nil {
-			mistakes = append(mistakes, err)
-		}
-		if err := client.Delete(ctx, name, metav1.DeleteOptions{}); err != nil &&
-			!apierrors.IsNotFound(err) {
-			mistakes = append(mistakes, fmt.Errorf("delete namespace %s: %w", name, err))
-		}
+	mistakes := make([]error, len(names))
+	var group errgroup.Group
+	group.SetLimit(writers)
+	for i, name := range names {
+		group.Go(func() error {
+			bounded, cancel := context.WithTimeout(ctx, podsFirst)
+			defer cancel()
+			err := removePods(bounded, cluster, name)
+			if bounded.Err() != nil && ctx.Err() == nil {
+				err = nil // the namespace takes them along
+			}
+
+			asked := cluster.CoreV1().Namespaces().Delete(ctx, name, metav1.DeleteOptions{})
+			if asked != nil && !apierrors.IsNotFound(asked) {
+				err = errors.Join(err, fmt.Errorf("delete namespace %s: %w", name, asked))
+			}
+			mistakes[i] = err
+			return nil
+		})
 	}
+	_ = group.Wait() // each has its own error
 	return errors.Join(mistakes...)
 }
 

@@ -14,6 +14,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -30,7 +31,8 @@ type environment struct {
 	scenario   scenario.Scenario
 	cluster    *kube.Cluster
 	parameters scenario.Parameters
-	node       string // of the agents, where the placement matters
+	node       string   // of the agents, where the placement matters
+	created    []string // namespaces
 	collector  *collector
 	stop       context.CancelFunc
 	collected  chan struct{}
@@ -49,6 +51,9 @@ func (e *environment) needsRaw() bool {
 // build creates what the scenario needs and waits until it is up.
 func (e *environment) build(ctx context.Context) error {
 	if err := e.choosePlace(ctx); err != nil {
+		return err
+	}
+	if err := e.createNamespaces(ctx); err != nil {
 		return err
 	}
 	if err := e.cluster.Apply(ctx, e.objects()...); err != nil {
@@ -75,6 +80,23 @@ func (e *environment) build(ctx context.Context) error {
 		return err
 	}
 	return e.allowReads(ctx)
+}
+
+// createNamespaces creates the namespaces. One that exists is another run's, also where that has
+// begun at the same time: nothing of it may be removed at the end.
+func (e *environment) createNamespaces(ctx context.Context) error {
+	for _, namespace := range e.namespaces() {
+		name := namespace.(*corev1.Namespace).Name
+		err := e.cluster.Create(ctx, namespace)
+		if apierrors.IsAlreadyExists(err) {
+			return inUse(e.options.RunID, name)
+		}
+		e.created = append(e.created, name) // an answer that did not come may have been yes
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (e *environment) groups() []scenario.Group { return e.scenario.Groups(e.options.Settings) }

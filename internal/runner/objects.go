@@ -53,8 +53,8 @@ func (e *environment) meta(namespace, name string, labels map[string]string) met
 	return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: e.labels(labels)}
 }
 
-// objects are what is created first, in order.
-func (e *environment) objects() []runtime.Object {
+// namespaces are those of the scenario, the agents' first.
+func (e *environment) namespaces() []runtime.Object {
 	level := "restricted"
 	if e.needsRaw() {
 		level = "privileged" // no level between them allows the capability NET_RAW
@@ -62,9 +62,12 @@ func (e *environment) objects() []runtime.Object {
 
 	home := e.namespace(e.parameters.AgentNamespace, level)
 	home.Annotations = e.clusterScoped()
+	return []runtime.Object{home, e.namespace(e.parameters.TargetNamespace, "restricted")}
+}
+
+// objects are what is created first in the namespaces, in order.
+func (e *environment) objects() []runtime.Object {
 	all := []runtime.Object{
-		home,
-		e.namespace(e.parameters.TargetNamespace, "restricted"),
 		&corev1.ServiceAccount{
 			TypeMeta:   kind("v1", "ServiceAccount"),
 			ObjectMeta: e.meta(e.parameters.AgentNamespace, agentName, nil),

@@ -37,13 +37,23 @@ type Runner struct {
 	Options Options
 	// Progress is told how far the run is, by one goroutine at a time. It must not wait.
 	Progress func(Progress)
+	// Recorder keeps what is found.
+	Recorder Recorder
 
 	removed []string // namespaces that are being removed
 }
 
-// Result is what a scenario has brought.
-type Result struct {
-	Samples  []measure.Sample
+// Recorder keeps what a run finds as soon as it has it. An error of its own ends the run.
+type Recorder interface {
+	// Iteration takes the samples of an iteration that has ended.
+	Iteration(samples []measure.Sample) error
+	// Scenario takes what else is known of a scenario when there is no further iteration, before
+	// anything is removed.
+	Scenario(facts Facts) error
+}
+
+// Facts are what is known of a scenario beyond its samples.
+type Facts struct {
 	Warnings []string
 	// AgentNodes and TargetNodes are where the pods were.
 	AgentNodes, TargetNodes []string
@@ -62,51 +72,53 @@ func (r *Runner) Wait(ctx context.Context) error {
 
 // Run carries out a scenario as often as the options say, and removes what it created, also when it
 // fails or the context ends. Wait tells when that is gone.
-func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (found Result, err error) {
+func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
 	if err := r.checkTrigger(ctx); err != nil {
-		return Result{}, err
+		return err
 	}
 	env, err := r.environment(ctx, s)
 	if err != nil {
-		return Result{}, err
+		return err
 	}
 	defer func() {
 		env.close()
 		if !r.Options.Keep {
 			err = errors.Join(err, env.remove(context.WithoutCancel(ctx)))
-			r.removed = append(r.removed, env.parameters.AgentNamespace,
-				env.parameters.TargetNamespace)
+			r.removed = append(r.removed, env.created...)
 		}
 	}()
-	if err := env.build(ctx); err != nil {
-		return Result{}, fmt.Errorf("prepare %s: %w", s.Name, err)
+
+	err = env.run(ctx, r.Recorder)
+	if err := errors.Join(err, r.Recorder.Scenario(env.facts(ctx))); err != nil {
+		return err
+	}
+	return env.exit(ctx)
+}
+
+// run builds the environment and runs the scenario in it as often as the options say.
+func (e *environment) run(ctx context.Context, to Recorder) (err error) {
+	if err := e.build(ctx); err != nil {
+		return fmt.Errorf("prepare %s: %w", e.scenario.Name, err)
 	}
 
-	stopLoad, err := env.startLoad(ctx)
+	stopLoad, err := e.startLoad(ctx)
 	if err != nil {
-		return Result{}, err
+		return err
 	}
 	defer func() { err = errors.Join(err, stopLoad()) }()
 
-	for number := range r.Options.Repeat {
+	for number := range e.options.Repeat {
 		if number > 0 {
 			if err := jitter(ctx); err != nil {
-				return found, err
+				return err
 			}
 		}
-		samples, err := env.runParts(ctx)
-		for i := range samples {
-			samples[i].Setting = r.Options.Label
-		}
-		found.Samples = append(found.Samples, samples...)
-		if err != nil {
-			return found, err
+		if err := e.runParts(ctx, to); err != nil {
+			return err
 		}
 	}
 
-	found.Warnings = env.warnings()
-	found.AgentNodes, found.TargetNodes = env.nodesOfPods(ctx)
-	return found, env.exit(ctx)
+	return nil
 }
 
 // checkTrigger makes sure that a user's own change touches nothing that is there already.
@@ -174,7 +186,7 @@ func Objects(
 	o Options, s scenario.Scenario, servers []netip.AddrPort,
 ) (before, triggers []runtime.Object) {
 	env := newEnvironment(o, s, nil, servers, nil)
-	before = env.objects()
+	before = append(env.namespaces(), env.objects()...)
 	for _, group := range env.groups() {
 		before = append(before, env.targets(group))
 	}
@@ -194,26 +206,31 @@ func Objects(
 	return before, triggers
 }
 
-// runParts runs all parts of the scenario once.
-func (e *environment) runParts(ctx context.Context) ([]measure.Sample, error) {
+// runParts runs all parts of the scenario once, each of which is an iteration.
+func (e *environment) runParts(ctx context.Context, to Recorder) error {
 	if err := e.reset(ctx); err != nil {
-		return nil, err
+		return err
 	}
+
 	run := map[scenario.Kind]func(context.Context, scenario.Part) ([]measure.Sample, error){
 		scenario.Standing: e.runStanding,
 		scenario.Created:  e.runCreated,
 		scenario.Inside:   e.runInside,
 	}[e.scenario.Kind]
-	var all []measure.Sample
 	for _, part := range e.scenario.Parts(e.parameters) {
 		samples, err := run(ctx, part)
-		all = append(all, samples...)
+		for i := range samples {
+			samples[i].Setting = e.options.Label
+		}
+		if len(samples) > 0 {
+			err = errors.Join(err, to.Iteration(samples))
+		}
 		if err != nil {
-			return all, err
+			return err
 		}
 	}
 
-	return all, nil
+	return nil
 }
 
 // exit ends the agents.
@@ -222,6 +239,16 @@ func (e *environment) exit(ctx context.Context) error {
 		return nil
 	}
 	return e.publish(ctx, protocol.Plan{Iteration: e.iterations, Step: protocol.StepExit})
+}
+
+// facts are what is known of the scenario beyond its samples.
+func (e *environment) facts(ctx context.Context) Facts {
+	if e.collector == nil {
+		return Facts{} // there is no pod yet
+	}
+	facts := Facts{Warnings: e.warnings()}
+	facts.AgentNodes, facts.TargetNodes = e.nodesOfPods(ctx)
+	return facts
 }
 
 func (e *environment) warnings() []string {
@@ -284,8 +311,7 @@ func (e *environment) remove(ctx context.Context) error {
 		}
 	}
 
-	return deleteNamespaces(ctx, e.cluster, []string{e.parameters.AgentNamespace,
-		e.parameters.TargetNamespace})
+	return deleteNamespaces(ctx, e.cluster, e.created)
 }
 
 // removeTrigger deletes those objects of a user's own change that no namespace takes along.
@@ -322,4 +348,11 @@ func ResultNames(o Options, s scenario.Scenario) []string {
 		}
 	}
 	return names
+}
+
+// Iterations is how many iterations a scenario will have: as many as its parts, as often as it is
+// repeated.
+func Iterations(o Options, s scenario.Scenario) int {
+	env := newEnvironment(o, s, nil, nil, nil)
+	return o.Repeat * len(s.Parts(env.parameters))
 }

@@ -73,8 +73,8 @@ func newVerdict(assessment measure.Assessment, run run) verdict {
 // statement is a finding in a tile.
 func (r run) statement(finding measure.Finding) statement {
 	label := map[measure.Topic]string{
-		measure.TopicNothing: "Measured", measure.TopicNotEnforced: "Not enforced",
-		measure.TopicPolicyNotEnforced: "Not enforced", measure.TopicUnreachable: "Unreachable",
+		measure.TopicNothing: "Measured", measure.TopicIncomplete: "Incomplete",
+		measure.TopicNotEnforced: "Not enforced", measure.TopicPolicyNotEnforced: "Not enforced", measure.TopicUnreachable: "Unreachable",
 		measure.TopicEnforced: "Enforced", measure.TopicConnections: "Connections blocked",
 		measure.TopicLeaks: "Leaks",
 		measure.TopicFlaps: "Flaps", measure.TopicUnobserved: "Not observed",
@@ -119,7 +119,7 @@ func headline(assessment measure.Assessment) string {
 		return "Policy " + joined(wrong) + "."
 	case has(measure.TopicUnreachable):
 		return "The targets could not be reached."
-	case measured && has(measure.TopicUnobserved):
+	case measured && (has(measure.TopicUnobserved) || has(measure.TopicIncomplete)):
 		return "Policy was enforced wherever it was observed."
 	case has(measure.TopicInvalid):
 		return "Policy was enforced wherever that could be proved."
