@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -31,8 +32,10 @@ type environment struct {
 	scenario   scenario.Scenario
 	cluster    *kube.Cluster
 	parameters scenario.Parameters
-	node       string   // of the agents, where the placement matters
-	created    []string // namespaces
+	node       string               // of the agents, where the placement matters
+	created    []string             // namespaces
+	leases     map[string]types.UID // by namespace
+	granted    time.Time            // when they were, before they were created
 	collector  *collector
 	stop       context.CancelFunc
 	collected  chan struct{}
@@ -48,12 +51,9 @@ func (e *environment) needsRaw() bool {
 	return slices.Contains([]string{setting.ProbeSYN, setting.ProbeAuto}, e.mode())
 }
 
-// build creates what the scenario needs and waits until it is up.
+// build creates what the scenario needs in its namespaces and waits until it is up.
 func (e *environment) build(ctx context.Context) error {
 	if err := e.choosePlace(ctx); err != nil {
-		return err
-	}
-	if err := e.createNamespaces(ctx); err != nil {
 		return err
 	}
 	if err := e.cluster.Apply(ctx, e.objects()...); err != nil {

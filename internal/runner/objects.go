@@ -50,7 +50,10 @@ func (e *environment) labels(more map[string]string) map[string]string {
 }
 
 func (e *environment) meta(namespace, name string, labels map[string]string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: e.labels(labels)}
+	return metav1.ObjectMeta{
+		Namespace: namespace, Name: name, Labels: e.labels(labels),
+		OwnerReferences: e.owners(namespace),
+	}
 }
 
 // namespaces are those of the scenario, the agents' first.

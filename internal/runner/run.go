@@ -12,10 +12,12 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -95,8 +97,31 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
 	return env.exit(ctx)
 }
 
-// run builds the environment and runs the scenario in it as often as the options say.
-func (e *environment) run(ctx context.Context, to Recorder) (err error) {
+// run builds the environment and runs the scenario in it, while it renews the leases.
+func (e *environment) run(ctx context.Context, to Recorder) error {
+	err := e.createNamespaces(ctx)
+	if err == nil {
+		err = e.grantLeases(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("prepare %s: %w", e.scenario.Name, err)
+	}
+
+	ctx, stop := context.WithCancelCause(ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() {
+		if err := e.renewLeases(ctx); err != nil {
+			stop(err)
+		}
+	})
+	defer renewing.Wait()
+	defer stop(nil)
+
+	return e.iterate(ctx, to)
+}
+
+// iterate runs the scenario as often as the options say.
+func (e *environment) iterate(ctx context.Context, to Recorder) (err error) {
 	if err := e.build(ctx); err != nil {
 		return fmt.Errorf("prepare %s: %w", e.scenario.Name, err)
 	}
@@ -171,7 +196,7 @@ func newEnvironment(
 
 	return &environment{
 		options: o, scenario: s, cluster: cluster, progress: progress,
-		pods: make(map[string][]corev1.Pod),
+		pods: make(map[string][]corev1.Pod), leases: make(map[string]types.UID),
 		parameters: scenario.Parameters{
 			Settings:       o.Settings,
 			AgentNamespace: prefix + "-agents", TargetNamespace: prefix + "-targets",
@@ -186,7 +211,9 @@ func Objects(
 	o Options, s scenario.Scenario, servers []netip.AddrPort,
 ) (before, triggers []runtime.Object) {
 	env := newEnvironment(o, s, nil, servers, nil)
-	before = append(env.namespaces(), env.objects()...)
+	before = append(env.namespaces(), env.leaseOf(env.parameters.AgentNamespace),
+		env.leaseOf(env.parameters.TargetNamespace))
+	before = append(before, env.objects()...)
 	for _, group := range env.groups() {
 		before = append(before, env.targets(group))
 	}
