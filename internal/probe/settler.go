@@ -15,14 +15,20 @@ type settler struct {
 	opening  *timers // of probes that wait for their first answer
 	replying *timers // of probes that wait for a response on an open connection
 	budget   conntrackBudget
+	// lost is when answers were last lost: of probes that had none by then, it is not known whether
+	// they were answered.
+	lost instant
 }
 
 // settle takes in what a mode has found out.
 func (s *settler) settle(replies []reply) {
 	for i := range replies {
-		if r := &replies[i]; r.opened {
+		switch r := &replies[i]; {
+		case r.entry == none:
+			s.lost = r.at
+		case r.opened:
 			s.open(r.entry, r.at)
-		} else {
+		default:
 			s.end(r.entry, r.verdict, r.at, r.err)
 		}
 	}
@@ -51,7 +57,11 @@ func (s *settler) open(i int32, at instant) {
 // expire ends the probes whose time was over at an instant.
 func (s *settler) expire(now instant) {
 	for t, ok := s.opening.expired(s.table, now); ok; t, ok = s.opening.expired(s.table, now) {
-		if s.table.entries[t.entry].phase == launched {
+		switch e := &s.table.entries[t.entry]; {
+		case e.phase != launched:
+		case e.sent <= s.lost:
+			s.end(t.entry, measure.Ambiguous, now, errLost)
+		default:
 			s.end(t.entry, measure.Dropped, now, errTimeout)
 		}
 	}

@@ -30,6 +30,7 @@ type syn struct {
 	// many pairs there are to read for.
 	tcp, icmp [packet.Families]int
 	pairs     [packet.Families]int
+	dropped   [packet.Families]uint32 // what the kernel has not kept for the first
 
 	routes   *packet.Routes
 	told     instant // when the kernel was last asked what has changed about them
@@ -229,6 +230,11 @@ func (m *syn) poll(replies []reply) []reply {
 		}
 		replies = m.receive(m.receiver.TCP, family, m.tcp[family], replies)
 		replies = m.receive(m.receiver.ICMP, family, m.icmp[family], replies)
+
+		if dropped := packet.Dropped(m.tcp[family]); dropped != m.dropped[family] {
+			m.dropped[family] = dropped
+			replies = append(replies, reply{entry: none, at: m.clock.now()})
+		}
 	}
 	return replies
 }

@@ -14,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe/packet"
 )
 
 // shuffled is a prober whose probes end in any order, some never, and some are told twice.
@@ -285,6 +288,39 @@ func TestAnsweredWhileHalted(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLostAnswers has no room for the answers to most of the probes that are sent while the worker
+// does not look: nobody knows then that the network dropped them. Of later ones it is known again.
+func TestLostAnswers(t *testing.T) {
+	const probes = 400
+	w, p, r := lone(t, SYN, serve(t, func(net.Conn) {}), -1)
+	socket := w.prober.(*syn).tcp[packet.IPv4]
+	check(t, unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_RCVBUF, 1))
+	for range probes {
+		launch(t, w, p)
+	}
+	w.clock.epoch = w.clock.epoch.Add(-time.Hour)
+	w.pollReplies()
+
+	counts := make(map[measure.Verdict]int)
+	for _, outcome := range r.outcomes {
+		counts[outcome.Verdict]++
+	}
+	if allowed := counts[measure.Allowed]; allowed == 0 || allowed == probes ||
+		counts[measure.Ambiguous] != probes-allowed {
+		t.Errorf("the probes ended as %v; want some allowed, and of the rest nothing known", counts)
+	}
+
+	other := newPair(silent(t), newRecorder(-1), 1)
+	w.add(&other)
+	launch(t, w, &other)
+	w.clock.epoch = w.clock.epoch.Add(-time.Hour)
+	w.pollReplies()
+	last := other.observer.(*recorder).outcomes
+	if len(last) != 1 || last[0].Verdict != measure.Dropped {
+		t.Errorf("a probe without an answer, when there was room, ended as %v; want dropped", last)
 	}
 }
 
