@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
@@ -21,34 +23,30 @@ import (
 type api struct {
 	takes time.Duration
 
-	mu       sync.Mutex
-	revision kube.Revision
-	changed  time.Time
-	failing  error
-	reads    map[string]int // by the name of the object
+	mu      sync.Mutex
+	object  metav1.Object
+	changed time.Time
+	failing error
+	reads   map[string]int // by the name of the object
 }
 
-func (a *api) read(_ context.Context, object protocol.Object) (kube.Revision, error) {
-	time.Sleep(a.takes / 2)
-	a.mu.Lock()
-	a.reads[object.Name]++
-	revision, err := a.revision, a.failing
-	a.mu.Unlock()
-	time.Sleep(a.takes / 2)
-	return revision, err
+func (a *api) read(object protocol.Object) kube.Get {
+	return func(context.Context) (metav1.Object, error) {
+		time.Sleep(a.takes / 2)
+		a.mu.Lock()
+		a.reads[object.Name]++
+		now, err := a.object, a.failing
+		a.mu.Unlock()
+		time.Sleep(a.takes / 2)
+		return now, err
+	}
 }
 
 // accept changes the object.
 func (a *api) accept() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.revision, a.changed = kube.Revision{UID: "a"}, time.Now()
-}
-
-func (a *api) fail(err error) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.failing = err
+	a.object, a.changed = &metav1.ObjectMeta{UID: "a"}, time.Now()
 }
 
 // expectContains checks that the start contains the change.
@@ -59,70 +57,6 @@ func (a *api) expectContains(t *testing.T, start measure.Start) {
 	if start.Source != measure.StartRead || a.changed.Before(start.At) ||
 		a.changed.After(start.Latest()) {
 		t.Errorf("the change was at %v; the start is %+v after reads %v", a.changed, start, a.reads)
-	}
-}
-
-func TestAcceptanceContains(t *testing.T) {
-	tests := []struct {
-		name   string
-		takes  time.Duration
-		widest time.Duration
-	}{
-		{"a fast server", time.Millisecond, 7 * time.Millisecond},
-		{"a slow one", 40 * time.Millisecond, 90 * time.Millisecond},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			for after := range 100 {
-				synctest.Test(t, func(t *testing.T) {
-					server := &api{takes: test.takes, reads: make(map[string]int)}
-					a := acceptance{read: server.read, interval: minReadInterval}
-					if err := a.begin(t.Context()); err != nil {
-						t.Fatal(err)
-					}
-					time.AfterFunc(time.Duration(after)*time.Millisecond/2+time.Microsecond,
-						server.accept)
-
-					start, _ := a.await(t.Context())
-					server.expectContains(t, start)
-					if start.Uncertainty > test.widest {
-						t.Errorf("the start is known to %s; want at most %s", start.Uncertainty,
-							test.widest)
-					}
-				})
-			}
-		})
-	}
-}
-
-// A read that fails makes the interval wider, not wrong.
-func TestAcceptanceSurvivesFailures(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		server := &api{takes: time.Millisecond, reads: make(map[string]int)}
-		a := acceptance{read: server.read, interval: minReadInterval}
-		if err := a.begin(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		time.AfterFunc(20*time.Millisecond, func() { server.fail(errors.New("busy")) })
-		time.AfterFunc(50*time.Millisecond, server.accept)
-		time.AfterFunc(80*time.Millisecond, func() { server.fail(nil) })
-
-		start, _ := a.await(t.Context())
-		server.expectContains(t, start)
-	})
-}
-
-func TestReadInterval(t *testing.T) {
-	tests := []struct {
-		agents int
-		want   time.Duration
-	}{
-		{1, minReadInterval}, {3, 10 * time.Millisecond}, {30, 100 * time.Millisecond}, {31, 0},
-	}
-	for _, test := range tests {
-		if got := readInterval(test.agents); got != test.want {
-			t.Errorf("%d agents read every %s; want %s", test.agents, got, test.want)
-		}
 	}
 }
 

@@ -18,11 +18,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 	"k8s.io/klog/v2"
 
+	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
 )
@@ -323,14 +327,18 @@ func (b *bench) expectCause(sample measure.Sample, want measure.Cause) {
 }
 
 // expectLatency checks that the sample's interval contains the latency and is no wider than the
-// probe interval and a reply.
+// probe interval, a reply and the time between two reads of what its start is known by.
 func (b *bench) expectLatency(sample measure.Sample, want time.Duration) {
 	b.t.Helper()
 	latency := sample.Latency()
 	if latency.Lower > want || latency.Upper < want {
 		b.t.Errorf("latency in [%s, %s]; want it to contain %s", latency.Lower, latency.Upper, want)
 	}
-	if most := b.config.ProbeInterval + 2*time.Millisecond; latency.Resolution() > most {
+	most := b.config.ProbeInterval + 2*time.Millisecond
+	if sample.Start.Source == measure.StartRead {
+		most += kube.MinReadInterval
+	}
+	if latency.Resolution() > most {
 		b.t.Errorf("resolution %s; want at most %s", latency.Resolution(), most)
 	}
 }
@@ -388,17 +396,23 @@ func TestPolicyCreation(t *testing.T) {
 		b.expectLatency(b.expectStatus("a", measure.Measured), 300*time.Millisecond)
 		sample := b.expectStatus("b", measure.Measured)
 		b.expectLatency(sample, 350*time.Millisecond)
-		if sample.Start.Source != measure.StartWatch || sample.Baseline != measure.Dropped {
+		if sample.Start.Source != measure.StartRead || sample.Baseline != measure.Dropped {
 			t.Errorf("start %q, baseline %q; want %q, %q", sample.Start.Source, sample.Baseline,
-				measure.StartWatch, measure.Dropped)
+				measure.StartRead, measure.Dropped)
 		}
 	})
+}
+
+// forbid is the answer to a client that lacks a right.
+func forbid(clienttesting.Action) (bool, runtime.Object, error) {
+	return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", nil)
 }
 
 func TestPolicyCreationStatuses(t *testing.T) {
 	tests := []struct {
 		name   string
 		opened bool // the target can be reached before the client starts
+		blind  bool // the client may not get the policy: its news is all that it has
 		play   func(b *bench)
 		want   measure.Status
 		check  func(b *bench, sample measure.Sample)
@@ -470,7 +484,8 @@ func TestPolicyCreationStatuses(t *testing.T) {
 			},
 		},
 		{
-			name: "enforcement that beats its own notification is a measurement below zero",
+			name:  "enforcement that beats its own notification is a measurement below zero",
+			blind: true,
 			play: func(b *bench) {
 				time.Sleep(time.Second)
 				b.network.open("10.0.0.1")
@@ -481,6 +496,20 @@ func TestPolicyCreationStatuses(t *testing.T) {
 			want: measure.Measured,
 			check: func(b *bench, sample measure.Sample) {
 				b.expectLatency(sample, -40*time.Millisecond)
+			},
+		},
+		{
+			name: "what was reached before the policy was there is none of its effects",
+			play: func(b *bench) {
+				time.Sleep(time.Second)
+				b.network.open("10.0.0.1")
+				time.Sleep(40 * time.Millisecond)
+				b.createPolicy()
+				time.Sleep(time.Second)
+			},
+			want: measure.Invalid,
+			check: func(b *bench, sample measure.Sample) {
+				b.expectCause(sample, measure.ReachedWithoutPolicy)
 			},
 		},
 		{
@@ -520,6 +549,9 @@ func TestPolicyCreationStatuses(t *testing.T) {
 				b.config.TargetTimeout = 20 * time.Second
 				if test.opened {
 					b.network.open("10.0.0.1")
+				}
+				if test.blind {
+					b.client.PrependReactor("get", "networkpolicies", forbid)
 				}
 				b.start(PolicyCreation())
 				test.play(b)

@@ -51,7 +51,7 @@ func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err err
 	defer func() { err = errors.Join(err, engine.Close()) }()
 
 	r := newRemote(config, engineOf{engine}, out)
-	r.read = revisionsFrom(objects)
+	r.read = readerOf(objects)
 	if err := r.hello(engine); err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ type remote struct {
 
 	// read reads what the trigger changes, nil if that cannot be. What was found out comes through
 	// accepted; triggered is the start of this iteration, zero as long as it is not known.
-	read        revisions
+	read        reader
 	accepted    chan accepted
 	stopReading context.CancelFunc
 	triggered   measure.Start
@@ -99,7 +99,8 @@ type remote struct {
 
 func newRemote(config RemoteConfig, prober prober, out io.Writer) *remote {
 	r := &remote{
-		config: config, lines: protocol.NewLines(out), scale: newTimescale(prober.Epoch()),
+		config: config, lines: protocol.NewLines(out),
+		scale:    newTimescale(prober.Epoch()),
 		accepted: make(chan accepted), stopReading: func() {},
 	}
 	r.tracker = newTracker(r, prober)

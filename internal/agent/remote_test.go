@@ -38,7 +38,7 @@ func newStand(t *testing.T) *stand {
 	return newStandOf(t, RemoteConfig{Agents: 1}, nil)
 }
 
-func newStandOf(t *testing.T, config RemoteConfig, read revisions) *stand {
+func newStandOf(t *testing.T, config RemoteConfig, read reader) *stand {
 	s := &stand{
 		t:     t,
 		plans: make(chan measure.Event),

@@ -14,12 +14,13 @@ import (
 )
 
 // Connect returns a client of the API server: of the kubeconfig file if one is named, else of the
-// pod that this process runs in. It sends nothing yet.
+// pod that this process runs in. It sends nothing yet. Who uses it bounds its own rate.
 func Connect(kubeconfig, userAgent string) (kubernetes.Interface, error) {
 	config, err := inClusterOr(kubeconfig)
 	if err != nil {
 		return nil, err
 	}
+	config.QPS = -1
 	return connect(config, userAgent)
 }
 

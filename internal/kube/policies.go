@@ -6,7 +6,7 @@ package kube
 import (
 	"context"
 	"errors"
-	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -20,26 +20,31 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// askInterval is how often a client that may only get its policy asks for it. A hundred clients ask
-// the API server four hundred times a second then.
-const askInterval = 250 * time.Millisecond
+const (
+	// idleInterval is how often a client that may only get its policy reads it where it is not
+	// worth to do so more often. A hundred clients ask the API server four hundred times a second
+	// then.
+	idleInterval = 250 * time.Millisecond
+	// countEvery is how often those who read a policy of a namespace are counted.
+	countEvery = 10 * time.Second
+)
 
 // errMayNotWatch says that the service account has no permission to list and watch.
 var errMayNotWatch = errors.New("watch the policy: this client's service account may not list " +
 	"and watch policies")
 
 // WatchPolicy delivers the events of the one network policy of that name until the context ends,
-// and returns the context's error. The policy need not exist yet. A client that may get the policy,
-// but not list and watch policies, asks for it again and again instead: permissions that were made
-// for the original clients are like that.
+// and returns the context's error. The policy need not exist yet: while it does not, it is read as
+// well, so that its event says since when it can have existed. A client that may get the policy,
+// but not list and watch policies, only reads it: permissions that were made for the original
+// clients are like that.
 func (n Namespace) WatchPolicy(ctx context.Context, name string, sink Sink, synced func()) error {
 	for {
 		err := n.followPolicy(ctx, name, sink, synced)
 		if !errors.Is(err, errMayNotWatch) {
 			return err
 		}
-		poll := policyPoll{namespace: n, name: name, sink: sink, synced: synced}
-		if err = poll.run(ctx); !apierrors.IsForbidden(err) {
+		if err = n.readPolicy(ctx, name, sink, synced); !apierrors.IsForbidden(err) {
 			return err
 		}
 		klog.Warningf(
@@ -58,13 +63,70 @@ func (n Namespace) WatchPolicy(ctx context.Context, name string, sink Sink, sync
 	}
 }
 
-// followPolicy watches the policy. It gives up with errMayNotWatch if it is not permitted from the
-// beginning.
+// policyReads are the reads of a policy.
+func (n Namespace) policyReads(name string) *Reads {
+	policies := n.Client.NetworkingV1().NetworkPolicies(n.Name)
+	get := func(ctx context.Context) (metav1.Object, error) {
+		policy, err := policies.Get(ctx, name, metav1.GetOptions{})
+		return existing("network policy "+n.Name+"/"+name, policy, err)
+	}
+	return NewReads(get, idleInterval)
+}
+
+// awaitPolicy reads a policy that does not exist until it does, as often as each of the clients in
+// the namespace may. Where they are too many it reads once in another interval, not at all if that
+// is zero.
+func (n Namespace) awaitPolicy(
+	ctx context.Context, reads *Reads, otherwise time.Duration,
+) (Reading, error) {
+	told := false
+	for {
+		clients := n.countPods(ctx)
+		reads.interval = ReadInterval(clients)
+		if reads.interval == 0 && !told {
+			told = true
+			klog.Infof("There are %d pods in namespace %s that may all be clients: they are too "+
+				"many "+
+				"to read their policies every few milliseconds, and starts are less exact",
+				clients, n.Name)
+		}
+		if reads.interval == 0 {
+			reads.interval = otherwise
+		}
+
+		bounded, cancel := context.WithTimeout(ctx, countEvery)
+		reading, err := reads.Await(bounded)
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+			return reading, err
+		}
+	}
+}
+
+// countPods counts the pods of the namespace, with one small request. Who may not ask takes itself
+// for the only one.
+func (n Namespace) countPods(ctx context.Context) int {
+	first, err := n.Client.CoreV1().Pods(n.Name).List(ctx, metav1.ListOptions{Limit: 1})
+	if err != nil {
+		return 1
+	}
+	count := len(first.Items)
+	if first.RemainingItemCount != nil {
+		count += int(*first.RemainingItemCount)
+	}
+	return max(1, count)
+}
+
+// followPolicy watches the policy, and reads it while it does not exist. It gives up with
+// errMayNotWatch if it is not permitted from the beginning.
 func (n Namespace) followPolicy(ctx context.Context, name string, sink Sink, synced func()) error {
 	policies := n.Client.NetworkingV1().NetworkPolicies(n.Name)
 	only := fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
 	watching, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
+
+	absence := absence{namespace: n, name: name}
+	defer absence.close()
 
 	var begun atomic.Bool
 	err := source[*networkingv1.NetworkPolicyList]{
@@ -72,7 +134,7 @@ func (n Namespace) followPolicy(ctx context.Context, name string, sink Sink, syn
 		list:   policies.List,
 		watch:  policies.Watch,
 		narrow: func(options *metav1.ListOptions) { options.FieldSelector = only },
-		event:  func(runtime.Object) measure.Event { return measure.Event{} },
+		event:  absence.event,
 		forbidden: func() {
 			if !begun.Load() {
 				giveUp(errMayNotWatch)
@@ -80,8 +142,12 @@ func (n Namespace) followPolicy(ctx context.Context, name string, sink Sink, syn
 		},
 		example: &networkingv1.NetworkPolicy{},
 		client:  n.Client,
-	}.follow(watching, sink, func() {
+	}.follow(watching, func(event measure.Event) {
+		absence.observe(watching, event)
+		sink(event)
+	}, func() {
 		begun.Store(true)
+		absence.begin(watching)
 		synced()
 	})
 	if errors.Is(context.Cause(watching), errMayNotWatch) {
@@ -91,89 +157,135 @@ func (n Namespace) followPolicy(ctx context.Context, name string, sink Sink, syn
 	return err
 }
 
-// policyPoll asks for a policy again and again.
-type policyPoll struct {
+// absence reads a policy while it does not exist, for a watch: the watch tells that the policy has
+// come, and the reads since when it can have been there.
+type absence struct {
 	namespace Namespace
 	name      string
-	sink      Sink
-	synced    func()
 
-	// last is the policy as it was found last, with an empty UID if it did not exist, and absent
-	// when the newest request was made that did not find it, zero if each did.
-	last   measure.Event
-	absent time.Time
-	begun  bool
+	mu      sync.Mutex
+	present bool
+	current *Reads             // those of this absence, nil if they tell nothing
+	stop    context.CancelFunc // ends them, nil if there are none
+	told    bool               // it was said that the policy cannot be read
+	running sync.WaitGroup
 }
 
-// run polls until the context ends, or the API server forbids it.
-func (p *policyPoll) run(ctx context.Context) error {
-	ticker := time.NewTicker(askInterval)
-	defer ticker.Stop()
-	for {
-		if err := p.ask(ctx); err != nil {
-			return err
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+// observe takes in what the watch says.
+func (a *absence) observe(ctx context.Context, event measure.Event) {
+	switch event.Type {
+	case measure.EventAdded:
+		a.end(true)
+	case measure.EventDeleted:
+		a.end(false)
+		a.begin(ctx)
 	}
 }
 
-// ask makes one request and delivers what has changed. A request that fails is followed by others.
-func (p *policyPoll) ask(ctx context.Context) error {
-	asked := time.Now()
-	policy, err := p.namespace.Client.NetworkingV1().
-		NetworkPolicies(p.namespace.Name).
-		Get(ctx, p.name, metav1.GetOptions{})
-	switch {
-	case apierrors.IsNotFound(err):
-		p.deliver(measure.Event{Arrived: time.Now()})
-		p.absent = asked
-	case apierrors.IsForbidden(err):
-		return fmt.Errorf("get network policy %s/%s: %w", p.namespace.Name, p.name, err)
-	case err != nil:
-		if ctx.Err() == nil {
-			klog.Warningf("Cannot get network policy %s/%s; asking again: %v", p.namespace.Name,
-				p.name, err)
-		}
-		return ctx.Err()
-	default:
-		p.deliver(describe(measure.Event{Absent: p.absent}, policy, time.Now()))
-	}
-
-	p.begin()
-	return nil
-}
-
-// begin says once that what existed at first has been delivered.
-func (p *policyPoll) begin() {
-	if !p.begun {
-		p.begun = true
-		klog.Warningf(
-			"This client may get network policies, but not list and watch them: it asks for "+
-				"%s/%s every %s, and the start of its latencies is as coarse",
-			p.namespace.Name,
-			p.name,
-			askInterval,
-		)
-		p.synced()
-	}
-}
-
-// deliver passes on that a policy has come, gone or been replaced by another of its name.
-func (p *policyPoll) deliver(now measure.Event) {
-	before := p.last
-	p.last = now
-	if before.Object.UID == now.Object.UID {
+// begin reads the policy from now on, unless it is there.
+func (a *absence) begin(ctx context.Context) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.present || a.stop != nil {
 		return
 	}
-	if before.Object.UID != "" {
-		before.Arrived = now.Arrived
-		p.sink(with(before, measure.EventDeleted, false))
+
+	reads := a.namespace.policyReads(a.name)
+	a.current = reads
+	ctx, a.stop = context.WithCancel(ctx)
+	a.running.Go(func() {
+		object, err := reads.start(ctx)
+		if err == nil && object == nil {
+			_, err = a.namespace.awaitPolicy(ctx, reads, 0)
+		}
+		if err != nil && ctx.Err() == nil {
+			a.giveUp(err)
+		}
+	})
+}
+
+// giveUp says that the watch alone counts from now on.
+func (a *absence) giveUp(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.current = nil
+	if a.told {
+		return
 	}
-	if now.Object.UID != "" {
-		p.sink(with(now, measure.EventAdded, !p.begun))
+	a.told = true
+	klog.Warningf("This client may watch network policy %s, but not get it: latencies count from "+
+		"the arrival of its news, and nothing says how old that is: %v",
+		a.namespace.Name+"/"+a.name, err)
+}
+
+// end stops the reads.
+func (a *absence) end(present bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.stop != nil {
+		a.stop()
+	}
+	a.present, a.current, a.stop = present, nil, nil
+}
+
+// close stops the reads and waits for their end.
+func (a *absence) close() {
+	a.end(true)
+	a.running.Wait()
+}
+
+// event has what the reads know of a policy that the watch delivers now.
+func (a *absence) event(policy runtime.Object) (event measure.Event) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if meta, ok := policy.(metav1.Object); ok && a.current != nil {
+		event.Absent, event.Arrived = a.current.Came(string(meta.GetUID()))
+	}
+	return event
+}
+
+// readPolicy reads the policy again and again until the context ends, or the API server forbids it.
+func (n Namespace) readPolicy(ctx context.Context, name string, sink Sink, synced func()) error {
+	reads := n.policyReads(name)
+	object, err := reads.start(ctx)
+	if err != nil {
+		return err
+	}
+	klog.Warningf("This client may get network policies, but not list and watch them: it reads "+
+		"%s/%s again and again instead", n.Name, name)
+
+	var last measure.Event // with an empty UID if there is no policy
+	if object != nil {
+		last = with(describe(measure.Event{}, object, time.Now()), measure.EventAdded, true)
+		sink(last)
+	}
+	synced()
+
+	for {
+		exists := last.Object.UID != ""
+		var reading Reading
+		if reads.interval = idleInterval; exists {
+			reading, err = reads.Await(ctx)
+		} else {
+			reading, err = n.awaitPolicy(ctx, reads, idleInterval)
+		}
+		if err != nil {
+			return err
+		}
+
+		now := measure.Event{Arrived: reading.Seen}
+		if reading.Object != nil {
+			now = describe(measure.Event{Absent: reading.Unseen}, reading.Object, reading.Seen)
+		}
+		if now.Object.UID == last.Object.UID {
+			continue
+		}
+		if exists {
+			last.Arrived = now.Arrived
+			sink(with(last, measure.EventDeleted, false))
+		}
+		if last = now; now.Object.UID != "" {
+			sink(with(now, measure.EventAdded, false))
+		}
 	}
 }

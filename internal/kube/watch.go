@@ -120,9 +120,11 @@ func (s source[L]) stamp(object any) (any, error) {
 	}, nil
 }
 
-// describe adds to an event what every object has.
+// describe adds to an event what every object has. Its news may have come by another way before.
 func describe(event measure.Event, meta metav1.Object, arrived time.Time) measure.Event {
-	event.Arrived = arrived
+	if event.Arrived.IsZero() || arrived.Before(event.Arrived) {
+		event.Arrived = arrived
+	}
 	event.Object = measure.Object{
 		Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: string(meta.GetUID()),
 	}

@@ -6,6 +6,7 @@ package kube
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -209,70 +210,226 @@ func TestWatchPolicyReadsTheAnnotation(t *testing.T) {
 	}
 }
 
-// A client that may only get its policy asks for it: it learns of its creation, deletion and
-// replacement, and between which requests it came.
-func TestWatchPolicyWithPermissionToGetOnly(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		client := fake.NewClientset()
-		for _, verb := range []string{"list", "watch"} {
-			forbidden := func(clienttesting.Action) (bool, runtime.Object, error) {
-				return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"),
-					"", errors.New("no"))
-			}
-			client.PrependReactor(verb, "networkpolicies", forbidden)
+// policyWatch is WatchPolicy in the background.
+type policyWatch struct {
+	t      *testing.T
+	client *fake.Clientset
+	began  time.Time
+
+	mu     sync.Mutex
+	events []measure.Event
+}
+
+// newPolicyWatch has so many clients, with some verbs forbidden.
+func newPolicyWatch(t *testing.T, clients int, forbidden ...string) *policyWatch {
+	t.Helper()
+	w := &policyWatch{t: t, client: fake.NewClientset(), began: time.Now()}
+	for i := range clients {
+		must(t, w.client.Tracker().Add(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Namespace: "clients", Name: fmt.Sprint("client-", i),
+		}}))
+	}
+
+	denied := apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", errors.New("no"))
+	for _, verb := range forbidden {
+		w.client.PrependReactor(verb, "networkpolicies",
+			func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, denied })
+		if verb == "watch" {
+			w.client.PrependWatchReactor("networkpolicies",
+				func(clienttesting.Action) (bool, watch.Interface, error) {
+					return true, nil, denied
+				})
 		}
-		client.PrependWatchReactor(
-			"networkpolicies",
-			func(clienttesting.Action) (bool, watch.Interface, error) {
-				return true, nil, apierrors.NewForbidden(networkingv1.Resource("networkpolicies"),
-					"", errors.New("no"))
-			},
-		)
-		ctx, cancel := context.WithCancel(t.Context())
-		began, synced := time.Now(), make(chan struct{})
-		var events []measure.Event
-		done := make(chan error)
-		go func() {
-			done <- Namespace{client, "clients"}.WatchPolicy(ctx, "allow",
-				func(event measure.Event) {
-					events = append(events, event)
-				}, func() { close(synced) })
-		}()
-		<-synced
-		policies := client.NetworkingV1().NetworkPolicies("clients")
-		create := func(uid types.UID) {
-			must(t, second(policies.Create(ctx, &networkingv1.NetworkPolicy{
-				ObjectMeta: metav1.ObjectMeta{Namespace: "clients", Name: "allow", UID: uid},
-			}, metav1.CreateOptions{})))
-		}
-		time.Sleep(time.Second + time.Millisecond)
-		create("1")
-		time.Sleep(time.Second)
-		must(t, policies.Delete(ctx, "allow", metav1.DeleteOptions{}))
-		create("2")
-		time.Sleep(time.Second)
-		must(t, policies.Delete(ctx, "allow", metav1.DeleteOptions{}))
-		time.Sleep(time.Second)
+	}
+	return w
+}
+
+// start watches until the test ends.
+func (w *policyWatch) start() {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	synced, done := make(chan struct{}), make(chan error)
+	go func() {
+		done <- Namespace{w.client, "clients"}.WatchPolicy(ctx, "allow",
+			func(event measure.Event) {
+				w.mu.Lock()
+				defer w.mu.Unlock()
+				w.events = append(w.events, event)
+			}, func() { close(synced) })
+	}()
+	w.t.Cleanup(func() {
 		cancel()
 		if err := <-done; !errors.Is(err, context.Canceled) {
-			t.Errorf("WatchPolicy() = %v; want %v", err, context.Canceled)
+			w.t.Errorf("WatchPolicy() = %v; want %v", err, context.Canceled)
 		}
-		var got []string
-		for _, event := range events {
-			got = append(got, event.Type.String()+" "+event.Object.UID)
+	})
+	<-synced
+	w.began = time.Now()
+}
+
+// watchPolicy is a watch that has begun.
+func watchPolicy(t *testing.T, clients int, forbidden ...string) *policyWatch {
+	t.Helper()
+	w := newPolicyWatch(t, clients, forbidden...)
+	w.start()
+	return w
+}
+
+func (w *policyWatch) create(uid types.UID) {
+	w.t.Helper()
+	policy := &networkingv1.NetworkPolicy{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "clients", Name: "allow", UID: uid},
+	}
+	must(w.t, second(w.client.NetworkingV1().NetworkPolicies("clients").Create(w.t.Context(),
+		policy, metav1.CreateOptions{})))
+}
+
+func (w *policyWatch) delete() {
+	w.t.Helper()
+	must(w.t, w.client.NetworkingV1().NetworkPolicies("clients").Delete(w.t.Context(), "allow",
+		metav1.DeleteOptions{}))
+}
+
+// expect checks what happened to the policy, and returns the events.
+func (w *policyWatch) expect(want ...string) []measure.Event {
+	w.t.Helper()
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var got []string
+	for _, event := range w.events {
+		got = append(got, event.Type.String()+" "+event.Object.UID)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		w.t.Fatalf("events (-want +got):\n%s", diff)
+	}
+	return w.events
+}
+
+// expectRead checks that an event's start is from reads, contains an instant, and is no wider.
+func (w *policyWatch) expectRead(event measure.Event, after, widest time.Duration) {
+	w.t.Helper()
+	start := measure.StartOf(event)
+	if from := start.At.Sub(w.began); start.Source != measure.StartRead || from > after ||
+		from+start.Uncertainty < after || start.Uncertainty > widest {
+		w.t.Errorf("the start is %s, from %s for %s; want it to contain %s, and to be at most %s",
+			start.Source, from, start.Uncertainty, after, widest)
+	}
+}
+
+func (w *policyWatch) reads() (count int) {
+	for _, action := range w.client.Actions() {
+		if action.GetVerb() == "get" {
+			count++
 		}
-		if diff := cmp.Diff([]string{"added 1", "deleted 1", "added 2", "deleted 2"},
-			got); diff != "" {
-			t.Fatalf("events (-want +got):\n%s", diff)
+	}
+	return count
+}
+
+// While a policy does not exist it is read as well: its news says since when it can have existed.
+// Nobody reads one that is there.
+func TestWatchPolicyReadsItUntilItExists(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watchPolicy(t, 1)
+		created := time.Second + time.Millisecond
+		time.Sleep(created)
+		w.create("1")
+		time.Sleep(time.Minute)
+		if reads := w.reads(); reads < 150 || reads > 210 {
+			t.Errorf("%d reads in a second without the policy and a minute with it; want 200",
+				reads)
 		}
-		start := measure.StartOf(events[0])
-		if from := start.At.Sub(began); start.Source != measure.StartPoll ||
-			from > time.Second+time.Millisecond ||
-			from+start.Uncertainty < time.Second+time.Millisecond ||
-			start.Uncertainty > 2*askInterval {
-			t.Errorf("the start is %s, from %s for %s; want it to contain 1.001s", start.Source,
-				from, start.Uncertainty)
+		w.delete()
+		time.Sleep(time.Second)
+		w.create("2")
+		events := w.expect("added 1", "deleted 1", "added 2")
+		w.expectRead(events[0], created, MinReadInterval)
+		w.expectRead(events[2], created+time.Minute+time.Second, MinReadInterval)
+	})
+}
+
+// Without the right to read it, or with many clients, the arrival of the news is the start.
+func TestWatchPolicyWithoutReads(t *testing.T) {
+	tests := []struct {
+		name      string
+		forbidden []string
+		clients   int
+		reads     int
+	}{
+		{"no right to get", []string{"get"}, 1, 1},
+		{"too many clients", nil, 31, 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := watchPolicy(t, test.clients, test.forbidden...)
+				time.Sleep(time.Minute)
+				w.create("1")
+				start := measure.StartOf(w.expect("added 1")[0])
+				want := measure.Start{Source: measure.StartWatch, At: w.began.Add(time.Minute)}
+				if start != want {
+					t.Errorf("the start is %+v; want %+v", start, want)
+				}
+				if reads := w.reads(); reads > test.reads {
+					t.Errorf("%d reads; want at most %d", reads, test.reads)
+				}
+			})
+		})
+	}
+}
+
+// Several clients share the reads that all of them may send.
+func TestWatchPolicyBesideOtherClients(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const clients = 6
+		w := watchPolicy(t, clients)
+		const created = 55*time.Second + time.Millisecond
+		time.Sleep(created)
+		w.create("1")
+		w.expectRead(w.expect("added 1")[0], created, ReadInterval(clients))
+		if reads := w.reads(); reads > 55*maxReads/clients+10 {
+			t.Errorf("%d reads in 55 s; want %d", reads, 55*maxReads/clients)
 		}
+	})
+}
+
+// News that a watch delivers late is from when the policy was read.
+func TestWatchPolicyLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newPolicyWatch(t, 1)
+		w.client.PrependWatchReactor("networkpolicies",
+			func(action clienttesting.Action) (bool, watch.Interface, error) {
+				events, err := w.client.Tracker().Watch(action.GetResource(), action.GetNamespace())
+				late := func(event watch.Event) (watch.Event, bool) {
+					time.Sleep(300 * time.Millisecond)
+					return event, true
+				}
+				return true, watch.Filter(events, late), err
+			})
+		w.start()
+		time.Sleep(time.Second + time.Millisecond)
+		w.create("1")
+		time.Sleep(time.Second)
+		w.expectRead(w.expect("added 1")[0], time.Second+time.Millisecond, 2*MinReadInterval)
+	})
+}
+
+// A client that may only get its policy reads it: it learns of its creation, deletion and
+// replacement, and between which reads it came.
+func TestWatchPolicyWithPermissionToGetOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := watchPolicy(t, 1, "list", "watch")
+		created := time.Second + time.Millisecond
+		time.Sleep(time.Second + time.Millisecond)
+		w.create("1")
+		time.Sleep(time.Second)
+		w.delete()
+		w.create("2")
+		time.Sleep(time.Second)
+		w.delete()
+		time.Sleep(time.Second)
+		events := w.expect("added 1", "deleted 1", "added 2", "deleted 2")
+		w.expectRead(events[0], created, MinReadInterval)
+		w.expectRead(events[2], created+time.Second, idleInterval)
 	})
 }
 

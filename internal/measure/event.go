@@ -35,10 +35,10 @@ func (t EventType) String() string {
 type Event struct {
 	Type   EventType
 	Object Object
-	// Arrived is when the watch delivered the event to this process, whenever it was handled.
+	// Arrived is when the watch, or a read, delivered the event to this process, whenever it was
+	// handled.
 	Arrived time.Time
-	// Absent is when the object was asked for in vain for the last time, of one that is polled;
-	// zero if it is watched.
+	// Absent is when the last read was sent that did not find the object, zero if none was.
 	Absent time.Time
 	// Created is the object's creationTimestamp: the API server's clock, whole seconds.
 	Created time.Time

@@ -116,9 +116,13 @@ func (k Kind) String() string {
 }
 
 // WithStart is the sample with the instant that its latency counts from. A pair that changed before
-// that, by more than the grace, shows nothing about the trigger.
+// that shows nothing about the trigger; by more than the grace, if the trigger may be older than
+// its news.
 func (s Sample) WithStart(start Start, grace time.Duration) Sample {
 	s.Start = start
+	if start.causal() {
+		grace = 0
+	}
 	early := s.Bracket.Upper.Before(start.At.Add(-grace))
 	if s.Status == Measured && s.Kind != KindBlocked && early {
 		return s.Invalidate(ChangedEarly)

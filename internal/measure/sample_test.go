@@ -25,6 +25,21 @@ func TestStartOf(t *testing.T) {
 			want:  Start{Source: StartWatch, At: at(30)},
 		},
 		{
+			name:  "else the time since the last read without it",
+			event: Event{Absent: at(26), Arrived: at(30), Created: at(0)},
+			want:  Start{Source: StartRead, At: at(26), Uncertainty: 4 * time.Millisecond},
+		},
+		{
+			name:  "a stamp that the reads agree with is best",
+			event: Event{Absent: at(26), Arrived: at(30), Created: at(0), TriggeredAt: at(28)},
+			want:  Start{Source: StartAnnotation, At: at(28)},
+		},
+		{
+			name:  "one before the last read without it is of a wrong clock",
+			event: Event{Absent: at(26), Arrived: at(30), Created: at(0), TriggeredAt: at(10)},
+			want:  Start{Source: StartRead, At: at(26), Uncertainty: 4 * time.Millisecond},
+		},
+		{
 			name:  "an object that was there before us has only its creationTimestamp",
 			event: Event{Arrived: at(30), Created: at(0), Initial: true},
 			want:  Start{Source: StartCreation, At: at(0), Uncertainty: time.Second},

@@ -21,7 +21,7 @@ const (
 	StartRead StartSource = "read"
 	// StartWatch: our watch delivered the trigger.
 	StartWatch StartSource = "watch-arrival"
-	// StartPoll: we asked for the trigger and it was there; it was not when we asked before.
+	// StartPoll: what earlier versions called the reads of a drop-in client.
 	StartPoll StartSource = "poll"
 	// StartAnnotation: the trigger's writer left the instant in [TriggeredAtAnnotation].
 	StartAnnotation StartSource = "annotation"
@@ -44,16 +44,18 @@ func StartOfWrite(before, after time.Time) Start {
 }
 
 // StartOf is the best start that an event of a trigger written by another process offers: the
-// writer's own stamp, else the arrival of the event, or the time between two requests if it was
-// asked for, else (the object existed before we looked) its creationTimestamp, which was cut to
-// whole seconds.
+// writer's own stamp, else the time between the last read without the trigger and its arrival, else
+// the arrival alone, else (the object existed before we looked) its creationTimestamp, which was
+// cut to whole seconds. A stamp that the reads contradict is of a wrong clock, or of another
+// instant than the write's.
 func StartOf(event Event) Start {
+	read := !event.Initial && !event.Absent.IsZero()
+	contradicted := read && !(Bracket{event.Absent, event.Arrived}).Contains(event.TriggeredAt)
 	switch {
-	case !event.TriggeredAt.IsZero():
+	case !event.TriggeredAt.IsZero() && !contradicted:
 		return Start{Source: StartAnnotation, At: event.TriggeredAt}
-	case !event.Initial && !event.Absent.IsZero():
-		return Start{Source: StartPoll, At: event.Absent,
-			Uncertainty: event.Arrived.Sub(event.Absent)}
+	case read:
+		return StartOfReads(event.Absent, event.Arrived)
 	case !event.Initial:
 		return Start{Source: StartWatch, At: event.Arrived}
 	default:

@@ -179,9 +179,9 @@ func addLatency(b *dashboard.DashboardBuilder) {
 	starts := transition()
 	starts.by = "start"
 	b.WithPanel(chart("Starts", units.Short,
-		"Targets by the instant that their latency counts from: address-arrival, watch-arrival "+
-			"and annotation are known to milliseconds, poll to a quarter of a second, "+
-			"creation-timestamp to a second, by which the resolution is wider.",
+		"Targets by the instant that their latency counts from: address-arrival, read, "+
+			"watch-arrival and annotation are known to milliseconds, creation-timestamp to a "+
+			"second, by which the resolution is wider.",
 		query{starts.count(now), "{{start}}"}).Span(half))
 }
 
