@@ -55,6 +55,7 @@ type pair struct {
 		transition measure.Transition
 		oldState   measure.OldState
 		probes     [measure.VerdictCount]uint64
+		probed     bool // some probe has shown something
 		deferred   bool // a probe left late, for want of a source port
 		counters   *probeCounters
 		told       notice // the newest
@@ -66,6 +67,7 @@ func (p *pair) OnOutcome(outcome measure.Outcome) (done bool) {
 	o := &p.observed
 	o.transition.Observe(outcome)
 	o.probes[outcome.Verdict]++
+	o.probed = o.probed || outcome.Verdict != measure.Ambiguous
 	o.deferred = o.deferred || outcome.Deferred
 	o.counters.Probe(outcome)
 
@@ -186,10 +188,13 @@ func (p *pair) warnings() []string {
 // cancelled before every earlier probe had ended: its bracket is wider, not wrong.
 func (p *pair) status() (measure.Status, string) {
 	switch {
-	case p.observed.transition.Changed(), p.expect.Forbidden && errors.Is(p.cause, errRunEnded):
+	case p.observed.transition.Changed(),
+		p.expect.Forbidden && p.observed.probed && errors.Is(p.cause, errRunEnded):
 		return measure.Measured, "" // what is forbidden is watched to the end
 	case errors.Is(p.cause, errTargetGone):
 		return measure.Deleted, errTargetGone.Error()
+	case !p.observed.probed:
+		return measure.Unobserved, measure.NotProbed
 	case errors.Is(p.cause, errDeadline):
 		return measure.Censored, errDeadline.Error()
 	default:

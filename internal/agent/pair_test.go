@@ -63,3 +63,37 @@ func TestLeakThatEnded(t *testing.T) {
 			sample.Bracket, want)
 	}
 }
+
+// TestNobodyWatched tells a pair that no probe has shown anything about from one that was watched
+// in vain: only of the latter is anything known, be it that it is slow or that it did not leak.
+func TestNobodyWatched(t *testing.T) {
+	tests := []struct {
+		name      string
+		verdicts  []measure.Verdict
+		forbidden bool
+		want      measure.Status
+	}{
+		{"no probe", nil, false, measure.Unobserved},
+		{"probes that could not be sent", []measure.Verdict{measure.Ambiguous}, false,
+			measure.Unobserved},
+		{"probes that were dropped", []measure.Verdict{measure.Ambiguous, measure.Dropped}, false,
+			measure.Censored},
+		{"no probe of what is forbidden", nil, true, measure.Unobserved},
+		{"probes of what is forbidden", []measure.Verdict{measure.Dropped}, true,
+			measure.Measured},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := &pair{notices: newQueue[notice](), cause: errRunEnded,
+				expect: protocol.Expect{Forbidden: test.forbidden}}
+			p.observed.counters = NewMetrics().begin("test")
+			p.observed.transition = measure.NewTransition(measure.StateAllowed, measure.Rules{})
+			for _, verdict := range test.verdicts {
+				p.OnOutcome(measure.Outcome{Verdict: verdict, Sent: time.Now()})
+			}
+			if got := p.sample(); got.Status != test.want {
+				t.Errorf("it is %s (%s); want %s", got.Status, got.Reason, test.want)
+			}
+		})
+	}
+}

@@ -356,6 +356,8 @@ func (r *remote) sampleOf(p *pair) measure.Sample {
 		return sample.WithStart(measure.Start{Source: measure.StartAddress, At: p.assigned}, 0)
 	case p.afterTrigger:
 		return sample.Invalidate(measure.ProbedLate)
+	case sample.Status == measure.Unobserved:
+		return sample
 	case !p.observed.oldState.Proved() && sample.Status != measure.Deleted:
 		return sample.Invalidate(measure.NeverSeen(sample.Want.Opposite()))
 	case p.iteration == r.plan.Iteration && r.triggered.Source != "":

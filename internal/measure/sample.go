@@ -25,8 +25,12 @@ const (
 	Unobserved
 )
 
-// NotReported is the reason of an unobserved pair whose result never came.
-const NotReported = "its agent did not report: it ended, or its log was lost"
+// NotReported is the reason of an unobserved pair whose result never came, NotProbed of one that no
+// probe has shown anything about.
+const (
+	NotReported = "its agent did not report: it ended, or its log was lost"
+	NotProbed   = "no probe of it was sent, or none has shown anything"
+)
 
 // Statuses lists every status, in order.
 func Statuses() []Status { return []Status{Measured, Censored, Invalid, Deleted, Unobserved} }
