@@ -1,6 +1,8 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build screenshots
+
 package browser
 
 import (
@@ -14,8 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-var images = flag.String("images", "", "directory for the screenshots (default: they are made "+
-	"and thrown away)")
+var images = flag.String("images", "", "directory for the screenshots")
 
 // largest is how large a screenshot may be, in bytes: they are part of the repository.
 const largest = 150_000
@@ -24,10 +25,6 @@ const largest = 150_000
 // thousand pairs.
 func TestScreenshots(t *testing.T) {
 	file, _ := reportOfLab(t)
-	directory := *images
-	if directory == "" {
-		directory = t.TempDir()
-	}
 	large := open(t, write(t, synthetic(10_000)...), desk())
 	pages := map[look]*page{desk(): open(t, file, desk()), night(): open(t, file, night()),
 		phone(): open(t, file, phone())}
@@ -51,7 +48,7 @@ func TestScreenshots(t *testing.T) {
 		if len(content) > largest || len(content) < 5_000 {
 			t.Errorf("%s has %d bytes; want some, and at most %d", shot.name, len(content), largest)
 		}
-		if err := os.WriteFile(filepath.Join(directory, shot.name+".png"), content,
+		if err := os.WriteFile(filepath.Join(*images, shot.name+".png"), content,
 			0o644); err != nil {
 			t.Fatal(err)
 		}

@@ -92,10 +92,9 @@ func TestSecondSignal(t *testing.T) {
 	awaitNothing(t, members)
 }
 
-func TestTwoLabsInOneDirectory(t *testing.T) {
-	t.Parallel()
-	dir := shortDir(t)
-	up(t, dir)
+// expectOneLab checks that a running lab's directory is refused to another.
+func expectOneLab(t *testing.T, dir string) {
+	t.Helper()
 	second := launch(t, "up", "--dir", dir)
 	if code := second.code(); code != 1 {
 		t.Errorf("the second lab in a directory ended with %d, want 1", code)
@@ -115,6 +114,8 @@ func TestComponents(t *testing.T) {
 	t.Parallel()
 	dir := shortDir(t)
 	lab := up(t, dir, "--delay", "10ms", "--fault", "no-except")
+	expectOneLab(t, dir)
+
 	kubectl(t, dir, "create", "configmap", "kept", "--from-literal=answer=42")
 	act := func(action, name string) {
 		t.Helper()
