@@ -88,6 +88,8 @@ type remote struct {
 	// toldProved and toldPresumed are how many such pairs the runner knows of.
 	toldProved, toldPresumed int
 	samples                  int // written in this iteration
+	// dying says that the pod is being ended: another may come in its place.
+	dying bool
 
 	// read reads what the trigger changes, nil if that cannot be. What was found out comes through
 	// accepted; triggered is the start of this iteration, zero as long as it is not known.
@@ -135,6 +137,7 @@ func (r *remote) run(ctx context.Context, plans, pods <-chan measure.Event) erro
 		var err error
 		select {
 		case <-ctx.Done():
+			r.dying = true
 			return r.tracker.drain(errRunEnded)
 		case event := <-plans:
 			var exit bool
@@ -311,6 +314,9 @@ func (r *remote) notify() error {
 // finish implements program: it writes the pair's sample, and after the last one that the iteration
 // has ended.
 func (r *remote) finish(p *pair) error {
+	if r.dying && errors.Is(p.cause, errRunEnded) {
+		return nil // what has not been watched to its end is no result
+	}
 	r.samples++
 	sample := r.scale.sample(r.sampleOf(p), p.steps)
 	if err := writeSample(r.lines, sample); err != nil {

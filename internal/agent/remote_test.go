@@ -91,11 +91,25 @@ func (s *stand) sleep(d time.Duration) {
 	synctest.Wait()
 }
 
+// evict ends the agent as its node does, and returns its samples.
+func (s *stand) evict() (samples []measure.Sample) {
+	s.t.Helper()
+	s.cancel()
+	samples, _ = s.ending()
+	return samples
+}
+
 // exit ends the agent, and returns its samples and how many it said that it had in its newest
 // iteration.
 func (s *stand) exit() (samples []measure.Sample, said int) {
 	s.t.Helper()
 	s.step(protocol.StepExit)
+	return s.ending()
+}
+
+// ending reads what the agent has written, once it has ended.
+func (s *stand) ending() (samples []measure.Sample, said int) {
+	s.t.Helper()
 	if err := <-s.ended; err != nil {
 		s.t.Fatal(err)
 	}
@@ -261,6 +275,27 @@ func TestRemoteAccounts(t *testing.T) {
 			if leaks := sample.Leaks; (sample.Target.Pod.UID == "forbidden") != (leaks > 0) {
 				t.Errorf("%s has %d leaks", sample.Target.Pod.UID, leaks)
 			}
+		}
+	})
+}
+
+// An agent that is evicted has no sample of a pair that it has not finished: nobody knows what
+// would have become of it.
+func TestRemoteEvicted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStand(t)
+		for uid, address := range map[string]string{"open": "10.0.0.1", "shut": "10.0.0.2"} {
+			s.pod(uid, "a", address)
+		}
+		s.step(protocol.StepProve, allowedA())
+		s.sleep(3 * time.Second)
+		s.step(protocol.StepTrigger)
+		s.network.open("10.0.0.1")
+		s.sleep(3 * time.Second)
+		samples := s.evict()
+		if len(samples) != 1 || samples[0].Target.Pod.UID != "open" ||
+			samples[0].Status != measure.Measured {
+			t.Errorf("the samples are %+v; want that of the pair that had changed", samples)
 		}
 	})
 }
