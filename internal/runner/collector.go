@@ -9,6 +9,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,6 +42,8 @@ type agentLog struct {
 	presumed protocol.Pairs
 	finished int // the newest iteration that it has finished
 	answered int // the newest ping that it has answered
+	// complaint is the newest warning or error that the agent's libraries have written.
+	complaint string
 }
 
 // collector gathers what the agents write. Its methods may be called from any goroutine.
@@ -52,10 +56,12 @@ type collector struct {
 	agents   map[string]*agentLog // by pod UID
 	samples  map[pairKey]measure.Sample
 	clocks   map[int]*clock // by the agent's number
+	pods     map[int]string // UIDs of the newest pods, by the agent's number
 	warnings map[string]bool
 	pings    map[int]time.Time // when each was sent
 	changed  chan struct{}     // closed and replaced at every change
 	failed   error             // what ends the run: nothing that is waited for can come any more
+	met      bool              // whether all agents have answered a plan, once
 	reading  sync.WaitGroup
 }
 
@@ -67,6 +73,7 @@ func newCollector(namespace kube.Namespace, clocks string) *collector {
 		agents:    make(map[string]*agentLog),
 		samples:   make(map[pairKey]measure.Sample),
 		clocks:    make(map[int]*clock),
+		pods:      make(map[int]string),
 		warnings:  make(map[string]bool),
 		pings:     make(map[int]time.Time),
 		changed:   make(chan struct{}),
@@ -149,6 +156,9 @@ func (c *collector) takeSample(log *agentLog, text []byte, enter func(measure.Sa
 // to be opened anew, and what libraries write is no line of ours.
 func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line) error) error {
 	if !bytes.HasPrefix(text, []byte(protocol.LinePrefix)) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		agent.complain(string(text))
 		return nil
 	}
 	var line protocol.Line
@@ -185,15 +195,31 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line)
 	return nil
 }
 
+// complain keeps what a library has written, if it is a warning or an error: klog's lines begin with
+// the severity and the date, and have the text after a bracket.
+func (a *agentLog) complain(line string) {
+	head, text, found := strings.Cut(line, "] ")
+	if found && len(head) > 1 && strings.ContainsRune("WEF", rune(head[0])) &&
+		head[1] >= '0' && head[1] <= '9' {
+		a.complaint = text
+	}
+}
+
 // record takes in a new line.
 func (c *collector) record(agent *agentLog, line protocol.Line, came time.Time) error {
 	switch {
 	case line.Hello != nil:
 		agent.hello = line.Hello
+		if known := c.pods[line.Hello.Agent]; known != "" && known != agent.pod.UID {
+			c.warnings[fmt.Sprintf("agent %d was replaced during the run by another pod: pairs "+
+				"of the iteration under way have no result", line.Hello.Agent)] = true
+		}
+		c.pods[line.Hello.Agent] = agent.pod.UID
 		agent.clock.shared = c.shared && c.boot != "" && line.Hello.Boot == c.boot
 		c.clocks[line.Hello.Agent] = &agent.clock
 	case line.Clock != nil:
 		agent.answered = max(agent.answered, line.Clock.Ping)
+		c.met = c.met || len(c.silent(1)) == 0
 		sent, known := c.pings[line.Clock.Ping]
 		if known && agent.clock.exchange(sent, *line.Clock, came) {
 			text := fmt.Sprintf("the clock of agent %s or of this machine was set during the run",
@@ -305,6 +331,60 @@ func (c *collector) finished(iteration int) bool {
 // it says. The caller holds the lock.
 func (c *collector) answered(ping int) bool {
 	return c.all(func(agent *agentLog) bool { return agent.answered >= ping })
+}
+
+// silent are the living agents that have answered no ping from a number on. The caller holds the
+// lock.
+func (c *collector) silent(ping int) []*agentLog {
+	var all []*agentLog
+	for _, agent := range c.agents {
+		if agent.hello != nil && agent.answered < ping {
+			all = append(all, agent)
+		}
+	}
+	return all
+}
+
+// A plan that is published reaches an agent within an instant. One that has never had any within
+// firstContact is cut off. After that, the API server may have been away: clients pause for up to
+// half a minute and as long again by chance before they try again.
+const (
+	firstContact = 15 * time.Second
+	lastContact  = time.Minute
+)
+
+// expectAnswer ends the run if a ping that has just been sent is not answered in time: by some
+// agent as long as not all have been met, else by any. An agent that falls silent later costs only
+// its own pairs.
+func (c *collector) expectAnswer(ping int, servers []netip.AddrPort) {
+	check := func(met bool, within time.Duration) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		silent := c.silent(ping)
+		if len(silent) == 0 || c.met != met || met && len(silent) < len(c.agents) {
+			return
+		}
+
+		text := ""
+		if silent[0].complaint != "" {
+			text = "; it says: " + silent[0].complaint
+		}
+		c.failed = fmt.Errorf("reach the agents: pod %s has not answered for %s: do its policies "+
+			"let it reach the API server (%s), and can its log be read?%s", silent[0].pod.Name,
+			within, strings.Join(texts(servers), ", "), text)
+		c.notify()
+	}
+	time.AfterFunc(firstContact, func() { check(false, firstContact) })
+	time.AfterFunc(lastContact, func() { check(true, lastContact) })
+}
+
+// texts are addresses as texts.
+func texts(addresses []netip.AddrPort) []string {
+	all := make([]string, len(addresses))
+	for i, address := range addresses {
+		all[i] = address.String()
+	}
+	return all
 }
 
 // all reports whether something is so of every living agent.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
@@ -155,4 +156,81 @@ func TestAgentOfAnotherVersion(t *testing.T) {
 	if err == nil || err.Error() != want {
 		t.Errorf("the error is %q; want %q", err, want)
 	}
+}
+
+// TestCutOffAgent publishes plans to agents of which some do not answer: who never could reach the
+// API server is named within 15 s, with what it says; one that falls silent later ends the run only
+// if no other is left.
+func TestCutOffAgent(t *testing.T) {
+	const complaint = "The watch of config map a/plan broke; resuming: i/o timeout"
+	tests := map[string]struct {
+		answers [][]int // the agents that answer each plan; 10 s lie between two
+		within  time.Duration
+	}{
+		"from the beginning":      {[][]int{{}}, 15 * time.Second},
+		"one from the beginning":  {[][]int{{0}}, 15 * time.Second},
+		"none":                    {[][]int{{0, 1}, {0, 1}, {0, 1}}, 0},
+		"one falls silent":        {[][]int{{0, 1}, {0}, {0}}, 0},
+		"all fall silent":         {[][]int{{0, 1}, {}, {}}, 70 * time.Second},
+		"all, and come again":     {[][]int{{0, 1}, {}, {}, {0, 1}}, 0},
+		"late from the beginning": {[][]int{{}, {0, 1}}, 0},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCollector(kube.Namespace{}, setting.ClockAuto)
+				var logs []*agentLog
+				var lines []*protocol.Lines
+				var outputs []*bytes.Buffer
+				for number := range 2 {
+					output := new(bytes.Buffer)
+					one := &agentLog{pod: measure.Object{Name: "agent"}}
+					logs, outputs = append(logs, one), append(outputs, output)
+					lines = append(lines, protocol.NewLines(output))
+					c.agents[string(rune('a'+number))] = one
+					say(t, c, one, lines[number], output, protocol.Line{
+						Hello: &protocol.Hello{Agent: number},
+					})
+					check(t, c.take(one, []byte("W1129 07:00:00.000000       1 watch.go:176] "+
+						complaint)))
+				}
+
+				began := time.Now()
+				for ping, agents := range test.answers {
+					c.expectAnswer(ping+1, []netip.AddrPort{
+						netip.MustParseAddrPort("10.96.0.1:443"),
+					})
+					for _, number := range agents {
+						say(t, c, logs[number], lines[number], outputs[number], protocol.Line{
+							Clock: &protocol.Clock{Ping: ping + 1},
+						})
+					}
+					time.Sleep(10 * time.Second)
+				}
+				bounded, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				err := c.await(bounded, func() bool { return false })
+
+				took := time.Since(began)
+				switch failed := c.failure() != nil; {
+				case failed != (test.within > 0):
+					t.Errorf("the run ended after %s: %v", took, err)
+				case failed && (took != test.within || !strings.Contains(err.Error(), complaint) ||
+					!strings.Contains(err.Error(), "10.96.0.1:443")):
+					t.Errorf("after %s, want %s: %v", took, test.within, err)
+				}
+			})
+		})
+	}
+}
+
+// say has an agent write a line.
+func say(
+	t *testing.T, c *collector, agent *agentLog, lines *protocol.Lines, output *bytes.Buffer,
+	line protocol.Line,
+) {
+	t.Helper()
+	check(t, lines.Write(line))
+	check(t, c.take(agent, bytes.TrimSpace(output.Bytes())))
+	output.Reset()
 }

@@ -40,6 +40,7 @@ type environment struct {
 	stop       context.CancelFunc
 	collected  chan struct{}
 	pods       map[string][]corev1.Pod // targets by group
+	sizes      map[string]int          // how many of each group there are to be
 	plan       protocol.Plan
 	iterations int // how many have begun
 	progress   func(Progress)
@@ -158,11 +159,14 @@ func (e *environment) awaitAgents(ctx context.Context) error {
 	defer cancel()
 
 	err := e.collector.await(ctx, func() bool {
-		e.report("starting agents", e.collector.ready(), e.options.Agents)
-		return e.collector.ready() == e.options.Agents
+		ready := e.collector.ready()
+		if e.iterations == 0 || ready < e.options.Agents {
+			e.report("starting agents", ready, e.options.Agents)
+		}
+		return ready == e.options.Agents
 	})
 	switch {
-	case errors.As(err, new(protocol.VersionError)):
+	case err != nil && e.collector.failure() != nil:
 		return err // the pods are up: what keeps them from working is said
 	case err != nil:
 		return errors.Join(err, e.explain(e.parameters.AgentNamespace))
@@ -177,6 +181,7 @@ func (e *environment) findAgents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	pods = livingPods(pods)
 	e.parameters.AgentPods = nil
 	for _, pod := range pods {
 		e.parameters.AgentPods = append(e.parameters.AgentPods, pod.Name)
@@ -191,27 +196,87 @@ func (e *environment) awaitTargets(ctx context.Context) error {
 	defer cancel()
 
 	for _, group := range e.groups() {
-		for {
-			pods, err := e.list(ctx, e.parameters.TargetNamespace,
-				scenario.GroupLabel+"="+group.Name)
-			if err != nil {
-				return err
-			}
-			ready := readyPods(pods)
-			e.report("starting targets", len(ready), group.Size(e.options.Targets))
-			if len(ready) >= group.Size(e.options.Targets) {
-				e.pods[group.Name], e.parameters.Addresses[group.Name] = ready, e.addresses(ready)
-				break
-			}
-			select {
-			case <-time.After(pollTargets):
-			case <-ctx.Done():
-				return errors.Join(context.Cause(ctx), e.explain(e.parameters.TargetNamespace))
-			}
+		size, known := e.sizes[group.Name]
+		if !known {
+			size = group.Size(e.options.Targets)
+		}
+		if err := e.awaitGroup(ctx, group.Name, size); err != nil {
+			return err
 		}
 	}
 
 	return e.checkFamily()
+}
+
+// awaitGroup waits until the targets of a group are ready. Once there have been that many, and no
+// more come in the place of those that are gone, it takes those that are left.
+func (e *environment) awaitGroup(ctx context.Context, group string, size int) error {
+	var ready []corev1.Pod
+	for {
+		pods, err := e.list(ctx, e.parameters.TargetNamespace, scenario.GroupLabel+"="+group)
+		switch {
+		case err == nil:
+			ready = readyPods(pods)
+		case ctx.Err() == nil:
+			return err
+		}
+
+		late := errors.Is(context.Cause(ctx), errSetupTimeout) && e.iterations > 0 && len(ready) > 0
+		if e.iterations == 0 || len(ready) < size {
+			e.report("starting targets", len(ready), size)
+		}
+		if late {
+			e.collector.warn(fmt.Sprintf("%d of %d targets of group %s were gone, and no others "+
+				"came: the rest was measured", size-len(ready), size, group))
+		}
+		if late || len(ready) >= size {
+			e.pods[group], e.parameters.Addresses[group] = ready, e.addresses(ready)
+			e.sizes[group] = len(ready)
+			return nil
+		}
+
+		if ctx.Err() != nil {
+			return errors.Join(context.Cause(ctx), e.explain(e.parameters.TargetNamespace))
+		}
+		select {
+		case <-time.After(pollTargets):
+		case <-ctx.Done(): // there is one more look
+		}
+	}
+}
+
+// refresh finds out which pods there are now, before an iteration: one that was evicted is not
+// measured any more, and the one that came in its place is.
+func (e *environment) refresh(ctx context.Context) error {
+	if e.iterations == 0 {
+		return nil // they have just been found
+	}
+
+	before := e.podNames()
+	if e.scenario.Kind != scenario.Inside {
+		if err := e.awaitAgents(ctx); err != nil {
+			return err
+		}
+	}
+	if err := e.awaitTargets(ctx); err != nil {
+		return err
+	}
+	if e.scenario.Kind != scenario.Standing || slices.Equal(before, e.podNames()) {
+		return nil
+	}
+	return e.allowReads(ctx) // triggers may be about pods by name
+}
+
+// podNames are the names of the agents and of the targets.
+func (e *environment) podNames() []string {
+	names := slices.Clone(e.parameters.AgentPods)
+	for _, pods := range e.pods {
+		for _, pod := range pods {
+			names = append(names, pod.Name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // pollTargets is the pause between two looks at the targets, which nobody measures yet.
@@ -240,6 +305,14 @@ func (e *environment) list(ctx context.Context, namespace, selector string) ([]c
 		return nil, fmt.Errorf("list pods: %w", err)
 	}
 	return list.Items, nil
+}
+
+// livingPods are those that have not ended and are not about to.
+func livingPods(pods []corev1.Pod) []corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
+		return pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed ||
+			pod.Status.Phase == corev1.PodSucceeded
+	})
 }
 
 func readyPods(pods []corev1.Pod) []corev1.Pod {
@@ -311,6 +384,9 @@ func (e *environment) publish(ctx context.Context, plan protocol.Plan) error {
 	e.collector.pinged(plan.Ping, time.Now())
 	if err := e.cluster.Apply(ctx, e.planObject(plan)); err != nil {
 		return fmt.Errorf("tell the agents what to do: %w", err)
+	}
+	if plan.Step != protocol.StepExit {
+		e.collector.expectAnswer(plan.Ping, e.parameters.APIServers)
 	}
 	e.plan = plan
 	return nil

@@ -125,6 +125,9 @@ func (it *iteration) prove(ctx context.Context) error {
 		it.env.report("proving the old state", pairs, len(it.expected))
 		return agents >= it.env.options.Agents && pairs >= len(it.expected)
 	})
+	if err := it.env.collector.failure(); err != nil {
+		return err
+	}
 
 	return context.Cause(ctx)
 }
@@ -194,6 +197,9 @@ func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
 	})
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
+	}
+	if err := it.env.collector.failure(); err != nil {
+		return nil, err
 	}
 	if err := it.env.publish(ctx, it.planAt(protocol.StepFinish)); err != nil {
 		return nil, err

@@ -122,6 +122,15 @@ func (e *environment) permission(
 	}
 }
 
+// podMeta is what pods that are created by others get. Who moves pods to save nodes is asked to let
+// these be as long as they are measured: the cluster autoscaler, and Karpenter.
+func (e *environment) podMeta(labels map[string]string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{Labels: e.labels(labels), Annotations: map[string]string{
+		"cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
+		"karpenter.sh/do-not-disrupt":                    "true",
+	}}
+}
+
 func (e *environment) planObject(plan protocol.Plan) *corev1.ConfigMap {
 	return &corev1.ConfigMap{
 		TypeMeta:   kind("v1", "ConfigMap"),
@@ -140,8 +149,7 @@ func (e *environment) targets(group scenario.Group) runtime.Object {
 			Replicas: new(int32(group.Size(e.options.Targets))),
 			Selector: &metav1.LabelSelector{MatchLabels: labels},
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: e.labels(labels)},
-				Spec:       e.targetSpec(),
+				ObjectMeta: e.podMeta(labels), Spec: e.targetSpec(),
 			},
 		},
 	}
@@ -159,12 +167,11 @@ func (e *environment) targetLabels(group string) map[string]string {
 
 // targetPod is one target that is created by itself.
 func (e *environment) targetPod(number int) *corev1.Pod {
-	return &corev1.Pod{
-		TypeMeta: kind("v1", "Pod"),
-		ObjectMeta: e.meta(e.parameters.TargetNamespace,
-			fmt.Sprintf("target-%d-%d", e.iterations, number), e.targetLabels(scenario.GroupA)),
-		Spec: e.targetSpec(),
-	}
+	labels := e.targetLabels(scenario.GroupA)
+	meta := e.meta(e.parameters.TargetNamespace,
+		fmt.Sprintf("target-%d-%d", e.iterations, number), labels)
+	meta.Annotations = e.podMeta(labels).Annotations
+	return &corev1.Pod{TypeMeta: kind("v1", "Pod"), ObjectMeta: meta, Spec: e.targetSpec()}
 }
 
 func (e *environment) targetSpec() corev1.PodSpec {
@@ -305,8 +312,7 @@ func (e *environment) job(
 			Completions: new(int32(completions)), Parallelism: new(int32(completions)),
 			CompletionMode: new(batchv1.IndexedCompletion), BackoffLimit: new(int32(restarts)),
 			Template: corev1.PodTemplateSpec{
-				ObjectMeta: metav1.ObjectMeta{Labels: e.labels(labels)},
-				Spec:       spec,
+				ObjectMeta: e.podMeta(labels), Spec: spec,
 			},
 		},
 	}

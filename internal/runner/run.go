@@ -197,6 +197,7 @@ func newEnvironment(
 	return &environment{
 		options: o, scenario: s, cluster: cluster, progress: progress,
 		pods: make(map[string][]corev1.Pod), leases: make(map[string]types.UID),
+		sizes: make(map[string]int),
 		parameters: scenario.Parameters{
 			Settings:       o.Settings,
 			AgentNamespace: prefix + "-agents", TargetNamespace: prefix + "-targets",
@@ -235,6 +236,9 @@ func Objects(
 
 // runParts runs all parts of the scenario once, each of which is an iteration.
 func (e *environment) runParts(ctx context.Context, to Recorder) error {
+	if err := e.refresh(ctx); err != nil {
+		return err
+	}
 	if err := e.reset(ctx); err != nil {
 		return err
 	}
@@ -244,8 +248,13 @@ func (e *environment) runParts(ctx context.Context, to Recorder) error {
 		scenario.Created:  e.runCreated,
 		scenario.Inside:   e.runInside,
 	}[e.scenario.Kind]
-	for _, part := range e.scenario.Parts(e.parameters) {
-		samples, err := run(ctx, part)
+	for number := range e.scenario.Parts(e.parameters) {
+		if number > 0 {
+			if err := e.refresh(ctx); err != nil {
+				return err
+			}
+		}
+		samples, err := run(ctx, e.scenario.Parts(e.parameters)[number])
 		for i := range samples {
 			samples[i].Setting = e.options.Label
 		}

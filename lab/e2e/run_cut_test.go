@@ -20,9 +20,9 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 )
 
-// cutRun are the arguments of a run of five iterations with two targets each.
+// cutRun are the arguments of a run of three iterations with two targets each.
 var cutRun = []string{
-	"policy-creation", "--targets=2", "--repeat=5", "--target-image=nginx",
+	"policy-creation", "--targets=2", "--repeat=3", "--target-image=nginx",
 }
 
 // Whatever ends a run takes at most the iteration under way along: the others can be read.
@@ -40,9 +40,9 @@ func TestRunCut(t *testing.T) {
 		{"killed in the third iteration", []string{"measuring", "measuring", "measuring"},
 			[]syscall.Signal{syscall.SIGKILL}, result.StateRunning, 2},
 		{"killed while it removes everything", []string{"cleaning up"},
-			[]syscall.Signal{syscall.SIGKILL}, result.StateComplete, 5},
+			[]syscall.Signal{syscall.SIGKILL}, result.StateComplete, 3},
 		{"killed while it waits", []string{"waiting until"}, []syscall.Signal{syscall.SIGKILL},
-			result.StateComplete, 5},
+			result.StateComplete, 3},
 		{"interrupted twice", []string{"measuring", "measuring"},
 			[]syscall.Signal{syscall.SIGINT, syscall.SIGINT}, result.StateRunning, 1},
 		{"its terminal closed", []string{"measuring", "measuring"},
