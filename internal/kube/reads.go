@@ -109,7 +109,7 @@ type Reads struct {
 
 	mu     sync.Mutex
 	unseen time.Time // when the newest read that found no change was sent
-	seen   Reading   // the newest change
+	seen   Reading   // the newest change, or what was there from the beginning
 }
 
 // Reading is an object after a change that the API has accepted between two instants.
@@ -132,7 +132,10 @@ func (r *Reads) Begin(ctx context.Context) (metav1.Object, error) {
 		return nil, err
 	}
 	r.known = revisionOf(object)
-	r.missed(r.began)
+
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.unseen, r.seen = r.began, Reading{Object: object}
 	return object, nil
 }
 
@@ -217,8 +220,8 @@ func (r *Reads) found(object metav1.Object) Reading {
 	return r.seen
 }
 
-// Came is what the reads know of an object that was not there when they began and is now: when the
-// last read without it was sent, and when the first with it was answered, zero if none has been.
+// Came is what the reads know of an object that is there now: when the last read without it was
+// sent, and when the first with it was answered, each zero if there was none.
 func (r *Reads) Came(uid string) (unseen, seen time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -178,6 +178,23 @@ func TestReadsThatFail(t *testing.T) {
 	})
 }
 
+// Reads tell nothing of an object that was there when they began.
+func TestReadsCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &server{object: &metav1.ObjectMeta{UID: "old"}}
+		reads := NewReads(server.get, MinReadInterval)
+		began := time.Now()
+		must(t, second(reads.Begin(t.Context())))
+		if unseen, seen := reads.Came("old"); !unseen.IsZero() || !seen.IsZero() {
+			t.Errorf("what was there came between %v and %v", unseen, seen)
+		}
+		if unseen, seen := reads.Came("new"); !unseen.Equal(began) || !seen.IsZero() {
+			t.Errorf("what was not there came between %v and %v; want %v, and no read", unseen,
+				seen, began)
+		}
+	})
+}
+
 func TestReadInterval(t *testing.T) {
 	tests := []struct {
 		readers int
