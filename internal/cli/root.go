@@ -14,6 +14,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/interrupt"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 	"github.com/netpol-latency/netpol-latency/internal/version"
+	"github.com/netpol-latency/netpol-latency/internal/visible"
 )
 
 // The exit codes of netpol-latency.
@@ -36,11 +37,13 @@ func Main(release string, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	switch {
-	case ctx.Err() != nil && errors.Is(err, context.Canceled):
-		fmt.Fprintf(stderr, "%s: interrupted: %s\n", started.call, reword(root, err.Error()))
-	case err != nil:
-		fmt.Fprintf(stderr, "%s: %s\n", started.call, reword(root, err.Error()))
+	if err != nil {
+		// What the API server and the pods said is in it, and may hold anything.
+		text := visible.Text(reword(root, err.Error()))
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			text = "interrupted: " + text
+		}
+		fmt.Fprintf(stderr, "%s: %s\n", started.call, text)
 	}
 
 	return exitCode(err)

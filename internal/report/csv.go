@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -29,7 +30,7 @@ func CSV(w io.Writer, reports []Report) error {
 		for _, sample := range report.Samples {
 			var cells []string
 			for _, column := range columns {
-				cells = append(cells, column.cell(report.Source, sample))
+				cells = append(cells, noFormula(column.cell(report.Source, sample)))
 			}
 			_ = lines.Write(cells)
 		}
@@ -41,6 +42,16 @@ func CSV(w io.Writer, reports []Report) error {
 	}
 
 	return nil
+}
+
+// noFormula keeps a spreadsheet from taking a text for a formula, which may open files and
+// addresses: it is quoted as spreadsheets do. A number stays one.
+func noFormula(cell string) string {
+	if _, err := strconv.ParseFloat(cell, 64); err == nil || cell == "" ||
+		!strings.ContainsRune("=+-@\t\r＝＋－＠", []rune(cell)[0]) {
+		return cell
+	}
+	return "'" + cell
 }
 
 // csvColumn is one column: its name and what stands in it.

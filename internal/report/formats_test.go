@@ -316,3 +316,33 @@ func TestPlacements(t *testing.T) {
 		t.Errorf("placements() (-want +got):\n%s", diff)
 	}
 }
+
+// TestTextsAreNoMarkup writes what somebody else has named: a link, a picture and a formula are
+// shown as what they are.
+func TestTextsAreNoMarkup(t *testing.T) {
+	source := troubled(t)
+	source.Run.Warnings = []string{"![x](http://y/z.png) [a](b) www.example.org"}
+	source.Samples[0].Scenario = `=HYPERLINK("http://y")`
+	source.Samples[1].Reason = "@SUM(1)"
+	source.Samples[2].Client = measure.Object{Namespace: "-2+3", Name: "x"}
+	source.Samples[2].Reason = "-12.5"
+
+	var markdown, table bytes.Buffer
+	if err := Markdown(&markdown, Build(source)); err != nil {
+		t.Fatal(err)
+	}
+	want := `!\[x\](http&#58;//y/z.png) \[a\](b) www&#46;example.org`
+	if !strings.Contains(markdown.String(), want) {
+		t.Errorf("the Markdown lacks %s:\n%s", want, markdown.String())
+	}
+
+	if err := CSV(&table, Build(source)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"'=HYPERLINK(""http://y"")"`, ",'@SUM(1),", ",'-2+3/x,",
+		",-12.5,"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("the table lacks %s:\n%s", want, table.String())
+		}
+	}
+}

@@ -24,6 +24,9 @@ func Markdown(w io.Writer, reports []Report) error {
 
 	if lines := placements(reports); len(lines) > 0 {
 		fmt.Fprintln(&page)
+		for i, line := range lines {
+			lines[i] = escape(line)
+		}
 		list(&page, lines)
 	}
 
@@ -109,5 +112,6 @@ func list(page *bytes.Buffer, lines []string) {
 func escape(text string) string {
 	return strings.NewReplacer("\\", "\\\\", "|", "\\|", "<", "&lt;", "*", "\\*", "_", "\\_", "`",
 		"\\`", "$", "\\$",
-		"\n", " ", "&", "&amp;", "#", "\\#", "@", "&#64;").Replace(text)
+		"\n", " ", "&", "&amp;", "#", "\\#", "@", "&#64;",
+		"[", "\\[", "]", "\\]", "://", "&#58;//", "www.", "www&#46;").Replace(text)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
+	"github.com/netpol-latency/netpol-latency/internal/visible"
 )
 
 // Directory is what a run leaves: run.json, samples.jsonl and summary.json.
@@ -131,7 +132,7 @@ type Quantile struct {
 // samples makes them anew.
 func (d Directory) Read() (Run, []measure.Sample, error) {
 	var run Run
-	content, err := os.ReadFile(filepath.Join(string(d), "run.json"))
+	content, err := readFile(filepath.Join(string(d), "run.json"))
 	if errors.Is(err, os.ErrNotExist) {
 		return Run{}, nil, fmt.Errorf("read the results: %s has no run.json: expected a "+
 			"directory that netpol-latency run --output has written", d)
@@ -143,6 +144,7 @@ func (d Directory) Read() (Run, []measure.Sample, error) {
 	if err := json.Unmarshal(content, &run); err != nil {
 		return Run{}, nil, fmt.Errorf("read %s: %w", filepath.Join(string(d), "run.json"), err)
 	}
+	visible.Fields(&run)
 
 	if run.Schema < 1 || run.Schema > Schema {
 		return Run{}, nil, fmt.Errorf("read %s: its schema is %d; this version reads 1 to %d: "+

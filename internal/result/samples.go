@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/visible"
 )
 
 // Schema is the version of the records that this package writes. It reads every version up to it.
@@ -90,7 +91,7 @@ const all = -1
 
 // read reads a number of samples.
 func read(r io.Reader, limit int) ([]measure.Sample, error) {
-	decoder := json.NewDecoder(r)
+	decoder := json.NewDecoder(&limitLines{stream: r})
 	var samples []measure.Sample
 	for line := 1; limit == all || line <= limit; line++ {
 		var one record
@@ -103,6 +104,9 @@ func read(r io.Reader, limit int) ([]measure.Sample, error) {
 				io.ErrUnexpectedEOF)
 		case err != nil:
 			return nil, fmt.Errorf("read sample %d: %w", line, err)
+		}
+		if line > mostSamples {
+			return nil, fmt.Errorf("read sample %d: expected at most %d", line, mostSamples)
 		}
 
 		sample, err := one.sample()
@@ -184,7 +188,9 @@ func recordOf(s measure.Sample) record {
 	return one
 }
 
+// sample is what the record says, in text that can be printed.
 func (r record) sample() (measure.Sample, error) {
+	visible.Fields(&r)
 	if r.Schema < 1 || r.Schema > Schema {
 		return measure.Sample{}, fmt.Errorf("read schema %d: this version reads 1 to %d: "+
 			"use a newer netpol-latency", r.Schema, Schema)

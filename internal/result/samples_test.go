@@ -149,3 +149,35 @@ func TestReadRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestSamplesArePrintable reads a sample of a pod that would rather move the cursor.
+func TestSamplesArePrintable(t *testing.T) {
+	const line = `{"schema":3,"status":"measured","kind":"new-connection",` +
+		`"scenario":"a\u001b[2J","pod":"b\u202e","reason":"two\nlines","warnings":["c\u0007"]}`
+	got, err := Read(strings.NewReader(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := []string{got[0].Scenario, got[0].Target.Pod.Name, got[0].Reason, got[0].Warnings[0]}
+	want := []string{`a\x1b[2J`, `b\u202e`, "two lines", `c\x07`}
+	if diff := cmp.Diff(want, texts); diff != "" {
+		t.Errorf("the sample's texts (-want +got):\n%s", diff)
+	}
+}
+
+// TestLimits reads more than any run has.
+func TestLimits(t *testing.T) {
+	long := `{"schema":3,"scenario":"` + strings.Repeat("a", longestSample) + `"}`
+	const want = "read sample 1: expected samples of at most 1 MiB each, one on a line"
+	if _, err := Read(strings.NewReader(long)); err == nil || err.Error() != want {
+		t.Errorf("a long sample ends with %v; want %s", err, want)
+	}
+	path := filepath.Join(t.TempDir(), "run.json")
+	if err := os.WriteFile(path, make([]byte, largestFile+1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Directory(filepath.Dir(path)).Read(); err == nil ||
+		!strings.Contains(err.Error(), "expected at most 16 MiB: is it of a run?") {
+		t.Errorf("a large run.json ends with %v", err)
+	}
+}

@@ -19,6 +19,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
+	"github.com/netpol-latency/netpol-latency/internal/visible"
 )
 
 // pairKey names a pair of one iteration: the pod and the port that are probed, or the pod that
@@ -167,6 +168,7 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line)
 		return nil
 	}
 
+	visible.Fields(&line)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 

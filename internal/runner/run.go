@@ -23,6 +23,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/visible"
 )
 
 // NewRunID is a name for a run that no other has.
@@ -292,7 +293,7 @@ func (e *environment) warnings() []string {
 	defer e.collector.mu.Unlock()
 	var all []string
 	for text := range e.collector.warnings {
-		all = append(all, text)
+		all = append(all, visible.Line(text))
 	}
 	slices.Sort(all)
 	return all
