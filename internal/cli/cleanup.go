@@ -11,6 +11,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/runner"
+	"github.com/netpol-latency/netpol-latency/internal/visible"
 )
 
 func newCleanup() *cobra.Command {
@@ -21,7 +22,8 @@ func newCleanup() *cobra.Command {
 		Short: "Remove what a run has left",
 		Long: "Remove the namespaces of a run that was killed or kept, and wait until they are " +
 			"gone. Nothing that a\n" +
-			"run has not created itself is touched.",
+			"run has not created itself is touched: of what bears the labels or the name of " +
+			"something of\nthe run and is not, it says why it was left alone.",
 		Example: "  netpol-latency cleanup --run-id 1f2e3d4c\n  netpol-latency cleanup --all",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -32,15 +34,7 @@ func newCleanup() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			names, err := runner.Leftovers(cmd.Context(), cluster, runID)
-			if err != nil {
-				return err
-			}
-			if err := runner.Cleanup(cmd.Context(), cluster, names); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d namespaces removed\n", len(names))
-			return err
+			return cleanUp(cmd, cluster, runID)
 		},
 	}
 
@@ -50,4 +44,23 @@ func newCleanup() *cobra.Command {
 	offerFunc(cmd, "run-id", runIDs(&kubeconfig))
 	offerFiles(cmd, "kubeconfig")
 	return cmd
+}
+
+// cleanUp removes what runs have left, and says what it has left alone.
+func cleanUp(cmd *cobra.Command, cluster *kube.Cluster, runID string) error {
+	namespaces, err := runner.Leftovers(cmd.Context(), cluster, runID)
+	if err != nil {
+		return err
+	}
+
+	removed, left, err := runner.Cleanup(cmd.Context(), cluster, namespaces)
+	for _, text := range left {
+		fmt.Fprintln(cmd.ErrOrStderr(), visible.Line(text))
+	}
+	if err != nil {
+		return err
+	}
+
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d namespaces removed\n", removed)
+	return err
 }

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/discovery/cached/memory"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
@@ -32,8 +33,9 @@ const (
 // Cluster is a cluster as a user reaches it, for objects of every kind that it serves.
 type Cluster struct {
 	kubernetes.Interface
-	dynamic dynamic.Interface
-	mapper  meta.RESTMapper
+	dynamic  dynamic.Interface
+	metadata metadata.Interface
+	mapper   meta.RESTMapper
 }
 
 // ConnectCluster returns the cluster that kubectl would use: see [ConnectUser].
@@ -60,10 +62,25 @@ func ConnectCluster(kubeconfig, userAgent string) (*Cluster, error) {
 		return nil, fmt.Errorf("use the API server's address: %w", err)
 	}
 
+	metadataClient, err := metadata.NewForConfig(config)
+	if err != nil {
+		return nil, fmt.Errorf("use the API server's address: %w", err)
+	}
+
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(
 		memory.NewMemCacheClient(client.Discovery()),
 	)
-	return &Cluster{Interface: client, dynamic: dynamicClient, mapper: mapper}, nil
+	return NewCluster(client, dynamicClient, metadataClient, mapper), nil
+}
+
+// NewCluster is the cluster that these clients reach.
+func NewCluster(
+	client kubernetes.Interface, dynamicClient dynamic.Interface,
+	metadataClient metadata.Interface, mapper meta.RESTMapper,
+) *Cluster {
+	return &Cluster{
+		Interface: client, dynamic: dynamicClient, metadata: metadataClient, mapper: mapper,
+	}
 }
 
 // Locate is where the API serves an object.
@@ -163,6 +180,51 @@ func (c *Cluster) Delete(ctx context.Context, objects ...runtime.Object) error {
 	}
 
 	return nil
+}
+
+// DeleteLabelled deletes those of the objects that carry a label with a value. It returns a
+// sentence about each of the others. One that does not exist is no error.
+func (c *Cluster) DeleteLabelled(
+	ctx context.Context, key, value string, objects ...runtime.Object,
+) (left []string, err error) {
+	background := metav1.DeletePropagationBackground
+	for _, object := range objects {
+		endpoint, plain, err := c.resource(object)
+		if err != nil {
+			return left, err
+		}
+		found, err := endpoint.Get(ctx, plain.GetName(), metav1.GetOptions{})
+		switch {
+		case apierrors.IsNotFound(err):
+			continue
+		case err != nil:
+			return left, fmt.Errorf("look for %s: %w", name(plain), err)
+		case found.GetLabels()[key] != value:
+			left = append(left, fmt.Sprintf("%s is left alone: it does not carry the label %s=%s",
+				name(plain), key, value))
+			continue
+		}
+
+		// What has taken the name since is another object.
+		err = endpoint.Delete(ctx, plain.GetName(), metav1.DeleteOptions{
+			PropagationPolicy: &background,
+			Preconditions:     &metav1.Preconditions{UID: new(found.GetUID())},
+		})
+		if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
+			return left, fmt.Errorf("delete %s: %w", name(plain), err)
+		}
+	}
+
+	return left, nil
+}
+
+// Namespaced reports whether objects of a kind live in namespaces.
+func (c *Cluster) Namespaced(kind schema.GroupVersionKind) (bool, error) {
+	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if err != nil {
+		return false, fmt.Errorf("find out how the API serves %s: %w", kind, err)
+	}
+	return mapping.Scope.Name() == meta.RESTScopeNameNamespace, nil
 }
 
 // Exists reports whether the API has an object.

@@ -14,19 +14,25 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 )
 
-// pollRemoval is the pause between two looks at something that is being removed.
-const pollRemoval = 100 * time.Millisecond
+// pollRemoval is the pause between two looks at something that is being removed, longestPoll that
+// where it takes long.
+const (
+	pollRemoval = 100 * time.Millisecond
+	longestPoll = 2 * time.Second
+)
 
 // clusterScopedAnnotation lists, on the namespace of the agents, the objects of a user's own change
-// that no namespace takes along when it goes.
+// that no namespace takes along when it goes. Whoever may write a namespace may write it: it says
+// where to look, and not what to delete.
 const clusterScopedAnnotation = "netpol-latency/besides"
 
-// besides is that annotation.
+// clusterScoped is that annotation.
 func (e *environment) clusterScoped() map[string]string {
 	if e.options.Trigger == nil {
 		return nil
@@ -55,27 +61,42 @@ func (e *environment) clusterScoped() map[string]string {
 	return map[string]string{clusterScopedAnnotation: string(text)}
 }
 
-// deleteClusterScoped deletes the objects that the annotation of a namespace lists.
+// deleteClusterScoped deletes those of the objects that the annotation of a namespace lists which
+// are the run's own. It returns a sentence about each of the others.
 func deleteClusterScoped(
 	ctx context.Context, cluster *kube.Cluster, namespace corev1.Namespace,
-) error {
+) (left []string, err error) {
 	text, ok := namespace.Annotations[clusterScopedAnnotation]
 	if !ok {
-		return nil
+		return nil, nil
+	}
+	leave := func(what, why string) {
+		left = append(left, fmt.Sprintf("%s is left alone: namespace %s names it, and %s", what,
+			namespace.Name, why))
 	}
 
 	var names []*metav1.PartialObjectMetadata
 	if err := json.Unmarshal([]byte(text), &names); err != nil {
-		return fmt.Errorf("read annotation %s of namespace %s: %w", clusterScopedAnnotation,
-			namespace.Name, err)
+		leave("what annotation "+clusterScopedAnnotation+" lists", "it cannot be read")
+		return left, nil
 	}
 
 	var mistakes []error
-	for _, name := range names {
-		mistakes = append(mistakes, cluster.Delete(ctx, name))
+	for _, object := range names {
+		what := object.Kind + " " + object.Name
+		namespaced, err := cluster.Namespaced(object.GroupVersionKind())
+		switch {
+		case err != nil:
+			leave(what, "the API serves no such kind")
+		case namespaced || object.Namespace != "":
+			leave(what, "objects in namespaces go with theirs")
+		default:
+			others, err := cluster.DeleteLabelled(ctx, RunLabel, namespace.Labels[RunLabel], object)
+			left, mistakes = append(left, others...), append(mistakes, err)
+		}
 	}
 
-	return errors.Join(mistakes...)
+	return left, errors.Join(mistakes...)
 }
 
 // Leftovers are the namespaces that a run has left, of every run if none is named.
@@ -118,18 +139,28 @@ func inUse(runID, namespace string) error {
 		runID)
 }
 
-// Cleanup removes namespaces, which Leftovers has found, with what belongs to them, and waits until
-// they are gone.
-func Cleanup(ctx context.Context, cluster *kube.Cluster, namespaces []corev1.Namespace) error {
+// Cleanup removes those of the namespaces, which Leftovers has found, that have the name of a run's
+// own, since labels are easily given, with what belongs to them, and waits until they are gone. It
+// returns how many these are, and a sentence about everything that was left alone.
+func Cleanup(
+	ctx context.Context, cluster *kube.Cluster, namespaces []corev1.Namespace,
+) (removed int, left []string, err error) {
 	var names []string
 	var mistakes []error
 	for _, namespace := range namespaces {
+		id := namespace.Labels[RunLabel]
+		if !namespaceOf(id).MatchString(namespace.Name) {
+			left = append(left, fmt.Sprintf("namespace %s is left alone: it carries the label "+
+				"%s=%s, and no run of that ID gives such a name", namespace.Name, RunLabel, id))
+			continue
+		}
 		names = append(names, namespace.Name)
-		mistakes = append(mistakes, deleteClusterScoped(ctx, cluster, namespace))
+		others, err := deleteClusterScoped(ctx, cluster, namespace)
+		left, mistakes = append(left, others...), append(mistakes, err)
 	}
 	mistakes = append(mistakes, deleteNamespaces(ctx, cluster, names),
 		awaitNamespaces(ctx, cluster, names))
-	return errors.Join(mistakes...)
+	return len(names), left, errors.Join(mistakes...)
 }
 
 // podsFirst is how long a namespace is not asked to go because its pods have to, which makes it go
@@ -196,11 +227,14 @@ func removePods(ctx context.Context, cluster *kube.Cluster, name string) error {
 const deletedAtOnce = 200
 
 // deletePods deletes the pods that a selector matches, without grace, until none is left or the
-// context ends. A server whose time for a request is over has deleted a part, and may go on.
+// context ends. A server whose time for a request is over has deleted a part, and may go on. While
+// the first one that is left stays the same the requests come at longer and longer distances.
 func deletePods(ctx context.Context, cluster *kube.Cluster, namespace, selector string) error {
 	now := metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}
 	some := metav1.ListOptions{LabelSelector: selector, Limit: deletedAtOnce}
 	pods := cluster.CoreV1().Pods(namespace)
+	pause := pollRemoval
+	var stuck types.UID
 	for {
 		if err := pods.DeleteCollection(ctx, now, some); err != nil && !apierrors.IsTimeout(err) {
 			return err
@@ -208,6 +242,17 @@ func deletePods(ctx context.Context, cluster *kube.Cluster, namespace, selector 
 		left, err := pods.List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: 1})
 		if err != nil || len(left.Items) == 0 {
 			return err
+		}
+
+		if first := left.Items[0].UID; first != stuck {
+			stuck, pause = first, pollRemoval
+			continue
+		}
+		select {
+		case <-time.After(pause):
+			pause = min(2*pause, longestPoll)
+		case <-ctx.Done():
+			return context.Cause(ctx)
 		}
 	}
 }

@@ -406,7 +406,7 @@ type Progress struct {
 
 // reset puts the policies in force that the scenario begins with, and no others. One that stays is
 // not deleted and created anew: on the way between, the network would for a moment be in a state
-// that is taken for the old one.
+// that is taken for the old one. Policies of others stay, which qualifies the results.
 func (e *environment) reset(ctx context.Context) error {
 	layers := e.scenario.Setup(e.parameters)
 	for _, namespace := range []string{e.parameters.AgentNamespace, e.parameters.TargetNamespace} {
@@ -416,10 +416,16 @@ func (e *environment) reset(ctx context.Context) error {
 			return fmt.Errorf("list policies: %w", err)
 		}
 		for _, policy := range list.Items {
-			if policy.Labels[backgroundLabel] != "" || begins(layers, policy) {
+			switch {
+			case policy.Labels[backgroundLabel] != "" || begins(layers, policy):
+				continue
+			case policy.Labels[RunLabel] != e.options.RunID:
+				e.collector.warn(fmt.Sprintf("policy %s/%s is not of this run: it stays in force",
+					namespace, policy.Name))
 				continue
 			}
-			if err := policies.Delete(ctx, policy.Name, metav1.DeleteOptions{}); err != nil {
+			err := policies.Delete(ctx, policy.Name, metav1.DeleteOptions{})
+			if err != nil && !apierrors.IsNotFound(err) {
 				return fmt.Errorf("delete policy %s: %w", policy.Name, err)
 			}
 		}
@@ -427,9 +433,15 @@ func (e *environment) reset(ctx context.Context) error {
 
 	if e.options.Trigger != nil {
 		patches, objects := e.options.Trigger.Undo(e.parameters)
-		err := errors.Join(e.cluster.Change(ctx, patches...), e.cluster.Delete(ctx, objects...))
+		if err := e.cluster.Change(ctx, patches...); err != nil {
+			return err
+		}
+		left, err := e.cluster.DeleteLabelled(ctx, RunLabel, e.options.RunID, objects...)
 		if err != nil {
 			return err
+		}
+		for _, text := range left {
+			e.collector.warn(text)
 		}
 	}
 

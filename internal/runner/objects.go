@@ -6,6 +6,8 @@ package runner
 import (
 	"cmp"
 	"fmt"
+	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 
@@ -41,11 +43,31 @@ const PodVariable = "POD_NAME"
 // user is who the containers run as: nobody in particular.
 const user = 65532
 
+// The ends of the names of a scenario's namespaces.
+const (
+	agentsSuffix  = "-agents"
+	targetsSuffix = "-targets"
+)
+
+// namespacePrefix is what the names of both namespaces of a scenario begin with.
+func namespacePrefix(runID string, number int, scenario string) string {
+	return fmt.Sprintf("netpol-latency-%s-%d-%s", runID, number, scenario)
+}
+
+// namespaceOf matches the names of a run's namespaces.
+func namespaceOf(runID string) *regexp.Regexp {
+	return regexp.MustCompile(`^netpol-latency-` + regexp.QuoteMeta(runID) + `-\d+-[a-z0-9-]+(` +
+		agentsSuffix + `|` + targetsSuffix + `)$`)
+}
+
+// ownLabels are those of everything that a run creates.
+func ownLabels(runID string) map[string]string {
+	return map[string]string{PartOfLabel: PartOf, RunLabel: runID}
+}
+
 func (e *environment) labels(more map[string]string) map[string]string {
-	all := map[string]string{PartOfLabel: PartOf, RunLabel: e.options.RunID}
-	for key, value := range more {
-		all[key] = value
-	}
+	all := ownLabels(e.options.RunID)
+	maps.Copy(all, more)
 	return all
 }
 

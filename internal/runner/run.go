@@ -189,7 +189,7 @@ func newEnvironment(
 	servers []netip.AddrPort,
 	progress func(Progress),
 ) *environment {
-	prefix := fmt.Sprintf("netpol-latency-%s-%d-%s", o.RunID, o.Number, s.Name)
+	prefix := namespacePrefix(o.RunID, o.Number, s.Name)
 	from := scenario.RoleAgent
 	if s.Kind == scenario.Inside {
 		from = scenario.RoleStarter
@@ -201,7 +201,8 @@ func newEnvironment(
 		sizes: make(map[string]int),
 		parameters: scenario.Parameters{
 			Settings:       o.Settings,
-			AgentNamespace: prefix + "-agents", TargetNamespace: prefix + "-targets",
+			AgentNamespace: prefix + agentsSuffix, TargetNamespace: prefix + targetsSuffix,
+			Labels:     ownLabels(o.RunID),
 			APIServers: servers, From: from, Addresses: make(map[string][]netip.Addr),
 		},
 	}
@@ -351,16 +352,21 @@ func (e *environment) remove(ctx context.Context) error {
 	return deleteNamespaces(ctx, e.cluster, e.created)
 }
 
-// removeTrigger deletes those objects of a user's own change that no namespace takes along.
+// removeTrigger deletes those objects of a user's own change that no namespace takes along. What
+// has taken their names is left alone, and said.
 func (e *environment) removeTrigger(ctx context.Context) error {
+	var objects []runtime.Object
 	for _, object := range e.options.Trigger.Objects {
 		if object.GetNamespace() == "" && !scenario.Patches(object) {
-			if err := e.cluster.Delete(ctx, object); err != nil {
-				return err
-			}
+			objects = append(objects, object)
 		}
 	}
-	return nil
+
+	left, err := e.cluster.DeleteLabelled(ctx, RunLabel, e.options.RunID, objects...)
+	for _, text := range left {
+		e.report(text, 0, 0)
+	}
+	return err
 }
 
 // Describe is one line about a set of nodes.

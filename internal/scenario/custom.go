@@ -4,6 +4,8 @@
 package scenario
 
 import (
+	"maps"
+
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -50,7 +52,7 @@ func Custom(name string, trigger Trigger) Scenario {
 				case one.GetNamespace() != "":
 					one.SetNamespace(namespace)
 				}
-				objects = append(objects, one)
+				objects = append(objects, w.own(one))
 			}
 			return []Part{{
 				Change: Change{Apply: objects},
@@ -58,6 +60,19 @@ func Custom(name string, trigger Trigger) Scenario {
 			}}
 		},
 	}
+}
+
+// own gives an object the labels of what is created.
+func (w Parameters) own(object *unstructured.Unstructured) *unstructured.Unstructured {
+	labels := object.GetLabels()
+	if labels == nil {
+		labels = make(map[string]string)
+	}
+	maps.Copy(labels, w.Labels)
+	if len(labels) > 0 {
+		object.SetLabels(labels)
+	}
+	return object
 }
 
 // The names by which a user's own change means what is the run's: the namespaces, or the agents'

@@ -4,6 +4,7 @@
 package scenario
 
 import (
+	"maps"
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
@@ -58,8 +59,10 @@ func PortName(protocol string, port int) string { return portNames(protocol)[por
 // policy is an empty policy on the side that the direction says: of all agents, or of all targets.
 func (w Parameters) policy(name string) *networkingv1.NetworkPolicy {
 	p := &networkingv1.NetworkPolicy{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.AgentNamespace},
+		TypeMeta: metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, Namespace: w.AgentNamespace, Labels: maps.Clone(w.Labels),
+		},
 	}
 	p.Spec.PodSelector = role(w.From)
 	p.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
