@@ -167,9 +167,10 @@ func order(scenario string) []string {
 // functions are those of Helm's that the templates use, so that they mean the same here and there.
 func functions() template.FuncMap {
 	return template.FuncMap{
-		"int":     func(number float64) int { return int(number) },
-		"quote":   func(text string) string { return strconv.Quote(text) },
-		"default": func(otherwise, value string) string { return cmp.Or(value, otherwise) },
+		"int":       func(number float64) int { return int(number) },
+		"quote":     func(text string) string { return strconv.Quote(text) },
+		"hasSuffix": func(suffix, text string) bool { return strings.HasSuffix(text, suffix) },
+		"default":   func(otherwise, value string) string { return cmp.Or(value, otherwise) },
 		"ternary": func(yes, no string, condition bool) string {
 			if condition {
 				return yes

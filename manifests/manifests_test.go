@@ -9,6 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
@@ -133,5 +136,32 @@ func TestRenderNetRawOnDemand(t *testing.T) {
 	if got := render(t, Setup, v); strings.Count(got, "add: [NET_RAW]") != 1 ||
 		strings.Count(got, "runAsUser: 0") != 1 {
 		t.Errorf("the client lacks the right to raw sockets:\n%s", got)
+	}
+}
+
+// TestScrapersAloneReadTheMetrics renders the policy that guards the metrics: beside the scrapers
+// it admits the API servers, and what stands for any address is none.
+func TestScrapersAloneReadTheMetrics(t *testing.T) {
+	v := values("pod-creation")
+	for _, anywhere := range []string{"0.0.0.0/0", "::/0"} {
+		v.APIServers = append(v.APIServers, Endpoint{netip.MustParsePrefix(anywhere), 443})
+	}
+	v.Scrapers = []map[string]any{{"podSelector": map[string]any{}}}
+
+	var policy networkingv1.NetworkPolicy
+	for _, document := range strings.Split(render(t, Setup, v), "---\n") {
+		if strings.HasPrefix(document, "# policy-allow-scrapers") {
+			if err := yaml.UnmarshalStrict([]byte(document), &policy); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want := []networkingv1.NetworkPolicyPeer{
+		{PodSelector: &metav1.LabelSelector{}},
+		{IPBlock: &networkingv1.IPBlock{CIDR: "10.0.0.2/32"}},
+		{IPBlock: &networkingv1.IPBlock{CIDR: "fd00::2/128"}},
+	}
+	if diff := cmp.Diff(want, policy.Spec.Ingress[0].From); diff != "" {
+		t.Errorf("the metrics are open to (-want +got):\n%s", diff)
 	}
 }

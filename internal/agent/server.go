@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"golang.org/x/net/netutil"
 	"k8s.io/klog/v2"
 
 	"github.com/netpol-latency/netpol-latency/internal/result"
@@ -21,6 +22,19 @@ import (
 
 // shutdownGrace is how long requests under way may take once the process is to end.
 const shutdownGrace = 300 * time.Millisecond
+
+// What others may hold of the server, who are whoever reaches the pod: a connection is one for as
+// long as a scraper keeps it, and an answer takes no longer than a scrape may. Those who wait for
+// the results are fewer than the connections, so that scrapers and the kubelet find one.
+const (
+	mostConnections = 128
+	mostWaiting     = 32
+	headerTimeout   = 5 * time.Second
+	requestTimeout  = 10 * time.Second
+	writeTimeout    = time.Minute
+	idleTimeout     = 2 * time.Minute
+	largestHeader   = 16 << 10
+)
 
 // handler serves /metrics, /healthz, /readyz and /samples.
 func handler(metrics *Metrics, results *results, progress *progress) (http.Handler, error) {
@@ -59,11 +73,18 @@ func serveReady(progress *progress) http.HandlerFunc {
 
 // serveSamples answers with the samples so far, or with ?wait=true once every target has one.
 func serveSamples(results *results, progress *progress) http.HandlerFunc {
+	waiting := make(chan struct{}, mostWaiting)
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Query().Get("wait") == "true" {
 			select {
-			case <-progress.concluded.sent:
-			case <-r.Context().Done():
+			case waiting <- struct{}{}:
+				defer func() { <-waiting }()
+			default:
+				http.Error(w, "too many wait for the results already",
+					http.StatusServiceUnavailable)
+				return
+			}
+			if !awaitResults(w, r, progress) {
 				return
 			}
 		}
@@ -74,9 +95,29 @@ func serveSamples(results *results, progress *progress) http.HandlerFunc {
 	}
 }
 
+// awaitResults waits, beyond the times of the server, until every target has a result; false if the
+// client has gone.
+func awaitResults(w http.ResponseWriter, r *http.Request, progress *progress) bool {
+	deadlines := http.NewResponseController(w)
+	_ = deadlines.SetReadDeadline(time.Time{}) // a recorder of tests has none
+	_ = deadlines.SetWriteDeadline(time.Time{})
+	select {
+	case <-progress.concluded.sent:
+		_ = deadlines.SetWriteDeadline(time.Now().Add(writeTimeout))
+		return true
+	case <-r.Context().Done():
+		return false
+	}
+}
+
 // serve answers HTTP on the listener until the context ends.
 func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{
+		Handler: handler, MaxHeaderBytes: largestHeader,
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout,
+	}
+	listener = netutil.LimitListener(listener, mostConnections)
 	stopped := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(stopped)

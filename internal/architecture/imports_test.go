@@ -70,7 +70,7 @@ func rules() map[string]rule {
 				"internal/result", "internal/version",
 			},
 			others: append(kubernetes, "github.com/prometheus/client_golang/",
-				"golang.org/x/sync/errgroup"),
+				"golang.org/x/net/netutil", "golang.org/x/sync/errgroup"),
 		},
 		"internal/cli": {
 			own: []string{

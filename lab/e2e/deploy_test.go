@@ -81,8 +81,8 @@ func TestHelmChart(t *testing.T) {
 				lab.Namespace("helm-"+scenario+"-targets")
 			restrict(t, lab, clients, targets)
 			render := fmt.Sprintf("helm template x %s --namespace %s --set "+
-				"scenario=%s,targetNamespace=%s,targets=5",
-				chart, clients, scenario, targets)
+				"scenario=%s,targetNamespace=%s,targets=5 --set %s",
+				chart, clients, scenario, targets, named(t, lab))
 			do(t, lab, render+" --set step=all,netRaw=false | kubectl apply --dry-run=server -f -")
 			do(t, lab, render+" | kubectl apply -f -")
 			do(t, lab, fmt.Sprintf("kubectl -n %s rollout status deployment/%s-test-client "+
@@ -113,7 +113,7 @@ func TestHelmInstall(t *testing.T) {
 	lab := soon(t)
 	clients := lab.Namespace("release")
 	notes := do(t, lab, "helm install np "+chart+" --namespace "+clients+" --set targets=3 "+
-		"--wait --timeout 2m")
+		"--wait --timeout 2m --set "+named(t, lab))
 	if !strings.Contains(notes, "rollout status deployment/policy-creation-test-client") {
 		t.Errorf("the notes do not say what comes next:\n%s", notes)
 	}
@@ -139,6 +139,9 @@ func TestKustomize(t *testing.T) {
 	for _, scenario := range []string{"policy-creation", "pod-creation"} {
 		base := kustomize + scenario
 		do(t, lab, "kubectl apply -k "+base)
+		lab.Kubectl("patch", "networkpolicy", scenario+"-allow-ingress-to-metrics", "--type=json",
+			"-p", fmt.Sprintf(`[{"op":"add","path":"/spec/ingress/0/from/-",`+
+				`"value":{"ipBlock":{"cidr":"%s/32"}}}]`, apiServer(t, lab)))
 		do(t, lab, "kubectl rollout status --timeout=2m deployment/"+scenario+"-test-client")
 		do(t, lab, "kubectl apply -k "+base+"/trigger")
 		expectAccount(t, lab, "default", scenario, 20)
@@ -151,7 +154,8 @@ func TestKustomize(t *testing.T) {
 	do(t, lab, "kubectl apply --dry-run=server -k "+kustomize+"components/monitoring")
 }
 
-// TestMetricsPolicy shows that the chart's policy admits those who may scrape, and nobody else.
+// TestMetricsPolicy shows that the chart's policy admits those who may scrape, and nobody else,
+// also where any address stands for the API servers.
 func TestMetricsPolicy(t *testing.T) {
 	t.Parallel()
 	lab := soon(t)
@@ -160,8 +164,8 @@ func TestMetricsPolicy(t *testing.T) {
 	do(t, lab, fmt.Sprintf("helm template x %s --namespace %s --set "+
 		"scenario=pod-creation,targets=1,targetNamespace=%[2]s --set-json "+
 		`'scrapers=[{"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":%[3]q}}}],`+
-		`apiServers=[{"cidr":"%[4]s/32","port":6443}]' | kubectl apply -f -`, chart, clients,
-		friends, apiServer(t, lab)))
+		`apiServers=[{"cidr":"%[4]s/32","port":6443},{"cidr":"0.0.0.0/0","port":6443}]' | `+
+		"kubectl apply -f -", chart, clients, friends, apiServer(t, lab)))
 	do(t, lab, "kubectl -n "+clients+" rollout status deployment/pod-creation-test-client "+
 		"--timeout=2m")
 	client := pods(t, lab, clients, "test=np-test-client")[0].Status.PodIP
@@ -170,6 +174,12 @@ func TestMetricsPolicy(t *testing.T) {
 			t.Errorf("a pod of namespace %s reaches the metrics: %v; want %v", namespace, got, want)
 		}
 	}
+}
+
+// named is the value that names the API server, for its way to the metrics.
+func named(t *testing.T, lab *labtest.Lab) string {
+	t.Helper()
+	return fmt.Sprintf("'apiServers[0].cidr=%s/32,apiServers[0].port=6443'", apiServer(t, lab))
 }
 
 // apiServer is the address of the API server's endpoint.
