@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -36,10 +37,17 @@ import (
 type network struct {
 	mu     sync.Mutex
 	opened map[netip.Addr]time.Time
+	// searching says that the rate of the probes is not found yet.
+	searching atomic.Bool
 }
 
 // Epoch implements prober.
 func (n *network) Epoch() time.Time { return time.Now() }
+
+// Pace implements prober.
+func (n *network) Pace() probe.Pace {
+	return probe.Pace{Found: !n.searching.Load(), Rate: 500, RoundTrip: time.Millisecond}
+}
 
 func (n *network) open(address string) {
 	n.mu.Lock()

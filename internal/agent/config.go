@@ -81,7 +81,7 @@ func (c Config) engine() probe.Config {
 		BaseInterval: c.ProbeInterval, MinInterval: c.ProbeIntervalMin,
 		RelativeStep: c.RelativeResolution, MaxRate: c.MaxProbeRate,
 	}
-	return probe.Config{Mode: c.Probe, Schedule: schedule, Timeout: c.ProbeTimeout}
+	return probe.Config{Mode: c.Probe, Schedule: schedule, Timeout: c.ProbeTimeout, Paced: true}
 }
 
 // rules are how much evidence a transition takes.

@@ -38,6 +38,8 @@ type prober interface {
 	follow(to netip.AddrPort, observer probe.Observer) following
 	// Epoch is what the instants of outcomes count from, by the monotonic clock.
 	Epoch() time.Time
+	// Pace is what is known of the path of the probes.
+	Pace() probe.Pace
 }
 
 // following is one address that is being probed.

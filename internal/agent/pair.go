@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 )
 
@@ -46,6 +47,8 @@ type pair struct {
 	iteration    int
 	expect       protocol.Expect
 	afterTrigger bool
+
+	pace probe.Pace // what was known of the path at the end
 
 	// triggered is when the trigger may have been written: what probes show that were sent from
 	// then on counts. It is nil before that.
@@ -147,6 +150,8 @@ func (p *pair) sample() measure.Sample {
 		Response: change.Response,
 		Lost:     p.observed.transition.Lost(),
 		Probes:   p.observed.probes,
+
+		ProbeRate: p.pace.Rate, RoundTrip: p.pace.RoundTrip,
 	}
 
 	sample.Flaps, sample.FlapCount = p.observed.transition.Flaps()
@@ -156,7 +161,17 @@ func (p *pair) sample() measure.Sample {
 	}
 
 	sample.Warnings = p.warnings()
+	if p.overloaded() {
+		return sample.Unobserve(measure.Overloaded)
+	}
 	return sample
+}
+
+// overloaded reports whether what was seen of the pair is the doing of its probes. A pair that went
+// away has no result in any case, and a leak is one in any case.
+func (p *pair) overloaded() bool {
+	return p.observed.transition.Overloaded() && !p.expect.Forbidden &&
+		!errors.Is(p.cause, errTargetGone)
 }
 
 // warnings qualify what was seen.
@@ -165,6 +180,9 @@ func (p *pair) warnings() []string {
 	if p.observed.deferred {
 		all = append(all, "source ports ran short: probes left less often than planned, so that "+
 			"none took the port of a flow that connection tracking may remember")
+	}
+	if limit := p.pace.Warning(); limit != "" {
+		all = append(all, limit)
 	}
 	_, flaps := p.observed.transition.Flaps()
 	switch change := p.observed.transition.Change(); {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 )
 
@@ -95,5 +96,36 @@ func TestNobodyWatched(t *testing.T) {
 				t.Errorf("it is %s (%s); want %s", got.Status, got.Reason, test.want)
 			}
 		})
+	}
+}
+
+// TestOverloadedPair has the path be too slow while a pair changes: nobody has observed it, and
+// neither a flap nor a latency is told.
+func TestOverloadedPair(t *testing.T) {
+	p := &pair{notices: newQueue[notice](), port: 80}
+	p.observed.counters = NewMetrics().begin("test")
+	p.observed.transition = measure.NewTransition(measure.StateBlocked, measure.Rules{Confirm: 3})
+	p.pace = probe.Pace{Rate: 200, RoundTrip: 40 * time.Millisecond}
+	now := time.Now()
+	for i := range 60 {
+		o := measure.Outcome{Verdict: measure.Dropped, Sent: now.Add(time.Duration(i) * 5e6)}
+		o.SentBy, o.Done = o.Sent, o.Sent.Add(time.Millisecond)
+		switch {
+		case i < 20:
+			o.Verdict = measure.Allowed
+		case i < 30:
+			o.Verdict, o.Overloaded = measure.Ambiguous, true
+		}
+		p.OnOutcome(o)
+	}
+
+	sample := p.sample()
+	if sample.Status != measure.Unobserved || sample.Reason != measure.Overloaded ||
+		sample.Bracket.Bounded() || sample.FlapCount > 0 {
+		t.Errorf("%+v: want it unobserved", sample)
+	}
+	if sample.ProbeRate != 200 || sample.RoundTrip != 40*time.Millisecond {
+		t.Errorf("%g probes a second and %s; want 200 and 40 ms", sample.ProbeRate,
+			sample.RoundTrip)
 	}
 }

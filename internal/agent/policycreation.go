@@ -36,6 +36,9 @@ type policyCreation struct {
 	// patience ends when targets have had long enough to be denied, tired says that it has.
 	patience <-chan time.Time
 	tired    bool
+	// searching ticks while the rate of the probes is searched for, in which the policy must not
+	// come.
+	searching <-chan time.Time
 }
 
 // runPolicyCreation returns when each target has a result, or with the context's error.
@@ -69,6 +72,7 @@ func runPolicyCreation(ctx context.Context, env *environment) error {
 			err = c.tracker.handle()
 		case <-c.late:
 			c.short = true
+		case <-c.searching: // announce looks again
 		case <-c.patience:
 			c.tired = true
 			c.warnReachable()
@@ -108,9 +112,17 @@ func (c *policyCreation) announce() {
 		return
 	}
 
-	c.announced = true
+	if len(c.tracker.open) > 0 && !c.prober.Pace().Found {
+		c.searching = time.After(searchTick)
+		return
+	}
+
+	c.announced, c.searching = true, nil
 	c.ready()
 }
+
+// searchTick is how often the client looks whether the rate of its probes is found.
+const searchTick = 20 * time.Millisecond
 
 // reachable are the pairs without a result that are not denied, as far as is known.
 func (c *policyCreation) reachable() (all []*pair) {

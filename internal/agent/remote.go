@@ -44,7 +44,9 @@ func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err err
 	if err != nil {
 		return err
 	}
-	engine, err := startEngine(config.Config)
+	// All agents together send no more control probes than reads.
+	engine, err := startEngine(config.Config,
+		control(ctx, config.Kubeconfig, kube.ReadInterval(config.Agents)))
 	if err != nil {
 		return err
 	}
@@ -293,7 +295,8 @@ func (r *remote) newPair(pod measure.Event, expect protocol.Expect) *pair {
 // notify tells the runner how many pairs are proved, and how many presumed to be blocked, if that
 // has changed.
 func (r *remote) notify() error {
-	if proved := r.tracker.proved; proved != r.toldProved {
+	// While the rate is searched for no trigger must be written.
+	if proved := r.tracker.proved; proved != r.toldProved && r.tracker.prober.Pace().Found {
 		r.toldProved = proved
 		line := protocol.Line{Proved: &protocol.Pairs{Iteration: r.plan.Iteration, Pairs: proved}}
 		if err := r.lines.Write(line); err != nil {

@@ -424,3 +424,26 @@ func TestRemoteWallClockIsSet(t *testing.T) {
 		})
 	}
 }
+
+// TestNotProvedDuringSearch tells of no proved pair while the rate of the probes is searched for: the
+// trigger would be written meanwhile.
+func TestNotProvedDuringSearch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStand(t)
+		s.network.searching.Store(true)
+		s.step(protocol.StepProve, protocol.Expect{Group: "a", Port: 80, Want: "allowed"})
+		s.pod("u-1", "a", "10.0.0.1")
+		s.sleep(2 * time.Second)
+		s.network.searching.Store(false)
+		found := s.output.Len()
+		s.sleep(time.Second)
+		proved := s.output.Bytes()[found:]
+		if !bytes.Contains(proved, []byte(`"proved":{"round":1,"pairs":1}`)) {
+			t.Errorf("it says %q once the rate is found; want one pair", proved)
+		}
+		if before := s.output.Bytes()[:found]; bytes.Contains(before, []byte(`"pairs":1}`)) {
+			t.Errorf("it says %q during the search; want no pair", before)
+		}
+		s.exit()
+	})
+}

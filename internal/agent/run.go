@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
@@ -71,7 +72,7 @@ func Run(ctx context.Context, scenario Scenario, config Config) (err error) {
 		return err
 	}
 
-	engine, err := startEngine(config)
+	engine, err := startEngine(config, control(ctx, config.Kubeconfig, probe.ControlInterval))
 	if err != nil {
 		return err
 	}
@@ -85,9 +86,21 @@ func Run(ctx context.Context, scenario Scenario, config Config) (err error) {
 	return newEnvironment(scenario, config, client, engineOf{engine}).run(ctx, listener)
 }
 
+// control is how often to probe the API server's address, which every isolated client may reach.
+// Where that cannot be found out the engine does without.
+func control(ctx context.Context, kubeconfig string, interval time.Duration) probe.Control {
+	address, err := kube.ServerAddress(ctx, kubeconfig)
+	if err != nil {
+		klog.Infof("No control probes: %v", err)
+	}
+	return probe.Control{Address: address, Interval: interval}
+}
+
 // startEngine starts the engine and says how it will probe.
-func startEngine(config Config) (*probe.Engine, error) {
-	engine, err := probe.New(config.engine())
+func startEngine(config Config, control probe.Control) (*probe.Engine, error) {
+	settings := config.engine()
+	settings.Control = control
+	engine, err := probe.New(settings)
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 )
 
@@ -33,7 +34,7 @@ type StartupConfig struct {
 func RunStartup(
 	ctx context.Context, config StartupConfig, began time.Time, out io.Writer,
 ) (err error) {
-	engine, err := startEngine(config.Config)
+	engine, err := startEngine(config.Config, probe.Control{})
 	if err != nil {
 		return err
 	}

@@ -215,6 +215,7 @@ func (t *tracker) update(n notice) error {
 
 	t.expire(p, 0)
 	delete(t.open, p)
+	p.pace = t.prober.Pace()
 	return t.program.finish(p)
 }
 

@@ -4,7 +4,11 @@
 package kube
 
 import (
+	"cmp"
+	"context"
 	"fmt"
+	"net"
+	"net/netip"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -50,6 +54,29 @@ func ConnectUser(kubeconfig, userAgent string) (kubernetes.Interface, error) {
 			"$KUBECONFIG: %w", err)
 	}
 	return connect(config, userAgent)
+}
+
+// ServerAddress is an address of the API server that the same client as [Connect]'s connects to.
+func ServerAddress(ctx context.Context, kubeconfig string) (netip.AddrPort, error) {
+	config, err := inClusterOr(kubeconfig)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	server, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("use the API server's address: %w", err)
+	}
+
+	service := cmp.Or(server.Port(), server.Scheme)
+	port, err := net.DefaultResolver.LookupPort(ctx, "tcp", service)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("use the API server's address %s: %w", server, err)
+	}
+	found, err := net.DefaultResolver.LookupNetIP(ctx, "ip", server.Hostname())
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("use the API server's address %s: %w", server, err)
+	}
+	return netip.AddrPortFrom(found[0].Unmap(), uint16(port)), nil
 }
 
 func inClusterOr(kubeconfig string) (*rest.Config, error) {

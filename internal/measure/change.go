@@ -44,6 +44,9 @@ type Change struct {
 	Answered time.Time
 	// Response is the HTTP status of the probe that showed the new state, 0 without one.
 	Response int
+	// Overloaded says that probes which met a path that was too slow lie between the two states, so
+	// that nobody saw how the one became the other.
+	Overloaded bool
 }
 
 // MaxLosses is the most consecutive losses that [Rules] can tolerate.

@@ -73,6 +73,9 @@ type Outcome struct {
 	// Deferred says that the probe left later than the schedule wanted, because too few source
 	// ports had rested since they were last used for its target.
 	Deferred bool
+	// Overloaded says that the probe got no answer while there were more probes under way than the
+	// path bears: it is Ambiguous.
+	Overloaded bool
 	// Response is the status of an HTTP response (RFC 9110, section 15), 0 without one.
 	Response int
 	// Err explains a verdict other than Allowed.

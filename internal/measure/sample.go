@@ -32,6 +32,9 @@ const (
 	NotProbed   = "no probe of it was sent, or none has shown anything"
 )
 
+// Overloaded is the reason of an unobserved pair that was probed more often than its path bears.
+const Overloaded = "there were more probes than the path bears: lower --max-probe-rate"
+
 // Statuses lists every status, in order.
 func Statuses() []Status { return []Status{Measured, Censored, Invalid, Deleted, Unobserved} }
 
@@ -94,6 +97,11 @@ type Sample struct {
 	// but Leaks, the number of replies that policy forbids; its bracket is that of the first leak.
 	Kind  Kind
 	Leaks int
+	// ProbeRate is how many probes a second the agent, or client, could send for all of its pairs
+	// together, as far as its path bore that, and RoundTrip the median of the newest round trips;
+	// zero where that is not known.
+	ProbeRate float64
+	RoundTrip time.Duration
 	// Warnings qualify the latency.
 	Warnings []string
 }
@@ -138,6 +146,14 @@ func (s Sample) WithStart(start Start, grace time.Duration) Sample {
 func (s Sample) Invalidate(cause Cause) Sample {
 	s.Status, s.Cause, s.Reason = Invalid, cause, cause.Text()
 	s.Bracket, s.Answered = Bracket{}, time.Time{}
+	return s
+}
+
+// Unobserve is the sample of a pair that nobody saw change, for the reason. It has no transition.
+func (s Sample) Unobserve(reason string) Sample {
+	s.Status, s.Reason = Unobserved, reason
+	s.Bracket, s.Answered = Bracket{}, time.Time{}
+	s.Flaps, s.FlapCount = nil, 0
 	return s
 }
 

@@ -33,6 +33,7 @@ type Transition struct {
 	flaps              []Change
 	flapCount          int
 	presumed           time.Time // when the pair was presumed blocked, zero if it is not
+	overloaded         bool      // the path was too slow since the old state was seen last
 }
 
 // NewTransition waits for the change into the state, which is StateAllowed or StateBlocked.
@@ -47,7 +48,7 @@ func (t *Transition) Reset() { *t = NewTransition(t.want, t.detector.rules) }
 // comes is a change from there.
 func (t *Transition) takeBack() {
 	fresh := NewTransition(t.want, t.detector.rules)
-	fresh.detector, fresh.newest = t.detector, t.newest
+	fresh.detector, fresh.newest, fresh.overloaded = t.detector, t.newest, t.overloaded
 	*t = fresh
 }
 
@@ -59,7 +60,12 @@ func (t *Transition) Observe(o Outcome) {
 	}
 
 	t.newest = o.Sent
+	t.overloaded = t.overloaded || o.Overloaded
 	change, changed := t.detector.observe(o)
+	change.Overloaded = t.overloaded
+	if t.agrees(o) && t.detector.state != t.want {
+		t.overloaded = false
+	}
 	switch {
 	case changed:
 		t.enter(change)
@@ -162,6 +168,15 @@ func (t *Transition) Confirmed() bool { return t.confirmed }
 
 // Settled reports whether the transition is confirmed and was watched for as long as the rules say.
 func (t *Transition) Settled() bool { return t.settled }
+
+// Overloaded reports whether nobody can tell what the pair did, since the path was too slow when it
+// changed, or ever since its old state was seen.
+func (t *Transition) Overloaded() bool {
+	if t.changed {
+		return t.change.Overloaded
+	}
+	return t.overloaded
+}
 
 // Change is the change into the wanted state, zero before it was seen, and after it was taken back.
 func (t *Transition) Change() Change { return t.change }

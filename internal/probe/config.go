@@ -4,6 +4,7 @@
 package probe
 
 import (
+	"net/netip"
 	"runtime"
 	"time"
 )
@@ -48,4 +49,20 @@ type Config struct {
 	// ResponseTimeout is how long a response may take on a connection that is open; 0 is the
 	// default.
 	ResponseTimeout time.Duration
+	// Paced has the engine find the rate that the path bears, which the schedule bounds.
+	Paced bool
+	// Control is whose replies tell of the path while no pair has any.
+	Control Control
 }
+
+// Control is an address that stays allowed and is probed beside the pairs: nothing is measured by
+// that but the path.
+type Control struct {
+	Address netip.AddrPort // none if there is no such address
+	// Interval is the shortest time between two probes of it, [ControlInterval] or more; 0 is never.
+	Interval time.Duration
+}
+
+// ControlInterval is the shortest time between two control probes that makes sense: more tell
+// nothing more, and somebody answers them.
+const ControlInterval = 20 * time.Millisecond

@@ -92,3 +92,18 @@ func (a dueQueue) set(place int, e queued) {
 	a[place] = e
 	e.pair.place = place
 }
+
+// rebuild gives every pair another instant.
+func (a *dueQueue) rebuild(due func(*pair) instant) {
+	all := *a
+	for i := range all {
+		p := all[i].pair
+		p.due = due(p)
+		all[i].due = p.due
+	}
+	for place := len(all) / children; place >= 0; place-- {
+		if place < len(all) {
+			a.down(place, all[place])
+		}
+	}
+}

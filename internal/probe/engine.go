@@ -52,8 +52,29 @@ func start(mode Mode, config Config) (*Engine, error) {
 		opening: config.Timeout, response: cmp.Or(config.ResponseTimeout, DefaultResponseTimeout),
 	})
 
+	if config.Paced {
+		e.worker.pace = newPace(e.schedule.MaxRate, config.Timeout)
+		e.addControl(mode, config.Control)
+	}
+
 	go e.worker.run()
 	return e, nil
+}
+
+// addControl adds the control pair, if there is to be one. Established connections have none: they
+// are there while the old state is, and answer.
+func (e *Engine) addControl(mode Mode, c Control) {
+	if !c.Address.IsValid() || c.Interval == 0 || mode == Established {
+		return
+	}
+
+	w := e.worker
+	control := newPair(c.Address, nobody{}, int(e.number.Add(1)))
+	w.control, w.controlInterval = &control, max(c.Interval, ControlInterval)
+	if mode != SYN && mode != Connect {
+		w.prober = newControlled(w.prober, w.workspace, w.control)
+	}
+	w.commands.put(command{pair: w.control, do: add})
 }
 
 // newProber opens what a mode needs for so many probes in flight.
@@ -128,6 +149,14 @@ func (e *Engine) Epoch() time.Time { return e.worker.clock.epoch }
 
 // Stats are the counters so far.
 func (e *Engine) Stats() Stats { return e.worker.stats.load() }
+
+// Pace is what is known of the path. Without [Config.Paced] nothing is.
+func (e *Engine) Pace() Pace {
+	if e.worker.pace == nil {
+		return Pace{Found: true}
+	}
+	return e.worker.published.load()
+}
 
 // Add begins to probe an address for the observer, at the base interval of the time before a
 // trigger.

@@ -32,6 +32,9 @@ func (*Engine) Schedule() Schedule { return Schedule{} }
 // Epoch is zero.
 func (*Engine) Epoch() time.Time { return time.Time{} }
 
+// Pace is empty.
+func (*Engine) Pace() Pace { return Pace{} }
+
 // Stats are 0.
 func (*Engine) Stats() Stats { return Stats{} }
 

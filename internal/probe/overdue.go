@@ -5,7 +5,11 @@
 
 package probe
 
-import "github.com/netpol-latency/netpol-latency/internal/measure"
+import (
+	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
 
 // overdue follows the replies of a pair that do not come when they are expected: long before their
 // probes' time is over it tells what is likely to become of them. It tells nothing of a pair that
@@ -38,11 +42,22 @@ func (o *overdue) freed(i, next int32) {
 	}
 }
 
-// reply takes in that a probe's reply has arrived.
-func (o *overdue) reply(sent, arrived instant) {
-	o.trips.Add(max(arrived, sent).since(sent))
+// reply takes in that a probe's reply has arrived. It returns how many probes were lost, between
+// the reply before and this one: they were found overdue, and the replies came close together. One
+// that comes late itself tells nothing of others.
+func (o *overdue) reply(e *entry, arrived instant) (lost int, before instant) {
+	before = o.answered
+	if !e.missed && e.sent.since(o.answered) < longestGap {
+		lost = o.row
+	}
+	o.trips.Add(max(arrived, e.sent).since(e.sent))
 	o.answered, o.row = max(o.answered, arrived), 0
+	return lost, before
 }
+
+// longestGap is how far apart replies are at the most between which probes were lost: what is
+// silent for longer may have been blocked.
+const longestGap = 200 * time.Millisecond
 
 // miss takes in, once for each probe, that it has no reply when that is overdue, or has failed.
 func (o *overdue) miss(sent instant) {

@@ -16,12 +16,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// eventsAtOnce is of how many sockets the poller tells at once.
+const eventsAtOnce = 128
+
 // poller waits for events of sockets, for a time, or until another goroutine wakes it.
 type poller struct {
 	epoll   int
 	eventfd int
 	poll    []unix.PollFd // the epoll descriptor
-	events  [128]unix.EpollEvent
+	events  [eventsAtOnce]unix.EpollEvent
 	shared  bool // other threads may run Go code beside the poller's
 }
 

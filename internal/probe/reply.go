@@ -28,6 +28,8 @@ var (
 	errTimeout = errors.New("wait for the answer: none came in time")
 	// errLost is the reason of one whose answer may have been lost on this side.
 	errLost = errors.New("wait for the answer: the kernel had no room for all answers")
+	// errOverload is the reason of a probe that got no answer while the path was too slow.
+	errOverload = errors.New("wait for the answer: there were more probes than the path bears")
 	// errCancelled is the reason of a probe whose pair was stopped.
 	errCancelled = errors.New("wait for the answer: the pair was stopped")
 )

@@ -5,7 +5,11 @@
 
 package probe
 
-import "github.com/netpol-latency/netpol-latency/internal/measure"
+import (
+	"errors"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
+)
 
 // settler gives probes their verdicts and tells observers, and nobody else does.
 type settler struct {
@@ -18,6 +22,11 @@ type settler struct {
 	// lost is when answers were last lost: of probes that had none by then, it is not known whether
 	// they were answered.
 	lost instant
+
+	pace     *pace   // nil where the schedule is kept whatever the path does
+	looked   instant // what had come by then has been read
+	control  *pair   // nil without one
+	triggers int     // pairs that have had their trigger
 }
 
 // settle takes in what a mode has found out.
@@ -50,7 +59,7 @@ func (s *settler) open(i int32, at instant) {
 
 	e.phase, e.opened = answering, at
 	s.replying.start(i, e.use, at)
-	e.pair.overdue.reply(e.sent, at)
+	s.reply(e, at)
 	s.notifyOverdue(e.pair, at)
 }
 
@@ -77,6 +86,9 @@ func (s *settler) end(i int32, verdict measure.Verdict, done instant, err error)
 		return
 	}
 	s.prober.release(e)
+	if verdict == measure.Dropped && s.pace.overloaded(e.sent) {
+		verdict, err = measure.Ambiguous, errOverload
+	}
 	if verdict == measure.Allowed || verdict == measure.Unanswered {
 		s.budget.spend(s.clock.now())
 	}
@@ -94,11 +106,25 @@ func (s *settler) updateOverdue(e *entry, opened bool) {
 	case opened || e.verdict == measure.Ambiguous:
 		return
 	case e.verdict == measure.Allowed:
-		e.pair.overdue.reply(e.sent, e.done)
+		s.reply(e, e.done)
 	default:
 		e.miss()
 	}
 	s.notifyOverdue(e.pair, e.done)
+}
+
+// reply takes in a probe's first answer.
+func (s *settler) reply(e *entry, at instant) {
+	lost, before := e.pair.overdue.reply(e, at)
+	if s.pace == nil {
+		return
+	}
+	from := fromPair
+	if e.pair == s.control {
+		from = fromControl
+	}
+	s.pace.answered(from, e.sent, at, s.looked)
+	s.pace.lost(lost, before)
 }
 
 // miss takes in that the probe has no reply when it is overdue, or has failed.
@@ -161,6 +187,7 @@ func (s *settler) outcome(e *entry) measure.Outcome {
 		Verdict: e.verdict, Response: int(e.response), Err: e.err,
 		Planned: s.clock.time(e.planned), Sent: s.clock.time(e.sent),
 		SentBy: s.clock.time(e.sentBy), Done: s.clock.time(e.done), Deferred: e.deferred,
+		Overloaded: errors.Is(e.err, errOverload),
 	}
 	if e.opened != 0 {
 		outcome.Opened = s.clock.time(e.opened)
@@ -203,6 +230,9 @@ func (s *settler) removePair(p *pair) {
 	s.prober.remove(p)
 	if p.ports != nil {
 		p.ports.pairs--
+	}
+	if p.triggered {
+		s.triggers--
 	}
 	p.observer.OnStopped()
 }

@@ -177,11 +177,11 @@ type noProbe struct{ error }
 
 // ready reads what an event of a socket is about.
 func (m *sockets) ready(socket int32, events uint32, replies []reply) []reply {
-	i := m.bySocket[socket]
-	if i == none {
-		return replies // that its connection was dissolved
+	if int(socket) >= len(m.bySocket) || m.bySocket[socket] == none {
+		return replies // that its connection was dissolved, or it is the control's
 	}
 
+	i := m.bySocket[socket]
 	e := &m.table.entries[i]
 	a := attempt{e, i, e.pair.state.(*socketState).request, m.clock.now()}
 	switch {

@@ -4,6 +4,7 @@
 package probe
 
 import (
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -34,4 +35,31 @@ func (c *counters) store(s Stats) {
 	c.skipped.Store(int64(s.Skipped))
 	c.late.Store(int64(s.Late))
 	c.latest.Store(int64(s.MaxLateness))
+}
+
+// published is what others may know of a pace.
+type published struct {
+	mu   sync.Mutex
+	pace Pace
+	next instant
+}
+
+// publishEvery is how often it is brought up to date.
+const publishEvery = 20 * time.Millisecond
+
+func (p *published) store(pace *pace, now instant) {
+	if now < p.next && pace.searching == !p.pace.Found && pace.rate == p.pace.Rate {
+		return
+	}
+	p.next = now + instant(publishEvery)
+	found := pace.found()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.pace = found
+}
+
+func (p *published) load() Pace {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.pace
 }

@@ -28,6 +28,11 @@ type worker struct {
 	batch    [batchSize]int32
 	replies  []reply
 	polled   instant // when answers were asked for
+	// controlInterval is the shortest time between two control probes, triggered the newest
+	// trigger.
+	controlInterval time.Duration
+	triggered       instant
+	published       published
 
 	quitting bool
 	closed   error
@@ -113,9 +118,28 @@ func (w *worker) add(p *pair) {
 	now := w.clock.now()
 	p.ports = w.ports.of(p.to, now)
 	w.due.push(p)
-	interval := w.schedule.Before(len(w.due))
-	w.due.reschedule(p, now+instant(Phase(p.number, interval)))
+	if w.pace != nil && w.pairs() == 1 && p != w.control {
+		w.pace.begin(now)
+	}
+	p.interval = w.interval(p, w.paced(), now)
+	w.due.reschedule(p, now+instant(Phase(p.number, p.interval)))
 	w.prober.add(p)
+}
+
+// pairs is how many pairs share the rate. The control pair comes on top of them.
+func (w *worker) pairs() int {
+	if w.control != nil {
+		return len(w.due) - 1
+	}
+	return len(w.due)
+}
+
+// paced is the schedule at the rate that the path bears.
+func (w *worker) paced() Schedule {
+	if w.pace == nil {
+		return w.schedule
+	}
+	return w.schedule.limited(w.pace.rate)
 }
 
 // trigger brings the pair's next probe forward to the pace that now applies, in its own phase.
@@ -123,9 +147,17 @@ func (w *worker) trigger(p *pair, at instant) {
 	if p.stopped {
 		return
 	}
+	if !p.triggered {
+		w.triggers++
+	}
 	p.trigger, p.triggered = at, true
+	w.triggered = max(w.triggered, at)
+	if w.pace != nil {
+		w.pace.trigger()
+	}
+
 	now := w.clock.now()
-	p.interval = w.schedule.After(time.Duration(now-at), len(w.due))
+	p.interval = w.interval(p, w.paced(), now)
 	w.due.reschedule(p, min(p.due, now+instant(Phase(p.number, p.interval))))
 }
 
@@ -141,6 +173,7 @@ func (w *worker) pollReplies() {
 		w.polled = now
 		w.replies = w.prober.poll(w.replies[:0])
 		w.settle(w.replies)
+		w.looked = now
 	case w.opening.overdue(w.table, now) || w.replying.overdue(w.table, now):
 		for w.takeEvents(0) {
 		}
@@ -154,10 +187,14 @@ func (w *worker) pollReplies() {
 func (w *worker) takeEvents(timeout time.Duration) bool {
 	w.replies = w.replies[:0]
 	events := w.poller.wait(timeout)
+	now := w.clock.now()
 	for _, event := range events {
 		w.replies = w.prober.ready(event.Fd, event.Events, w.replies)
 	}
 	w.settle(w.replies)
+	if len(events) < eventsAtOnce-1 && w.prober.pollInterval() == 0 {
+		w.looked = now // nothing is left that had come before
+	}
 	return len(events) > 0
 }
 
@@ -170,13 +207,14 @@ func (w *worker) launchDue() {
 	if !w.due.due(now) {
 		return
 	}
-	// The pace is what the answers so far permit.
-	schedule := w.schedule.limited(w.budget.rate(now, w.schedule.MaxRate))
+	w.keepPace(now)
+	// The rate is what the path and the answers so far permit.
+	schedule := w.paced().limited(w.budget.rate(now, w.schedule.MaxRate))
 
 	for room := maxPerTurn; room > 0 && w.due.due(now); room-- {
 		p := w.due[0].pair
 		w.checkOverdue(p, now)
-		if w.postpone(p, now) {
+		if w.postpone(p, now) || w.rest(p, now) {
 			continue
 		}
 		i, ok := w.take(p, now)
@@ -194,6 +232,45 @@ func (w *worker) launchDue() {
 		w.launch(w.batch[:n])
 	}
 	w.stats.store(w.counted)
+}
+
+// keepPace finds the rate that the path bears. When another applies all pairs are spread anew over
+// the interval that they then have.
+func (w *worker) keepPace(now instant) {
+	if w.pace == nil {
+		return
+	}
+	wanted := float64(w.pairs()) / w.schedule.MinInterval.Seconds()
+	if w.pace.advance(now, min(wanted, w.schedule.MaxRate)) {
+		schedule := w.paced()
+		w.due.rebuild(func(p *pair) instant {
+			p.interval = w.interval(p, schedule, now)
+			return now + instant(Phase(p.number, p.interval))
+		})
+	}
+	w.published.store(w.pace, now)
+}
+
+// untilControl is the time between two control probes.
+func (w *worker) untilControl(now instant) time.Duration {
+	switch {
+	case w.pace.searching || w.pace.settling:
+		return w.controlInterval
+	case w.triggers > 0:
+		relative := w.schedule.RelativeStep * float64(now-w.triggered)
+		return min(max(w.controlInterval, time.Duration(relative)), controlRest)
+	default:
+		return controlRest
+	}
+}
+
+// rest lets the control pair wait while there is no pair.
+func (w *worker) rest(p *pair, now instant) bool {
+	if p != w.control || w.pairs() > 0 {
+		return false
+	}
+	w.due.reschedule(p, now+instant(controlRest))
+	return true
 }
 
 // launch sends a batch, and settles what is known of it at once.
@@ -237,6 +314,7 @@ func (w *worker) take(p *pair, now instant) (int32, bool) {
 	}
 	w.opening.start(i, e.use, now)
 	late := now.since(p.due)
+	w.pace.launched()
 	w.counted.Sent++
 	w.counted.Late += late
 	w.counted.MaxLateness = max(w.counted.MaxLateness, late)
@@ -263,10 +341,16 @@ func (w *worker) nextDue(p *pair, schedule Schedule, now instant, launched bool)
 
 // interval is the time until the pair's next probe but one.
 func (w *worker) interval(p *pair, schedule Schedule, now instant) time.Duration {
-	if p.triggered {
-		return schedule.After(time.Duration(now-p.trigger), len(w.due))
+	switch {
+	case p == w.control:
+		return w.untilControl(now)
+	case p.triggered:
+		return schedule.After(time.Duration(now-p.trigger), w.pairs())
+	case w.pace != nil && w.pace.searching:
+		return schedule.After(0, w.pairs()) // the rate of the time after the trigger is tried
+	default:
+		return schedule.Before(w.pairs())
 	}
-	return schedule.Before(len(w.due))
 }
 
 // await waits until something is due or has happened, and settles what has.

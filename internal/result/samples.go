@@ -61,6 +61,8 @@ type record struct {
 	Forbidden bool              `json:"forbidden,omitempty"`
 	Leaks     int               `json:"leaks,omitempty"`
 	Probes    map[string]uint64 `json:"probes,omitempty"`
+	ProbeRate float64           `json:"probeRate,omitempty"`
+	RoundTrip time.Duration     `json:"roundTripNs,omitempty"`
 	Warnings  []string          `json:"warnings,omitempty"`
 }
 
@@ -152,6 +154,7 @@ func recordOf(s measure.Sample) record {
 		Setting: s.Setting, ClientSpace: s.Client.Namespace, ClientPod: s.Client.Name,
 		ClientUID:  s.Client.UID,
 		ClientNode: s.ClientNode, TargetNode: s.TargetNode,
+		ProbeRate: s.ProbeRate, RoundTrip: s.RoundTrip,
 	}
 
 	if s.Want != measure.StateUnknown {
@@ -228,6 +231,7 @@ func (r record) sample() (measure.Sample, error) {
 		Client: measure.Object{Namespace: r.ClientSpace, Name: r.ClientPod, UID: r.ClientUID},
 		Want:   state(r.Want), Setting: r.Setting,
 		ClientNode: r.ClientNode, TargetNode: r.TargetNode,
+		ProbeRate: r.ProbeRate, RoundTrip: r.RoundTrip,
 	}
 
 	for _, one := range r.Flaps {

@@ -73,6 +73,8 @@ type Harness struct {
 	Rules    measure.Rules
 	Relative float64
 	MaxRate  float64
+	// Paced has the engine find the rate that the network bears.
+	Paced bool
 
 	network *flat.Network
 	replies chan reply
@@ -175,7 +177,7 @@ func (h *Harness) run(ctx context.Context, cell Cell, between func() error) (Res
 	}
 
 	schedule := h.schedule(cell)
-	if err := h.send(request{Start: &start{cell, h.Rules, schedule}}); err != nil {
+	if err := h.send(request{Start: &start{cell, h.Rules, schedule, h.Paced}}); err != nil {
 		return Result{}, err
 	}
 	var proved int64

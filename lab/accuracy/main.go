@@ -29,6 +29,7 @@ type options struct {
 	rate     float64
 	loss     float64
 	repeat   int
+	paced    bool
 }
 
 // Main is the whole program: it returns the exit code.
@@ -63,6 +64,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	f.Float64Var(&o.rate, "max-probe-rate", 0, "most probes a second (default that of the mode)")
 	f.Float64Var(&o.loss, "loss", 0, "part of all packets that the network loses, for example 0.01")
 	f.IntVar(&o.repeat, "repeat", 1, "repetitions of the whole matrix")
+	f.BoolVar(&o.paced, "paced", false, "have the engine find the rate that the network bears, "+
+		"as agents do")
 	cmd.AddCommand(hidden("serve", func(out io.Writer) error {
 		go endWithParent()
 		return flat.Serve(func() { _ = json.NewEncoder(out).Encode(true) })
@@ -109,6 +112,7 @@ func (o options) run(ctx context.Context, stdout, progress io.Writer) (err error
 	defer func() { err = errors.Join(err, harness.Close()) }()
 
 	harness.Rules, harness.Relative, harness.MaxRate = o.rules, o.relative, o.rate
+	harness.Paced = o.paced
 	if o.loss > 0 {
 		if err := harness.DropAtRandom(o.loss); err != nil {
 			return err

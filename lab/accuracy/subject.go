@@ -31,6 +31,7 @@ type start struct {
 	Cell     Cell
 	Rules    measure.Rules
 	Schedule probe.Schedule
+	Paced    bool
 }
 
 // reply is what the prober tells the harness.
@@ -70,6 +71,8 @@ type subject struct {
 	proved  atomic.Int64
 	settled atomic.Int64
 	changed chan struct{} // has an element when a counter has moved
+	// searching ticks while the engine searches for the rate.
+	searching <-chan time.Time
 }
 
 // watched follows one pair.
@@ -144,6 +147,10 @@ func Probe(requests io.Reader, replies io.Writer) error {
 			if err := s.report(); err != nil {
 				return err
 			}
+		case <-s.searching:
+			if err := s.report(); err != nil {
+				return err
+			}
 		case err := <-failed:
 			if errors.Is(err, io.EOF) {
 				return nil
@@ -178,6 +185,12 @@ func (s *subject) start(cell start) error {
 		Mode: cell.Cell.Mode, Schedule: cell.Schedule, Timeout: probe.DefaultTimeout,
 		// A connection that was open when the filter closed never gets its response.
 		ResponseTimeout: time.Second,
+		Paced:           cell.Paced,
+		Control: probe.Control{
+			// the first address that is not blocked with the targets
+			Address:  flat.Targets(cell.Cell.Pairs+1, cell.Cell.Six)[cell.Cell.Pairs],
+			Interval: probe.ControlInterval,
+		},
 	})
 	if err != nil {
 		return err
@@ -198,10 +211,18 @@ func (s *subject) start(cell start) error {
 	return nil
 }
 
-// report sends how far the pairs have come.
+// report sends how far the pairs have come. None is proved while the rate is searched for.
 func (s *subject) report() error {
-	return s.replies.Encode(reply{Proved: s.proved.Load(), Settled: s.settled.Load()})
+	now := reply{Proved: s.proved.Load(), Settled: s.settled.Load()}
+	s.searching = nil
+	if s.engine != nil && !s.engine.Pace().Found {
+		now.Proved, s.searching = 0, time.After(searchTick)
+	}
+	return s.replies.Encode(now)
 }
+
+// searchTick is how often the subject looks whether the rate is found.
+const searchTick = 10 * time.Millisecond
 
 // stop ends the engine and passes its results on.
 func (s *subject) stop() error {

@@ -1,0 +1,370 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"slices"
+	"time"
+)
+
+// The steps of a search for the rate.
+const (
+	// lowestRate is where a search begins, blindRate where it ends if nothing answers, and
+	// leastRate what remains of a rate however often it falls.
+	lowestRate, blindRate, leastRate = 200, 1000, 50
+	// retreat is what a rate is divided by when it was too high: the search doubles it, so that a
+	// quarter is well below the one that the path bore.
+	retreat = 4
+
+	// A step ends after the short time if it had many replies, after the long one if it had a few.
+	shortStep, manyReplies = 40 * time.Millisecond, 32
+	longStep, fewReplies   = 80 * time.Millisecond, 4
+	// blindAfter is how long nothing may answer before the search does without.
+	blindAfter = 300 * time.Millisecond
+	// longestSearch bounds a search.
+	longestSearch = 3 * time.Second
+)
+
+// What is clearly more than the least of all round trips: so many times as long, and so much
+// longer, of so many replies in a row that were sent over so long a time, and growing by so much
+// meanwhile. What waits for a thread or a machine that stands still waits the less the later it was
+// sent: that is nothing that a lower rate would mend.
+const (
+	risenTimes, risenBy    = 3, 10 * time.Millisecond
+	risenReplies, risenFor = 4, 25 * time.Millisecond
+	risenGrowth            = 1.25
+)
+
+// Losses count from so many in a step on, and if they are so much more of its probes than at the
+// lowest rate.
+const (
+	fewLosses   = 12
+	lossesBy    = 0.25
+	lossesPause = 200 * time.Millisecond
+	// harmfulLosses are so many that a path which is too slow does lose what it has no room for.
+	harmfulLosses = 3
+)
+
+// settleTime is how long at least what waits on the path may take to drain.
+const settleTime = time.Second
+
+// source is whose reply it is.
+type source uint8
+
+const (
+	fromPair source = iota
+	fromControl
+	sources
+)
+
+// trips follow the round trips of one source.
+type trips struct {
+	least   time.Duration // of all
+	known   bool          // there was a reply
+	replies int           // in this step
+	risen   int           // in a row, the newest
+	since   instant       // the send of the first of the row
+	first   time.Duration // its round trip
+	latest  instant       // the arrival of the newest that was risen
+}
+
+// pace finds the rate that the path bears, as congestion control does. While no pair has had its
+// trigger it searches: from the lowest rate it raises the rate step by step as long as round trips
+// and losses stay as they were there. Where they rise the rate falls to a quarter of that, at once;
+// after a second time it does not rise above that any more. It has no clock of its own. Without one
+// (nil) the schedule is kept.
+type pace struct {
+	most, limit, rate float64 // of the schedule; what is found; what applies
+	timeout           time.Duration
+	strikes           int // how often the path was too slow
+	searching         bool
+	began             instant // the search
+	triggered         bool    // there are pairs that have had their trigger
+	blind             bool    // nothing has answered
+
+	since    instant // of the step
+	sent     int
+	losses   int
+	previous float64 // the rate of the step before
+	usual    float64 // the part of probes that is lost at the lowest rate
+	trips    [sources]trips
+
+	// settling says that the rate has fallen, and what was sent before still has to drain; slow
+	// that this is known by round trips, of the source.
+	settling, slow bool
+	fallen         instant
+	by             source
+	worst          time.Duration
+	from, to       instant // the newest time in which the path was too slow
+	harm           int     // how many probes it is known to have lost then
+	peak           time.Duration
+	why            Limit
+
+	recent [manyReplies]time.Duration // the newest round trips, of pairs if they have any
+	filled int
+	next   int
+
+	applied          float64 // what the caller knows
+	appliedSearching bool
+}
+
+func newPace(most float64, timeout time.Duration) *pace {
+	return &pace{most: most, limit: most, rate: min(lowestRate, most), timeout: timeout}
+}
+
+// begin starts a search: there are pairs, and there were none. What was found before is kept, and
+// tried for a step. A path that was too slow once, just after a trigger, has another chance.
+func (p *pace) begin(now instant) {
+	if p.strikes == 1 {
+		p.limit, p.why = p.most, Limit{}
+	}
+	p.triggered = false
+	p.search(now)
+}
+
+func (p *pace) search(now instant) {
+	p.searching, p.began = true, now
+	p.step(now)
+}
+
+// trigger takes in that a pair has had its trigger. A rate that has not been found yet may now be
+// that of a path of which nothing is known.
+func (p *pace) trigger() {
+	p.triggered, p.searching = true, false
+	if p.strikes == 0 {
+		p.rate = max(p.rate, min(blindRate, p.most))
+	}
+}
+
+// launched takes in that a probe was sent.
+func (p *pace) launched() {
+	if p != nil {
+		p.sent++
+	}
+}
+
+// answered takes in a reply. The worker had looked for replies at an instant before it read this
+// one: that it was under way until then is sure, however late it was read.
+func (p *pace) answered(from source, sent, arrived, looked instant) {
+	t, took := &p.trips[from], max(arrived-sent, 0)
+	if trip := time.Duration(took); !t.known || trip < t.least {
+		t.least, t.known = trip, true
+	}
+	t.replies++
+	p.blind = false
+	if from == fromPair || !p.trips[fromPair].known {
+		p.remember(time.Duration(took))
+	}
+	if sent < p.fallen {
+		return // it waited behind what was sent at the rate before
+	}
+
+	sure := time.Duration(max(0, min(arrived, looked)-sent))
+	if sure < risenTimes*t.least || sure < t.least+risenBy {
+		t.risen = 0
+		// Where pairs are silent since, the control tells, if it was as slow.
+		if p.settling && p.slow && (p.by == from || t.latest >= p.from) {
+			p.settled(arrived)
+		}
+		return
+	}
+
+	if t.risen++; t.risen == 1 {
+		t.since, t.first = sent, sure
+	}
+	t.latest = arrived
+	p.worst = max(p.worst, time.Duration(took))
+	if p.slow {
+		p.peak = max(p.peak, p.worst)
+	}
+	long := t.risen >= risenReplies && time.Duration(sent-t.since) >= risenFor
+	if !p.settling && long && float64(sure) >= risenGrowth*float64(t.first) {
+		p.slowed(from, arrived)
+	}
+}
+
+// remember keeps the newest round trips.
+func (p *pace) remember(trip time.Duration) {
+	p.recent[p.next] = trip
+	p.next = (p.next + 1) % len(p.recent)
+	p.filled = min(p.filled+1, len(p.recent))
+}
+
+// median is that of the newest round trips, zero without any.
+func (p *pace) median() time.Duration {
+	if p.filled == 0 {
+		return 0
+	}
+	sorted := p.recent
+	slices.Sort(sorted[:p.filled])
+	return sorted[p.filled/2]
+}
+
+// lost takes in that probes were lost, of a pair that is allowed: it had been answered before, by
+// an instant, and was again.
+func (p *pace) lost(probes int, before instant) {
+	p.losses += probes
+	if p.from > 0 && before >= p.from-instant(longestGap) && (p.slow || before < p.to) {
+		p.harm += probes
+	}
+}
+
+// overloaded reports whether a probe that was sent then met a path that was too slow, and lost what
+// it had no room for or answered too late: that there was no answer says nothing about the network.
+func (p *pace) overloaded(sent instant) bool {
+	if p == nil || p.from == 0 || sent < p.from || !p.slow && sent >= p.to {
+		return false
+	}
+	return p.harm >= harmfulLosses || p.peak >= p.timeout/2
+}
+
+// slowed takes in that round trips have risen.
+func (p *pace) slowed(from source, now instant) {
+	t := &p.trips[from]
+	// Times that follow each other closely are one: probes of the first may still be in flight.
+	if p.from == 0 || time.Duration(now-p.to) > MaxTimeout {
+		p.from, p.harm, p.peak = t.since, p.losses, 0
+	}
+	p.slow, p.by, p.peak = true, from, max(p.peak, p.worst)
+	p.fall(now, Limit{Cause: RoundTripsRose, Least: t.least, Worst: p.worst})
+}
+
+// fall lowers the rate. What limits it is kept for the time after a trigger, and if it was seen
+// twice.
+func (p *pace) fall(now instant, why Limit) {
+	why.At = p.achieved(now)
+	p.strikes++
+	p.rate = min(p.most, max(leastRate, why.At/retreat))
+	if p.triggered || p.strikes > 1 {
+		p.limit, p.why = p.rate, why
+	}
+	p.settling, p.fallen = true, now
+	if !p.triggered && !p.searching {
+		p.searching, p.began = true, now
+	}
+	p.step(now)
+}
+
+// achieved is the rate of the probes of late.
+func (p *pace) achieved(now instant) float64 {
+	rate := p.previous
+	if elapsed := time.Duration(now - p.since); elapsed >= risenFor {
+		rate = max(rate, float64(p.sent)/elapsed.Seconds())
+	}
+	if rate == 0 {
+		return p.rate
+	}
+	return min(rate, p.rate)
+}
+
+// settled takes in that what was sent at a rate that was too high has drained.
+func (p *pace) settled(now instant) {
+	p.settling = false
+	if p.slow {
+		p.to = now
+	}
+	p.slow, p.worst = false, 0
+	p.step(now)
+}
+
+// step begins a step.
+func (p *pace) step(now instant) {
+	if elapsed := time.Duration(now - p.since); elapsed > 0 {
+		p.previous = float64(p.sent) / elapsed.Seconds()
+	}
+	p.since, p.sent, p.losses = now, 0, 0
+	for i := range p.trips {
+		p.trips[i].replies = 0
+	}
+}
+
+// advance decides on the rate, by what has been seen by now and the rate that is wanted. It reports
+// whether another rate applies than before, or the search has begun or ended.
+func (p *pace) advance(now instant, wanted float64) (changed bool) {
+	if p.searching && time.Duration(now-p.began) >= longestSearch {
+		p.searching = false
+	}
+	if p.settling {
+		p.drain(now)
+	} else if time.Duration(now-p.since) >= shortStep {
+		p.judge(now, min(wanted, p.limit))
+	}
+
+	changed = p.rate != p.applied || p.searching != p.appliedSearching
+	p.applied, p.appliedSearching = p.rate, p.searching
+	return changed
+}
+
+// drain waits until the path is as fast as before, or the rate has to fall further.
+func (p *pace) drain(now instant) {
+	waited := time.Duration(now - p.fallen)
+	switch {
+	case !p.slow && waited >= lossesPause:
+		p.settled(now)
+	case !p.slow || waited < max(settleTime, retreat*p.worst):
+	case time.Duration(now-p.trips[p.by].latest) >= lossesPause:
+		p.settled(now) // nothing answers any more, late or not
+	default:
+		p.fall(now, Limit{Cause: RoundTripsRose, Least: p.trips[p.by].least, Worst: p.worst})
+	}
+}
+
+// judge ends a step if there is enough to judge it by. The goal is the highest rate of use.
+func (p *pace) judge(now instant, goal float64) {
+	elapsed := time.Duration(now - p.since)
+	replies, rising, from := 0, false, fromPair
+	for i := range p.trips {
+		replies = max(replies, p.trips[i].replies)
+		if p.trips[i].risen > 0 {
+			rising, from = true, source(i)
+		}
+	}
+	enough := replies >= manyReplies || elapsed >= longStep && replies >= fewReplies
+	used := float64(p.sent) >= p.rate*elapsed.Seconds()/2
+
+	switch {
+	case p.lossy(replies) && rising:
+		p.slowed(from, now)
+	case p.lossy(replies):
+		p.fall(now, Limit{Cause: ProbesLost, Lost: p.losses, Of: p.losses + replies})
+	case rising: // the next replies tell more
+	case enough && p.searching && p.rate >= goal:
+		p.searching = false
+		p.step(now)
+	case enough && p.searching, enough && p.triggered && used && p.rate < goal:
+		p.raise(now, replies)
+	case enough && !p.triggered && p.rate < goal:
+		p.search(now)
+	case p.searching && replies == 0 && elapsed >= blindAfter:
+		p.searching, p.blind = false, true
+		p.rate = max(p.rate, min(blindRate, p.limit))
+		p.step(now)
+	case !p.searching && elapsed >= longStep:
+		p.step(now)
+	}
+}
+
+// raise doubles the rate.
+func (p *pace) raise(now instant, replies int) {
+	if p.rate <= lowestRate {
+		p.usual = float64(p.losses) / float64(max(1, p.losses+replies))
+	}
+	p.rate = min(2*p.rate, p.limit)
+	p.step(now)
+}
+
+// lossy reports whether clearly more probes of this step were lost than at the lowest rate.
+func (p *pace) lossy(replies int) bool {
+	part := float64(p.losses) / float64(max(1, p.losses+replies))
+	return p.rate > lowestRate && p.losses >= fewLosses && part > p.usual+lossesBy
+}
+
+// found is the state that others may know.
+func (p *pace) found() Pace {
+	found := Pace{Rate: p.rate, RoundTrip: p.median(), Found: !p.searching, Limit: p.why}
+	if p.blind && p.rate < p.limit {
+		found.Limit = Limit{Cause: NothingAnswered}
+	}
+	return found
+}

@@ -1,0 +1,213 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package probe
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// path is a simulated way to the targets, behind an engine that judges one packet after the other,
+// so many a second, and loses what comes when its queue is full.
+type path struct {
+	verdicts float64
+	trip     time.Duration // without a queue
+	silent   bool          // policy forbids what pairs send, the engine's queue has it all the same
+	control  bool          // there is a control pair, which is answered
+	loses    float64       // a part of all probes, whatever the rate
+	polices  float64       // the rate above which it loses instead of queueing, 0 for none
+	stall    time.Duration // how long the prober stands still every now and then
+	halts    time.Duration // and how long the engine does
+}
+
+const queueLength = 1024
+
+// simulation plays an engine of pairs on a path.
+type simulation struct {
+	path
+	pace   *pace
+	random *rand.Rand
+
+	now, free  instant // when the queue has judged what is in it
+	send       instant // when pairs send next
+	ask        instant // when the control pair does
+	looked     instant
+	stalled    instant
+	halted     instant
+	flying     []flight
+	bucket     bucket
+	unanswered int // of the pairs, since their newest reply
+	replied    instant
+	longest    time.Duration
+}
+
+type flight struct {
+	from          source
+	sent, arrives instant
+}
+
+func newSimulation(most float64, on path) *simulation {
+	s := &simulation{path: on, pace: newPace(most, DefaultTimeout), random: rand.New(rand.NewPCG(1, 2))}
+	s.now = instant(time.Second)
+	s.send, s.ask, s.stalled = s.now, s.now, s.now
+	s.bucket.rate = on.polices
+	s.pace.begin(s.now)
+	return s
+}
+
+// run plays for a time, at the rate that is wanted and permitted, and returns when the search
+// ended.
+func (s *simulation) run(until instant, wanted float64) (found instant) {
+	for s.now < until {
+		s.now = min(s.send, s.ask)
+		if s.stall > 0 && s.now-s.stalled > instant(4*s.stall) {
+			s.now += instant(s.stall)
+			s.stalled, s.send, s.ask = s.now, s.now, s.now
+		}
+		if s.halts > 0 && s.now-s.halted > instant(3*s.halts) {
+			s.halted, s.free = s.now, max(s.free, s.now)+instant(s.halts)
+		}
+		s.receive()
+		s.pace.advance(s.now, wanted)
+		if !s.pace.searching && found == 0 {
+			found = s.now
+		}
+		if s.now >= s.send {
+			s.launch(fromPair)
+			s.send = s.now + instant(float64(time.Second)/min(wanted, s.pace.rate))
+		}
+		if s.control && s.now >= s.ask {
+			s.launch(fromControl)
+		}
+		if s.now >= s.ask {
+			s.ask = s.now + instant(ControlInterval)
+		}
+	}
+	return found
+}
+
+func (s *simulation) launch(from source) {
+	s.pace.launched()
+	s.free = max(s.free, s.now)
+	wait := time.Duration(s.free - s.now)
+	answered := (from == fromControl || !s.silent) && s.random.Float64() >= s.loses
+	if s.polices > 0 {
+		if s.bucket.drained(s.now) > 10 {
+			answered = false
+		} else {
+			s.bucket.fill(1, s.now)
+		}
+	}
+	if s.halts == 0 && wait.Seconds()*s.verdicts > queueLength {
+		s.missed(from)
+		return
+	}
+
+	s.free += instant(float64(time.Second) / s.verdicts)
+	s.longest = max(s.longest, time.Duration(s.free-s.now))
+	if !answered {
+		s.missed(from)
+		return
+	}
+	s.flying = append(s.flying, flight{from, s.now, s.free + instant(s.trip)})
+}
+
+func (s *simulation) missed(from source) {
+	if from == fromPair && !s.silent {
+		s.unanswered++
+	}
+}
+
+func (s *simulation) receive() {
+	for len(s.flying) > 0 && s.flying[0].arrives <= s.now {
+		one := s.flying[0]
+		s.flying = s.flying[1:]
+		if one.from == fromPair {
+			s.pace.lost(s.unanswered, s.replied)
+			s.unanswered, s.replied = 0, one.arrives
+		}
+		at := one.arrives
+		if s.stall > 0 {
+			at = s.now // sockets are read when the thread runs
+		}
+		s.pace.answered(one.from, one.sent, at, s.looked)
+	}
+	s.looked = s.now
+}
+
+// TestPace finds the rate of paths: well below what the engine can judge, soon, and without a queue
+// that takes long to drain.
+func TestPace(t *testing.T) {
+	const fast = 1e9
+	tests := []struct {
+		name      string
+		most      float64
+		wanted    float64
+		path      path
+		low, high float64 // the rate that is found
+		within    time.Duration
+		limit     LimitCause
+	}{
+		{"a kernel's filter", 10_000, 20_000, path{verdicts: fast},
+			10_000, 10_000, 600 * time.Millisecond, Unlimited},
+		{"far away", 10_000, 20_000, path{verdicts: fast, trip: 50 * time.Millisecond},
+			10_000, 10_000, 800 * time.Millisecond, Unlimited},
+		{"at full speed", 100_000, 1e6, path{verdicts: fast},
+			100_000, 100_000, 700 * time.Millisecond, Unlimited},
+		{"one pair", 10_000, 1000, path{verdicts: fast},
+			1000, 2000, 500 * time.Millisecond, Unlimited},
+		{"the user's own bound", 50, 1000, path{verdicts: fast},
+			50, 50, 200 * time.Millisecond, Unlimited},
+		{"silent", 10_000, 20_000, path{verdicts: fast, silent: true, control: true},
+			10_000, 10_000, 800 * time.Millisecond, Unlimited},
+		{"silent, and no control", 10_000, 20_000, path{verdicts: fast, silent: true},
+			1000, 1000, 400 * time.Millisecond, NothingAnswered},
+		{"500 verdicts", 10_000, 20_000, path{verdicts: 500},
+			100, 313, 1500 * time.Millisecond, RoundTripsRose},
+		{"500 verdicts, silent", 10_000, 20_000,
+			path{verdicts: 500, silent: true, control: true},
+			100, 313, 2 * time.Second, RoundTripsRose},
+		{"2,000 verdicts", 10_000, 20_000, path{verdicts: 2000},
+			400, 1250, 1500 * time.Millisecond, RoundTripsRose},
+		{"2,000 verdicts, silent", 10_000, 20_000,
+			path{verdicts: 2000, silent: true, control: true},
+			400, 1250, 2 * time.Second, RoundTripsRose},
+		{"20,000 verdicts", 10_000, 20_000, path{verdicts: 20_000},
+			10_000, 10_000, 600 * time.Millisecond, Unlimited},
+		{"20,000 verdicts, too many probes", 100_000, 1e6, path{verdicts: 20_000},
+			4000, 13_000, 2 * time.Second, RoundTripsRose},
+		{"losses as ever", 10_000, 20_000, path{verdicts: fast, loses: 0.1},
+			10_000, 10_000, 800 * time.Millisecond, Unlimited},
+		{"it loses what is too much", 10_000, 20_000, path{verdicts: fast, polices: 1000},
+			200, 900, 1500 * time.Millisecond, ProbesLost},
+		{"the engine stands still", 10_000, 20_000,
+			path{verdicts: 100_000, halts: 60 * time.Millisecond},
+			10_000, 10_000, 1500 * time.Millisecond, Unlimited},
+		{"the prober stands still", 10_000, 20_000,
+			path{verdicts: fast, trip: time.Millisecond, stall: 40 * time.Millisecond},
+			10_000, 10_000, 1500 * time.Millisecond, Unlimited},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSimulation(test.most, test.path)
+			began := s.now
+			found := s.run(began+instant(5*time.Second), test.wanted)
+			state := s.pace.found()
+			t.Logf("found after %s: %+v: %s; longest wait %s, %d strikes",
+				time.Duration(found-began), state, state.Warning(), s.longest, s.pace.strikes)
+			if found == 0 || time.Duration(found-began) > test.within {
+				t.Errorf("the search took %s; want at most %s", time.Duration(found-began),
+					test.within)
+			}
+			if state.Rate < test.low || state.Rate > test.high || state.Limit.Cause != test.limit {
+				t.Errorf("the rate is %g (%d); want %g to %g (%d)", state.Rate, state.Limit.Cause,
+					test.low, test.high, test.limit)
+			}
+			if s.verdicts < fast && s.longest > 400*time.Millisecond {
+				t.Errorf("a probe waited for %s", s.longest)
+			}
+		})
+	}
+}
