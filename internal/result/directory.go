@@ -67,13 +67,13 @@ func (r Run) Cut() string {
 	for _, one := range r.Scenarios {
 		done, planned = done+one.Iterations, planned+one.Planned
 	}
-	after := fmt.Sprintf("after %d of %s", done, measure.Plural(planned, "iteration"))
+	total := measure.Plural(planned, "iteration")
 
 	switch r.State {
 	case StateRunning:
-		return "the run was cut " + after + ", or is still under way"
+		return fmt.Sprintf("the run was cut after %d of %s, or is still under way", done, total)
 	case StateFailed:
-		return "the run ended " + after + ": " + r.Error
+		return fmt.Sprintf("the run ended after %d of %s: %s", done, total, r.Error)
 	}
 	return ""
 }

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -36,7 +37,8 @@ type agentLog struct {
 	pod    measure.Object
 	node   string
 	hello  *protocol.Hello
-	seen   int // the newest line's number
+	seen   int       // the newest line's number
+	heard  time.Time // when it was read
 	clock  clock
 	proved protocol.Pairs
 	// presumed are pairs that wait for the proof that they are blocked.
@@ -63,6 +65,7 @@ type collector struct {
 	changed  chan struct{}     // closed and replaced at every change
 	failed   error             // what ends the run: nothing that is waited for can come any more
 	met      bool              // whether all agents have answered a plan, once
+	reopened time.Time         // when a log was read again
 	reading  sync.WaitGroup
 }
 
@@ -173,6 +176,7 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line)
 	defer c.mu.Unlock()
 
 	if line.Seq <= agent.seen {
+		c.reopened = time.Now()
 		return nil
 	}
 	if lost := line.Seq - agent.seen - 1; lost > 0 {
@@ -181,7 +185,7 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line)
 		c.warnings[text] = true
 	}
 
-	agent.seen = line.Seq
+	agent.seen, agent.heard = line.Seq, time.Now()
 	defer c.notify()
 
 	if line.Hello != nil {
@@ -347,23 +351,24 @@ func (c *collector) silent(ping int) []*agentLog {
 	return all
 }
 
-// A plan that is published reaches an agent within an instant. One that has never had any within
-// firstContact is cut off. After that, the API server may have been away: clients pause for up to
-// half a minute and as long again by chance before they try again.
+// A plan that is published reaches an agent within an instant. One that is silent for contact is cut
+// off, unless the API server was away before: that breaks the logs off as well, and clients pause
+// for up to half a minute, and as long again by chance, before they try it again.
 const (
-	firstContact = 15 * time.Second
-	lastContact  = time.Minute
+	contact   = 15 * time.Second
+	reconnect = time.Minute
 )
 
 // expectAnswer ends the run if a ping that has just been sent is not answered in time: by some
 // agent as long as not all have been met, else by any. An agent that falls silent later costs only
 // its own pairs.
 func (c *collector) expectAnswer(ping int, servers []netip.AddrPort) {
-	check := func(met bool, within time.Duration) {
+	sent := time.Now()
+	check := func(within time.Duration, holds func(*agentLog) bool) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		silent := c.silent(ping)
-		if len(silent) == 0 || c.met != met || met && len(silent) < len(c.agents) {
+		silent := slices.DeleteFunc(c.silent(ping), func(one *agentLog) bool { return !holds(one) })
+		if len(silent) == 0 || c.met && len(silent) < len(c.agents) {
 			return
 		}
 
@@ -376,8 +381,16 @@ func (c *collector) expectAnswer(ping int, servers []netip.AddrPort) {
 			within, strings.Join(texts(servers), ", "), text)
 		c.notify()
 	}
-	time.AfterFunc(firstContact, func() { check(false, firstContact) })
-	time.AfterFunc(lastContact, func() { check(true, lastContact) })
+
+	time.AfterFunc(contact, func() {
+		check(contact, func(one *agentLog) bool {
+			// One that writes is busy, and has perhaps not come to the plan yet.
+			return one.heard.Before(sent) && time.Since(c.reopened) > reconnect
+		})
+	})
+	time.AfterFunc(reconnect, func() {
+		check(reconnect, func(*agentLog) bool { return true })
+	})
 }
 
 // texts are addresses as texts.

@@ -158,59 +158,62 @@ func TestAgentOfAnotherVersion(t *testing.T) {
 	}
 }
 
-// TestCutOffAgent publishes plans to agents of which some do not answer: who never could reach the
-// API server is named within 15 s, with what it says; one that falls silent later ends the run only
-// if no other is left.
+// TestCutOffAgent publishes plans to two agents of which some do not answer: who cannot reach the
+// API server is named within 15 s, with what it says. One that falls silent later ends the run only
+// if no other is left, and after an outage of the API server only when clients have had the time to
+// come back.
 func TestCutOffAgent(t *testing.T) {
 	const complaint = "The watch of config map a/plan broke; resuming: i/o timeout"
 	tests := map[string]struct {
-		answers [][]int // the agents that answer each plan; 10 s lie between two
-		within  time.Duration
+		answers [][]int       // the agents that answer each plan; 20 s lie between two
+		outage  bool          // whether logs break off before the last plan
+		busy    bool          // whether the agents write something after the last plan
+		within  time.Duration // of that plan; 0 if the run does not end
 	}{
-		"from the beginning":      {[][]int{{}}, 15 * time.Second},
-		"one from the beginning":  {[][]int{{0}}, 15 * time.Second},
-		"none":                    {[][]int{{0, 1}, {0, 1}, {0, 1}}, 0},
-		"one falls silent":        {[][]int{{0, 1}, {0}, {0}}, 0},
-		"all fall silent":         {[][]int{{0, 1}, {}, {}}, 70 * time.Second},
-		"all, and come again":     {[][]int{{0, 1}, {}, {}, {0, 1}}, 0},
-		"late from the beginning": {[][]int{{}, {0, 1}}, 0},
+		"none":                       {answers: [][]int{{0, 1}, {0, 1}, {0, 1}}},
+		"all, from the beginning":    {answers: [][]int{{}}, within: contact},
+		"one, from the beginning":    {answers: [][]int{{0}}, within: contact},
+		"one falls silent":           {answers: [][]int{{0, 1}, {0}, {0}}},
+		"all fall silent":            {answers: [][]int{{0, 1}, {}}, within: contact},
+		"after an outage":            {answers: [][]int{{0, 1}, {}}, outage: true, within: reconnect},
+		"while they have much to do": {answers: [][]int{{0, 1}, {}}, busy: true, within: reconnect},
+		"one restarted, one silent":  {answers: [][]int{{0, 1}, {1}}, outage: true},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newCollector(kube.Namespace{}, setting.ClockAuto)
-				var logs []*agentLog
-				var lines []*protocol.Lines
-				var outputs []*bytes.Buffer
-				for number := range 2 {
-					output := new(bytes.Buffer)
-					one := &agentLog{pod: measure.Object{Name: "agent"}}
-					logs, outputs = append(logs, one), append(outputs, output)
-					lines = append(lines, protocol.NewLines(output))
-					c.agents[string(rune('a'+number))] = one
-					say(t, c, one, lines[number], output, protocol.Line{
-						Hello: &protocol.Hello{Agent: number},
-					})
-					check(t, c.take(one, []byte("W1129 07:00:00.000000       1 watch.go:176] "+
-						complaint)))
+				agents := []*speaker{newSpeaker(t, c, 0), newSpeaker(t, c, 1)}
+				for _, one := range agents {
+					check(t, c.take(one.log, []byte("W1129 07:00:00.000000       1 "+
+						"watch.go:176] "+complaint)))
 				}
 
-				began := time.Now()
-				for ping, agents := range test.answers {
-					c.expectAnswer(ping+1, []netip.AddrPort{
+				var began time.Time
+				for number, answering := range test.answers {
+					time.Sleep(20 * time.Second)
+					last := number == len(test.answers)-1
+					if last && test.outage {
+						check(t, c.take(agents[0].log, agents[0].hello))
+					}
+					began = time.Now()
+					c.expectAnswer(number+1, []netip.AddrPort{
 						netip.MustParseAddrPort("10.96.0.1:443"),
 					})
-					for _, number := range agents {
-						say(t, c, logs[number], lines[number], outputs[number], protocol.Line{
-							Clock: &protocol.Clock{Ping: ping + 1},
-						})
+					time.Sleep(time.Second)
+					for _, one := range answering {
+						agents[one].say(protocol.Line{Clock: &protocol.Clock{Ping: number + 1}})
 					}
-					time.Sleep(10 * time.Second)
+					for _, one := range agents {
+						if last && test.busy {
+							one.say(protocol.Line{Proved: &protocol.Pairs{}})
+						}
+					}
 				}
+
 				bounded, cancel := context.WithTimeout(t.Context(), time.Hour)
 				defer cancel()
 				err := c.await(bounded, func() bool { return false })
-
 				took := time.Since(began)
 				switch failed := c.failure() != nil; {
 				case failed != (test.within > 0):
@@ -224,13 +227,31 @@ func TestCutOffAgent(t *testing.T) {
 	}
 }
 
-// say has an agent write a line.
-func say(
-	t *testing.T, c *collector, agent *agentLog, lines *protocol.Lines, output *bytes.Buffer,
-	line protocol.Line,
-) {
-	t.Helper()
-	check(t, lines.Write(line))
-	check(t, c.take(agent, bytes.TrimSpace(output.Bytes())))
-	output.Reset()
+// speaker is an agent that writes to a collector.
+type speaker struct {
+	t      *testing.T
+	to     *collector
+	log    *agentLog
+	lines  *protocol.Lines
+	output bytes.Buffer
+	hello  []byte
+}
+
+// newSpeaker is an agent that has said hello.
+func newSpeaker(t *testing.T, to *collector, number int) *speaker {
+	s := &speaker{t: t, to: to, log: &agentLog{pod: measure.Object{Name: "agent"}}}
+	s.lines = protocol.NewLines(&s.output)
+	to.agents[string(rune('a'+number))] = s.log
+	s.hello = s.say(protocol.Line{Hello: &protocol.Hello{Agent: number}})
+	return s
+}
+
+// say has the agent write a line, which it returns.
+func (s *speaker) say(line protocol.Line) []byte {
+	s.t.Helper()
+	check(s.t, s.lines.Write(line))
+	text := bytes.Clone(bytes.TrimSpace(s.output.Bytes()))
+	s.output.Reset()
+	check(s.t, s.to.take(s.log, text))
+	return text
 }
