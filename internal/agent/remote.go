@@ -34,7 +34,7 @@ type RemoteConfig struct {
 }
 
 // RunRemote probes what the plan in the agent's namespace says, iteration after iteration, and
-// writes numbered lines, until the plan says exit or the context ends.
+// writes numbered lines, until the plan says exit. That the context ends before is an error.
 func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err error) {
 	client, err := kube.Connect(config.Kubeconfig, "netpol-latency-agent")
 	if err != nil {
@@ -127,6 +127,10 @@ func (r *remote) hello(engine *probe.Engine) error {
 	return err
 }
 
+// errEvicted is how an agent ends that is ended before its run. To the job that it is of it must
+// have failed, or nothing would be started in its place.
+var errEvicted = errors.New("this agent was ended before the run")
+
 // notifyEvery is how often the runner hears how many pairs are proved.
 const notifyEvery = 100 * time.Millisecond
 
@@ -140,7 +144,7 @@ func (r *remote) run(ctx context.Context, plans, pods <-chan measure.Event) erro
 		select {
 		case <-ctx.Done():
 			r.dying = true
-			return r.tracker.drain(errRunEnded)
+			return errors.Join(errEvicted, r.tracker.drain(errRunEnded))
 		case event := <-plans:
 			var exit bool
 			if exit, err = r.execute(ctx, event); exit {

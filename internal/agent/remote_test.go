@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -95,7 +96,10 @@ func (s *stand) sleep(d time.Duration) {
 func (s *stand) evict() (samples []measure.Sample) {
 	s.t.Helper()
 	s.cancel()
-	samples, _ = s.ending()
+	if err := <-s.ended; !errors.Is(err, errEvicted) {
+		s.t.Errorf("the agent ended with %v: nothing would come in its place", err)
+	}
+	samples, _ = s.written()
 	return samples
 }
 
@@ -104,15 +108,15 @@ func (s *stand) evict() (samples []measure.Sample) {
 func (s *stand) exit() (samples []measure.Sample, said int) {
 	s.t.Helper()
 	s.step(protocol.StepExit)
-	return s.ending()
-}
-
-// ending reads what the agent has written, once it has ended.
-func (s *stand) ending() (samples []measure.Sample, said int) {
-	s.t.Helper()
 	if err := <-s.ended; err != nil {
 		s.t.Fatal(err)
 	}
+	return s.written()
+}
+
+// written reads what the agent has written, once it has ended.
+func (s *stand) written() (samples []measure.Sample, said int) {
+	s.t.Helper()
 	decoder := json.NewDecoder(&s.output)
 	for number := 1; decoder.More(); number++ {
 		var line protocol.Line

@@ -346,3 +346,32 @@ func TestTextsAreNoMarkup(t *testing.T) {
 		}
 	}
 }
+
+// TestCutRun writes a run that was killed in every format that says how a run stands: each says how
+// far it came, and none that it passed.
+func TestCutRun(t *testing.T) {
+	source := opened(t, "schema1")
+	source.Run.State = result.StateRunning
+	source.Run.Scenarios = []result.Scenario{
+		{Scenario: "policy-deny", Iterations: 3, Planned: 4}, {Scenario: "pod-label", Planned: 6},
+	}
+	const cut = "the run was cut after 3 of 10 iterations"
+	says := map[string]string{
+		"text": "outcome: unobserved: " + cut, "markdown": "outcome: unobserved: " + cut,
+		"json": `"outcome": "unobserved"`, "junit": `<error type="incomplete" message="` + cut,
+	}
+	for _, format := range Formats() {
+		want, tells := says[format.Name]
+		if !tells {
+			continue
+		}
+		var page bytes.Buffer
+		if err := format.Write(&page, Build(source)); err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Join(strings.Fields(page.String()), " ")
+		if !strings.Contains(text, want) || !strings.Contains(text, cut) {
+			t.Errorf("%s lacks %q:\n%s", format.Name, want, page.String())
+		}
+	}
+}

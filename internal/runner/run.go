@@ -279,11 +279,18 @@ func (e *environment) exit(ctx context.Context) error {
 	return e.publish(ctx, protocol.Plan{Iteration: e.iterations, Step: protocol.StepExit})
 }
 
+// factsTimeout is how long it may take to find out where the pods were.
+const factsTimeout = 5 * time.Second
+
 // facts are what is known of the scenario beyond its samples.
 func (e *environment) facts(ctx context.Context) Facts {
 	if e.collector == nil {
 		return Facts{} // there is no pod yet
 	}
+	// Where the pods were is to be known of a run that was interrupted too.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), factsTimeout)
+	defer cancel()
+
 	facts := Facts{Warnings: e.warnings()}
 	facts.AgentNodes, facts.TargetNodes = e.nodesOfPods(ctx)
 	return facts

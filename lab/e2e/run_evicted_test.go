@@ -29,7 +29,7 @@ func TestRunEvicted(t *testing.T) {
 			t.Parallel()
 			lab := soon(t)
 			// Without a refresh each later iteration would last as long as the test may.
-			run := begin(t, lab, test.scenario, "--targets=3", "--repeat=3", "--timeout=20s",
+			run := begin(t, lab, test.scenario, "--targets=3", "--repeat=3", "--timeout=6s",
 				"--target-image=nginx")
 			run.await(t, "measuring")
 			evict(t, lab, run.id, test.role)
