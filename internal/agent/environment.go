@@ -62,7 +62,7 @@ func newEnvironment(
 	env := &environment{
 		config: config, scenario: scenario, client: client, prober: prober,
 		metrics: NewMetrics(), results: &results{}, progress: newProgress(),
-		scale: newTimescale(prober.Epoch()),
+		scale: newTimescale(prober.Epoch(), Skew{}),
 	}
 	env.counters = env.metrics.begin(scenario.Name)
 	return env

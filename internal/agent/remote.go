@@ -31,6 +31,8 @@ type RemoteConfig struct {
 	Index, Agents int
 	// Pod is the name of the pod that the agent runs in, empty if it does not know.
 	Pod string
+	// Skew is what is wrong with its clock, in tests.
+	Skew Skew
 }
 
 // RunRemote probes what the plan in the agent's namespace says, iteration after iteration, and
@@ -104,7 +106,7 @@ type remote struct {
 func newRemote(config RemoteConfig, prober prober, out io.Writer) *remote {
 	r := &remote{
 		config: config, lines: protocol.NewLines(out),
-		scale:    newTimescale(prober.Epoch()),
+		scale:    newTimescale(prober.Epoch(), config.Skew),
 		accepted: make(chan accepted), stopReading: func() {},
 	}
 	r.tracker = newTracker(r, prober)

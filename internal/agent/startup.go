@@ -58,7 +58,7 @@ func newStartup(config StartupConfig, prober prober, began time.Time, out io.Wri
 		began:   began,
 		awaited: len(config.Allowed),
 		lines:   protocol.NewLines(out),
-		scale:   newTimescale(prober.Epoch()),
+		scale:   newTimescale(prober.Epoch(), Skew{}),
 	}
 	s.tracker = newTracker(s, prober)
 	return s

@@ -17,18 +17,52 @@ const smallestStep = 5 * time.Millisecond
 const stepWarning = "the wall clock was set while this was measured: no latency on the agent's " +
 	"own clock has changed, but the runner's and the API server's stamps may be off"
 
+// SkewVariable is the environment variable that has an agent's [Skew], as JSON.
+const SkewVariable = "NETPOL_LATENCY_SKEW"
+
+// Skew is what is wrong with an agent's clock. It is for tests alone: the agents of one machine
+// share its clock, those of a cluster have each their own.
+type Skew struct {
+	// Since is when the clock was ahead by Offset. It has drifted by so many millionths of the time
+	// since then, and the wall clock was set ahead by Step after each Every.
+	Since  time.Time
+	Offset time.Duration
+	Drift  float64
+	Step   time.Duration
+	Every  time.Duration
+}
+
+// at is what the clock shows at an instant, but for the steps.
+func (s Skew) at(t time.Time) time.Time {
+	if s.Since.IsZero() {
+		return t
+	}
+	drift := float64(t.Round(0).Sub(s.Since)) * s.Drift / 1e6
+	return t.Add(s.Offset + time.Duration(drift))
+}
+
+// wall is what the wall clock shows at an instant.
+func (s Skew) wall(t time.Time) time.Time {
+	t = t.Round(0)
+	if s.Every == 0 {
+		return s.at(t)
+	}
+	return s.at(t).Add(s.Step * (t.Sub(s.Since) / s.Every))
+}
+
 // timescale is what all instants that a process tells are on: that of its probes, which counts from
 // an epoch by the monotonic clock. A step of the wall clock changes nothing on it, and is noticed.
 // It belongs to one goroutine.
 type timescale struct {
 	epoch time.Time
+	skew  Skew
 	wall  func(time.Time) time.Time // the wall clock's part of a reading
 	ahead time.Duration             // by how much the wall clock is ahead of the scale
 	steps int
 }
 
-func newTimescale(epoch time.Time) *timescale {
-	s := &timescale{epoch: epoch, wall: func(t time.Time) time.Time { return t.Round(0) }}
+func newTimescale(epoch time.Time, skew Skew) *timescale {
+	s := &timescale{epoch: epoch, skew: skew, wall: skew.wall}
 	s.ahead = s.difference()
 	return s
 }
@@ -39,7 +73,7 @@ func (s *timescale) at(t time.Time) time.Time {
 	if t.IsZero() {
 		return t
 	}
-	return s.epoch.Add(t.Sub(s.epoch))
+	return s.skew.at(s.epoch.Add(t.Sub(s.epoch)))
 }
 
 // difference is by how much the wall clock is ahead of the scale now.

@@ -27,7 +27,7 @@ func setAhead(now time.Time, seconds uint64) time.Time {
 // the probes, and the latency what it was. What another clock has told is left alone.
 func TestTimescale(t *testing.T) {
 	const hour = 3600
-	scale := newTimescale(time.Now().Add(-time.Minute))
+	scale := newTimescale(time.Now().Add(-time.Minute), Skew{})
 	start := time.Now()
 	changed, created := start.Add(300*time.Millisecond), start.Round(time.Second).UTC()
 
@@ -64,5 +64,25 @@ func TestTimescale(t *testing.T) {
 	}
 	if later := scale.sample(measure.Sample{}, scale.steps); len(later.Warnings) > 0 {
 		t.Errorf("a pair that began after that has the warnings %q", later.Warnings)
+	}
+}
+
+// TestSkew has a clock that is ahead, drifts and is set: what is on the scale has the first two, and
+// the wall clock all three. No skew is none.
+func TestSkew(t *testing.T) {
+	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	now := since.Add(100 * time.Second)
+	skew := Skew{Since: since, Offset: time.Hour, Drift: 100, Step: 2 * time.Second,
+		Every: 40 * time.Second}
+	const drifted = 10 * time.Millisecond
+	if got := skew.at(now).Sub(now); got != time.Hour+drifted {
+		t.Errorf("the clock is ahead by %s; want an hour and %s", got, drifted)
+	}
+	if got := skew.wall(now).Sub(now); got != time.Hour+drifted+2*skew.Step {
+		t.Errorf("the wall clock is ahead by %s; want an hour, %s and two steps", got, drifted)
+	}
+	if none := (Skew{}); !none.at(now).Equal(now) || !none.wall(now).Equal(now) {
+		t.Errorf("without skew the clocks show %s and %s; want %s", none.at(now), none.wall(now),
+			now)
 	}
 }

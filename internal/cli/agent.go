@@ -4,6 +4,7 @@
 package cli
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -98,6 +99,11 @@ func newAgent() *cobra.Command {
 				return fmt.Errorf("--index %d of --agents %d: expected a number from 0 to one "+
 					"less than the agents",
 					config.Index, config.Agents)
+			}
+			if text := os.Getenv(agent.SkewVariable); text != "" {
+				if err := json.Unmarshal([]byte(text), &config.Skew); err != nil {
+					return fmt.Errorf("read $%s: %w", agent.SkewVariable, err)
+				}
 			}
 			return agent.RunRemote(cmd.Context(), config, cmd.OutOrStdout())
 		},

@@ -25,6 +25,7 @@ type labFlags struct {
 	engine      string
 	settings    engine.Settings
 	images      []string
+	env         []string
 	nodes       int
 	runnerDelay time.Duration
 	verdicts    int
@@ -37,6 +38,8 @@ func (f *labFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.images, "image", nil,
 		"NAME=PATH or NAME=oci:DIR[:TAG]: images of that name are the\n"+
 			"local program PATH, or that of an OCI layout (repeatable)")
+	flags.StringArrayVar(&f.env, "env", nil,
+		"NAME=VALUE: environment variable of every container\n(repeatable)")
 	flags.IntVar(&f.nodes, "nodes", 1, "number of nodes")
 	flags.DurationVar(&f.runnerDelay, "runner-delay", 0,
 		"round trip between the host and the API server")
@@ -60,7 +63,7 @@ func addSettings(flags *pflag.FlagSet, s *engine.Settings) {
 // options are the flags as the supervisor takes them.
 func (f *labFlags) options() (supervisor.Options, error) {
 	options := supervisor.Options{Nodes: f.nodes, Engine: f.engine, Settings: f.settings,
-		Verdicts: f.verdicts, RunnerDelay: f.runnerDelay}
+		Verdicts: f.verdicts, RunnerDelay: f.runnerDelay, Env: f.env}
 	images, err := supervisor.OwnImages()
 	if err != nil {
 		return options, err

@@ -39,6 +39,8 @@ type Config struct {
 	Images map[string]string `json:"images"`
 	// Unpacked maps an image name to a real image. Its files are read-only to the agent.
 	Unpacked map[string]oci.Unpacked `json:"unpacked,omitempty"`
+	// Env are environment variables of every container, as NAME=VALUE.
+	Env []string `json:"env,omitempty"`
 	// ServiceIPs are the addresses of the `kubernetes` Service, at most one a family.
 	ServiceIPs []netip.Addr `json:"serviceIPs"`
 	// APIServers are the addresses behind the ServiceIPs, at most one a family.

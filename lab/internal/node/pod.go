@@ -363,6 +363,10 @@ func (p *pod) baseEnvironment() []v1.EnvVar {
 			v1.EnvVar{Name: "KUBERNETES_SERVICE_PORT", Value: "443"},
 			v1.EnvVar{Name: "KUBERNETES_SERVICE_PORT_HTTPS", Value: "443"})
 	}
+	for _, variable := range p.agent.cfg.Env {
+		name, value, _ := strings.Cut(variable, "=")
+		env = append(env, v1.EnvVar{Name: name, Value: value})
+	}
 	return env
 }
 

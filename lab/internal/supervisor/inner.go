@@ -342,6 +342,7 @@ func (l *inner) nodeConfig(n topology.Node) node.Config {
 		StateDir:        dir.Node(n.Name),
 		Images:          l.images.programs,
 		Unpacked:        l.images.unpacked,
+		Env:             l.options.Env,
 		ServiceIPs:      topology.KubernetesService(),
 	}
 

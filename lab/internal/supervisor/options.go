@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/engine"
@@ -57,6 +58,9 @@ type Options struct {
 	// Images maps image names to programs on this machine, or to images in OCI layouts: oci:DIR or
 	// oci:DIR:TAG.
 	Images map[string]string `json:"images"`
+	// Env are environment variables of every container, as NAME=VALUE. The pod's own come after
+	// them.
+	Env []string `json:"env"`
 }
 
 // ownEngine says whether the engine is the lab's own, with settings and a truth log.
@@ -98,6 +102,11 @@ func (o Options) Validate() error {
 		return err
 	}
 
+	for _, variable := range o.Env {
+		if name, _, ok := strings.Cut(variable, "="); !ok || name == "" {
+			return fmt.Errorf("--env is %q: expected NAME=VALUE", variable)
+		}
+	}
 	for name, source := range o.Images {
 		reference, isLayout, err := oci.Parse(source)
 		if err == nil && isLayout {

@@ -113,6 +113,8 @@ func TestRunMistakes(t *testing.T) {
 			"--runner-delay is 1m0s: expected a round trip between 0s and 2s, for example 50ms"},
 		{"runner before its time", []string{"run", "--runner-delay", "-1ms", "--", "true"},
 			"--runner-delay is -1ms: expected a round trip between 0s and 2s, for example 50ms"},
+		{"variable without a value", []string{"run", "--env", "PATH", "--", "true"},
+			`--env is "PATH": expected NAME=VALUE`},
 		{"image without a path", []string{"run", "--image", "prometheus", "--", "true"},
 			`--image "prometheus": expected NAME=PATH, for example prometheus=/usr/bin/prometheus, or NAME=oci:DIR, for example client=oci:./layout`},
 		{"image that is no program", []string{"run", "--image", "p=/etc/passwd", "--", "true"},
