@@ -24,7 +24,7 @@ type controlPod struct {
 }
 
 // newControlPod creates the control pod and what blocks its traffic, and gives the test client the
-// policy that it waits for, which allows nothing.
+// policy that it waits for, which allows nothing, unless it is to go on waiting.
 func (t Trial) newControlPod(ctx context.Context) (p controlPod, err error) {
 	targets, err := t.Client.CoreV1().Pods(t.TargetNamespace()).List(ctx, metav1.ListOptions{})
 	if err != nil {
@@ -32,11 +32,12 @@ func (t Trial) newControlPod(ctx context.Context) (p controlPod, err error) {
 	}
 	p.trial = t
 	p.allow = t.egress("control-allow", controlLabels(), map[string]string{"target": t.Scenario})
-	for _, policy := range []*networkingv1.NetworkPolicy{
-		t.egress("control-deny", controlLabels(), nil),
-		t.egress(t.Scenario+"-allow-egress-to-target", map[string]string{"test": "np-test-client"},
-			map[string]string{"target": "nobody"}),
-	} {
+	policies := []*networkingv1.NetworkPolicy{t.egress("control-deny", controlLabels(), nil)}
+	if !t.Awaiting {
+		policies = append(policies, t.egress(t.Scenario+"-allow-egress-to-target",
+			map[string]string{"test": "np-test-client"}, map[string]string{"target": "nobody"}))
+	}
+	for _, policy := range policies {
 		if err := p.createPolicy(ctx, policy); err != nil {
 			return p, err
 		}

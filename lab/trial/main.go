@@ -30,6 +30,7 @@ type options struct {
 	lab       string
 	limit     time.Duration
 	observer  bool
+	awaiting  bool
 	// clientArgs are further arguments of the test client, and manifestArgs of "netpol-latency
 	// manifests".
 	clientArgs, manifestArgs []string
@@ -71,6 +72,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	f.BoolVar(&o.observer, "observer", false,
 		"compare the enforcement beside a client that probes and beside the same one halted, "+
 			"instead")
+	f.BoolVar(&o.awaiting, "awaiting", false,
+		"with --observer: the client has no policy, and goes on reading it")
 	f.StringSliceVar(&o.clientArgs, "client-arg", nil, "further arguments of the test client")
 	f.StringSliceVar(&o.manifestArgs, "manifest-arg", nil,
 		"further arguments of \"netpol-latency manifests\", for example --net-raw")
@@ -112,7 +115,7 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 				Scenario: scenario, Targets: o.targets, Name: o.name(scenario, i),
 				Programs: filepath.Dir(self), Kubeconfig: dir.Kubeconfig(), Truth: dir.Truth(),
 				Client: client.Interface, ClientArgs: o.clientArgs, ManifestArgs: o.manifestArgs,
-				Commands: out,
+				Commands: out, Awaiting: o.awaiting,
 			}
 			if o.observer {
 				mistakes = append(mistakes, o.observe(ctx, out, t, delay))

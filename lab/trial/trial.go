@@ -39,7 +39,9 @@ type Trial struct {
 	ClientArgs []string
 	// ManifestArgs are further arguments of "netpol-latency manifests".
 	ManifestArgs []string
-	Client       kubernetes.Interface
+	// Awaiting has an observed client wait for its policy for ever, and read it.
+	Awaiting bool
+	Client   kubernetes.Interface
 }
 
 // Result is what a trial found.
