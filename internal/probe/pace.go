@@ -34,6 +34,9 @@ const (
 	risenTimes, risenBy    = 3, 10 * time.Millisecond
 	risenReplies, risenFor = 4, 25 * time.Millisecond
 	risenGrowth            = 1.25
+	// foundRisenFor is how long they have to be sent over where the rate was found to be borne just
+	// before: others may have a part in it, and for a moment.
+	foundRisenFor = 100 * time.Millisecond
 )
 
 // Losses count from so many in a step on, and if they are so much more of its probes than at the
@@ -46,7 +49,7 @@ const (
 	harmfulLosses = 3
 )
 
-// settleTime is how long at least what waits on the path may take to drain.
+// settleTime is how much longer than the worst round trip the path may take to drain.
 const settleTime = time.Second
 
 // source is whose reply it is.
@@ -71,14 +74,17 @@ type trips struct {
 
 // pace finds the rate that the path bears, as congestion control does. While no pair has had its
 // trigger it searches: from the lowest rate it raises the rate step by step as long as round trips
-// and losses stay as they were there. Where they rise the rate falls to a quarter of that, at once;
-// after a second time it does not rise above that any more. It has no clock of its own. Without one
-// (nil) the schedule is kept.
+// and losses stay as they were there. Where they rise the rate falls to a quarter of that, at once,
+// and is raised again; the second time in one search it stays there for good. After a trigger it
+// stays there until the next search. It has no clock of its own. Without one (nil) the schedule is
+// kept.
 type pace struct {
 	most, limit, rate float64 // of the schedule; what is found; what applies
 	timeout           time.Duration
-	strikes           int // how often the path was too slow
+	found             float64 // at the end of the newest search, 0 before
+	strikes           int     // how often the path was too slow in this search
 	searching         bool
+	fell              bool    // after a trigger
 	began             instant // the search
 	triggered         bool    // there are pairs that have had their trigger
 	blind             bool    // nothing has answered
@@ -94,12 +100,13 @@ type pace struct {
 	// that this is known by round trips, of the source.
 	settling, slow bool
 	fallen         instant
+	patience       time.Duration // for what was sent before it fell
 	by             source
 	worst          time.Duration
 	from, to       instant // the newest time in which the path was too slow
 	harm           int     // how many probes it is known to have lost then
 	peak           time.Duration
-	why            Limit
+	why, lasting   Limit // of the rate that applies, and of the limit
 
 	recent [manyReplies]time.Duration // the newest round trips, of pairs if they have any
 	filled int
@@ -113,26 +120,27 @@ func newPace(most float64, timeout time.Duration) *pace {
 	return &pace{most: most, limit: most, rate: min(lowestRate, most), timeout: timeout}
 }
 
-// begin starts a search: there are pairs, and there were none. What was found before is kept, and
-// tried for a step. A path that was too slow once, just after a trigger, has another chance.
+// begin starts a search: there are pairs, and there were none. The rate that was found before is
+// tried for a step.
 func (p *pace) begin(now instant) {
-	if p.strikes == 1 {
-		p.limit, p.why = p.most, Limit{}
-	}
-	p.triggered = false
+	p.rate, p.why = max(p.rate, min(p.found, p.limit)), p.lasting
+	p.triggered, p.fell = false, false
 	p.search(now)
 }
 
 func (p *pace) search(now instant) {
-	p.searching, p.began = true, now
+	p.searching, p.began, p.strikes = true, now, 0
 	p.step(now)
 }
+
+// conclude ends the search.
+func (p *pace) conclude() { p.searching, p.found, p.strikes = false, p.rate, 0 }
 
 // trigger takes in that a pair has had its trigger. A rate that has not been found yet may now be
 // that of a path of which nothing is known.
 func (p *pace) trigger() {
 	p.triggered, p.searching = true, false
-	if p.strikes == 0 {
+	if p.found == 0 && p.strikes == 0 {
 		p.rate = max(p.rate, min(blindRate, p.most))
 	}
 }
@@ -178,7 +186,11 @@ func (p *pace) answered(from source, sent, arrived, looked instant) {
 	if p.slow {
 		p.peak = max(p.peak, p.worst)
 	}
-	long := t.risen >= risenReplies && time.Duration(sent-t.since) >= risenFor
+	within := risenFor
+	if !p.searching && p.found > 0 {
+		within = foundRisenFor
+	}
+	long := t.risen >= risenReplies && time.Duration(sent-t.since) >= within
 	if !p.settling && long && float64(sure) >= risenGrowth*float64(t.first) {
 		p.slowed(from, arrived)
 	}
@@ -230,20 +242,26 @@ func (p *pace) slowed(from source, now instant) {
 	p.fall(now, Limit{Cause: RoundTripsRose, Least: t.least, Worst: p.worst})
 }
 
-// fall lowers the rate. What limits it is kept for the time after a trigger, and if it was seen
-// twice.
+// fall lowers the rate.
 func (p *pace) fall(now instant, why Limit) {
 	why.At = p.achieved(now)
-	p.strikes++
-	p.rate = min(p.most, max(leastRate, why.At/retreat))
-	if p.triggered || p.strikes > 1 {
-		p.limit, p.why = p.rate, why
-	}
-	p.settling, p.fallen = true, now
 	if !p.triggered && !p.searching {
-		p.searching, p.began = true, now
+		p.search(now)
 	}
+	p.rate = min(p.most, max(leastRate, why.At/retreat))
+	p.settling, p.fallen, p.patience = true, now, settleTime+p.worst
 	p.step(now)
+	for i := range p.trips {
+		p.trips[i].risen = 0
+	}
+
+	p.strikes++
+	switch {
+	case p.triggered:
+		p.fell, p.why = true, why
+	case p.strikes > 1:
+		p.limit, p.why, p.lasting = p.rate, why, why
+	}
 }
 
 // achieved is the rate of the probes of late.
@@ -283,7 +301,7 @@ func (p *pace) step(now instant) {
 // whether another rate applies than before, or the search has begun or ended.
 func (p *pace) advance(now instant, wanted float64) (changed bool) {
 	if p.searching && time.Duration(now-p.began) >= longestSearch {
-		p.searching = false
+		p.conclude()
 	}
 	if p.settling {
 		p.drain(now)
@@ -302,7 +320,7 @@ func (p *pace) drain(now instant) {
 	switch {
 	case !p.slow && waited >= lossesPause:
 		p.settled(now)
-	case !p.slow || waited < max(settleTime, retreat*p.worst):
+	case !p.slow || waited < p.patience:
 	case time.Duration(now-p.trips[p.by].latest) >= lossesPause:
 		p.settled(now) // nothing answers any more, late or not
 	default:
@@ -330,15 +348,15 @@ func (p *pace) judge(now instant, goal float64) {
 		p.fall(now, Limit{Cause: ProbesLost, Lost: p.losses, Of: p.losses + replies})
 	case rising: // the next replies tell more
 	case enough && p.searching && p.rate >= goal:
-		p.searching = false
+		p.conclude()
 		p.step(now)
-	case enough && p.searching, enough && p.triggered && used && p.rate < goal:
+	case enough && p.searching, enough && p.triggered && used && !p.fell && p.rate < goal:
 		p.raise(now, replies)
 	case enough && !p.triggered && p.rate < goal:
 		p.search(now)
 	case p.searching && replies == 0 && elapsed >= blindAfter:
-		p.searching, p.blind = false, true
-		p.rate = max(p.rate, min(blindRate, p.limit))
+		p.blind, p.rate = true, max(p.rate, min(blindRate, p.limit))
+		p.conclude()
 		p.step(now)
 	case !p.searching && elapsed >= longStep:
 		p.step(now)
@@ -360,11 +378,11 @@ func (p *pace) lossy(replies int) bool {
 	return p.rate > lowestRate && p.losses >= fewLosses && part > p.usual+lossesBy
 }
 
-// found is the state that others may know.
-func (p *pace) found() Pace {
-	found := Pace{Rate: p.rate, RoundTrip: p.median(), Found: !p.searching, Limit: p.why}
+// state is what others may know.
+func (p *pace) state() Pace {
+	state := Pace{Rate: p.rate, RoundTrip: p.median(), Found: !p.searching, Limit: p.why}
 	if p.blind && p.rate < p.limit {
-		found.Limit = Limit{Cause: NothingAnswered}
+		state.Limit = Limit{Cause: NothingAnswered}
 	}
-	return found
+	return state
 }

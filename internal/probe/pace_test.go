@@ -194,9 +194,7 @@ func TestPace(t *testing.T) {
 			s := newSimulation(test.most, test.path)
 			began := s.now
 			found := s.run(began+instant(5*time.Second), test.wanted)
-			state := s.pace.found()
-			t.Logf("found after %s: %+v: %s; longest wait %s, %d strikes",
-				time.Duration(found-began), state, state.Warning(), s.longest, s.pace.strikes)
+			state := s.pace.state()
 			if found == 0 || time.Duration(found-began) > test.within {
 				t.Errorf("the search took %s; want at most %s", time.Duration(found-began),
 					test.within)
@@ -207,6 +205,69 @@ func TestPace(t *testing.T) {
 			}
 			if s.verdicts < fast && s.longest > 400*time.Millisecond {
 				t.Errorf("a probe waited for %s", s.longest)
+			}
+		})
+	}
+}
+
+// TestPaceAfterTrigger has the path bear less once the trigger is written: the rate falls at once and
+// for this time, and what is lost meanwhile is known to say nothing. The next search tries the rate
+// that was found.
+func TestPaceAfterTrigger(t *testing.T) {
+	s := newSimulation(10_000, path{verdicts: 20_000})
+	s.run(s.now+instant(time.Second), 20_000)
+	if state := s.pace.state(); state.Rate != 10_000 || !state.Found {
+		t.Fatalf("before the trigger: %+v; want 10,000 probes a second", state)
+	}
+
+	s.pace.trigger()
+	s.verdicts = 1000
+	slow := s.now
+	s.run(slow+instant(4*time.Second), 20_000)
+	after := s.pace.state()
+	if after.Rate > 625 || after.Limit.Cause != RoundTripsRose || !after.Found {
+		t.Errorf("after the trigger: %+v; want a rate that the path bears", after)
+	}
+	for _, sent := range []struct {
+		after time.Duration
+		lost  bool
+	}{{-50 * time.Millisecond, false}, {100 * time.Millisecond, true}, {3900 * time.Millisecond, false}} {
+		if at := slow + instant(sent.after); s.pace.overloaded(at) != sent.lost {
+			t.Errorf("a probe that was lost %s after the path got slow is overloaded: %t; want %t",
+				sent.after, !sent.lost, sent.lost)
+		}
+	}
+
+	s.verdicts = 20_000
+	s.pace.begin(s.now)
+	s.run(s.now+instant(time.Second), 20_000)
+	if state := s.pace.state(); state.Rate != 10_000 || state.Limit.Cause != Unlimited {
+		t.Errorf("in the next search: %+v; want 10,000 probes a second", state)
+	}
+}
+
+// TestPaceWarning says what limits a rate.
+func TestPaceWarning(t *testing.T) {
+	tests := []struct {
+		name string
+		pace Pace
+		want string
+	}{
+		{"nothing", Pace{Rate: 10_000}, ""},
+		{"round trips", Pace{Rate: 512, Limit: Limit{Cause: RoundTripsRose, At: 2048,
+			Least: 200 * time.Microsecond, Worst: 40 * time.Millisecond}},
+			"the path: round trips rose from 0.20ms to 40.0ms at 2,000 probes a second; " +
+				"probing at 510"},
+		{"losses", Pace{Rate: 1600, Limit: Limit{Cause: ProbesLost, At: 6400, Lost: 60, Of: 100}},
+			"the path: 60 of 100 probes were lost at 6,400 probes a second; probing at 1,600"},
+		{"silence", Pace{Rate: 1000, Limit: Limit{Cause: NothingAnswered}},
+			"the path: nothing answers that tells how many probes it bears; " +
+				"probing at 1,000 a second"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := test.pace.Warning(); got != test.want {
+				t.Errorf("it says %q; want %q", got, test.want)
 			}
 		})
 	}

@@ -52,10 +52,10 @@ func (p *published) store(pace *pace, now instant) {
 		return
 	}
 	p.next = now + instant(publishEvery)
-	found := pace.found()
+	state := pace.state()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pace = found
+	p.pace = state
 }
 
 func (p *published) load() Pace {
