@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/netpol-latency/netpol-latency/internal/runner"
+	"github.com/netpol-latency/netpol-latency/internal/visible"
 )
 
 // progress shows how far a run is: on a terminal as one line that changes, else as a line whenever
@@ -41,6 +42,13 @@ const redraw = 50 * time.Millisecond
 func (p *progress) show(now runner.Progress) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if now.Problem != "" {
+		p.clear()
+		fmt.Fprintf(p.out, "[%5.1fs] %s: %s\n", time.Since(p.began).Seconds(), now.Scenario,
+			visible.Line(now.Problem))
+		return
+	}
+
 	what := now.Scenario + ": " + now.What
 	if what != p.last {
 		p.last, p.phase = what, time.Now()
@@ -77,9 +85,14 @@ func (p *progress) eta(now runner.Progress) string {
 func (p *progress) end() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.clear()
+	p.last = ""
+}
+
+// clear makes room for a line that stays.
+func (p *progress) clear() {
 	if p.onLine {
 		fmt.Fprint(p.out, "\r\x1b[K")
 		p.onLine = false
 	}
-	p.last = ""
 }

@@ -43,7 +43,11 @@ func (e *environment) runCreated(
 		return nil, err
 	}
 
-	samples, err := it.collect(ctx)
+	var samples []measure.Sample
+	err := e.diagnosed(ctx, e.parameters.TargetNamespace, func(ctx context.Context) (err error) {
+		samples, err = it.collect(ctx)
+		return err
+	})
 	stopChurn()
 	if wrong := deleting.Wait(); err == nil && ctx.Err() == nil {
 		err = wrong

@@ -13,6 +13,7 @@
 //	inside.go       an iteration seen from inside of new pods
 //	collector.go    what the agents' logs say
 //	clock.go        the agents' clocks
+//	diagnosis.go    what keeps pods from starting
 //	load.go         policies that keep the policy engine busy
 //	cleanup.go      what a run leaves when it could not clean up itself
 package runner

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -158,18 +157,20 @@ func (e *environment) awaitAgents(ctx context.Context) error {
 	ctx, cancel := e.withSetupTimeout(ctx, "start the agents")
 	defer cancel()
 
-	err := e.collector.await(ctx, func() bool {
-		ready := e.collector.ready()
-		if e.iterations == 0 || ready < e.options.Agents {
-			e.report("starting agents", ready, e.options.Agents)
-		}
-		return ready == e.options.Agents
+	err := e.diagnosed(ctx, e.parameters.AgentNamespace, func(ctx context.Context) error {
+		return e.collector.await(ctx, func() bool {
+			ready := e.collector.ready()
+			if e.iterations == 0 || ready < e.options.Agents {
+				e.report("starting agents", ready, e.options.Agents)
+			}
+			return ready == e.options.Agents
+		})
 	})
 	switch {
-	case err != nil && e.collector.failure() != nil:
-		return err // the pods are up: what keeps them from working is said
-	case err != nil:
+	case errors.Is(err, errSetupTimeout):
 		return errors.Join(err, e.explain(e.parameters.AgentNamespace))
+	case err != nil:
+		return err
 	}
 
 	return e.findAgents(ctx)
@@ -345,39 +346,6 @@ func (e *environment) address(pod corev1.Pod) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-// explain says what keeps the pods of a namespace from coming up, as far as they tell.
-func (e *environment) explain(namespace string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-
-	pods, err := e.list(ctx, namespace, PartOfLabel+"="+PartOf)
-	if err != nil {
-		return err
-	}
-
-	var reasons []string
-	for _, pod := range pods {
-		for _, status := range pod.Status.ContainerStatuses {
-			if waiting := status.State.Waiting; waiting != nil {
-				reasons = append(reasons, strings.TrimSpace(waiting.Reason+" "+waiting.Message))
-			}
-		}
-		for _, condition := range pod.Status.Conditions {
-			if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
-				reasons = append(reasons, condition.Message)
-			}
-		}
-	}
-
-	slices.Sort(reasons)
-	if reasons = slices.Compact(reasons); len(reasons) == 0 {
-		return fmt.Errorf("none of the %d pods in namespace %s has a reason in its status",
-			len(pods), namespace)
-	}
-
-	return errors.New(strings.Join(reasons, "; "))
-}
-
 // publish gives the agents a plan. Each carries a ping.
 func (e *environment) publish(ctx context.Context, plan protocol.Plan) error {
 	plan.Ping = e.plan.Ping + 1
@@ -402,6 +370,9 @@ type Progress struct {
 	Scenario string
 	What     string
 	Done, Of int
+	// Problem is something that keeps the run from getting on, to be said once; the rest is empty
+	// then.
+	Problem string
 }
 
 // reset puts the policies in force that the scenario begins with, and no others. One that stays is

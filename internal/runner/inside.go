@@ -5,6 +5,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -80,18 +81,49 @@ func (it *iteration) start(ctx context.Context, pods int) ([]measure.Sample, err
 		errSetupTimeout)
 	defer cancel()
 
-	samples := it.readStartupLogs(bounded, pods)
-	if ctx.Err() != nil {
+	var samples []measure.Sample
+	err := it.env.diagnosed(bounded, it.env.parameters.AgentNamespace,
+		func(ctx context.Context) error {
+			samples = it.readStartupLogs(ctx, pods)
+			return context.Cause(ctx)
+		})
+	switch {
+	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
+	case err != nil && !errors.Is(err, errSetupTimeout):
+		return nil, err // what keeps the pods from starting
 	}
 	if err := it.env.collector.failure(); err != nil {
+		return nil, err
+	}
+	if err := it.anyStarted(samples, err); err != nil {
 		return nil, err
 	}
 
 	return samples, it.env.cluster.Delete(ctx, job)
 }
 
-// lines are the samples that a starting pod writes, by container.
+// anyStarted is an error if none of the pods has written a sample, and it is known why, or their
+// time was over, which is then given: nothing was measured.
+func (it *iteration) anyStarted(samples []measure.Sample, late error) error {
+	if slices.ContainsFunc(samples, func(sample measure.Sample) bool {
+		return sample.Status != measure.Unobserved
+	}) {
+		return nil
+	}
+
+	home := it.env.parameters.AgentNamespace
+	if late != nil {
+		return errors.Join(fmt.Errorf("start pods: %w", late), it.env.explain(home))
+	}
+	problems, err := it.env.problems(context.Background(), home)
+	if err != nil || len(problems) == 0 {
+		return nil // the samples say that they are missing
+	}
+	return fmt.Errorf("start pods: %s", problems[0])
+}
+
+// linesOf are the samples that a starting pod writes, by container.
 func (it *iteration) linesOf(container string) []string {
 	names := []string{it.name + "/forbidden"}
 	if container == initContainer {

@@ -38,7 +38,7 @@ type Runner struct {
 	Cluster *kube.Cluster
 	// Options are those of the next scenario.
 	Options Options
-	// Progress is told how far the run is, by one goroutine at a time. It must not wait.
+	// Progress is told how far the run is, by any goroutine. It must not wait.
 	Progress func(Progress)
 	// Recorder keeps what is found.
 	Recorder Recorder

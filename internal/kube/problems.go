@@ -1,0 +1,166 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package kube
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+)
+
+// Problem is what keeps a pod from starting, in the words of who says so.
+type Problem struct {
+	// Object is the pod, or what was to create pods.
+	Object string
+	// Reason is the word for it, and Text all that is known.
+	Reason, Text string
+	// Lasting problems are those that the kubelet tries to overcome again and again, such as an
+	// image that there is not. Others may be over when the cluster has more room, or have ended
+	// their pod and not the one that takes its place.
+	Lasting bool
+}
+
+func (p Problem) String() string { return fmt.Sprintf("%s does not start: %s", p.Object, p.Text) }
+
+// mostAsked is how many pods and events are looked at: what is wrong with many is wrong with these.
+const mostAsked = 100
+
+// Problems are what keeps pods that the label selector matches from starting, as far as pods and
+// events tell.
+func (n Namespace) Problems(ctx context.Context, selector string) ([]Problem, error) {
+	var found []Problem
+	// Those that run come last: there a container may have ended again.
+	notUp := fields.AndSelectors(
+		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodRunning)),
+		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodSucceeded)))
+	up := fields.OneTermEqualSelector("status.phase", string(corev1.PodRunning))
+	for _, phase := range []fields.Selector{notUp, up} {
+		list, err := n.Client.CoreV1().Pods(n.Name).List(ctx, metav1.ListOptions{
+			LabelSelector: selector, FieldSelector: phase.String(), Limit: mostAsked,
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list pods: %w", err)
+		}
+		for _, pod := range list.Items {
+			if problem, ok := n.problemOf(ctx, &pod); ok {
+				found = append(found, problem)
+			}
+		}
+	}
+
+	return append(found, n.warnings(ctx)...), nil
+}
+
+// problemOf is what keeps a pod from starting, false if it shows nothing of the kind.
+func (n Namespace) problemOf(ctx context.Context, pod *corev1.Pod) (Problem, bool) {
+	problem := Problem{Object: "pod " + pod.Name}
+	for _, status := range statuses(pod) {
+		reason, text := n.stateOf(ctx, pod, status)
+		if reason != "" {
+			problem.Reason, problem.Lasting = reason, status.State.Waiting != nil
+			problem.Text = fmt.Sprintf("container %s: %s", status.Name, text)
+			return problem, true
+		}
+	}
+
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
+			problem.Reason = condition.Reason
+			problem.Text = join(condition.Reason, condition.Message)
+			return problem, true
+		}
+	}
+
+	if pod.Status.Phase == corev1.PodFailed { // by its node, which evicts or does not admit it
+		problem.Reason = cmp.Or(pod.Status.Reason, string(pod.Status.Phase))
+		problem.Text = join(problem.Reason, pod.Status.Message)
+		return problem, true
+	}
+	return Problem{}, false
+}
+
+// stateOf is why a container does not run; nothing if it does, or has not been tried yet.
+func (n Namespace) stateOf(
+	ctx context.Context, pod *corev1.Pod, status corev1.ContainerStatus,
+) (reason, text string) {
+	waiting, ended := status.State.Waiting, status.State.Terminated
+	again := ended == nil && status.LastTerminationState.Terminated != nil && !status.Ready
+	if again {
+		ended = status.LastTerminationState.Terminated
+	}
+
+	switch {
+	case ended != nil && ended.ExitCode != 0:
+		text = fmt.Sprintf("it ended with exit code %d, %s", ended.ExitCode,
+			join(ended.Reason, ended.Message))
+		if last := n.lastWords(ctx, pod.Name, status.Name, again); last != "" {
+			text += "; the end of its log: " + last
+		}
+		return cmp.Or(ended.Reason, "Error"), text
+	case waiting == nil, waiting.Reason == "", waiting.Reason == "PodInitializing",
+		waiting.Reason == "ContainerCreating":
+		return "", ""
+	}
+	return waiting.Reason, join(waiting.Reason, waiting.Message)
+}
+
+// lastWords are the last lines of a container's log, nothing if there is none.
+func (n Namespace) lastWords(ctx context.Context, pod, container string, previous bool) string {
+	const lines, bytes = 3, 1000
+	stream, err := n.Client.CoreV1().Pods(n.Name).GetLogs(pod, &corev1.PodLogOptions{
+		Container: container, Previous: previous, TailLines: new(int64(lines)),
+		LimitBytes: new(int64(bytes)),
+	}).Stream(ctx)
+	if err != nil {
+		return ""
+	}
+	defer stream.Close()
+
+	text, err := io.ReadAll(io.LimitReader(stream, bytes))
+	if err != nil {
+		return ""
+	}
+	return strings.Join(strings.Fields(string(text)), " ")
+}
+
+// warnings are events that tell of pods that could not even be created, or prepared on their nodes.
+// Who may not read events learns of the rest.
+func (n Namespace) warnings(ctx context.Context) []Problem {
+	list, err := n.Client.CoreV1().Events(n.Name).List(ctx, metav1.ListOptions{
+		FieldSelector: fields.OneTermEqualSelector("type", corev1.EventTypeWarning).String(),
+		Limit:         mostAsked,
+	})
+	if err != nil {
+		return nil
+	}
+
+	told := []string{"FailedCreate", "FailedCreatePodSandBox", "FailedMount", "FailedAttachVolume",
+		"NetworkNotReady"}
+	var found []Problem
+	for _, event := range list.Items {
+		if slices.Contains(told, event.Reason) {
+			found = append(found, Problem{
+				Object: strings.ToLower(event.InvolvedObject.Kind) + " " +
+					event.InvolvedObject.Name,
+				Reason: event.Reason, Text: join(event.Reason, event.Message),
+			})
+		}
+	}
+	return found
+}
+
+// join is a reason with its message, if it has one.
+func join(reason, message string) string {
+	if message == "" {
+		return reason
+	}
+	return strings.TrimPrefix(reason+": "+message, ": ")
+}
