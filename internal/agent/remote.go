@@ -6,7 +6,7 @@ package agent
 import (
 	"context"
 	"errors"
-	"hash/fnv"
+	"fmt"
 	"io"
 	"net/netip"
 	"os"
@@ -33,6 +33,14 @@ type RemoteConfig struct {
 	Pod string
 	// Skew is what is wrong with its clock, in tests.
 	Skew Skew
+}
+
+// share selects the targets of this agent: all of them if there is no other.
+func (c RemoteConfig) share() string {
+	if c.Agents == 1 {
+		return c.TargetSelector
+	}
+	return fmt.Sprintf("%s,%s=%d", c.TargetSelector, protocol.AgentLabel, c.Index)
 }
 
 // RunRemote probes what the plan in the agent's namespace says, iteration after iteration, and
@@ -69,7 +77,7 @@ func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err err
 		return home.WatchConfigMap(ctx, protocol.PlanName, into(ctx, plans))
 	})
 	watches.Go(func() error {
-		return targets.WatchPods(ctx, config.TargetSelector, into(ctx, pods), func() {})
+		return targets.WatchPods(ctx, config.share(), into(ctx, pods), func() {})
 	})
 	defer func() {
 		cancel()
@@ -241,19 +249,12 @@ func (r *remote) start(pairs []*pair) {
 	}
 }
 
-// mine reports whether the target is in this agent's share.
-func (r *remote) mine(uid string) bool {
-	h := fnv.New32a()
-	_, _ = h.Write([]byte(uid)) // it never fails
-	return int(h.Sum32()%uint32(r.config.Agents)) == r.config.Index
-}
-
 // targets implements program: the plan names the groups, and the pods of each are shared among the
 // agents.
 func (r *remote) targets(pod measure.Event) []*pair {
 	uid := pod.Object.UID
 	_, reachable := r.address(pod)
-	if !r.accepting || !reachable || !r.mine(uid) || r.plan.NewPods && r.old[uid] {
+	if !r.accepting || !reachable || r.plan.NewPods && r.old[uid] {
 		return nil
 	}
 

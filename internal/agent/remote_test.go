@@ -304,28 +304,16 @@ func TestRemoteEvicted(t *testing.T) {
 	})
 }
 
-// Agents share the targets: each has one agent.
+// Agents share the targets: each watches its own.
 func TestRemoteShares(t *testing.T) {
-	counts := make(map[string]int)
-	for index := range 4 {
-		r := newRemote(RemoteConfig{Config: DefaultConfig(), Agents: 4, Index: index},
-			&network{}, nil)
-		share := 0
-		for _, uid := range []string{"1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12",
-			"13", "14", "15", "16"} {
-			if r.mine(uid) {
-				counts[uid]++
-				share++
-			}
-		}
-		if share == 0 || share > 10 {
-			t.Errorf("agent %d has %d of 16 targets", index, share)
-		}
+	config := RemoteConfig{Config: DefaultConfig(), Agents: 4, Index: 3}
+	config.TargetSelector = "role=target"
+	if got, want := config.share(), "role=target,netpol-latency/agent=3"; got != want {
+		t.Errorf("agent 3 of 4 watches %s; want %s", got, want)
 	}
-	for uid, agents := range counts {
-		if agents != 1 {
-			t.Errorf("target %s has %d agents", uid, agents)
-		}
+	config.Agents, config.Index = 1, 0
+	if got := config.share(); got != "role=target" {
+		t.Errorf("the only agent watches %s; want all", got)
 	}
 }
 

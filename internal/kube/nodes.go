@@ -12,18 +12,39 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/kubernetes"
 )
 
-// Nodes are the names of the nodes on which pods can be placed, in order.
-func Nodes(ctx context.Context, client kubernetes.Interface) ([]corev1.Node, error) {
-	list, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list nodes: %w", err)
+// Nodes are the nodes on which pods can be placed, in the order of their names: their metadata,
+// since the rest of a node is a hundred times as large and holds the images of all its pods.
+func (c *Cluster) Nodes(ctx context.Context) ([]metav1.ObjectMeta, error) {
+	const page = 500
+	schedulable := fields.OneTermEqualSelector("spec.unschedulable", "false").String()
+	options := metav1.ListOptions{FieldSelector: schedulable, Limit: page}
+	var all []metav1.ObjectMeta
+	for {
+		list, err := c.metadata.Resource(corev1.SchemeGroupVersion.WithResource("nodes")).
+			List(ctx, options)
+		if err != nil {
+			return nil, fmt.Errorf("list nodes: %w", err)
+		}
+		for _, node := range list.Items {
+			all = append(all, node.ObjectMeta)
+		}
+		if options.Continue = list.Continue; options.Continue == "" {
+			return all, nil
+		}
 	}
-	return slices.DeleteFunc(list.Items, func(node corev1.Node) bool {
-		return node.Spec.Unschedulable
-	}), nil
+}
+
+// NodeInfo is what a node says about its kernel and operating system.
+func (c *Cluster) NodeInfo(ctx context.Context, name string) (corev1.NodeSystemInfo, error) {
+	node, err := c.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{ResourceVersion: "0"})
+	if err != nil {
+		return corev1.NodeSystemInfo{}, fmt.Errorf("read node %s: %w", name, err)
+	}
+	return node.Status.NodeInfo, nil
 }
 
 // Plugin is a network plugin that was found in the cluster.
@@ -44,7 +65,8 @@ func plugins() []string {
 
 // Plugins are the network plugins that run as daemon sets. It may find none: not all do.
 func Plugins(ctx context.Context, client kubernetes.Interface) ([]Plugin, error) {
-	list, err := client.AppsV1().DaemonSets(metav1.NamespaceAll).List(ctx, metav1.ListOptions{})
+	list, err := client.AppsV1().DaemonSets(metav1.NamespaceAll).List(ctx,
+		metav1.ListOptions{ResourceVersion: "0"})
 	if err != nil {
 		return nil, fmt.Errorf("find the network plugin among the daemon sets: %w", err)
 	}

@@ -98,10 +98,9 @@ func (c *Cluster) locate(object runtime.Object) (Location, *unstructured.Unstruc
 
 	plain := &unstructured.Unstructured{Object: content}
 	kind := plain.GroupVersionKind()
-	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	mapping, err := c.mapping(kind)
 	if err != nil {
-		return Location{}, nil, fmt.Errorf("find out how the API serves %s: is its definition "+
-			"installed? %w", kind, err)
+		return Location{}, nil, err
 	}
 
 	at := Location{GroupVersionResource: mapping.Resource, Name: plain.GetName()}
@@ -109,6 +108,16 @@ func (c *Cluster) locate(object runtime.Object) (Location, *unstructured.Unstruc
 		at.Namespace = plain.GetNamespace()
 	}
 	return at, plain, nil
+}
+
+// mapping finds out how the API serves a kind.
+func (c *Cluster) mapping(kind schema.GroupVersionKind) (*meta.RESTMapping, error) {
+	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	if err != nil {
+		return nil, fmt.Errorf("find out how the API serves %s: is its definition installed? %w",
+			kind, err)
+	}
+	return mapping, nil
 }
 
 // resource finds the endpoint of an object's kind, and the object as it is sent there.
@@ -220,9 +229,9 @@ func (c *Cluster) DeleteLabelled(
 
 // Namespaced reports whether objects of a kind live in namespaces.
 func (c *Cluster) Namespaced(kind schema.GroupVersionKind) (bool, error) {
-	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
+	mapping, err := c.mapping(kind)
 	if err != nil {
-		return false, fmt.Errorf("find out how the API serves %s: %w", kind, err)
+		return false, err
 	}
 	return mapping.Scope.Name() == meta.RESTScopeNameNamespace, nil
 }

@@ -6,6 +6,7 @@ package kube
 import (
 	"context"
 	"net/netip"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,8 +39,16 @@ func podEvent(object runtime.Object) measure.Event {
 		Addresses: addresses(pod.Status),
 		Labels:    pod.Labels,
 		Node:      pod.Spec.NodeName,
+		Ready:     ready(pod),
 		Finished:  pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 	}
+}
+
+func ready(pod *corev1.Pod) bool {
+	return pod.DeletionTimestamp == nil &&
+		slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+		})
 }
 
 // addresses are the pod's addresses, its primary one first.

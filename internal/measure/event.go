@@ -54,6 +54,8 @@ type Event struct {
 	// them.
 	Labels map[string]string
 	Data   map[string]string
+	// Ready says that a pod can answer, and that nothing has asked for its end.
+	Ready bool
 	// Finished marks a pod that has ended for good although its object still exists.
 	Finished bool
 }

@@ -31,6 +31,10 @@ const PlanName = "plan"
 // GroupLabel is the label of target pods that says which expectation of a plan is about them.
 const GroupLabel = "netpol-latency/group"
 
+// AgentLabel is the label of target pods with the number of the agent that probes them: each agent
+// watches its own share, so that the API server sends every pod to one of them.
+const AgentLabel = "netpol-latency/agent"
+
 // Plan is what a runner wants its agents to do. It reaches them through the API server, so that it
 // does not depend on the network that is measured. The newest plan counts.
 type Plan struct {

@@ -58,6 +58,7 @@ type collector struct {
 	mu       sync.Mutex
 	agents   map[string]*agentLog // by pod UID
 	samples  map[pairKey]measure.Sample
+	fresh    []pairKey      // of samples that nobody has counted yet
 	clocks   map[int]*clock // by the agent's number
 	pods     map[int]string // UIDs of the newest pods, by the agent's number
 	warnings map[string]bool
@@ -170,8 +171,8 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line)
 		c.warn(unreadable(agent, err))
 		return nil
 	}
-
 	visible.Fields(&line)
+
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
@@ -254,6 +255,7 @@ func (c *collector) record(agent *agentLog, line protocol.Line, came time.Time) 
 		}
 		if _, again := c.samples[key]; !again {
 			c.samples[key] = sample
+			c.fresh = append(c.fresh, key)
 		}
 	}
 
@@ -279,6 +281,14 @@ func (c *collector) await(ctx context.Context, condition func() bool) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// takeFresh are the keys of the samples that have come since the last call. The caller holds the
+// lock.
+func (c *collector) takeFresh() []pairKey {
+	fresh := c.fresh
+	c.fresh = nil
+	return fresh
 }
 
 // failure is what ends the run, nil if nothing does.

@@ -9,6 +9,7 @@
 //	environment.go  the namespaces of a scenario, and what is in them
 //	objects.go      these objects
 //	iteration.go    one trigger: prove, write, collect, account
+//	targets.go      which targets are up
 //	created.go      an iteration whose trigger is the creation of pods
 //	inside.go       an iteration seen from inside of new pods
 //	collector.go    what the agents' logs say

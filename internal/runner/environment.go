@@ -61,7 +61,7 @@ func (e *environment) build(ctx context.Context) error {
 	}
 
 	for _, group := range e.groups() {
-		if err := e.cluster.Apply(ctx, e.targets(group)); err != nil {
+		if err := e.cluster.Apply(ctx, e.targets(group)...); err != nil {
 			return err
 		}
 	}
@@ -106,7 +106,7 @@ func (e *environment) choosePlace(ctx context.Context) error {
 	if e.options.Placement == setting.PlaceAny {
 		return nil
 	}
-	nodes, err := kube.Nodes(ctx, e.cluster)
+	nodes, err := e.cluster.Nodes(ctx)
 	if err != nil {
 		return err
 	}
@@ -193,57 +193,20 @@ func (e *environment) findAgents(ctx context.Context) error {
 
 // awaitTargets waits until all targets are ready to answer.
 func (e *environment) awaitTargets(ctx context.Context) error {
+	if len(e.groups()) == 0 {
+		return nil
+	}
 	ctx, cancel := e.withSetupTimeout(ctx, "start the targets")
 	defer cancel()
 
-	for _, group := range e.groups() {
-		size, known := e.sizes[group.Name]
-		if !known {
-			size = group.Size(e.options.Targets)
-		}
-		if err := e.awaitGroup(ctx, group.Name, size); err != nil {
-			return err
-		}
+	err := e.diagnosed(ctx, e.parameters.TargetNamespace, e.watchTargets)
+	switch {
+	case errors.Is(err, errSetupTimeout):
+		return errors.Join(err, e.explain(e.parameters.TargetNamespace))
+	case err != nil:
+		return err
 	}
-
 	return e.checkFamily()
-}
-
-// awaitGroup waits until the targets of a group are ready. Once there have been that many, and no
-// more come in the place of those that are gone, it takes those that are left.
-func (e *environment) awaitGroup(ctx context.Context, group string, size int) error {
-	var ready []corev1.Pod
-	for {
-		pods, err := e.list(ctx, e.parameters.TargetNamespace, scenario.GroupLabel+"="+group)
-		switch {
-		case err == nil:
-			ready = readyPods(pods)
-		case ctx.Err() == nil:
-			return err
-		}
-
-		late := errors.Is(context.Cause(ctx), errSetupTimeout) && e.iterations > 0 && len(ready) > 0
-		if e.iterations == 0 || len(ready) < size {
-			e.report("starting targets", len(ready), size)
-		}
-		if late {
-			e.collector.warn(fmt.Sprintf("%d of %d targets of group %s were gone, and no others "+
-				"came: the rest was measured", size-len(ready), size, group))
-		}
-		if late || len(ready) >= size {
-			e.pods[group], e.parameters.Addresses[group] = ready, e.addresses(ready)
-			e.sizes[group] = len(ready)
-			return nil
-		}
-
-		if ctx.Err() != nil {
-			return errors.Join(context.Cause(ctx), e.explain(e.parameters.TargetNamespace))
-		}
-		select {
-		case <-time.After(pollTargets):
-		case <-ctx.Done(): // there is one more look
-		}
-	}
 }
 
 // refresh finds out which pods there are now, before an iteration: one that was evicted is not
@@ -280,9 +243,6 @@ func (e *environment) podNames() []string {
 	return names
 }
 
-// pollTargets is the pause between two looks at the targets, which nobody measures yet.
-const pollTargets = 200 * time.Millisecond
-
 func (e *environment) checkFamily() error {
 	for group, pods := range e.pods {
 		if len(e.parameters.Addresses[group]) < len(pods) {
@@ -313,15 +273,6 @@ func livingPods(pods []corev1.Pod) []corev1.Pod {
 	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
 		return pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed ||
 			pod.Status.Phase == corev1.PodSucceeded
-	})
-}
-
-func readyPods(pods []corev1.Pod) []corev1.Pod {
-	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
-		return pod.DeletionTimestamp != nil ||
-			!slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
-				return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-			})
 	})
 }
 

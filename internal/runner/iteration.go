@@ -27,8 +27,11 @@ type iteration struct {
 	number   int
 	expected map[pairKey]measure.Target
 	awaited  map[pairKey]bool // those of the expected pairs that are to change
-	before   time.Time
-	after    time.Time
+	// had are the awaited pairs that have a sample, and early the samples of pairs that were not
+	// awaited when they came.
+	had, early map[pairKey]bool
+	before     time.Time
+	after      time.Time
 }
 
 func (e *environment) newIteration(part scenario.Part) *iteration {
@@ -36,6 +39,7 @@ func (e *environment) newIteration(part scenario.Part) *iteration {
 	return &iteration{
 		env: e, part: part, name: e.scenario.FullName(part), number: e.iterations,
 		expected: make(map[pairKey]measure.Target), awaited: make(map[pairKey]bool),
+		had: make(map[pairKey]bool), early: make(map[pairKey]bool),
 	}
 }
 
@@ -86,6 +90,9 @@ func (it *iteration) expect(pod corev1.Pod, expect scenario.Expect) {
 	it.expected[key] = target
 	if !expect.Forbidden {
 		it.awaited[key] = true
+		if it.early[key] {
+			it.had[key] = true
+		}
 	}
 }
 
@@ -218,15 +225,17 @@ func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
 	return it.account(), nil
 }
 
-// have counts the awaited pairs that have a sample. The caller holds the collector's lock.
+// have counts the awaited pairs that have a sample, from what has come since it was last asked. The
+// caller holds the collector's lock.
 func (it *iteration) have() int {
-	have := 0
-	for key := range it.awaited {
-		if _, ok := it.env.collector.samples[key]; ok {
-			have++
+	for _, key := range it.env.collector.takeFresh() {
+		if it.awaited[key] {
+			it.had[key] = true
+		} else {
+			it.early[key] = true
 		}
 	}
-	return have
+	return len(it.had)
 }
 
 // account takes a sample for every expected pair: its own, or one that says that there is none.

@@ -161,35 +161,54 @@ func (e *environment) planObject(plan protocol.Plan) *corev1.ConfigMap {
 	}
 }
 
-// targets is the deployment of a group of targets.
-func (e *environment) targets(group scenario.Group) runtime.Object {
-	labels := e.targetLabels(group.Name)
-	return &appsv1.Deployment{
-		TypeMeta:   kind("apps/v1", "Deployment"),
-		ObjectMeta: e.meta(e.parameters.TargetNamespace, "target-"+group.Name, labels),
-		Spec: appsv1.DeploymentSpec{
-			Replicas: new(int32(group.Size(e.options.Targets))),
-			Selector: &metav1.LabelSelector{MatchLabels: labels},
-			Template: corev1.PodTemplateSpec{
-				ObjectMeta: e.podMeta(labels), Spec: e.targetSpec(),
+// targets are the deployments of a group of targets, one for each agent's share.
+func (e *environment) targets(group scenario.Group) []runtime.Object {
+	var all []runtime.Object
+	for agent := range e.options.Agents {
+		share := shareOf(group.Size(e.options.Targets), e.options.Agents, agent)
+		if share == 0 {
+			break // so are those of all further ones
+		}
+		labels := e.targetLabels(group.Name, agent)
+		name := fmt.Sprintf("target-%s-%d", group.Name, agent)
+		all = append(all, &appsv1.Deployment{
+			TypeMeta:   kind("apps/v1", "Deployment"),
+			ObjectMeta: e.meta(e.parameters.TargetNamespace, name, labels),
+			Spec: appsv1.DeploymentSpec{
+				Replicas: new(int32(share)),
+				Selector: &metav1.LabelSelector{MatchLabels: labels},
+				Template: corev1.PodTemplateSpec{
+					ObjectMeta: e.podMeta(labels), Spec: e.targetSpec(),
+				},
 			},
-		},
+		})
 	}
+	return all
 }
 
-func (e *environment) targetLabels(group string) map[string]string {
-	labels := map[string]string{scenario.RoleLabel: scenario.RoleTarget, scenario.GroupLabel: group}
+// shareOf is how many of the pods one of the agents probes; the first ones take what is over.
+func shareOf(pods, agents, agent int) int {
+	share := pods / agents
+	if agent < pods%agents {
+		share++
+	}
+	return share
+}
+
+func (e *environment) targetLabels(group string, agent int) map[string]string {
+	labels := map[string]string{
+		scenario.RoleLabel: scenario.RoleTarget, scenario.GroupLabel: group,
+		protocol.AgentLabel: strconv.Itoa(agent),
+	}
 	if e.options.Trigger != nil {
-		for key, value := range e.options.Trigger.To {
-			labels[key] = value
-		}
+		maps.Copy(labels, e.options.Trigger.To)
 	}
 	return labels
 }
 
 // targetPod is one target that is created by itself.
 func (e *environment) targetPod(number int) *corev1.Pod {
-	labels := e.targetLabels(scenario.GroupA)
+	labels := e.targetLabels(scenario.GroupA, number%max(1, e.options.Agents))
 	meta := e.meta(e.parameters.TargetNamespace,
 		fmt.Sprintf("target-%d-%d", e.iterations, number), labels)
 	meta.Annotations = e.podMeta(labels).Annotations

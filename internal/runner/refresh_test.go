@@ -13,6 +13,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
@@ -25,8 +26,8 @@ func addTarget(t *testing.T, e *environment, name string) {
 	t.Helper()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: e.parameters.TargetNamespace, Name: name,
-			Labels: e.targetLabels(scenario.GroupA),
+			Namespace: e.parameters.TargetNamespace, Name: name, UID: types.UID(name),
+			Labels: e.targetLabels(scenario.GroupA, 0),
 		},
 		Status: corev1.PodStatus{
 			PodIPs:     []corev1.PodIP{{IP: "10.0.0.1"}},
@@ -77,8 +78,8 @@ func TestRefresh(t *testing.T) {
 		expect(0, "a", "c")
 
 		evict(t, e, "c")
-		time.AfterFunc(2*pollTargets+1, func() { addTarget(t, e, "d") })
-		expect(3*pollTargets, "a", "d")
+		time.AfterFunc(time.Second, func() { addTarget(t, e, "d") })
+		expect(time.Second, "a", "d")
 
 		evict(t, e, "d")
 		expect(options.Patience, "a")
@@ -101,7 +102,7 @@ func TestMeasuredPodsStay(t *testing.T) {
 	check(t, err)
 	e := newEnvironment(DefaultOptions(), s, nil, nil, func(Progress) {})
 	for name, annotations := range map[string]map[string]string{
-		"target":      e.targets(scenario.Group{}).(*appsv1.Deployment).Spec.Template.Annotations,
+		"target":      e.targets(scenario.Group{})[0].(*appsv1.Deployment).Spec.Template.Annotations,
 		"created pod": e.targetPod(0).Annotations,
 		"agent":       e.job("agent", 1, nil, corev1.PodSpec{}, 0).Spec.Template.Annotations,
 	} {

@@ -218,7 +218,7 @@ func Objects(
 		env.leaseOf(env.parameters.TargetNamespace))
 	before = append(before, env.objects()...)
 	for _, group := range env.groups() {
-		before = append(before, env.targets(group))
+		before = append(before, env.targets(group)...)
 	}
 
 	if s.Kind != scenario.Inside {
@@ -371,7 +371,7 @@ func (e *environment) removeTrigger(ctx context.Context) error {
 
 	left, err := e.cluster.DeleteLabelled(ctx, RunLabel, e.options.RunID, objects...)
 	for _, text := range left {
-		e.report(text, 0, 0)
+		e.progress(Progress{Scenario: e.scenario.Name, Problem: text})
 	}
 	return err
 }
