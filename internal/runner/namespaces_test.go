@@ -1,0 +1,43 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+)
+
+// TestAllNamespacesAreAsked removes two namespaces, of which one has a pod that does not go: the
+// other is asked to go at once, and the one with the pod all the same.
+func TestAllNamespacesAreAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := fake.NewClientset(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "stuck",
+			Name: "p"}})
+		nothing := func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, nil }
+		client.PrependReactor("delete-collection", "pods", nothing)
+		asked, began := make(map[string]time.Duration), time.Now()
+		client.PrependReactor("delete", "namespaces",
+			func(action clienttesting.Action) (bool, runtime.Object, error) {
+				name := action.(clienttesting.DeleteAction).GetName()
+				asked[name] = time.Since(began)
+				return true, nil, nil
+			})
+
+		ctx := t.Context()
+		cluster := &kube.Cluster{Interface: client}
+		check(t, deleteNamespaces(ctx, cluster, []string{"stuck", "empty"}))
+		if asked["empty"] != 0 || asked["stuck"] < podsFirst || asked["stuck"] > 2*podsFirst {
+			t.Errorf("the namespaces were asked to go after %v", asked)
+		}
+	})
+}
