@@ -36,9 +36,9 @@ func TestMain(m *testing.M) {
 }
 
 // script measures in a lab with two nodes: a scenario of each kind with an engine that leaks when a
-// pod starts, then one with an engine that never enforces a group of targets, and whose verdicts flap.
-// The runs say by their exit codes that something is wrong, which is what they are for. At last one
-// that does nothing wrong, and becomes slower.
+// pod starts, then one with an engine that never enforces a group of targets, and whose verdicts
+// flap. The runs say by their exit codes that something is wrong, which is what they are for. At
+// last one that does nothing wrong, and becomes slower.
 const script = `
 cd "$1"
 netpol-latency run policy-creation policy-deny policy-update pod-startup established --targets 8 --agents 2 --timeout 5s --target-image nginx -o leaking \

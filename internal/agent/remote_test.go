@@ -417,8 +417,8 @@ func TestRemoteWallClockIsSet(t *testing.T) {
 	}
 }
 
-// TestNotProvedDuringSearch tells of no proved pair while the rate of the probes is searched for: the
-// trigger would be written meanwhile.
+// TestNotProvedDuringSearch tells of no proved pair while the rate of the probes is searched for:
+// the trigger would be written meanwhile.
 func TestNotProvedDuringSearch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStand(t)

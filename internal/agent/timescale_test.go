@@ -67,8 +67,8 @@ func TestTimescale(t *testing.T) {
 	}
 }
 
-// TestSkew has a clock that is ahead, drifts and is set: what is on the scale has the first two, and
-// the wall clock all three. No skew is none.
+// TestSkew has a clock that is ahead, drifts and is set: what is on the scale has the first two,
+// and the wall clock all three. No skew is none.
 func TestSkew(t *testing.T) {
 	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	now := since.Add(100 * time.Second)

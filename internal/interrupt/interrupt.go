@@ -1,8 +1,8 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package interrupt turns the first signal that asks a program to end into the end of a context, and
-// leaves the second to the kernel.
+// Package interrupt turns the first signal that asks a program to end into the end of a context,
+// and leaves the second to the kernel.
 package interrupt
 
 import (

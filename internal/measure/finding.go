@@ -74,7 +74,8 @@ type Finding struct {
 // Value is what was counted, for example "3 of 20", empty where nothing is.
 func (f Finding) Value() string {
 	switch f.Topic {
-	case TopicNothing, TopicIncomplete, TopicNotEnforced, TopicPolicyNotEnforced, TopicUnreachable, TopicThreshold:
+	case TopicNothing, TopicIncomplete, TopicNotEnforced, TopicPolicyNotEnforced, TopicUnreachable,
+		TopicThreshold:
 		return ""
 	}
 	if f.Of > 0 {

@@ -59,7 +59,8 @@ type Config struct {
 // that but the path.
 type Control struct {
 	Address netip.AddrPort // none if there is no such address
-	// Interval is the shortest time between two probes of it, [ControlInterval] or more; 0 is never.
+	// Interval is the shortest time between two probes of it, [ControlInterval] or more; 0 is
+	// never.
 	Interval time.Duration
 }
 

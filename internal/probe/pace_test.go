@@ -49,7 +49,8 @@ type flight struct {
 }
 
 func newSimulation(most float64, on path) *simulation {
-	s := &simulation{path: on, pace: newPace(most, DefaultTimeout), random: rand.New(rand.NewPCG(1, 2))}
+	s := &simulation{path: on, pace: newPace(most, DefaultTimeout),
+		random: rand.New(rand.NewPCG(1, 2))}
 	s.now = instant(time.Second)
 	s.send, s.ask, s.stalled = s.now, s.now, s.now
 	s.bucket.rate = on.polices
@@ -210,9 +211,9 @@ func TestPace(t *testing.T) {
 	}
 }
 
-// TestPaceAfterTrigger has the path bear less once the trigger is written: the rate falls at once and
-// for this time, and what is lost meanwhile is known to say nothing. The next search tries the rate
-// that was found.
+// TestPaceAfterTrigger has the path bear less once the trigger is written: the rate falls at once
+// and for this time, and what is lost meanwhile is known to say nothing. The next search tries the
+// rate that was found.
 func TestPaceAfterTrigger(t *testing.T) {
 	s := newSimulation(10_000, path{verdicts: 20_000})
 	s.run(s.now+instant(time.Second), 20_000)
@@ -231,7 +232,8 @@ func TestPaceAfterTrigger(t *testing.T) {
 	for _, sent := range []struct {
 		after time.Duration
 		lost  bool
-	}{{-50 * time.Millisecond, false}, {100 * time.Millisecond, true}, {3900 * time.Millisecond, false}} {
+	}{{-50 * time.Millisecond, false}, {100 * time.Millisecond, true},
+		{3900 * time.Millisecond, false}} {
 		if at := slow + instant(sent.after); s.pace.overloaded(at) != sent.lost {
 			t.Errorf("a probe that was lost %s after the path got slow is overloaded: %t; want %t",
 				sent.after, !sent.lost, sent.lost)

@@ -128,8 +128,8 @@ type Quantile struct {
 	Upper  *time.Duration `json:"upperNs,omitempty"`
 }
 
-// Read reads what a run left, of one that was cut what its finished iterations did. The digests in summary.json are for other programs: whoever has the
-// samples makes them anew.
+// Read reads what a run left, of one that was cut what its finished iterations did. The digests in
+// summary.json are for other programs: whoever has the samples makes them anew.
 func (d Directory) Read() (Run, []measure.Sample, error) {
 	var run Run
 	content, err := readFile(filepath.Join(string(d), "run.json"))

@@ -202,8 +202,8 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line)
 	return nil
 }
 
-// complain keeps what a library has written, if it is a warning or an error: klog's lines begin with
-// the severity and the date, and have the text after a bracket.
+// complain keeps what a library has written, if it is a warning or an error: klog's lines begin
+// with the severity and the date, and have the text after a bracket.
 func (a *agentLog) complain(line string) {
 	head, text, found := strings.Cut(line, "] ")
 	if found && len(head) > 1 && strings.ContainsRune("WEF", rune(head[0])) &&
@@ -361,9 +361,9 @@ func (c *collector) silent(ping int) []*agentLog {
 	return all
 }
 
-// A plan that is published reaches an agent within an instant. One that is silent for contact is cut
-// off, unless the API server was away before: that breaks the logs off as well, and clients pause
-// for up to half a minute, and as long again by chance, before they try it again.
+// A plan that is published reaches an agent within an instant. One that is silent for contact is
+// cut off, unless the API server was away before: that breaks the logs off as well, and clients
+// pause for up to half a minute, and as long again by chance, before they try it again.
 const (
 	contact   = 15 * time.Second
 	reconnect = time.Minute

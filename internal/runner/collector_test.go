@@ -170,12 +170,13 @@ func TestCutOffAgent(t *testing.T) {
 		busy    bool          // whether the agents write something after the last plan
 		within  time.Duration // of that plan; 0 if the run does not end
 	}{
-		"none":                       {answers: [][]int{{0, 1}, {0, 1}, {0, 1}}},
-		"all, from the beginning":    {answers: [][]int{{}}, within: contact},
-		"one, from the beginning":    {answers: [][]int{{0}}, within: contact},
-		"one falls silent":           {answers: [][]int{{0, 1}, {0}, {0}}},
-		"all fall silent":            {answers: [][]int{{0, 1}, {}}, within: contact},
-		"after an outage":            {answers: [][]int{{0, 1}, {}}, outage: true, within: reconnect},
+		"none":                    {answers: [][]int{{0, 1}, {0, 1}, {0, 1}}},
+		"all, from the beginning": {answers: [][]int{{}}, within: contact},
+		"one, from the beginning": {answers: [][]int{{0}}, within: contact},
+		"one falls silent":        {answers: [][]int{{0, 1}, {0}, {0}}},
+		"all fall silent":         {answers: [][]int{{0, 1}, {}}, within: contact},
+		"after an outage": {answers: [][]int{{0, 1}, {}}, outage: true,
+			within: reconnect},
 		"while they have much to do": {answers: [][]int{{0, 1}, {}}, busy: true, within: reconnect},
 		"one restarted, one silent":  {answers: [][]int{{0, 1}, {1}}, outage: true},
 	}

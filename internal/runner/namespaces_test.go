@@ -23,7 +23,9 @@ func TestAllNamespacesAreAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client := fake.NewClientset(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "stuck",
 			Name: "p"}})
-		nothing := func(clienttesting.Action) (bool, runtime.Object, error) { return true, nil, nil }
+		nothing := func(clienttesting.Action) (bool, runtime.Object, error) {
+			return true, nil, nil
+		}
 		client.PrependReactor("delete-collection", "pods", nothing)
 		asked, began := make(map[string]time.Duration), time.Now()
 		client.PrependReactor("delete", "namespaces",

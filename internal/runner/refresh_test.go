@@ -30,8 +30,9 @@ func addTarget(t *testing.T, e *environment, name string) {
 			Labels: e.targetLabels(scenario.GroupA, 0),
 		},
 		Status: corev1.PodStatus{
-			PodIPs:     []corev1.PodIP{{IP: "10.0.0.1"}},
-			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+			PodIPs: []corev1.PodIP{{IP: "10.0.0.1"}},
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady,
+				Status: corev1.ConditionTrue}},
 		},
 	}
 	_, err := e.cluster.CoreV1().Pods(pod.Namespace).Create(t.Context(), pod,
@@ -102,7 +103,8 @@ func TestMeasuredPodsStay(t *testing.T) {
 	check(t, err)
 	e := newEnvironment(DefaultOptions(), s, nil, nil, func(Progress) {})
 	for name, annotations := range map[string]map[string]string{
-		"target":      e.targets(scenario.Group{})[0].(*appsv1.Deployment).Spec.Template.Annotations,
+		"target": e.targets(scenario.Group{})[0].(*appsv1.Deployment).
+			Spec.Template.Annotations,
 		"created pod": e.targetPod(0).Annotations,
 		"agent":       e.job("agent", 1, nil, corev1.PodSpec{}, 0).Spec.Template.Annotations,
 	} {

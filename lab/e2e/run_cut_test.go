@@ -101,7 +101,8 @@ func TestRunUnread(t *testing.T) {
 	id, directory := runner.NewRunID(), filepath.Join(t.TempDir(), "results")
 	run := command(t.Context(), t, lab, append([]string{"run", "-o", directory, "--run-id", id},
 		cutRun...)...)
-	shell := exec.CommandContext(t.Context(), "sh", append([]string{"-c", `"$0" "$@" 2>&1 | head -4`},
+	shell := exec.CommandContext(t.Context(), "sh", append([]string{"-c",
+		`"$0" "$@" 2>&1 | head -4`},
 		run.Args...)...)
 	shell.Env = run.Env
 	output, err := shell.CombinedOutput()

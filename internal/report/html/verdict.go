@@ -74,8 +74,9 @@ func newVerdict(assessment measure.Assessment, run run) verdict {
 func (r run) statement(finding measure.Finding) statement {
 	label := map[measure.Topic]string{
 		measure.TopicNothing: "Measured", measure.TopicIncomplete: "Incomplete",
-		measure.TopicNotEnforced: "Not enforced", measure.TopicPolicyNotEnforced: "Not enforced", measure.TopicUnreachable: "Unreachable",
-		measure.TopicEnforced: "Enforced", measure.TopicConnections: "Connections blocked",
+		measure.TopicNotEnforced: "Not enforced", measure.TopicPolicyNotEnforced: "Not enforced",
+		measure.TopicUnreachable: "Unreachable",
+		measure.TopicEnforced:    "Enforced", measure.TopicConnections: "Connections blocked",
 		measure.TopicLeaks: "Leaks",
 		measure.TopicFlaps: "Flaps", measure.TopicUnobserved: "Not observed",
 		measure.TopicInvalid: "Not proved",

@@ -17,7 +17,8 @@ func explained() []string {
 	return []string{
 		"internal/cli", "internal/suite", "internal/setting", "internal/scenario",
 		"internal/runner", "internal/kube", "internal/measure",
-		"internal/protocol", "internal/interrupt", "internal/result", "internal/report", "internal/agent",
+		"internal/protocol", "internal/interrupt", "internal/result", "internal/report",
+		"internal/agent",
 		"internal/probe", "manifests", "lab/internal/cli", "lab/internal/supervisor",
 	}
 }
