@@ -6,8 +6,6 @@
 package probe
 
 import (
-	"time"
-
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
@@ -54,10 +52,6 @@ func (o *overdue) reply(e *entry, arrived instant) (lost int, before instant) {
 	o.answered, o.row = max(o.answered, arrived), 0
 	return lost, before
 }
-
-// longestGap is how far apart replies are at the most between which probes were lost: what is
-// silent for longer may have been blocked.
-const longestGap = 200 * time.Millisecond
 
 // miss takes in, once for each probe, that it has no reply when that is overdue, or has failed.
 func (o *overdue) miss(sent instant) {

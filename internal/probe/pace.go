@@ -52,6 +52,10 @@ const (
 // settleTime is how much longer than the worst round trip the path may take to drain.
 const settleTime = time.Second
 
+// longestGap is how far apart replies are at the most between which probes were lost: what is
+// silent for longer may have been blocked.
+const longestGap = 200 * time.Millisecond
+
 // source is whose reply it is.
 type source uint8
 
