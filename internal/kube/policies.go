@@ -70,7 +70,9 @@ func (n Namespace) policyReads(name string) *Reads {
 		policy, err := policies.Get(ctx, name, metav1.GetOptions{})
 		return existing("network policy "+n.Name+"/"+name, policy, err)
 	}
-	return NewReads(get, idleInterval)
+	reads := NewReads(get, idleInterval)
+	reads.rest = true // a client may wait for hours
+	return reads
 }
 
 // awaitPolicy reads a policy that does not exist until it does, as often as each of the clients in

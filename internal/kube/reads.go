@@ -104,8 +104,10 @@ func revisionOf(object metav1.Object) revision {
 type Reads struct {
 	get      Get
 	interval time.Duration
+	rest     bool      // pause as long as the newest read took: a busy server is asked less
 	began    time.Time // when the newest read was sent
-	known    revision  // what the newest read found
+	took     time.Duration
+	known    revision // what the newest read found
 
 	mu     sync.Mutex
 	unseen time.Time // when the newest read that found no change was sent
@@ -171,7 +173,7 @@ func (r *Reads) Await(ctx context.Context) (Reading, error) {
 	failing := false
 	for {
 		select {
-		case <-time.After(time.Until(r.began.Add(r.interval))):
+		case <-time.After(r.pause()):
 		case <-ctx.Done():
 			return Reading{}, ctx.Err()
 		}
@@ -199,9 +201,19 @@ func (r *Reads) Await(ctx context.Context) (Reading, error) {
 
 func (r *Reads) read(ctx context.Context) (metav1.Object, error) {
 	r.began = time.Now()
+	defer func() { r.took = time.Since(r.began) }()
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	return r.get(ctx)
+}
+
+// pause is how long there is no read from now on.
+func (r *Reads) pause() time.Duration {
+	pause := time.Until(r.began.Add(r.interval))
+	if r.rest {
+		pause = max(pause, time.Until(r.began.Add(2*r.took)))
+	}
+	return pause
 }
 
 // missed takes in that a read found no change.

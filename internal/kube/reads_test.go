@@ -195,6 +195,38 @@ func TestReadsCame(t *testing.T) {
 	})
 }
 
+// A server that is busy is asked the less by who may wait for hours.
+func TestReadsRest(t *testing.T) {
+	tests := []struct {
+		name  string
+		takes time.Duration
+		reads int // in a second
+	}{
+		{"a fast server", time.Millisecond, 200},
+		{"a busy one", 40 * time.Millisecond, 12},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				asked := 0
+				reads := NewReads(func(context.Context) (metav1.Object, error) {
+					asked++
+					time.Sleep(test.takes)
+					return nil, nil
+				}, MinReadInterval)
+				reads.rest = true
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+
+				_, _ = reads.Await(ctx) // it ends with its context
+				if per := asked / 10; per < test.reads-1 || per > test.reads+1 {
+					t.Errorf("%d reads a second; want %d", per, test.reads)
+				}
+			})
+		})
+	}
+}
+
 func TestReadInterval(t *testing.T) {
 	tests := []struct {
 		readers int

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,12 +16,15 @@ import (
 // resetTimeout is how long a lab may take to be as new before another is started in its place.
 const resetTimeout = time.Minute
 
-// pool has the labs that tests have given back, by the flags that they were started with. To start
-// one costs more processor time than most tests do.
+// maxIdle is how many labs may wait for a test: they take processor time, too.
+const maxIdle = 2
+
+// pool has the labs that tests have given back, of those whose flags a running lab can change. To
+// start one costs more processor time than most tests do.
 type pool struct {
 	mu   sync.Mutex
 	open bool // someone will close it
-	idle map[string][]*ownLab
+	idle []*ownLab
 }
 
 // idleLabs are those of this process.
@@ -31,9 +33,8 @@ var idleLabs pool
 // ownLab is a lab that one test at a time has to itself.
 type ownLab struct {
 	*Lab
-	key   string
 	stop  func() error
-	fresh inventory
+	fresh inventory // nil of one that is not used again
 
 	// ready is closed when the lab has been made as new, or stopped because it could not be.
 	ready   chan struct{}
@@ -60,17 +61,19 @@ func Start(t testing.TB, flags ...string) *Lab {
 
 // take is a lab that was given back, or a new one.
 func (p *pool) take(ctx context.Context, binary string, flags []string) (*ownLab, error) {
-	settings, others := splitSettings(flags)
-	key := strings.Join(others, " ")
-	for lab := p.pop(key); lab != nil; lab = p.pop(key) {
-		<-lab.ready
-		if lab.stopped {
+	if !onlySettings(flags) {
+		lab, stop, err := start(binary, flags)
+		return &ownLab{Lab: lab, stop: stop}, err
+	}
+
+	for lab := p.pop(); lab != nil; lab = p.pop() {
+		if <-lab.ready; lab.stopped {
 			continue
 		}
-		if len(settings) == 0 {
+		if len(flags) == 0 {
 			return lab, nil
 		}
-		if _, err := lab.Command(ctx, "set", settings...); err != nil {
+		if _, err := lab.Command(ctx, "set", flags...); err != nil {
 			return nil, errors.Join(err, lab.stop())
 		}
 		return lab, nil
@@ -80,29 +83,29 @@ func (p *pool) take(ctx context.Context, binary string, flags []string) (*ownLab
 	if err != nil {
 		return nil, err
 	}
-	lab := &ownLab{Lab: started, key: key, stop: stop}
+	lab := &ownLab{Lab: started, stop: stop}
 	if lab.fresh, err = lab.takeInventory(ctx); err != nil {
 		return nil, errors.Join(err, stop())
 	}
 	return lab, nil
 }
 
-func (p *pool) pop(key string) *ownLab {
+func (p *pool) pop() *ownLab {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := p.idle[key]
-	if len(all) == 0 {
+	if len(p.idle) == 0 {
 		return nil
 	}
-	p.idle[key] = all[1:]
-	return all[0]
+	lab := p.idle[0]
+	p.idle = p.idle[1:]
+	return lab
 }
 
 // put takes a lab back, and makes it as new beside what runs next; or stops it.
 func (p *pool) put(lab *ownLab, broken bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.open || broken {
+	if !p.open || broken || lab.fresh == nil || len(p.idle) >= maxIdle {
 		return lab.stop()
 	}
 
@@ -116,10 +119,7 @@ func (p *pool) put(lab *ownLab, broken bool) error {
 			fmt.Fprintf(os.Stderr, "A lab is not used again: %v\n", errors.Join(err, lab.stop()))
 		}
 	}()
-	if p.idle == nil {
-		p.idle = make(map[string][]*ownLab)
-	}
-	p.idle[lab.key] = append(p.idle[lab.key], lab)
+	p.idle = append(p.idle, lab)
 	return nil
 }
 
@@ -129,28 +129,24 @@ func (p *pool) close() error {
 	defer p.mu.Unlock()
 	p.open = false
 	var stopped error
-	for _, labs := range p.idle {
-		for _, lab := range labs {
-			if <-lab.ready; !lab.stopped {
-				stopped = errors.Join(stopped, lab.stop())
-			}
+	for _, lab := range p.idle {
+		if <-lab.ready; !lab.stopped {
+			stopped = errors.Join(stopped, lab.stop())
 		}
 	}
 	p.idle = nil
 	return stopped
 }
 
-// splitSettings tells the flags that a running lab can change from the others. Each has its value
-// after it.
-func splitSettings(flags []string) (settings, others []string) {
+// onlySettings reports whether a running lab can change all of the flags. Each has its value after
+// it.
+func onlySettings(flags []string) bool {
 	for i := 0; i < len(flags); i += 2 {
-		pair := flags[i:min(i+2, len(flags))]
 		switch flags[i] {
 		case "--delay", "--jitter", "--batch", "--gap", "--reject", "--fault":
-			settings = append(settings, pair...)
 		default:
-			others = append(others, pair...)
+			return false
 		}
 	}
-	return settings, others
+	return true
 }
