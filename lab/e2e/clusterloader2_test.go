@@ -163,7 +163,7 @@ func (l *loadTest) policyCreation() {
 	l.expect("policy_enforcement_latency_policy_creation_seconds", "%s")
 	for _, pod := range pods(l.t, l.lab, "net-policy-test", "type=policy-creation") {
 		if logs := l.lab.Kubectl("-n", pod.Namespace, "logs", pod.Name); !strings.Contains(logs,
-			"it asks for net-policy-test/allow-egress-to-target-") {
+			"it reads net-policy-test/allow-egress-to-target-") {
 			l.t.Errorf("the client does not say that it may only get its policy:\n%s", logs)
 		}
 	}
