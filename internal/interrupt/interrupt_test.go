@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"syscall"
 	"testing"
 
@@ -115,6 +116,11 @@ func TestSecondSignal(t *testing.T) {
 // TestHangup closes the terminal of a program, of which it hears twice: it ends in order, and takes
 // the time that it needs for that.
 func TestHangup(t *testing.T) {
+	// A process that ignores the signal, as under nohup(1), lets its children ignore it, too.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
+
 	command, lines := program(t, "patient")
 	if err := command.Start(); err != nil {
 		t.Fatal(err)

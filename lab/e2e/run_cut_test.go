@@ -5,7 +5,9 @@ package e2e
 
 import (
 	"context"
+	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -48,6 +50,11 @@ func TestRunCut(t *testing.T) {
 		{"its terminal closed", []string{"measuring", "measuring"},
 			[]syscall.Signal{syscall.SIGHUP, syscall.SIGHUP}, result.StateFailed, 1},
 	}
+	// A process that ignores the signal, as under nohup(1), lets its children ignore it, too.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hangups) })
+
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
