@@ -278,7 +278,7 @@ check: format licenses workflows ## Check format, vet, licenses and workflows: a
 .PHONY: format
 format: ## Check formatting and vet
 	@echo "== checking formatting and vetting"
-	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee /dev/stderr)"
+	@test -z "$$(gofmt -l $$(git ls-files '*.go') | tee -a /dev/stderr)" # -a: a log that it is written to is not cut
 	@$(GO) vet ./...
 	@GOOS=darwin GOARCH=arm64 $(GO) build -trimpath ./... # as archives are built: nothing is compiled twice
 

@@ -11,6 +11,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -27,12 +29,31 @@ type stand struct {
 	network network
 	plans   chan measure.Event
 	pods    chan measure.Event
-	output  bytes.Buffer
+	output  transcript
 	cancel  context.CancelFunc
 	ended   chan error
 	plan    protocol.Plan
 	lines   []protocol.Line // what it wrote, once it has ended
 	ahead   atomic.Int64    // by how much the wall clock was set, in nanoseconds
+}
+
+// transcript is what an agent has written, which may be looked at while it writes.
+type transcript struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (w *transcript) Write(text []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.text = append(w.text, text...)
+	return len(text), nil
+}
+
+func (w *transcript) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return string(w.text)
 }
 
 func newStand(t *testing.T) *stand {
@@ -117,7 +138,7 @@ func (s *stand) exit() (samples []measure.Sample, said int) {
 // written reads what the agent has written, once it has ended.
 func (s *stand) written() (samples []measure.Sample, said int) {
 	s.t.Helper()
-	decoder := json.NewDecoder(&s.output)
+	decoder := json.NewDecoder(strings.NewReader(s.output.String()))
 	for number := 1; decoder.More(); number++ {
 		var line protocol.Line
 		if err := decoder.Decode(&line); err != nil {
@@ -427,14 +448,14 @@ func TestNotProvedDuringSearch(t *testing.T) {
 		s.pod("u-1", "a", "10.0.0.1")
 		s.sleep(2 * time.Second)
 		s.network.searching.Store(false)
-		found := s.output.Len()
+		before := s.output.String()
 		s.sleep(time.Second)
-		proved := s.output.Bytes()[found:]
-		if !bytes.Contains(proved, []byte(`"proved":{"round":1,"pairs":1}`)) {
-			t.Errorf("it says %q once the rate is found; want one pair", proved)
-		}
-		if before := s.output.Bytes()[:found]; bytes.Contains(before, []byte(`"pairs":1}`)) {
+		after, _ := strings.CutPrefix(s.output.String(), before)
+		if strings.Contains(before, `"pairs":1}`) {
 			t.Errorf("it says %q during the search; want no pair", before)
+		}
+		if !strings.Contains(after, `"proved":{"round":1,"pairs":1}`) {
+			t.Errorf("it says %q once the rate is found; want one pair", after)
 		}
 		s.exit()
 	})
