@@ -95,19 +95,8 @@ func expectStarts(
 	t *testing.T, lab *labtest.Lab, samples []measure.Sample, delay time.Duration,
 ) {
 	t.Helper()
-	records, err := truth.Read(lab.Truth)
-	must(t, err)
-	var pairs []truth.Pair
-	for _, sample := range samples {
-		pairs = append(pairs, truth.Pair{
-			FromUID: sample.Client.UID, ToUID: sample.Target.Pod.UID,
-			To:       sample.Target.Address.Addr(),
-			Protocol: "TCP", Port: sample.Target.Address.Port(),
-		})
-	}
-
 	resolutions, starts := make(map[string][]time.Duration), make(map[string][]time.Duration)
-	for i, flips := range truth.Flips(records, pairs...) {
+	for i, flips := range flipsOf(t, lab, samples, "TCP") {
 		sample := samples[i]
 		resolutions[sample.Scenario] = append(resolutions[sample.Scenario],
 			sample.Latency().Resolution())

@@ -77,9 +77,10 @@ func expectNothingLeft(t *testing.T, lab *labtest.Lab, id string) {
 	}
 }
 
-// expectTrue checks that every pair was measured, that every bracket contains the commit that the
-// truth log has, and that nothing forbidden was answered.
-func expectTrue(t *testing.T, lab *labtest.Lab, samples []measure.Sample, protocol string) {
+// flipsOf are the changes of verdict that the truth log has of each sample's pair.
+func flipsOf(
+	t *testing.T, lab *labtest.Lab, samples []measure.Sample, protocol string,
+) [][]truth.Flip {
 	t.Helper()
 	records, err := truth.Read(lab.Truth)
 	must(t, err)
@@ -91,7 +92,14 @@ func expectTrue(t *testing.T, lab *labtest.Lab, samples []measure.Sample, protoc
 			Protocol: protocol, Port: sample.Target.Address.Port(),
 		})
 	}
-	for i, flips := range truth.Flips(records, pairs...) {
+	return truth.Flips(records, pairs...)
+}
+
+// expectTrue checks that every pair was measured, that every bracket contains the commit that the
+// truth log has, and that nothing forbidden was answered.
+func expectTrue(t *testing.T, lab *labtest.Lab, samples []measure.Sample, protocol string) {
+	t.Helper()
+	for i, flips := range flipsOf(t, lab, samples, protocol) {
 		sample := samples[i]
 		switch {
 		case sample.Status != measure.Measured:
