@@ -88,8 +88,7 @@ func (n Namespace) awaitPolicy(
 		if reads.interval == 0 && !told {
 			told = true
 			klog.Infof("There are %d pods in namespace %s that may all be clients: they are too "+
-				"many "+
-				"to read their policies every few milliseconds, and starts are less exact",
+				"many to read their policies every few milliseconds, and starts are less exact",
 				clients, n.Name)
 		}
 		if reads.interval == 0 {

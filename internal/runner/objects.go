@@ -144,13 +144,18 @@ func (e *environment) permission(
 	}
 }
 
-// podMeta is what pods that are created by others get. Who moves pods to save nodes is asked to let
-// these be as long as they are measured: the cluster autoscaler, and Karpenter.
+// podMeta is what pods that are created by others get.
 func (e *environment) podMeta(labels map[string]string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Labels: e.labels(labels), Annotations: map[string]string{
+	return metav1.ObjectMeta{Labels: e.labels(labels), Annotations: noEviction()}
+}
+
+// noEviction are the annotations of measured pods: who moves pods to save nodes, the cluster
+// autoscaler and Karpenter, is asked to let them be.
+func noEviction() map[string]string {
+	return map[string]string{
 		"cluster-autoscaler.kubernetes.io/safe-to-evict": "false",
 		"karpenter.sh/do-not-disrupt":                    "true",
-	}}
+	}
 }
 
 func (e *environment) planObject(plan protocol.Plan) *corev1.ConfigMap {
@@ -211,7 +216,7 @@ func (e *environment) targetPod(number int) *corev1.Pod {
 	labels := e.targetLabels(scenario.GroupA, number%max(1, e.options.Agents))
 	meta := e.meta(e.parameters.TargetNamespace,
 		fmt.Sprintf("target-%d-%d", e.iterations, number), labels)
-	meta.Annotations = e.podMeta(labels).Annotations
+	meta.Annotations = noEviction()
 	return &corev1.Pod{TypeMeta: kind("v1", "Pod"), ObjectMeta: meta, Spec: e.targetSpec()}
 }
 
