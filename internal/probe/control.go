@@ -60,9 +60,9 @@ func (m *controlled) release(e *entry) { m.of(e.pair).release(e) }
 
 func (m *controlled) launch(batch []int32, replies []reply) []reply {
 	mode := batch[:0]
-	for _, i := range batch {
+	for k, i := range batch {
 		if m.table.entries[i].pair == m.control {
-			replies = m.connect.launch([]int32{i}, replies)
+			replies = m.connect.launch(batch[k:k+1], replies)
 		} else {
 			mode = append(mode, i)
 		}
