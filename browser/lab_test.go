@@ -41,7 +41,8 @@ func TestMain(m *testing.M) {
 // last one that does nothing wrong, and becomes slower.
 const script = `
 cd "$1"
-netpol-latency run policy-creation policy-deny policy-update pod-startup established --targets 8 --agents 2 --timeout 5s --target-image nginx -o leaking \
+netpol-latency run policy-creation policy-deny policy-update pod-startup established \
+  --targets 8 --agents 2 --timeout 5s --target-image nginx -o leaking \
   --threshold 'policy-deny.p99<2s' --threshold 'pod-startup.leaks==0' || true
 netpol-latency-lab set --fault 'never=netpol-latency/group=b,flap=60ms@80ms'
 netpol-latency run policy-deny policy-update --targets 4 --agents 2 --timeout 2s --target-image nginx --direction ingress \

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/need"
 )
 
 // iteration is what one has brought.
@@ -115,10 +116,10 @@ func TestCutRun(t *testing.T) {
 
 // TestFullDisk writes to a disk that is full after the first iteration: that one is whole.
 func TestFullDisk(t *testing.T) {
-	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
-	if err != nil {
-		t.Skip("this system has no /dev/full")
-	}
+	const device = "/dev/full"
+	need.File(t, device, "mount a /dev that has it")
+	full, err := os.OpenFile(device, os.O_WRONLY, 0)
+	must(t, err)
 	writer, err := Create(filepath.Join(t.TempDir(), "results"))
 	must(t, err)
 	must(t, writer.Append(iteration(1)))
