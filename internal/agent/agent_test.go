@@ -30,6 +30,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
+	"github.com/netpol-latency/netpol-latency/internal/probe/pace"
 )
 
 // network is a loss-free network under virtual time: an address drops everything until it is opened
@@ -45,8 +46,8 @@ type network struct {
 func (n *network) Epoch() time.Time { return time.Now() }
 
 // Pace implements prober.
-func (n *network) Pace() probe.Pace {
-	return probe.Pace{Found: !n.searching.Load(), Rate: 500, RoundTrip: time.Millisecond}
+func (n *network) Pace() pace.State {
+	return pace.State{Found: !n.searching.Load(), Rate: 500, RoundTrip: time.Millisecond}
 }
 
 func (n *network) open(address string) {

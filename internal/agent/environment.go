@@ -16,6 +16,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
+	"github.com/netpol-latency/netpol-latency/internal/probe/pace"
 )
 
 // environment is what a scenario works with.
@@ -39,7 +40,7 @@ type prober interface {
 	// Epoch is what the instants of outcomes count from, by the monotonic clock.
 	Epoch() time.Time
 	// Pace is what is known of the path of the probes.
-	Pace() probe.Pace
+	Pace() pace.State
 }
 
 // following is one address that is being probed.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/probe"
+	"github.com/netpol-latency/netpol-latency/internal/probe/pace"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 )
 
@@ -48,7 +48,7 @@ type pair struct {
 	expect       protocol.Expect
 	afterTrigger bool
 
-	pace probe.Pace // what was known of the path at the end
+	pace pace.State // what was known of the path at the end
 
 	// triggered is when the trigger may have been written: what probes show that were sent from
 	// then on counts. It is nil before that.

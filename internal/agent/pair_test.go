@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
-	"github.com/netpol-latency/netpol-latency/internal/probe"
+	"github.com/netpol-latency/netpol-latency/internal/probe/pace"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 )
 
@@ -105,7 +105,7 @@ func TestOverloadedPair(t *testing.T) {
 	p := &pair{notices: newQueue[notice](), port: 80}
 	p.observed.counters = NewMetrics().begin("test")
 	p.observed.transition = measure.NewTransition(measure.StateBlocked, measure.Rules{Confirm: 3})
-	p.pace = probe.Pace{Rate: 200, RoundTrip: 40 * time.Millisecond}
+	p.pace = pace.State{Rate: 200, RoundTrip: 40 * time.Millisecond}
 	now := time.Now()
 	for i := range 60 {
 		o := measure.Outcome{Verdict: measure.Dropped, Sent: now.Add(time.Duration(i) * 5e6)}

@@ -31,9 +31,11 @@ func rules() map[string]rule {
 	return map[string]rule{
 		"internal/measure": {},
 		"internal/probe": {
-			own:    []string{"internal/measure", "internal/probe/packet"},
+			own: []string{"internal/measure", "internal/probe/pace",
+				"internal/probe/packet"},
 			others: []string{"golang.org/x/sys/unix"},
 		},
+		"internal/probe/pace": {own: []string{"internal/measure"}},
 		"internal/probe/packet": {
 			others: []string{"github.com/vishvananda/netlink/nl", "golang.org/x/net/bpf",
 				"golang.org/x/sys/unix"},
@@ -66,7 +68,7 @@ func rules() map[string]rule {
 		"internal/agent": {
 			own: []string{
 				"internal/interrupt", "internal/kube", "internal/measure", "internal/probe",
-				"internal/protocol",
+				"internal/probe/pace", "internal/protocol",
 				"internal/result", "internal/version",
 			},
 			others: append(kubernetes, "github.com/prometheus/client_golang/",

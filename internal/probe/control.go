@@ -12,9 +12,6 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// controlRest is the time between two control probes where nothing is searched for or awaited.
-const controlRest = 500 * time.Millisecond
-
 // nobody is the observer of the control pair, which belongs to nobody.
 type nobody struct{}
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/need"
+	"github.com/netpol-latency/netpol-latency/internal/probe/pace"
 )
 
 // TestControl has a silent target, and an address beside it that answers connections: by every mode
@@ -32,14 +33,14 @@ func TestControl(t *testing.T) {
 			need.Machine(t, err, "run the tests as root, or use another mode")
 			r := newRecorder(-1)
 			pair := engine.Add(test.to, r)
-			deadline := time.Now().Add(2 * longestSearch)
+			deadline := time.Now().Add(2 * pace.LongestSearch)
 			for !engine.Pace().Found && time.Now().Before(deadline) {
 				time.Sleep(time.Millisecond)
 			}
 
-			pace := engine.Pace()
-			if !pace.Found || pace.Rate <= lowestRate || pace.RoundTrip == 0 {
-				t.Errorf("%+v: want a rate that was found, and a round trip", pace)
+			state := engine.Pace()
+			if !state.Found || state.Rate <= pace.LowestRate || state.RoundTrip == 0 {
+				t.Errorf("%+v: want a rate that was found, and a round trip", state)
 			}
 			pair.Stop()
 			<-r.stopped

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/netpol-latency/netpol-latency/internal/probe/pace"
 )
 
 // Engine probes pairs until it is closed. Its methods may be called from any goroutine.
@@ -53,7 +55,7 @@ func start(mode Mode, config Config) (*Engine, error) {
 	})
 
 	if config.Paced {
-		e.worker.pace = newPace(e.schedule.MaxRate, config.Timeout)
+		e.worker.pace = pace.New(e.schedule.MaxRate, config.Timeout)
 		e.addControl(mode, config.Control)
 	}
 
@@ -151,9 +153,9 @@ func (e *Engine) Epoch() time.Time { return e.worker.clock.epoch }
 func (e *Engine) Stats() Stats { return e.worker.stats.load() }
 
 // Pace is what is known of the path. Without [Config.Paced] nothing is.
-func (e *Engine) Pace() Pace {
+func (e *Engine) Pace() pace.State {
 	if e.worker.pace == nil {
-		return Pace{Found: true}
+		return pace.State{Found: true}
 	}
 	return e.worker.published.load()
 }

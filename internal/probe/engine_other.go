@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"runtime"
 	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/probe/pace"
 )
 
 // Engine is what probes on Linux. Elsewhere there is none: the program that probes runs in pods,
@@ -33,7 +35,7 @@ func (*Engine) Schedule() Schedule { return Schedule{} }
 func (*Engine) Epoch() time.Time { return time.Time{} }
 
 // Pace is empty.
-func (*Engine) Pace() Pace { return Pace{} }
+func (*Engine) Pace() pace.State { return pace.State{} }
 
 // Stats are 0.
 func (*Engine) Stats() Stats { return Stats{} }

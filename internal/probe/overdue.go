@@ -7,6 +7,7 @@ package probe
 
 import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe/pace"
 )
 
 // overdue follows the replies of a pair that do not come when they are expected: long before their
@@ -45,7 +46,7 @@ func (o *overdue) freed(i, next int32) {
 // that comes late itself tells nothing of others.
 func (o *overdue) reply(e *entry, arrived instant) (lost int, before instant) {
 	before = o.answered
-	if !e.missed && e.sent.since(o.answered) < longestGap {
+	if !e.missed && e.sent.since(o.answered) < pace.LongestGap {
 		lost = o.row
 	}
 	o.trips.Add(max(arrived, e.sent).since(e.sent))

@@ -7,8 +7,10 @@ package probe
 
 import (
 	"errors"
+	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe/pace"
 )
 
 // settler gives probes their verdicts and tells observers, and nobody else does.
@@ -23,10 +25,10 @@ type settler struct {
 	// they were answered.
 	lost instant
 
-	pace     *pace   // nil where the schedule is kept whatever the path does
-	looked   instant // what had come by then has been read
-	control  *pair   // nil without one
-	triggers int     // pairs that have had their trigger
+	pace     *pace.Finder // nil where the schedule is kept whatever the path does
+	looked   instant      // what had come by then has been read
+	control  *pair        // nil without one
+	triggers int          // pairs that have had their trigger
 }
 
 // settle takes in what a mode has found out.
@@ -86,7 +88,7 @@ func (s *settler) end(i int32, verdict measure.Verdict, done instant, err error)
 		return
 	}
 	s.prober.release(e)
-	if verdict == measure.Dropped && s.pace.overloaded(e.sent) {
+	if verdict == measure.Dropped && s.pace.Overloaded(time.Duration(e.sent)) {
 		verdict, err = measure.Ambiguous, errOverload
 	}
 	if verdict == measure.Allowed || verdict == measure.Unanswered {
@@ -119,12 +121,12 @@ func (s *settler) reply(e *entry, at instant) {
 	if s.pace == nil {
 		return
 	}
-	from := fromPair
+	from := pace.FromPair
 	if e.pair == s.control {
-		from = fromControl
+		from = pace.FromControl
 	}
-	s.pace.answered(from, e.sent, at, s.looked)
-	s.pace.lost(lost, before)
+	s.pace.Answered(from, time.Duration(e.sent), time.Duration(at), time.Duration(s.looked))
+	s.pace.Lost(lost, time.Duration(before))
 }
 
 // miss takes in that the probe has no reply when it is overdue, or has failed.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/netpol-latency/netpol-latency/internal/probe/pace"
 )
 
 // Stats are an engine's counters since its start.
@@ -39,27 +41,27 @@ func (c *counters) store(s Stats) {
 
 // published is what others may know of a pace.
 type published struct {
-	mu   sync.Mutex
-	pace Pace
-	next instant
+	mu    sync.Mutex
+	state pace.State
+	next  instant
 }
 
 // publishEvery is how often it is brought up to date.
 const publishEvery = 20 * time.Millisecond
 
-func (p *published) store(pace *pace, now instant) {
-	if now < p.next && pace.searching == !p.pace.Found && pace.rate == p.pace.Rate {
+func (p *published) store(finder *pace.Finder, now instant) {
+	if now < p.next && finder.Searching() == !p.state.Found && finder.Rate() == p.state.Rate {
 		return
 	}
 	p.next = now + instant(publishEvery)
-	state := pace.state()
+	state := finder.State()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.pace = state
+	p.state = state
 }
 
-func (p *published) load() Pace {
+func (p *published) load() pace.State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.pace
+	return p.state
 }

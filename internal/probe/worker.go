@@ -119,7 +119,7 @@ func (w *worker) add(p *pair) {
 	p.ports = w.ports.of(p.to, now)
 	w.due.push(p)
 	if w.pace != nil && w.pairs() == 1 && p != w.control {
-		w.pace.begin(now)
+		w.pace.Begin(time.Duration(now))
 	}
 	p.interval = w.interval(p, w.paced(), now)
 	w.due.reschedule(p, now+instant(Phase(p.number, p.interval)))
@@ -139,7 +139,7 @@ func (w *worker) paced() Schedule {
 	if w.pace == nil {
 		return w.schedule
 	}
-	return w.schedule.limited(w.pace.rate)
+	return w.schedule.limited(w.pace.Rate())
 }
 
 // trigger brings the pair's next probe forward to the pace that now applies, in its own phase.
@@ -153,7 +153,7 @@ func (w *worker) trigger(p *pair, at instant) {
 	p.trigger, p.triggered = at, true
 	w.triggered = max(w.triggered, at)
 	if w.pace != nil {
-		w.pace.trigger()
+		w.pace.Trigger()
 	}
 
 	now := w.clock.now()
@@ -241,7 +241,7 @@ func (w *worker) keepPace(now instant) {
 		return
 	}
 	wanted := float64(w.pairs()) / w.schedule.MinInterval.Seconds()
-	if w.pace.advance(now, min(wanted, w.schedule.MaxRate)) {
+	if w.pace.Advance(time.Duration(now), min(wanted, w.schedule.MaxRate)) {
 		schedule := w.paced()
 		w.due.rebuild(func(p *pair) instant {
 			p.interval = w.interval(p, schedule, now)
@@ -251,10 +251,13 @@ func (w *worker) keepPace(now instant) {
 	w.published.store(w.pace, now)
 }
 
+// controlRest is the time between two control probes where nothing is searched for or awaited.
+const controlRest = 500 * time.Millisecond
+
 // untilControl is the time between two control probes.
 func (w *worker) untilControl(now instant) time.Duration {
 	switch {
-	case w.pace.searching || w.pace.settling:
+	case w.pace.Unsettled():
 		return w.controlInterval
 	case w.triggers > 0:
 		relative := w.schedule.RelativeStep * float64(now-w.triggered)
@@ -314,7 +317,7 @@ func (w *worker) take(p *pair, now instant) (int32, bool) {
 	}
 	w.opening.start(i, e.use, now)
 	late := now.since(p.due)
-	w.pace.launched()
+	w.pace.Launched()
 	w.counted.Sent++
 	w.counted.Late += late
 	w.counted.MaxLateness = max(w.counted.MaxLateness, late)
@@ -346,7 +349,7 @@ func (w *worker) interval(p *pair, schedule Schedule, now instant) time.Duration
 		return w.untilControl(now)
 	case p.triggered:
 		return schedule.After(time.Duration(now-p.trigger), w.pairs())
-	case w.pace != nil && w.pace.searching:
+	case w.pace != nil && w.pace.Searching():
 		return schedule.After(0, w.pairs()) // the rate of the time after the trigger is tried
 	default:
 		return schedule.Before(w.pairs())

@@ -1,7 +1,7 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package probe
+package pace
 
 import (
 	"slices"
@@ -10,9 +10,9 @@ import (
 
 // The steps of a search for the rate.
 const (
-	// lowestRate is where a search begins, blindRate where it ends if nothing answers, and
+	// LowestRate is where a search begins, blindRate where it ends if nothing answers, and
 	// leastRate what remains of a rate however often it falls.
-	lowestRate, blindRate, leastRate = 200, 1000, 50
+	LowestRate, blindRate, leastRate = 200, 1000, 50
 	// retreat is what a rate is divided by when it was too high: the search doubles it, so that a
 	// quarter is well below the one that the path bore.
 	retreat = 4
@@ -22,8 +22,8 @@ const (
 	longStep, fewReplies   = 80 * time.Millisecond, 4
 	// blindAfter is how long nothing may answer before the search does without.
 	blindAfter = 300 * time.Millisecond
-	// longestSearch bounds a search.
-	longestSearch = 3 * time.Second
+	// LongestSearch bounds a search.
+	LongestSearch = 3 * time.Second
 )
 
 // What is clearly more than the least of all round trips: so many times as long, and so much
@@ -52,16 +52,17 @@ const (
 // settleTime is how much longer than the worst round trip the path may take to drain.
 const settleTime = time.Second
 
-// longestGap is how far apart replies are at the most between which probes were lost: what is
+// LongestGap is how far apart replies are at the most between which probes were lost: what is
 // silent for longer may have been blocked.
-const longestGap = 200 * time.Millisecond
+const LongestGap = 200 * time.Millisecond
 
-// source is whose reply it is.
-type source uint8
+// Source is whose reply it is.
+type Source uint8
 
+// The sources, a closed enumeration: a pair, or the control that is probed beside them.
 const (
-	fromPair source = iota
-	fromControl
+	FromPair Source = iota
+	FromControl
 	sources
 )
 
@@ -71,29 +72,29 @@ type trips struct {
 	known   bool          // there was a reply
 	replies int           // in this step
 	risen   int           // in a row, the newest
-	since   instant       // the send of the first of the row
+	since   time.Duration // the send of the first of the row
 	first   time.Duration // its round trip
-	latest  instant       // the arrival of the newest that was risen
+	latest  time.Duration // the arrival of the newest that was risen
 }
 
 // pace finds the rate that the path bears, as congestion control does. While no pair has had its
-// trigger it searches: from the lowest rate it raises the rate step by step as long as round trips
+// Trigger it searches: from the lowest rate it raises the rate step by step as long as round trips
 // and losses stay as they were there. Where they rise the rate falls to a quarter of that, at once,
 // and is raised again; the second time in one search it stays there for good. After a trigger it
-// stays there until the next search. It has no clock of its own. Without one (nil) the schedule is
-// kept.
-type pace struct {
+// stays there until the next search. It has no clock of its own: every instant is the time since
+// one that the caller has chosen. Where there is none (nil) the schedule is kept.
+type Finder struct {
 	most, limit, rate float64 // of the schedule; what is found; what applies
 	timeout           time.Duration
 	found             float64 // at the end of the newest search, 0 before
 	strikes           int     // how often the path was too slow in this search
 	searching         bool
-	fell              bool    // after a trigger
-	began             instant // the search
-	triggered         bool    // there are pairs that have had their trigger
-	blind             bool    // nothing has answered
+	fell              bool          // after a trigger
+	began             time.Duration // the search
+	triggered         bool          // there are pairs that have had their trigger
+	blind             bool          // nothing has answered
 
-	since    instant // of the step
+	since    time.Duration // of the step
 	sent     int
 	losses   int
 	previous float64 // the rate of the step before
@@ -103,12 +104,12 @@ type pace struct {
 	// settling says that the rate has fallen, and what was sent before still has to drain; slow
 	// that this is known by round trips, of the source.
 	settling, slow bool
-	fallen         instant
+	fallen         time.Duration
 	patience       time.Duration // for what was sent before it fell
-	by             source
+	by             Source
 	worst          time.Duration
-	from, to       instant // the newest time in which the path was too slow
-	harm           int     // how many probes it is known to have lost then
+	from, to       time.Duration // the newest time in which the path was too slow
+	harm           int           // how many probes it is known to have lost then
 	peak           time.Duration
 	why, lasting   Limit // of the rate that applies, and of the limit
 
@@ -120,59 +121,60 @@ type pace struct {
 	appliedSearching bool
 }
 
-func newPace(most float64, timeout time.Duration) *pace {
-	return &pace{most: most, limit: most, rate: min(lowestRate, most), timeout: timeout}
+// New is a finder for at most so many probes a second, which wait for their replies so long.
+func New(most float64, timeout time.Duration) *Finder {
+	return &Finder{most: most, limit: most, rate: min(LowestRate, most), timeout: timeout}
 }
 
-// begin starts a search: there are pairs, and there were none. The rate that was found before is
+// Begin starts a search: there are pairs, and there were none. The rate that was found before is
 // tried for a step.
-func (p *pace) begin(now instant) {
+func (p *Finder) Begin(now time.Duration) {
 	p.rate, p.why = max(p.rate, min(p.found, p.limit)), p.lasting
 	p.triggered, p.fell = false, false
 	p.search(now)
 }
 
-func (p *pace) search(now instant) {
+func (p *Finder) search(now time.Duration) {
 	p.searching, p.began, p.strikes = true, now, 0
 	p.step(now)
 }
 
 // conclude ends the search.
-func (p *pace) conclude() { p.searching, p.found, p.strikes = false, p.rate, 0 }
+func (p *Finder) conclude() { p.searching, p.found, p.strikes = false, p.rate, 0 }
 
-// trigger takes in that a pair has had its trigger. A rate that has not been found yet may now be
+// Trigger takes in that a pair has had its trigger. A rate that has not been found yet may now be
 // that of a path of which nothing is known.
-func (p *pace) trigger() {
+func (p *Finder) Trigger() {
 	p.triggered, p.searching = true, false
 	if p.found == 0 && p.strikes == 0 {
 		p.rate = max(p.rate, min(blindRate, p.most))
 	}
 }
 
-// launched takes in that a probe was sent.
-func (p *pace) launched() {
+// Launched takes in that a probe was sent.
+func (p *Finder) Launched() {
 	if p != nil {
 		p.sent++
 	}
 }
 
-// answered takes in a reply. The worker had looked for replies at an instant before it read this
+// Answered takes in a reply. The worker had looked for replies at an time.Duration before it read this
 // one: that it was under way until then is sure, however late it was read.
-func (p *pace) answered(from source, sent, arrived, looked instant) {
+func (p *Finder) Answered(from Source, sent, arrived, looked time.Duration) {
 	t, took := &p.trips[from], max(arrived-sent, 0)
-	if trip := time.Duration(took); !t.known || trip < t.least {
-		t.least, t.known = trip, true
+	if !t.known || took < t.least {
+		t.least, t.known = took, true
 	}
 	t.replies++
 	p.blind = false
-	if from == fromPair || !p.trips[fromPair].known {
-		p.remember(time.Duration(took))
+	if from == FromPair || !p.trips[FromPair].known {
+		p.remember(took)
 	}
 	if sent < p.fallen {
 		return // it waited behind what was sent at the rate before
 	}
 
-	sure := time.Duration(max(0, min(arrived, looked)-sent))
+	sure := max(0, min(arrived, looked)-sent)
 	if sure < risenTimes*t.least || sure < t.least+risenBy {
 		t.risen = 0
 		// Where pairs are silent since, the control tells, if it was as slow.
@@ -186,7 +188,7 @@ func (p *pace) answered(from source, sent, arrived, looked instant) {
 		t.since, t.first = sent, sure
 	}
 	t.latest = arrived
-	p.worst = max(p.worst, time.Duration(took))
+	p.worst = max(p.worst, took)
 	if p.slow {
 		p.peak = max(p.peak, p.worst)
 	}
@@ -194,21 +196,21 @@ func (p *pace) answered(from source, sent, arrived, looked instant) {
 	if !p.searching && p.found > 0 {
 		within = foundRisenFor
 	}
-	long := t.risen >= risenReplies && time.Duration(sent-t.since) >= within
+	long := t.risen >= risenReplies && sent-t.since >= within
 	if !p.settling && long && float64(sure) >= risenGrowth*float64(t.first) {
 		p.slowed(from, arrived)
 	}
 }
 
 // remember keeps the newest round trips.
-func (p *pace) remember(trip time.Duration) {
+func (p *Finder) remember(trip time.Duration) {
 	p.recent[p.next] = trip
 	p.next = (p.next + 1) % len(p.recent)
 	p.filled = min(p.filled+1, len(p.recent))
 }
 
 // median is that of the newest round trips, zero without any.
-func (p *pace) median() time.Duration {
+func (p *Finder) median() time.Duration {
 	if p.filled == 0 {
 		return 0
 	}
@@ -217,18 +219,18 @@ func (p *pace) median() time.Duration {
 	return sorted[p.filled/2]
 }
 
-// lost takes in that probes were lost, of a pair that is allowed: it had been answered before, by
-// an instant, and was again.
-func (p *pace) lost(probes int, before instant) {
+// Lost takes in that probes were lost, of a pair that is allowed: it had been answered before, by
+// an time.Duration, and was again.
+func (p *Finder) Lost(probes int, before time.Duration) {
 	p.losses += probes
-	if p.from > 0 && before >= p.from-instant(longestGap) && (p.slow || before < p.to) {
+	if p.from > 0 && before >= p.from-LongestGap && (p.slow || before < p.to) {
 		p.harm += probes
 	}
 }
 
-// overloaded reports whether a probe that was sent then met a path that was too slow, and lost what
+// Overloaded reports whether a probe that was sent then met a path that was too slow, and lost what
 // it had no room for or answered too late: that there was no answer says nothing about the network.
-func (p *pace) overloaded(sent instant) bool {
+func (p *Finder) Overloaded(sent time.Duration) bool {
 	if p == nil || p.from == 0 || sent < p.from || !p.slow && sent >= p.to {
 		return false
 	}
@@ -236,10 +238,10 @@ func (p *pace) overloaded(sent instant) bool {
 }
 
 // slowed takes in that round trips have risen.
-func (p *pace) slowed(from source, now instant) {
+func (p *Finder) slowed(from Source, now time.Duration) {
 	t := &p.trips[from]
 	// Times that follow each other closely are one: probes of the first may still be in flight.
-	if p.from == 0 || time.Duration(now-p.to) > MaxTimeout {
+	if p.from == 0 || now-p.to > 2*p.timeout {
 		p.from, p.harm, p.peak = t.since, p.losses, 0
 	}
 	p.slow, p.by, p.peak = true, from, max(p.peak, p.worst)
@@ -247,7 +249,7 @@ func (p *pace) slowed(from source, now instant) {
 }
 
 // fall lowers the rate.
-func (p *pace) fall(now instant, why Limit) {
+func (p *Finder) fall(now time.Duration, why Limit) {
 	why.At = p.achieved(now)
 	if !p.triggered && !p.searching {
 		p.search(now)
@@ -269,9 +271,9 @@ func (p *pace) fall(now instant, why Limit) {
 }
 
 // achieved is the rate of the probes of late.
-func (p *pace) achieved(now instant) float64 {
+func (p *Finder) achieved(now time.Duration) float64 {
 	rate := p.previous
-	if elapsed := time.Duration(now - p.since); elapsed >= risenFor {
+	if elapsed := now - p.since; elapsed >= risenFor {
 		rate = max(rate, float64(p.sent)/elapsed.Seconds())
 	}
 	if rate == 0 {
@@ -281,7 +283,7 @@ func (p *pace) achieved(now instant) float64 {
 }
 
 // settled takes in that what was sent at a rate that was too high has drained.
-func (p *pace) settled(now instant) {
+func (p *Finder) settled(now time.Duration) {
 	p.settling = false
 	if p.slow {
 		p.to = now
@@ -291,8 +293,8 @@ func (p *pace) settled(now instant) {
 }
 
 // step begins a step.
-func (p *pace) step(now instant) {
-	if elapsed := time.Duration(now - p.since); elapsed > 0 {
+func (p *Finder) step(now time.Duration) {
+	if elapsed := now - p.since; elapsed > 0 {
 		p.previous = float64(p.sent) / elapsed.Seconds()
 	}
 	p.since, p.sent, p.losses = now, 0, 0
@@ -301,15 +303,15 @@ func (p *pace) step(now instant) {
 	}
 }
 
-// advance decides on the rate, by what has been seen by now and the rate that is wanted. It reports
+// Advance decides on the rate, by what has been seen by now and the rate that is wanted. It reports
 // whether another rate applies than before, or the search has begun or ended.
-func (p *pace) advance(now instant, wanted float64) (changed bool) {
-	if p.searching && time.Duration(now-p.began) >= longestSearch {
+func (p *Finder) Advance(now time.Duration, wanted float64) (changed bool) {
+	if p.searching && now-p.began >= LongestSearch {
 		p.conclude()
 	}
 	if p.settling {
 		p.drain(now)
-	} else if time.Duration(now-p.since) >= shortStep {
+	} else if now-p.since >= shortStep {
 		p.judge(now, min(wanted, p.limit))
 	}
 
@@ -319,13 +321,13 @@ func (p *pace) advance(now instant, wanted float64) (changed bool) {
 }
 
 // drain waits until the path is as fast as before, or the rate has to fall further.
-func (p *pace) drain(now instant) {
-	waited := time.Duration(now - p.fallen)
+func (p *Finder) drain(now time.Duration) {
+	waited := now - p.fallen
 	switch {
 	case !p.slow && waited >= lossesPause:
 		p.settled(now)
 	case !p.slow || waited < p.patience:
-	case time.Duration(now-p.trips[p.by].latest) >= lossesPause:
+	case now-p.trips[p.by].latest >= lossesPause:
 		p.settled(now) // nothing answers any more, late or not
 	default:
 		p.fall(now, Limit{Cause: RoundTripsRose, Least: p.trips[p.by].least, Worst: p.worst})
@@ -333,13 +335,13 @@ func (p *pace) drain(now instant) {
 }
 
 // judge ends a step if there is enough to judge it by. The goal is the highest rate of use.
-func (p *pace) judge(now instant, goal float64) {
-	elapsed := time.Duration(now - p.since)
-	replies, rising, from := 0, false, fromPair
+func (p *Finder) judge(now time.Duration, goal float64) {
+	elapsed := now - p.since
+	replies, rising, from := 0, false, FromPair
 	for i := range p.trips {
 		replies = max(replies, p.trips[i].replies)
 		if p.trips[i].risen > 0 {
-			rising, from = true, source(i)
+			rising, from = true, Source(i)
 		}
 	}
 	enough := replies >= manyReplies || elapsed >= longStep && replies >= fewReplies
@@ -368,8 +370,8 @@ func (p *pace) judge(now instant, goal float64) {
 }
 
 // raise doubles the rate.
-func (p *pace) raise(now instant, replies int) {
-	if p.rate <= lowestRate {
+func (p *Finder) raise(now time.Duration, replies int) {
+	if p.rate <= LowestRate {
 		p.usual = float64(p.losses) / float64(max(1, p.losses+replies))
 	}
 	p.rate = min(2*p.rate, p.limit)
@@ -377,14 +379,24 @@ func (p *pace) raise(now instant, replies int) {
 }
 
 // lossy reports whether clearly more probes of this step were lost than at the lowest rate.
-func (p *pace) lossy(replies int) bool {
+func (p *Finder) lossy(replies int) bool {
 	part := float64(p.losses) / float64(max(1, p.losses+replies))
-	return p.rate > lowestRate && p.losses >= fewLosses && part > p.usual+lossesBy
+	return p.rate > LowestRate && p.losses >= fewLosses && part > p.usual+lossesBy
 }
 
-// state is what others may know.
-func (p *pace) state() Pace {
-	state := Pace{Rate: p.rate, RoundTrip: p.median(), Found: !p.searching, Limit: p.why}
+// Rate is the most probes a second that now applies.
+func (p *Finder) Rate() float64 { return p.rate }
+
+// Searching reports whether the rate is being searched for.
+func (p *Finder) Searching() bool { return p.searching }
+
+// Unsettled reports whether replies are wanted that tell of the path: the rate is being searched
+// for, or it has fallen.
+func (p *Finder) Unsettled() bool { return p.searching || p.settling }
+
+// State is what has been found so far.
+func (p *Finder) State() State {
+	state := State{Rate: p.rate, RoundTrip: p.median(), Found: !p.searching, Limit: p.why}
 	if p.blind && p.rate < p.limit {
 		state.Limit = Limit{Cause: NothingAnswered}
 	}

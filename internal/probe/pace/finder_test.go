@@ -1,12 +1,14 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package probe
+package pace
 
 import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
 // path is a simulated way to the targets, behind an engine that judges one packet after the other,
@@ -24,99 +26,98 @@ type path struct {
 
 const queueLength = 1024
 
+// controlInterval is the time between two probes of the control.
+const controlInterval = 20 * time.Millisecond
+
 // simulation plays an engine of pairs on a path.
 type simulation struct {
 	path
-	pace   *pace
+	finder *Finder
 	random *rand.Rand
 
-	now, free  instant // when the queue has judged what is in it
-	send       instant // when pairs send next
-	ask        instant // when the control pair does
-	looked     instant
-	stalled    instant
-	halted     instant
+	now, free  time.Duration // when the queue has judged what is in it
+	send       time.Duration // when pairs send next
+	ask        time.Duration // when the control pair does
+	looked     time.Duration
+	stalled    time.Duration
+	halted     time.Duration
 	flying     []flight
-	bucket     bucket
+	police     *rate.Limiter
 	unanswered int // of the pairs, since their newest reply
-	replied    instant
+	replied    time.Duration
 	longest    time.Duration
 }
 
 type flight struct {
-	from          source
-	sent, arrives instant
+	from          Source
+	sent, arrives time.Duration
 }
 
 func newSimulation(most float64, on path) *simulation {
-	s := &simulation{path: on, pace: newPace(most, DefaultTimeout),
+	s := &simulation{path: on, finder: New(most, 500*time.Millisecond),
 		random: rand.New(rand.NewPCG(1, 2))}
-	s.now = instant(time.Second)
+	s.now = time.Second
 	s.send, s.ask, s.stalled = s.now, s.now, s.now
-	s.bucket.rate = on.polices
-	s.pace.begin(s.now)
+	s.police = rate.NewLimiter(rate.Limit(on.polices), 10)
+	s.finder.Begin(s.now)
 	return s
 }
 
 // run plays for a time, at the rate that is wanted and permitted, and returns when the search
 // ended.
-func (s *simulation) run(until instant, wanted float64) (found instant) {
+func (s *simulation) run(until time.Duration, wanted float64) (found time.Duration) {
 	for s.now < until {
 		s.now = min(s.send, s.ask)
-		if s.stall > 0 && s.now-s.stalled > instant(4*s.stall) {
-			s.now += instant(s.stall)
+		if s.stall > 0 && s.now-s.stalled > 4*s.stall {
+			s.now += s.stall
 			s.stalled, s.send, s.ask = s.now, s.now, s.now
 		}
-		if s.halts > 0 && s.now-s.halted > instant(3*s.halts) {
-			s.halted, s.free = s.now, max(s.free, s.now)+instant(s.halts)
+		if s.halts > 0 && s.now-s.halted > 3*s.halts {
+			s.halted, s.free = s.now, max(s.free, s.now)+s.halts
 		}
 		s.receive()
-		s.pace.advance(s.now, wanted)
-		if !s.pace.searching && found == 0 {
+		s.finder.Advance(s.now, wanted)
+		if !s.finder.searching && found == 0 {
 			found = s.now
 		}
 		if s.now >= s.send {
-			s.launch(fromPair)
-			s.send = s.now + instant(float64(time.Second)/min(wanted, s.pace.rate))
+			s.launch(FromPair)
+			s.send = s.now + time.Duration(float64(time.Second)/min(wanted, s.finder.rate))
 		}
 		if s.control && s.now >= s.ask {
-			s.launch(fromControl)
+			s.launch(FromControl)
 		}
 		if s.now >= s.ask {
-			s.ask = s.now + instant(ControlInterval)
+			s.ask = s.now + controlInterval
 		}
 	}
 	return found
 }
 
-func (s *simulation) launch(from source) {
-	s.pace.launched()
+func (s *simulation) launch(from Source) {
+	s.finder.Launched()
 	s.free = max(s.free, s.now)
-	wait := time.Duration(s.free - s.now)
-	answered := (from == fromControl || !s.silent) && s.random.Float64() >= s.loses
-	if s.polices > 0 {
-		if s.bucket.drained(s.now) > 10 {
-			answered = false
-		} else {
-			s.bucket.fill(1, s.now)
-		}
+	wait := s.free - s.now
+	answered := (from == FromControl || !s.silent) && s.random.Float64() >= s.loses
+	if s.polices > 0 && !s.police.AllowN(time.Unix(0, int64(s.now)), 1) {
+		answered = false
 	}
 	if s.halts == 0 && wait.Seconds()*s.verdicts > queueLength {
 		s.missed(from)
 		return
 	}
 
-	s.free += instant(float64(time.Second) / s.verdicts)
-	s.longest = max(s.longest, time.Duration(s.free-s.now))
+	s.free += time.Duration(float64(time.Second) / s.verdicts)
+	s.longest = max(s.longest, s.free-s.now)
 	if !answered {
 		s.missed(from)
 		return
 	}
-	s.flying = append(s.flying, flight{from, s.now, s.free + instant(s.trip)})
+	s.flying = append(s.flying, flight{from, s.now, s.free + s.trip})
 }
 
-func (s *simulation) missed(from source) {
-	if from == fromPair && !s.silent {
+func (s *simulation) missed(from Source) {
+	if from == FromPair && !s.silent {
 		s.unanswered++
 	}
 }
@@ -125,15 +126,15 @@ func (s *simulation) receive() {
 	for len(s.flying) > 0 && s.flying[0].arrives <= s.now {
 		one := s.flying[0]
 		s.flying = s.flying[1:]
-		if one.from == fromPair {
-			s.pace.lost(s.unanswered, s.replied)
+		if one.from == FromPair {
+			s.finder.Lost(s.unanswered, s.replied)
 			s.unanswered, s.replied = 0, one.arrives
 		}
 		at := one.arrives
 		if s.stall > 0 {
 			at = s.now // sockets are read when the thread runs
 		}
-		s.pace.answered(one.from, one.sent, at, s.looked)
+		s.finder.Answered(one.from, one.sent, at, s.looked)
 	}
 	s.looked = s.now
 }
@@ -149,7 +150,7 @@ func TestPace(t *testing.T) {
 		path      path
 		low, high float64 // the rate that is found
 		within    time.Duration
-		limit     LimitCause
+		limit     Cause
 	}{
 		{"a kernel's filter", 10_000, 20_000, path{verdicts: fast},
 			10_000, 10_000, 600 * time.Millisecond, Unlimited},
@@ -194,10 +195,10 @@ func TestPace(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := newSimulation(test.most, test.path)
 			began := s.now
-			found := s.run(began+instant(5*time.Second), test.wanted)
-			state := s.pace.state()
-			if found == 0 || time.Duration(found-began) > test.within {
-				t.Errorf("the search took %s; want at most %s", time.Duration(found-began),
+			found := s.run(began+5*time.Second, test.wanted)
+			state := s.finder.State()
+			if found == 0 || found-began > test.within {
+				t.Errorf("the search took %s; want at most %s", found-began,
 					test.within)
 			}
 			if state.Rate < test.low || state.Rate > test.high || state.Limit.Cause != test.limit {
@@ -216,16 +217,16 @@ func TestPace(t *testing.T) {
 // rate that was found.
 func TestPaceAfterTrigger(t *testing.T) {
 	s := newSimulation(10_000, path{verdicts: 20_000})
-	s.run(s.now+instant(time.Second), 20_000)
-	if state := s.pace.state(); state.Rate != 10_000 || !state.Found {
+	s.run(s.now+time.Second, 20_000)
+	if state := s.finder.State(); state.Rate != 10_000 || !state.Found {
 		t.Fatalf("before the trigger: %+v; want 10,000 probes a second", state)
 	}
 
-	s.pace.trigger()
+	s.finder.Trigger()
 	s.verdicts = 1000
 	slow := s.now
-	s.run(slow+instant(4*time.Second), 20_000)
-	after := s.pace.state()
+	s.run(slow+4*time.Second, 20_000)
+	after := s.finder.State()
 	if after.Rate > 625 || after.Limit.Cause != RoundTripsRose || !after.Found {
 		t.Errorf("after the trigger: %+v; want a rate that the path bears", after)
 	}
@@ -234,16 +235,16 @@ func TestPaceAfterTrigger(t *testing.T) {
 		lost  bool
 	}{{-50 * time.Millisecond, false}, {100 * time.Millisecond, true},
 		{3900 * time.Millisecond, false}} {
-		if at := slow + instant(sent.after); s.pace.overloaded(at) != sent.lost {
+		if at := slow + sent.after; s.finder.Overloaded(at) != sent.lost {
 			t.Errorf("a probe that was lost %s after the path got slow is overloaded: %t; want %t",
 				sent.after, !sent.lost, sent.lost)
 		}
 	}
 
 	s.verdicts = 20_000
-	s.pace.begin(s.now)
-	s.run(s.now+instant(time.Second), 20_000)
-	if state := s.pace.state(); state.Rate != 10_000 || state.Limit.Cause != Unlimited {
+	s.finder.Begin(s.now)
+	s.run(s.now+time.Second, 20_000)
+	if state := s.finder.State(); state.Rate != 10_000 || state.Limit.Cause != Unlimited {
 		t.Errorf("in the next search: %+v; want 10,000 probes a second", state)
 	}
 }
@@ -251,24 +252,24 @@ func TestPaceAfterTrigger(t *testing.T) {
 // TestPaceWarning says what limits a rate.
 func TestPaceWarning(t *testing.T) {
 	tests := []struct {
-		name string
-		pace Pace
-		want string
+		name  string
+		state State
+		want  string
 	}{
-		{"nothing", Pace{Rate: 10_000}, ""},
-		{"round trips", Pace{Rate: 512, Limit: Limit{Cause: RoundTripsRose, At: 2048,
+		{"nothing", State{Rate: 10_000}, ""},
+		{"round trips", State{Rate: 512, Limit: Limit{Cause: RoundTripsRose, At: 2048,
 			Least: 200 * time.Microsecond, Worst: 40 * time.Millisecond}},
 			"the path: round trips rose from 0.20ms to 40.0ms at 2,000 probes a second; " +
 				"probing at 510"},
-		{"losses", Pace{Rate: 1600, Limit: Limit{Cause: ProbesLost, At: 6400, Lost: 60, Of: 100}},
+		{"losses", State{Rate: 1600, Limit: Limit{Cause: ProbesLost, At: 6400, Lost: 60, Of: 100}},
 			"the path: 60 of 100 probes were lost at 6,400 probes a second; probing at 1,600"},
-		{"silence", Pace{Rate: 1000, Limit: Limit{Cause: NothingAnswered}},
+		{"silence", State{Rate: 1000, Limit: Limit{Cause: NothingAnswered}},
 			"the path: nothing answers that tells how many probes it bears; " +
 				"probing at 1,000 a second"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			if got := test.pace.Warning(); got != test.want {
+			if got := test.state.Warning(); got != test.want {
 				t.Errorf("it says %q; want %q", got, test.want)
 			}
 		})

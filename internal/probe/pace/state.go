@@ -1,7 +1,10 @@
 // Copyright The netpol-latency Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package probe
+// Package pace finds how many probes a second the path to the targets bears, by the round trips and
+// losses of those that were sent: whoever judges them may do so more slowly than they can be sent,
+// and must not be what is measured.
+package pace
 
 import (
 	"fmt"
@@ -12,8 +15,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// Pace is what an engine knows of the path of its probes.
-type Pace struct {
+// State is what is known of the path of the probes.
+type State struct {
 	// Rate is the most probes a second that it sends, for all pairs together.
 	Rate float64
 	// RoundTrip is how long the newest replies took, their median; zero without any.
@@ -26,7 +29,7 @@ type Pace struct {
 
 // Limit is what was seen at a rate that was too high.
 type Limit struct {
-	Cause LimitCause
+	Cause Cause
 	At    float64 // probes a second
 	// Least and Worst are round trips that rose, from the one to the other.
 	Least, Worst time.Duration
@@ -34,13 +37,13 @@ type Limit struct {
 	Lost, Of int
 }
 
-// LimitCause is why a rate is limited.
-type LimitCause uint8
+// Cause is why a rate is limited.
+type Cause uint8
 
 // The causes, a closed enumeration.
 const (
 	// Unlimited: the rate is what the schedule permits, or as much as there are pairs for.
-	Unlimited LimitCause = iota
+	Unlimited Cause = iota
 	// RoundTripsRose: at a higher rate probes wait on the path.
 	RoundTripsRose
 	// ProbesLost: at a higher rate probes are lost that policy allows.
@@ -50,18 +53,18 @@ const (
 )
 
 // Warning says what limits the rate, empty if nothing does.
-func (p Pace) Warning() string {
-	switch l := p.Limit; l.Cause {
+func (s State) Warning() string {
+	switch l := s.Limit; l.Cause {
 	case RoundTripsRose:
 		return fmt.Sprintf("the path: round trips rose from %s to %s at %s probes a second; "+
 			"probing at %s", measure.FormatDuration(l.Least), measure.FormatDuration(l.Worst),
-			formatRate(l.At), formatRate(p.Rate))
+			formatRate(l.At), formatRate(s.Rate))
 	case ProbesLost:
 		return fmt.Sprintf("the path: %d of %d probes were lost at %s probes a second; "+
-			"probing at %s", l.Lost, l.Of, formatRate(l.At), formatRate(p.Rate))
+			"probing at %s", l.Lost, l.Of, formatRate(l.At), formatRate(s.Rate))
 	case NothingAnswered:
 		return fmt.Sprintf("the path: nothing answers that tells how many probes it bears; "+
-			"probing at %s a second", formatRate(p.Rate))
+			"probing at %s a second", formatRate(s.Rate))
 	default:
 		return ""
 	}
