@@ -49,6 +49,8 @@ func rules() map[string]rule {
 			"internal/setting"}},
 		"internal/report/html": {own: []string{"internal/measure", "internal/report",
 			"internal/result", "internal/setting"}},
+		"internal/overlay": {own: []string{"internal/setting"},
+			others: append(kubernetes, "sigs.k8s.io/yaml")},
 		"internal/visible":   {},
 		"internal/interrupt": {},
 		"internal/need":      {},
@@ -60,7 +62,7 @@ func rules() map[string]rule {
 		"internal/runner": {
 			own: []string{
 				"internal/kube", "internal/measure", "internal/protocol", "internal/result",
-				"internal/scenario",
+				"internal/overlay", "internal/scenario",
 				"internal/setting", "internal/visible",
 			},
 			others: append(kubernetes, "golang.org/x/sync/errgroup", "golang.org/x/time/rate"),
@@ -77,7 +79,7 @@ func rules() map[string]rule {
 		"internal/cli": {
 			own: []string{
 				"internal/agent", "internal/interrupt", "internal/kube", "internal/measure",
-				"internal/probe", "internal/report",
+				"internal/overlay", "internal/probe", "internal/report",
 				"internal/report/html", "internal/result", "internal/runner", "internal/scenario",
 				"internal/setting", "internal/suite",
 				"internal/version", "internal/visible", "manifests",

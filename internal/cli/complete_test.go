@@ -209,6 +209,11 @@ func TestEveryFlagIsCompleted(t *testing.T) {
 		"agent startup --forbidden",
 		"compare --fail-if",
 	}
+	for _, field := range setting.Pods() {
+		if !field.File {
+			free = append(free, "run --"+field.Name, "manifests --"+field.Name)
+		}
+	}
 	seen := make(map[string]bool)
 	visit(newRoot(standalone(), version.Read(Name, ""), setting.All()), func(cmd *cobra.Command) {
 		cmd.LocalFlags().VisitAll(func(flag *pflag.Flag) {
@@ -229,7 +234,8 @@ func TestEveryFlagIsCompleted(t *testing.T) {
 }
 
 func takesText(flag *pflag.Flag) bool {
-	return slices.Contains([]string{"string", "stringArray", "stringSlice"}, flag.Value.Type())
+	return slices.Contains([]string{"string", "stringArray", "stringSlice", "list"},
+		flag.Value.Type())
 }
 
 func visit(cmd *cobra.Command, do func(*cobra.Command)) {

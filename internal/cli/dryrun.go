@@ -23,7 +23,10 @@ func printTasks(ctx context.Context, out io.Writer, cluster *kube.Cluster, tasks
 	}
 
 	for _, one := range tasks {
-		before, triggers := runner.Objects(one.options, one.scenario, servers)
+		before, triggers, err := runner.Objects(one.options, one.scenario, cluster, servers)
+		if err != nil {
+			return err
+		}
 		if err := printObjects(out, "# "+one.scenario.Name+": before the trigger",
 			before); err != nil {
 			return err

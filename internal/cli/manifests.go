@@ -4,24 +4,40 @@
 package cli
 
 import (
+	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 
 	"github.com/spf13/cobra"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
+	"sigs.k8s.io/yaml"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/overlay"
+	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 	"github.com/netpol-latency/netpol-latency/manifests"
 )
 
 // manifestsOptions are the flags of the command.
 type manifestsOptions struct {
 	values     manifests.Values
+	pods       *settingFlags
 	apiServers []string
 	kubeconfig string
 }
 
 func newManifests() *cobra.Command {
-	options := manifestsOptions{values: manifests.DefaultValues("")}
+	options := manifestsOptions{
+		values: manifests.DefaultValues(""), pods: newSettingFlags(setting.Pods()),
+	}
 	cmd := &cobra.Command{
 		Use:   "manifests pod-creation|policy-creation",
 		Short: "Print the objects of a test, ready to apply",
@@ -53,6 +69,7 @@ func newManifests() *cobra.Command {
 	}
 
 	options.flags(cmd)
+	options.pods.offer(cmd)
 	offer(cmd, "step", cobra.CompletionWithDesc(string(manifests.Setup),
 		"what must be in place before the trigger"),
 		cobra.CompletionWithDesc(string(manifests.Trigger), "the change whose effect is measured"),
@@ -83,12 +100,25 @@ func (o *manifestsOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&v.PodMonitor, "pod-monitor", false, "add a PodMonitor for a Prometheus operator")
 	f.StringSliceVar(&o.apiServers, "api-server", nil,
 		"address:port of the API server (repeatable;\ndefault: asked of the cluster)")
+	o.pods.add(f)
 	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
 }
 
-func (o *manifestsOptions) run(cmd *cobra.Command, scenario string) error {
+func (o *manifestsOptions) run(cmd *cobra.Command, test string) error {
+	settings, err := o.pods.finish(cmd.Flags())
+	if err == nil {
+		err = readFiles(o.pods.table, &settings)
+	}
+	if err != nil {
+		return err
+	}
+	over, err := overlay.Of(settings)
+	if err != nil {
+		return err
+	}
+
 	values := o.values
-	values.Scenario = scenario
+	values.Scenario = test
 	values.APIServers = nil // the chart's, which are not of any cluster
 	for _, text := range o.apiServers {
 		address, err := netip.ParseAddrPort(text)
@@ -108,10 +138,67 @@ func (o *manifestsOptions) run(cmd *cobra.Command, scenario string) error {
 		if err != nil {
 			return err
 		}
+		cilium := scenario.CiliumPolicies().GroupVersion().String()
+		_, err = client.Discovery().ServerResourcesForGroupVersion(cilium)
+		values.Cilium = err == nil
 		for _, address := range addresses {
 			values.APIServers = append(values.APIServers, manifests.EndpointOf(address))
 		}
 	}
 
-	return manifests.Render(cmd.OutOrStdout(), values)
+	return renderOver(cmd.OutOrStdout(), values, over)
+}
+
+// renderOver writes the objects as the templates have them, or with what is laid over them.
+func renderOver(out io.Writer, values manifests.Values, over overlay.Overlay) error {
+	if over.Empty() {
+		return manifests.Render(out, values)
+	}
+	var plain bytes.Buffer
+	if err := manifests.Render(&plain, values); err != nil {
+		return err
+	}
+
+	documents := utilyaml.NewYAMLReader(bufio.NewReader(&plain))
+	for {
+		document, err := documents.Read()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read the manifests: %w", err)
+		}
+		object, err := decodeManifest(document)
+		if err != nil {
+			return err
+		}
+		if err := over.Apply(object); err != nil {
+			return err
+		}
+		text, err := yaml.Marshal(object)
+		if err != nil {
+			return fmt.Errorf("encode an object: %w", err)
+		}
+		if _, err := fmt.Fprintf(out, "---\n%s", text); err != nil {
+			return fmt.Errorf("write manifests: %w", err)
+		}
+	}
+}
+
+// decodeManifest reads an object of the templates; what has pods as what it is.
+func decodeManifest(document []byte) (runtime.Object, error) {
+	plain := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal(document, &plain.Object); err != nil {
+		return nil, fmt.Errorf("read the manifests: %w", err)
+	}
+	known, ok := map[string]runtime.Object{
+		"Namespace": &corev1.Namespace{}, "Deployment": &appsv1.Deployment{},
+	}[plain.GetKind()]
+	if !ok {
+		return plain, nil
+	}
+	if err := yaml.Unmarshal(document, known); err != nil {
+		return nil, fmt.Errorf("read the manifests: %w", err)
+	}
+	return known, nil
 }

@@ -90,6 +90,7 @@ func (o *runOptions) offer(cmd *cobra.Command) {
 
 func (o *runOptions) flags(f *pflag.FlagSet) {
 	o.settings.add(f)
+	o.settings.addPlaces(f)
 	f.StringVarP(&o.output, "output", "o", "",
 		"directory for the results (default a new dated one)")
 	f.StringVar(&o.AgentImage, "image", o.AgentImage, "image of the agents\n")
@@ -135,6 +136,11 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 
 	cluster, err := kube.ConnectCluster(o.kubeconfig, "netpol-latency")
 	if err != nil {
+		return err
+	}
+
+	asked := cmd.Flags().Changed("family")
+	if err := o.fitFamily(cmd.Context(), cluster, tasks, asked); err != nil {
 		return err
 	}
 
@@ -336,7 +342,8 @@ func (w *work) describe(ctx context.Context) {
 	for i, node := range nodes {
 		one := result.Node{Name: node.Name}
 		if i < describedNodes {
-			if info, err := w.cluster.NodeInfo(ctx, node.Name); err == nil {
+			if found, err := w.cluster.Node(ctx, node.Name); err == nil {
+				info := found.Status.NodeInfo
 				one.Kernel, one.OS = info.KernelVersion, info.OSImage
 			}
 		}

@@ -40,7 +40,10 @@ func (s *settingFlags) add(f *pflag.FlagSet) {
 			flag.NoOptDefVal = "true"
 		}
 	}
+}
 
+// addPlaces adds how --placement was spelt by earlier versions.
+func (s *settingFlags) addPlaces(f *pflag.FlagSet) {
 	f.BoolVar(&s.sameNode, setting.PlaceSame, false, "--placement same-node")
 	f.BoolVar(&s.otherNode, setting.PlaceOther, false, "--placement other-node")
 	f.BoolVar(&s.anyNode, setting.PlaceAny, false, "--placement any")
@@ -49,7 +52,7 @@ func (s *settingFlags) add(f *pflag.FlagSet) {
 	}
 }
 
-// offer has the shell offer the choices of each setting that has some.
+// offer has the shell offer the choices of each setting that has some, or files.
 func (s *settingFlags) offer(cmd *cobra.Command) {
 	for _, field := range s.table {
 		var words []cobra.Completion
@@ -58,6 +61,9 @@ func (s *settingFlags) offer(cmd *cobra.Command) {
 		}
 		if len(words) > 0 {
 			offer(cmd, field.Name, words...)
+		}
+		if field.File {
+			offerFiles(cmd, field.Name, "yaml", "yml", "json")
 		}
 	}
 }
@@ -108,6 +114,10 @@ func (v *settingValue) String() string {
 
 // Set implements pflag.Value. It never fails: see [settingFlags].
 func (v *settingValue) Set(text string) error {
+	if v.field.List {
+		v.field.Add(&v.flags.values, text)
+		return nil
+	}
 	if err := v.field.Parse(&v.flags.values, text); err != nil {
 		v.flags.mistakes = append(v.flags.mistakes, fmt.Errorf("--%w", err))
 	}
@@ -116,6 +126,9 @@ func (v *settingValue) Set(text string) error {
 
 // Type implements pflag.Value, for the help text.
 func (v *settingValue) Type() string {
+	if v.field.List {
+		return "list"
+	}
 	if _, isDuration := v.field.Default.(time.Duration); isDuration {
 		return "duration"
 	}

@@ -4,11 +4,15 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/overlay"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/internal/runner"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
@@ -137,10 +141,67 @@ func (o *runOptions) task(
 ) (task, error) {
 	options := o.Options
 	options.Settings, options.Number = settings, number
-	err := options.Validate(s)
+	unread := readFiles(o.settings.table, &options.Settings)
+	var wrong error
+	if unread == nil {
+		options.Overlay, wrong = overlay.Of(options.Settings)
+	}
+	err := errors.Join(options.Validate(s), unread, wrong)
 	options.Probe = options.Mode(s)
 	options.Label = o.settings.table.Label(options.Settings)
 	return task{s, options}, err
+}
+
+// readFiles replaces the names of files by what the files have, as JSON in one line.
+func readFiles(table setting.Table, s *setting.Settings) error {
+	var mistakes []error
+	for _, field := range table {
+		if text := field.Text(*s); field.File && text != "" {
+			content, err := readPatch(text)
+			if err != nil {
+				mistakes = append(mistakes, field.Wrong(text, err))
+				continue
+			}
+			field.With(s, string(content))
+		}
+	}
+	return errors.Join(mistakes...)
+}
+
+// readPatch is a patch, or that in the file of the name.
+func readPatch(text string) ([]byte, error) {
+	if !strings.ContainsAny(text, "{:\n") { // as every object has, and hardly a file's name
+		content, err := os.ReadFile(text)
+		if err != nil {
+			return nil, fmt.Errorf("read the file: %w", err)
+		}
+		text = string(content)
+	}
+	return overlay.Compact(text)
+}
+
+// fitFamily has tasks use the address family that the cluster prefers, unless another one was asked
+// for. One that the cluster does not have is an error.
+func (o *runOptions) fitFamily(
+	ctx context.Context, cluster *kube.Cluster, tasks []task, asked bool,
+) error {
+	families, err := cluster.Families(ctx)
+	if err != nil {
+		return nil // who may not list nodes or pods learns of it from the run's own
+	}
+	for i := range tasks {
+		family := &tasks[i].options.Family
+		if !asked && *family == setting.IPv4 && families.PrefersIPv6 {
+			*family = setting.IPv6
+			tasks[i].options.Label = o.settings.table.Label(tasks[i].options.Settings)
+		}
+		has := map[string]bool{setting.IPv4: families.IPv4, setting.IPv6: families.IPv6}
+		if !has[*family] {
+			return fmt.Errorf("probe over %s: the pods of this cluster have no such addresses: "+
+				"expected the other --family", *family)
+		}
+	}
+	return nil
 }
 
 // record is what run.json says about a task that is to be run.

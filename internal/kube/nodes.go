@@ -38,13 +38,13 @@ func (c *Cluster) Nodes(ctx context.Context) ([]metav1.ObjectMeta, error) {
 	}
 }
 
-// NodeInfo is what a node says about its kernel and operating system.
-func (c *Cluster) NodeInfo(ctx context.Context, name string) (corev1.NodeSystemInfo, error) {
+// Node reads one node, from the API server's memory.
+func (c *Cluster) Node(ctx context.Context, name string) (*corev1.Node, error) {
 	node, err := c.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{ResourceVersion: "0"})
 	if err != nil {
-		return corev1.NodeSystemInfo{}, fmt.Errorf("read node %s: %w", name, err)
+		return nil, fmt.Errorf("read node %s: %w", name, err)
 	}
-	return node.Status.NodeInfo, nil
+	return node, nil
 }
 
 // Plugin is a network plugin that was found in the cluster.

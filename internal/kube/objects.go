@@ -36,16 +36,23 @@ type Cluster struct {
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
 	mapper   meta.RESTMapper
+	// UserNamespace is where the user is at home: that of the kubeconfig's context.
+	UserNamespace string
 }
 
 // ConnectCluster returns the cluster that kubectl would use: see [ConnectUser].
 func ConnectCluster(kubeconfig, userAgent string) (*Cluster, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil)
+	config, err := loaded.ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("find the API server: name a file with --kubeconfig or "+
 			"$KUBECONFIG: %w", err)
+	}
+	home, _, err := loaded.Namespace()
+	if err != nil {
+		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	}
 
 	// A person waits for this program, and its writes are the triggers: the server decides what is
@@ -70,7 +77,9 @@ func ConnectCluster(kubeconfig, userAgent string) (*Cluster, error) {
 	mapper := restmapper.NewDeferredDiscoveryRESTMapper(
 		memory.NewMemCacheClient(client.Discovery()),
 	)
-	return NewCluster(client, dynamicClient, metadataClient, mapper), nil
+	cluster := NewCluster(client, dynamicClient, metadataClient, mapper)
+	cluster.UserNamespace = home
+	return cluster, nil
 }
 
 // NewCluster is the cluster that these clients reach.
@@ -256,8 +265,12 @@ func name(object *unstructured.Unstructured) string {
 	return fmt.Sprintf("%s %s/%s", object.GetKind(), object.GetNamespace(), object.GetName())
 }
 
-// Serves reports whether the API serves a kind of resource, for example of a network plugin.
+// Serves reports whether the API serves a kind of resource, for example of a network plugin. No
+// cluster serves nothing.
 func (c *Cluster) Serves(resource schema.GroupVersionResource) bool {
+	if c == nil || c.mapper == nil {
+		return false
+	}
 	_, err := c.mapper.KindFor(resource)
 	return err == nil
 }

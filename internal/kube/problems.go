@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
@@ -22,9 +23,9 @@ type Problem struct {
 	Object string
 	// Reason is the word for it, and Text all that is known.
 	Reason, Text string
-	// Lasting problems are those that the kubelet tries to overcome again and again, such as an
-	// image that there is not. Others may be over when the cluster has more room, or have ended
-	// their pod and not the one that takes its place.
+	// Lasting problems are those that are tried to be overcome again and again, such as an image
+	// that there is not, or an admission that lets no pod be created at all. Others may be over
+	// when the cluster has more room, or have ended their pod and not the one that takes its place.
 	Lasting bool
 }
 
@@ -37,6 +38,7 @@ const mostAsked = 100
 // events tell.
 func (n Namespace) Problems(ctx context.Context, selector string) ([]Problem, error) {
 	var found []Problem
+	pods := 0
 	// Those that run come last: there a container may have ended again.
 	notUp := fields.AndSelectors(
 		fields.OneTermNotEqualSelector("status.phase", string(corev1.PodRunning)),
@@ -49,6 +51,7 @@ func (n Namespace) Problems(ctx context.Context, selector string) ([]Problem, er
 		if err != nil {
 			return nil, fmt.Errorf("list pods: %w", err)
 		}
+		pods += len(list.Items)
 		for _, pod := range list.Items {
 			if problem, ok := n.problemOf(ctx, &pod); ok {
 				found = append(found, problem)
@@ -56,7 +59,11 @@ func (n Namespace) Problems(ctx context.Context, selector string) ([]Problem, er
 		}
 	}
 
-	return append(found, n.warnings(ctx)...), nil
+	for _, warning := range append(n.conditions(ctx), n.warnings(ctx)...) {
+		warning.Lasting = pods == 0 && warning.Reason == failedCreate
+		found = append(found, warning)
+	}
+	return found, nil
 }
 
 // problemOf is what keeps a pod from starting, false if it shows nothing of the kind.
@@ -131,6 +138,32 @@ func (n Namespace) lastWords(ctx context.Context, pod, container string, previou
 	return strings.Join(strings.Fields(string(text)), " ")
 }
 
+// failedCreate is the reason of those who could not create a pod: quota or admission refused it.
+const failedCreate = "FailedCreate"
+
+// conditions are those of deployments that could not create their pods. They tell the same as
+// events, to who may not read these.
+func (n Namespace) conditions(ctx context.Context) []Problem {
+	list, err := n.Client.AppsV1().Deployments(n.Name).List(ctx,
+		metav1.ListOptions{Limit: mostAsked})
+	if err != nil {
+		return nil
+	}
+	var found []Problem
+	for _, one := range list.Items {
+		for _, condition := range one.Status.Conditions {
+			if condition.Type == appsv1.DeploymentReplicaFailure &&
+				condition.Status == corev1.ConditionTrue {
+				found = append(found, Problem{
+					Object: "deployment " + one.Name, Reason: condition.Reason,
+					Text: join(condition.Reason, condition.Message),
+				})
+			}
+		}
+	}
+	return found
+}
+
 // warnings are events that tell of pods that could not even be created, or prepared on their nodes.
 // Who may not read events learns of the rest.
 func (n Namespace) warnings(ctx context.Context) []Problem {
@@ -142,7 +175,7 @@ func (n Namespace) warnings(ctx context.Context) []Problem {
 		return nil
 	}
 
-	told := []string{"FailedCreate", "FailedCreatePodSandBox", "FailedMount", "FailedAttachVolume",
+	told := []string{failedCreate, "FailedCreatePodSandBox", "FailedMount", "FailedAttachVolume",
 		"NetworkNotReady"}
 	var found []Problem
 	for _, event := range list.Items {

@@ -7,8 +7,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 )
 
@@ -101,12 +103,30 @@ func TestProblemsOfNoPod(t *testing.T) {
 			InvolvedObject: corev1.ObjectReference{Kind: "Job", Name: "agent"},
 		}
 	}
-	client := fake.NewClientset(event("a", "FailedCreate", "exceeded quota"),
-		event("b", "Unhealthy", "of no interest"))
-	got, err := Namespace{client, "n"}.Problems(t.Context(), "")
-	want := []Problem{{Object: "job agent", Reason: "FailedCreate",
-		Text: "FailedCreate: exceeded quota"}}
-	if diff := cmp.Diff(want, got); diff != "" || err != nil {
-		t.Errorf("Problems() (-want +got), %v:\n%s", err, diff)
+	refused := &appsv1.Deployment{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "target"},
+		Status: appsv1.DeploymentStatus{Conditions: []appsv1.DeploymentCondition{{
+			Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue,
+			Reason: "FailedCreate", Message: "pods are forbidden",
+		}}},
+	}
+	objects := []runtime.Object{event("a", "FailedCreate", "exceeded quota"),
+		event("b", "Unhealthy", "of no interest"), refused}
+	for _, some := range []bool{false, true} {
+		if some { // others were created: there may be room for the rest later
+			objects = append(objects, &corev1.Pod{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "p"}})
+		}
+		client := fake.NewClientset(objects...)
+		got, err := Namespace{client, "n"}.Problems(t.Context(), "")
+		want := []Problem{
+			{Object: "deployment target", Reason: "FailedCreate", Lasting: !some,
+				Text: "FailedCreate: pods are forbidden"},
+			{Object: "job agent", Reason: "FailedCreate", Lasting: !some,
+				Text: "FailedCreate: exceeded quota"},
+		}
+		if diff := cmp.Diff(want, got); diff != "" || err != nil {
+			t.Errorf("Problems() (-want +got), %v:\n%s", err, diff)
+		}
 	}
 }

@@ -58,7 +58,7 @@ func (e *environment) allowReads(ctx context.Context) error {
 	}
 
 	for namespace, all := range rules {
-		err := e.cluster.Apply(ctx, e.permission(namespace, readerName, all...)...)
+		err := e.apply(ctx, e.permission(namespace, readerName, all...)...)
 		if apierrors.IsForbidden(err) {
 			e.collector.warn("this user may not let the agents read what the triggers change: " +
 				"starts are as wide as its own writes: " + err.Error())

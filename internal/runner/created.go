@@ -80,7 +80,11 @@ func (it *iteration) createPods(ctx context.Context) error {
 			break // the group says why
 		}
 		group.Go(func() error {
-			pod, err := pods.Create(ctx, it.env.targetPod(number), metav1.CreateOptions{})
+			pod := it.env.targetPod(number)
+			if err := it.env.options.Overlay.Apply(pod); err != nil {
+				return err
+			}
+			pod, err := pods.Create(ctx, pod, metav1.CreateOptions{})
 			if err != nil {
 				return fmt.Errorf("create target pod %d: %w", number, err)
 			}

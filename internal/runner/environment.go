@@ -4,6 +4,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -43,6 +44,7 @@ type environment struct {
 	plan       protocol.Plan
 	iterations int // how many have begun
 	progress   func(Progress)
+	others     []string // policies in the namespaces that are not of the run
 }
 
 func (e *environment) mode() string { return e.options.Mode(e.scenario) }
@@ -53,22 +55,22 @@ func (e *environment) needsRaw() bool {
 
 // build creates what the scenario needs in its namespaces and waits until it is up.
 func (e *environment) build(ctx context.Context) error {
-	if err := e.choosePlace(ctx); err != nil {
+	if err := e.copyPullSecrets(ctx); err != nil {
 		return err
 	}
-	if err := e.cluster.Apply(ctx, e.objects()...); err != nil {
+	if err := e.apply(ctx, e.objects()...); err != nil {
 		return err
 	}
 
 	for _, group := range e.groups() {
-		if err := e.cluster.Apply(ctx, e.targets(group)...); err != nil {
+		if err := e.apply(ctx, e.targets(group)...); err != nil {
 			return err
 		}
 	}
 
 	e.startCollecting(ctx)
 	if e.scenario.Kind != scenario.Inside {
-		if err := e.cluster.Apply(ctx, e.agents()); err != nil {
+		if err := e.apply(ctx, e.agents()); err != nil {
 			return err
 		}
 		if err := e.awaitAgents(ctx); err != nil {
@@ -87,6 +89,9 @@ func (e *environment) build(ctx context.Context) error {
 func (e *environment) createNamespaces(ctx context.Context) error {
 	for _, namespace := range e.namespaces() {
 		name := namespace.(*corev1.Namespace).Name
+		if err := e.options.Overlay.Apply(namespace); err != nil {
+			return err
+		}
 		err := e.cluster.Create(ctx, namespace)
 		if apierrors.IsAlreadyExists(err) {
 			return inUse(e.options.RunID, name)
@@ -99,29 +104,39 @@ func (e *environment) createNamespaces(ctx context.Context) error {
 	return nil
 }
 
-func (e *environment) groups() []scenario.Group { return e.scenario.Groups(e.options.Settings) }
-
-// choosePlace picks the node of the agents, if it matters where they are.
-func (e *environment) choosePlace(ctx context.Context) error {
-	if e.options.Placement == setting.PlaceAny {
-		return nil
-	}
-	nodes, err := e.cluster.Nodes(ctx)
-	if err != nil {
+// apply writes objects of the run by server-side apply, with what the cluster wants of them.
+func (e *environment) apply(ctx context.Context, objects ...runtime.Object) error {
+	if err := e.options.Overlay.Apply(objects...); err != nil {
 		return err
 	}
+	return e.cluster.Apply(ctx, objects...)
+}
 
-	if len(nodes) == 0 || e.options.Placement == setting.PlaceOther && len(nodes) < 2 {
-		return fmt.Errorf(
-			"place targets on another node than the agents: the cluster has %d nodes for pods: "+
-				"expected 2 or more, or --placement any",
-			len(nodes),
-		)
+// copyPullSecrets copies the secrets that pods pull their images with into the namespaces.
+func (e *environment) copyPullSecrets(ctx context.Context) error {
+	for _, name := range e.options.Overlay.PullSecrets {
+		home := cmp.Or(name.Namespace, e.cluster.UserNamespace)
+		found, err := e.cluster.CoreV1().Secrets(home).Get(ctx, name.Name, metav1.GetOptions{})
+		if err != nil {
+			return fmt.Errorf("copy the image pull secret %s/%s: %w", home, name.Name, err)
+		}
+		for _, namespace := range []string{
+			e.parameters.AgentNamespace, e.parameters.TargetNamespace,
+		} {
+			err := e.apply(ctx, &corev1.Secret{
+				TypeMeta:   kind("v1", "Secret"),
+				ObjectMeta: e.meta(namespace, name.Name, nil),
+				Type:       found.Type, Data: found.Data,
+			})
+			if err != nil {
+				return err
+			}
+		}
 	}
-
-	e.node = nodes[0].Labels[corev1.LabelHostname]
 	return nil
 }
+
+func (e *environment) groups() []scenario.Group { return e.scenario.Groups(e.options.Settings) }
 
 func (e *environment) startCollecting(ctx context.Context) {
 	ctx, e.stop = context.WithCancel(ctx)
@@ -301,7 +316,7 @@ func (e *environment) address(pod corev1.Pod) (netip.Addr, bool) {
 func (e *environment) publish(ctx context.Context, plan protocol.Plan) error {
 	plan.Ping = e.plan.Ping + 1
 	e.collector.pinged(plan.Ping, time.Now())
-	if err := e.cluster.Apply(ctx, e.planObject(plan)); err != nil {
+	if err := e.apply(ctx, e.planObject(plan)); err != nil {
 		return fmt.Errorf("tell the agents what to do: %w", err)
 	}
 	if plan.Step != protocol.StepExit {
@@ -342,8 +357,7 @@ func (e *environment) reset(ctx context.Context) error {
 			case policy.Labels[backgroundLabel] != "" || begins(layers, policy):
 				continue
 			case policy.Labels[RunLabel] != e.options.RunID:
-				e.collector.warn(fmt.Sprintf("policy %s/%s is not of this run: it stays in force",
-					namespace, policy.Name))
+				e.foreign(namespace + "/" + policy.Name)
 				continue
 			}
 			err := policies.Delete(ctx, policy.Name, metav1.DeleteOptions{})
@@ -368,7 +382,7 @@ func (e *environment) reset(ctx context.Context) error {
 	}
 
 	for i, objects := range layers {
-		if err := e.cluster.Apply(ctx, objects...); err != nil {
+		if err := e.apply(ctx, objects...); err != nil {
 			return err
 		}
 		if i < len(layers)-1 {
@@ -379,6 +393,18 @@ func (e *environment) reset(ctx context.Context) error {
 	}
 
 	return nil
+}
+
+// foreign notes that a policy in a namespace of the run is not its own, and says so once: it stays
+// in force, and the results are of both.
+func (e *environment) foreign(policy string) {
+	if slices.Contains(e.others, policy) {
+		return
+	}
+	e.others = append(e.others, policy)
+	text := fmt.Sprintf("policy %s is not of this run: it stays in force", policy)
+	e.collector.warn(text)
+	e.progress(Progress{Scenario: e.scenario.Name, Problem: text})
 }
 
 // begins reports whether a policy is one of the first layer.

@@ -73,7 +73,7 @@ func inForce(samples []measure.Sample) bool {
 // start starts a number of pods and reads what they find.
 func (it *iteration) start(ctx context.Context, pods int) ([]measure.Sample, error) {
 	job := it.startupJob(pods)
-	if err := it.env.cluster.Apply(ctx, job); err != nil {
+	if err := it.env.apply(ctx, job); err != nil {
 		return nil, err
 	}
 

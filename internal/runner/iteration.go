@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -126,8 +127,8 @@ func (it *iteration) prove(ctx context.Context) error {
 	defer cancel()
 
 	// When the time is over the trigger is applied all the same: the samples say which pairs are
-	// not proved.
-	_ = it.env.collector.await(bounded, func() bool {
+	// not proved. Where policies of others may be why, no later iteration would do better.
+	late := it.env.collector.await(bounded, func() bool {
 		pairs, agents := it.env.collector.proved(it.number)
 		it.env.report("proving the old state", pairs, len(it.expected))
 		return agents >= it.env.options.Agents && pairs >= len(it.expected)
@@ -135,8 +136,15 @@ func (it *iteration) prove(ctx context.Context) error {
 	if err := it.env.collector.failure(); err != nil {
 		return err
 	}
-
-	return context.Cause(ctx)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if late != nil && len(it.env.others) > 0 {
+		return fmt.Errorf("prove the old state within %s: policies that are not of this run are "+
+			"in force in its namespaces: expected none of %s, which somebody else creates there",
+			it.env.options.Timeout, strings.Join(it.env.others, ", "))
+	}
+	return nil
 }
 
 // barrier is how long the trigger waits for an agent that does not answer. The pairs of one that is

@@ -59,8 +59,11 @@ func (e *environment) grantLeases(ctx context.Context) error {
 	}
 	e.granted = time.Now()
 	for _, namespace := range e.created {
-		job, err := e.cluster.BatchV1().Jobs(namespace).Create(ctx, e.leaseOf(namespace),
-			metav1.CreateOptions{})
+		job := e.leaseOf(namespace)
+		if err := e.options.Overlay.Apply(job); err != nil {
+			return err
+		}
+		job, err := e.cluster.BatchV1().Jobs(namespace).Create(ctx, job, metav1.CreateOptions{})
 		if err != nil {
 			return fmt.Errorf("create the lease of namespace %s: %w", namespace, err)
 		}

@@ -22,7 +22,7 @@ const backgroundLabel = "netpol-latency/background"
 // asked for until stop is called, which returns what went wrong.
 func (e *environment) startLoad(ctx context.Context) (stop func() error, err error) {
 	for number := range e.options.BackgroundPolicies {
-		if err := e.cluster.Apply(ctx, e.background(number, 0)); err != nil {
+		if err := e.apply(ctx, e.background(number, 0)); err != nil {
 			return nil, err
 		}
 		e.report("creating background policies", number+1, e.options.BackgroundPolicies)
@@ -43,7 +43,7 @@ func (e *environment) startLoad(ctx context.Context) (stop func() error, err err
 func (e *environment) changeBackground(ctx context.Context) error {
 	pace := rate.NewLimiter(rate.Limit(e.options.BackgroundRate), 1)
 	for change := 1; pace.Wait(ctx) == nil; change++ {
-		err := e.cluster.Apply(ctx, e.background(change%e.options.BackgroundPolicies, change))
+		err := e.apply(ctx, e.background(change%e.options.BackgroundPolicies, change))
 		if err != nil && ctx.Err() == nil {
 			return fmt.Errorf("change a background policy: %w", err)
 		}

@@ -40,7 +40,10 @@ const (
 // PodVariable is where an agent finds the name of its pod: that of its host has only its number.
 const PodVariable = "POD_NAME"
 
-// user is who the containers run as: nobody in particular.
+// user is who containers of an image that others have made run as: nobody in particular. The
+// project's own images say so themselves, by a number, as runAsNonRoot wants it; a pod that names
+// another one is refused where the cluster chooses the users of its pods (OpenShift's
+// SecurityContextConstraints).
 const user = 65532
 
 // The ends of the names of a scenario's namespaces.
@@ -107,6 +110,9 @@ func (e *environment) objects() []runtime.Object {
 		APIGroups: []string{""}, Resources: []string{"pods"},
 		Verbs: []string{"get", "list", "watch"},
 	})...)
+	if e.cluster.Serves(scenario.CiliumPolicies()) {
+		all = append(all, e.parameters.CiliumToAPIServer())
+	}
 	return append(all, e.planObject(protocol.Plan{Step: protocol.StepIdle}))
 }
 
@@ -117,8 +123,12 @@ func kind(version, name string) metav1.TypeMeta {
 func (e *environment) namespace(name, level string) *corev1.Namespace {
 	return &corev1.Namespace{
 		TypeMeta: kind("v1", "Namespace"),
-		ObjectMeta: e.meta("", name,
-			map[string]string{"pod-security.kubernetes.io/enforce": level}),
+		ObjectMeta: e.meta("", name, map[string]string{
+			"pod-security.kubernetes.io/enforce": level,
+			"istio-injection":                    "disabled",
+			"istio.io/dataplane-mode":            "none",
+			"kuma.io/sidecar-injection":          "disabled",
+		}),
 	}
 }
 
@@ -146,7 +156,32 @@ func (e *environment) permission(
 
 // podMeta is what pods that are created by others get.
 func (e *environment) podMeta(labels map[string]string) metav1.ObjectMeta {
-	return metav1.ObjectMeta{Labels: e.labels(labels), Annotations: noEviction()}
+	return metav1.ObjectMeta{
+		Labels: e.labels(noSidecar(labels)), Annotations: podAnnotations(),
+	}
+}
+
+// podAnnotations are those of measured pods.
+func podAnnotations() map[string]string {
+	all := noEviction()
+	maps.Copy(all, noMesh())
+	return all
+}
+
+// noMesh are the annotations, and noSidecar adds the labels, by which service meshes (Linkerd and
+// Consul, Istio and Kuma) leave pods alone: what is measured is the network, not a proxy.
+func noMesh() map[string]string {
+	return map[string]string{
+		"linkerd.io/inject": "disabled", "consul.hashicorp.com/connect-inject": "false",
+	}
+}
+
+func noSidecar(labels map[string]string) map[string]string {
+	all := map[string]string{
+		"sidecar.istio.io/inject": "false", "kuma.io/sidecar-injection": "disabled",
+	}
+	maps.Copy(all, labels)
+	return all
 }
 
 // noEviction are the annotations of measured pods: who moves pods to save nodes, the cluster
@@ -216,7 +251,8 @@ func (e *environment) targetPod(number int) *corev1.Pod {
 	labels := e.targetLabels(scenario.GroupA, number%max(1, e.options.Agents))
 	meta := e.meta(e.parameters.TargetNamespace,
 		fmt.Sprintf("target-%d-%d", e.iterations, number), labels)
-	meta.Annotations = noEviction()
+	meta.Labels = noSidecar(meta.Labels)
+	meta.Annotations = podAnnotations()
 	return &corev1.Pod{TypeMeta: kind("v1", "Pod"), ObjectMeta: meta, Spec: e.targetSpec()}
 }
 
@@ -243,6 +279,10 @@ func (e *environment) targetSpec() corev1.PodSpec {
 	}
 
 	spec := podSpec(container)
+	if container.Image != e.options.AgentImage {
+		spec.SecurityContext.RunAsUser = new(int64(user))
+		spec.SecurityContext.RunAsGroup = new(int64(user))
+	}
 	spec.Affinity = e.place()
 	return spec
 }
@@ -253,8 +293,9 @@ func podSpec(container corev1.Container) corev1.PodSpec {
 		Containers:                    []corev1.Container{container},
 		AutomountServiceAccountToken:  new(false),
 		TerminationGracePeriodSeconds: new(int64(1)),
+		NodeSelector:                  map[string]string{corev1.LabelOSStable: "linux"},
 		SecurityContext: &corev1.PodSecurityContext{
-			RunAsNonRoot: new(true), RunAsUser: new(int64(user)), RunAsGroup: new(int64(user)),
+			RunAsNonRoot:   new(true),
 			SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 		},
 	}
@@ -271,30 +312,6 @@ func requests(cpu, memory string) corev1.ResourceRequirements {
 	return corev1.ResourceRequirements{Requests: corev1.ResourceList{
 		corev1.ResourceCPU:    resource.MustParse(cpu),
 		corev1.ResourceMemory: resource.MustParse(memory),
-	}}
-}
-
-// place puts targets on the node of the agents, or on others.
-func (e *environment) place() *corev1.Affinity {
-	if e.options.Placement == setting.PlaceAny {
-		return nil
-	}
-	operator := corev1.NodeSelectorOpIn
-	if e.options.Placement == setting.PlaceOther {
-		operator = corev1.NodeSelectorOpNotIn
-	}
-	return nodeAffinity(operator, e.node)
-}
-
-func nodeAffinity(operator corev1.NodeSelectorOperator, node string) *corev1.Affinity {
-	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
-		RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
-			NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-				MatchExpressions: []corev1.NodeSelectorRequirement{{
-					Key: corev1.LabelHostname, Operator: operator, Values: []string{node},
-				}},
-			}},
-		},
 	}}
 }
 

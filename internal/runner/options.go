@@ -10,6 +10,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/netpol-latency/netpol-latency/internal/overlay"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
@@ -31,6 +32,8 @@ type Options struct {
 	AgentImage, TargetImage string
 	// Keep leaves everything in place at the end.
 	Keep bool
+	// Overlay is laid over everything that is created.
+	Overlay overlay.Overlay
 	// Trigger is a user's own change, in place of a scenario's.
 	Trigger *scenario.Trigger
 }

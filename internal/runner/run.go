@@ -83,6 +83,9 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := env.choosePlace(ctx); err != nil {
+		return err
+	}
 	defer func() {
 		env.close()
 		if !r.Options.Keep {
@@ -211,9 +214,9 @@ func newEnvironment(
 // Objects are what a scenario creates before its first trigger, and what its triggers write, for a
 // person to look at.
 func Objects(
-	o Options, s scenario.Scenario, servers []netip.AddrPort,
-) (before, triggers []runtime.Object) {
-	env := newEnvironment(o, s, nil, servers, nil)
+	o Options, s scenario.Scenario, cluster *kube.Cluster, servers []netip.AddrPort,
+) (before, triggers []runtime.Object, err error) {
+	env := newEnvironment(o, s, cluster, servers, nil)
 	before = append(env.namespaces(), env.leaseOf(env.parameters.AgentNamespace),
 		env.leaseOf(env.parameters.TargetNamespace))
 	before = append(before, env.objects()...)
@@ -225,15 +228,23 @@ func Objects(
 		before = append(before, env.agents())
 	}
 	before = append(before, slices.Concat(s.Setup(env.parameters)...)...)
+	if err := o.Overlay.Apply(before...); err != nil {
+		return nil, nil, err
+	}
+
 	for _, part := range s.Parts(env.parameters) {
 		triggers = append(triggers, part.Change.Apply...)
 	}
 
 	if s.Kind == scenario.Created {
-		triggers = append(triggers, env.targetPod(0))
+		pod := env.targetPod(0)
+		if err := o.Overlay.Apply(pod); err != nil {
+			return nil, nil, err
+		}
+		triggers = append(triggers, pod)
 	}
 
-	return before, triggers
+	return before, triggers, nil
 }
 
 // runParts runs all parts of the scenario once, each of which is an iteration.

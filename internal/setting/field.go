@@ -28,6 +28,9 @@ type Field struct {
 	// Incidental settings say how much is measured or how long is waited for it, not what: results
 	// that differ in nothing else belong together, and can be compared.
 	Incidental bool
+	// List says that the value is a list of texts, in the notation of [Items], and File that it may
+	// be the name of a file with the value.
+	List, File bool
 	// Phrase is what a label says, with %s for the value; if it is empty the name and the value.
 	Phrase string
 	// Usual is the default where that depends on other settings.

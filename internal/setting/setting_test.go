@@ -44,6 +44,7 @@ func TestTable(t *testing.T) {
 func TestLabelTellsApart(t *testing.T) {
 	of := map[string][]string{
 		"bool": {"false", "true"}, "int": {"1", "2", "3"}, "float64": {"0.25", "1", "2.5"},
+		"string":        {"a=1", "b=2"},
 		"time.Duration": {"1ms", "1500ms", "1m0s", "1m30s"},
 	}
 	for _, f := range All() {

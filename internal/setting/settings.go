@@ -99,6 +99,12 @@ type Settings struct {
 	BackgroundRate     float64
 	Clock              string
 
+	// What a cluster wants of pods and namespaces: lists in the notation of [Items], and patches as
+	// YAML or JSON.
+	Tolerations, NodeSelector, Limits, PriorityClass, PullSecrets string
+	Labels, Annotations                                           string
+	PodPatch, NamespacePatch                                      string
+
 	// more are the values of fields that a table has beyond those above, by name.
 	more map[string]any
 }

@@ -39,7 +39,7 @@ func runModes() []Choice {
 }
 
 // All is the table of every setting.
-func All() Table { return slices.Concat(policies(), amounts(), probing(), load()) }
+func All() Table { return slices.Concat(policies(), amounts(), probing(), load(), Pods()) }
 
 // policies are the settings of how policies are written, and where the pods are.
 func policies() Table {
@@ -54,7 +54,7 @@ func policies() Table {
 		}),
 		at(func(s *Settings) *string { return &s.Family }, Field{
 			Name: "family", Title: "family", Default: IPv4, Phrase: "%s",
-			Usage:   "IPv4 or IPv6",
+			Usage:   "IPv4 or IPv6 (default what the cluster prefers)",
 			Choices: []Choice{{Value: IPv4}, {Value: IPv6}},
 		}),
 		at(func(s *Settings) *string { return &s.Protocol }, Field{
@@ -198,6 +198,60 @@ func load() Table {
 		at(func(s *Settings) *float64 { return &s.BackgroundRate }, Field{
 			Name: "background-qps", Title: "changes of background policies a second", Default: 0.,
 			Usage: "changes a second of these policies", Range: anyRate(),
+		}),
+	}
+}
+
+// Pods are the settings of what a cluster, or its admission, wants of pods and namespaces.
+func Pods() Table {
+	return Table{
+		at(func(s *Settings) *string { return &s.Tolerations }, Field{
+			Name: "toleration", Title: "tolerations", Default: "", List: true,
+			Usage: "taint that the pods tolerate: KEY[=VALUE][:EFFECT]\n(repeatable)",
+			Range: Range{Want: "KEY[=VALUE][:EFFECT], for example dedicated=tests:NoSchedule"},
+		}),
+		at(func(s *Settings) *string { return &s.NodeSelector }, Field{
+			Name: "node-selector", Title: "node selector", Default: "", List: true,
+			Usage: "label of the nodes for the pods: KEY=VALUE (repeatable)",
+			Range: Range{Want: "KEY=VALUE, for example pool=tests"},
+		}),
+		at(func(s *Settings) *string { return &s.Limits }, Field{
+			Name: "limits", Title: "limits", Default: "", List: true,
+			Usage: "limits of each container, for example cpu=1,memory=256Mi",
+			Range: Range{Want: "RESOURCE=QUANTITY, for example cpu=1,memory=256Mi"},
+		}),
+		at(func(s *Settings) *string { return &s.PriorityClass }, Field{
+			Name: "priority-class", Title: "priority class", Default: "",
+			Usage: "priority class of the pods", Range: Range{Want: "the name of a priority class"},
+		}),
+		at(func(s *Settings) *string { return &s.PullSecrets }, Field{
+			Name: "image-pull-secret", Title: "image pull secrets", Default: "", List: true,
+			Incidental: true,
+			Usage: "secret for pulling the images, [NAMESPACE/]NAME, which is\n" +
+				"copied into the namespaces of the run (repeatable)",
+			Range: Range{Want: "[NAMESPACE/]NAME of a secret"},
+		}),
+		at(func(s *Settings) *string { return &s.Labels }, Field{
+			Name: "label", Title: "labels", Default: "", List: true, Incidental: true,
+			Usage: "further label of everything that is created: KEY=VALUE\n(repeatable)",
+			Range: Range{Want: "KEY=VALUE, for example team=network"},
+		}),
+		at(func(s *Settings) *string { return &s.Annotations }, Field{
+			Name: "annotation", Title: "annotations", Default: "", List: true, Incidental: true,
+			Usage: "further annotation of everything that is created:\nKEY=VALUE (repeatable)",
+			Range: Range{Want: "KEY=VALUE, for example owner=network"},
+		}),
+		at(func(s *Settings) *string { return &s.PodPatch }, Field{
+			Name: "pod-patch", Title: "patch of the pods", Default: "", File: true,
+			Usage: "strategic merge patch of every pod, a file or inline,\n" +
+				`for example '{"spec":{"hostUsers":false}}'`,
+			Range: Range{Want: "a YAML or JSON object, or the name of a file with one"},
+		}),
+		at(func(s *Settings) *string { return &s.NamespacePatch }, Field{
+			Name: "namespace-patch", Title: "patch of the namespaces", Default: "", File: true,
+			Incidental: true,
+			Usage:      "strategic merge patch of the namespaces, a file or inline",
+			Range:      Range{Want: "a YAML or JSON object, or the name of a file with one"},
 		}),
 	}
 }

@@ -1,0 +1,88 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package runner
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/netpol-latency/netpol-latency/internal/setting"
+)
+
+// mostNodes is how many nodes are asked whether pods of the run may be there: where so many will
+// not have them no other will.
+const mostNodes = 200
+
+// choosePlace picks the node of the agents, if it matters where they are, among those that take the
+// pods of the run.
+func (e *environment) choosePlace(ctx context.Context) error {
+	needed := map[string]int{setting.PlaceSame: 1, setting.PlaceOther: 2}[e.options.Placement]
+	if needed == 0 {
+		return nil
+	}
+	nodes, err := e.cluster.Nodes(ctx)
+	if err != nil {
+		return err
+	}
+
+	var suited, reasons []string
+	for _, about := range nodes[:min(len(nodes), mostNodes)] {
+		node, err := e.cluster.Node(ctx, about.Name)
+		if err != nil {
+			return err
+		}
+		if reason := e.options.Overlay.Unsuited(node); reason != "" {
+			reasons = append(reasons, fmt.Sprintf("%s (%s)", node.Name, reason))
+			continue
+		}
+		if suited = append(suited, node.Labels[corev1.LabelHostname]); len(suited) == needed {
+			e.node = suited[0]
+			return nil
+		}
+	}
+
+	return fmt.Errorf("place pods with --placement %s: expected %d or more nodes that take them, "+
+		"or --placement any: %d of %d do%s", e.options.Placement, needed, len(suited), len(nodes),
+		leftOut(reasons))
+}
+
+// leftOut says which nodes do not take pods, and why, the first few of them.
+func leftOut(reasons []string) string {
+	const shown = 5
+	if len(reasons) == 0 {
+		return ""
+	}
+	text := "; not " + strings.Join(reasons[:min(shown, len(reasons))], ", ")
+	if more := len(reasons) - shown; more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
+}
+
+// place puts targets on the node of the agents, or on others.
+func (e *environment) place() *corev1.Affinity {
+	if e.options.Placement == setting.PlaceAny {
+		return nil
+	}
+	operator := corev1.NodeSelectorOpIn
+	if e.options.Placement == setting.PlaceOther {
+		operator = corev1.NodeSelectorOpNotIn
+	}
+	return nodeAffinity(operator, e.node)
+}
+
+func nodeAffinity(operator corev1.NodeSelectorOperator, node string) *corev1.Affinity {
+	return &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+		RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{
+			NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+				MatchExpressions: []corev1.NodeSelectorRequirement{{
+					Key: corev1.LabelHostname, Operator: operator, Values: []string{node},
+				}},
+			}},
+		},
+	}}
+}

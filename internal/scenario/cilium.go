@@ -1,0 +1,41 @@
+// Copyright The netpol-latency Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package scenario
+
+import (
+	"maps"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+// CiliumPolicies are the policies of Cilium, where the API serves them.
+func CiliumPolicies() schema.GroupVersionResource {
+	return schema.GroupVersionResource{
+		Group: "cilium.io", Version: "v2", Resource: "ciliumnetworkpolicies",
+	}
+}
+
+// CiliumToAPIServer lets the agents reach the API server in Cilium's own words: to Cilium a node is
+// no block of addresses, so that no NetworkPolicy admits an API server that runs on one
+// (docs.cilium.io, "Entities based"). It denies nothing else.
+func (w Parameters) CiliumToAPIServer() *unstructured.Unstructured {
+	labels := make(map[string]any)
+	for key, value := range maps.All(w.Labels) {
+		labels[key] = value
+	}
+	return &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": CiliumPolicies().GroupVersion().String(), "kind": "CiliumNetworkPolicy",
+		"metadata": map[string]any{
+			"name": "allow-apiserver", "namespace": w.AgentNamespace, "labels": labels,
+		},
+		"spec": map[string]any{
+			"endpointSelector":  map[string]any{"matchLabels": map[string]any{RoleLabel: w.From}},
+			"enableDefaultDeny": map[string]any{"egress": false, "ingress": false},
+			"egress": []any{
+				map[string]any{"toEntities": []any{"kube-apiserver"}},
+			},
+		},
+	}}
+}
