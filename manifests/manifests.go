@@ -67,6 +67,19 @@ type Values struct {
 	// metrics.
 	Resources map[string]map[string]string `json:"resources"`
 	Scrapers  []map[string]any             `json:"scrapers"`
+	// TargetResources are those of a target.
+	TargetResources map[string]map[string]string `json:"targetResources"`
+	// Labels and Annotations are further ones of deployments, of their pods and of the targets'
+	// namespace; the rest is about the pods. Without RunAsUser the images say who their users are.
+	Labels            map[string]string `json:"labels"`
+	Annotations       map[string]string `json:"annotations"`
+	NodeSelector      map[string]string `json:"nodeSelector"`
+	Tolerations       []map[string]any  `json:"tolerations"`
+	ImagePullSecrets  []map[string]any  `json:"imagePullSecrets"`
+	PriorityClassName string            `json:"priorityClassName"`
+	RunAsUser         *int64            `json:"runAsUser"`
+	// Cilium adds a policy in Cilium's words for the way to the API server.
+	Cilium bool `json:"cilium"`
 	// PodMonitor adds the object by which a Prometheus operator finds the client.
 	PodMonitor bool `json:"podMonitor"`
 }
@@ -222,6 +235,12 @@ func Render(w io.Writer, values Values) error {
 	return nil
 }
 
+// apiVersions stand for what Helm knows of a cluster: nothing, since the values say it all.
+type apiVersions struct{}
+
+// Has implements what Helm's do.
+func (apiVersions) Has(string) bool { return false }
+
 // data is what Helm would hand to the templates: values as JSON has them.
 func (v Values) data() (map[string]any, error) {
 	text, err := json.Marshal(v)
@@ -232,6 +251,8 @@ func (v Values) data() (map[string]any, error) {
 	if err := json.Unmarshal(text, &values); err != nil {
 		return nil, fmt.Errorf("fill in templates: %w", err)
 	}
-	return map[string]any{"Values": values, "Release": map[string]any{"Namespace": v.Namespace}},
-		nil
+	return map[string]any{
+		"Values": values, "Release": map[string]any{"Namespace": v.Namespace},
+		"Capabilities": map[string]any{"APIVersions": apiVersions{}},
+	}, nil
 }
