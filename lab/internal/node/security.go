@@ -48,11 +48,16 @@ func containerSecurity(pod *v1.Pod, c *v1.Container, img image) (security, error
 
 	var err error
 	user := cmp.Or(ctx.RunAsUser, podCtx.RunAsUser)
-	if s.identity, err = img.identify(user, cmp.Or(ctx.RunAsGroup, podCtx.RunAsGroup)); err != nil {
+	group := cmp.Or(ctx.RunAsGroup, podCtx.RunAsGroup)
+	nonRoot := first(ctx.RunAsNonRoot, podCtx.RunAsNonRoot)
+	if user == nil && nonRoot && img.unpacked == nil {
+		user, group = new(int64(hostProgramUser)), cmp.Or(group, new(int64(hostProgramUser)))
+	}
+	if s.identity, err = img.identify(user, group); err != nil {
 		return security{}, err
 	}
 
-	if first(ctx.RunAsNonRoot, podCtx.RunAsNonRoot) {
+	if nonRoot {
 		if err := img.verifyNonRoot(s.identity, user); err != nil {
 			return security{}, err
 		}

@@ -21,6 +21,10 @@ type identity struct {
 	home     string
 }
 
+// hostProgramUser is who a program of the host runs as in a pod that must not be root and does not
+// say who: images of programs name such a user by its number.
+const hostProgramUser = 65532
+
 // identify is who the container runs as: the user and group of its pod if they are given, and the
 // image's otherwise. As container runtimes do, a user without a group has that of the image's
 // /etc/passwd.

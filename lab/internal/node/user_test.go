@@ -82,6 +82,12 @@ func TestIdentify(t *testing.T) {
 			}
 		})
 	}
+	nobody := &v1.Pod{Spec: v1.PodSpec{SecurityContext: &v1.PodSecurityContext{
+		RunAsNonRoot: new(true)}}}
+	got, err := containerSecurity(nobody, &v1.Container{}, image{short: "program"})
+	if err != nil || got.uid != hostProgramUser || got.gid != hostProgramUser {
+		t.Errorf("a program of the host that must not be root: %v, as %d:%d", err, got.uid, got.gid)
+	}
 	if _, err := imageWith(t, "stranger").identify(nil, nil); err == nil ||
 		!strings.Contains(err.Error(), `find the user "stranger"`) {
 		t.Errorf("a user that the image does not have gives %v", err)
