@@ -40,6 +40,8 @@ type network struct {
 	opened map[netip.Addr]time.Time
 	// searching says that the rate of the probes is not found yet.
 	searching atomic.Bool
+	// entries are what the probes may hold of a connection tracking table.
+	entries atomic.Int64
 }
 
 // Epoch implements prober.
@@ -49,6 +51,9 @@ func (n *network) Epoch() time.Time { return time.Now() }
 func (n *network) Pace() pace.State {
 	return pace.State{Found: !n.searching.Load(), Rate: 500, RoundTrip: time.Millisecond}
 }
+
+// LimitConntrack implements prober.
+func (n *network) LimitConntrack(entries int) { n.entries.Store(int64(entries)) }
 
 func (n *network) open(address string) {
 	n.mu.Lock()

@@ -53,6 +53,9 @@ type Config struct {
 	ProbeTimeout time.Duration
 	// MaxProbeRate is the most probes a second for all targets together; zero is the mode's own.
 	MaxProbeRate float64
+	// ConntrackShare is among how many clients the probes' part of a node's connection tracking
+	// table is shared; zero is as one.
+	ConntrackShare int
 	// Confirm is how many probes in a row must agree, Hold how long a transition is watched then,
 	// and TolerateLosses how many probes in a row may be lost without making a result wrong.
 	Confirm        int
@@ -81,7 +84,10 @@ func (c Config) engine() probe.Config {
 		BaseInterval: c.ProbeInterval, MinInterval: c.ProbeIntervalMin,
 		RelativeStep: c.RelativeResolution, MaxRate: c.MaxProbeRate,
 	}
-	return probe.Config{Mode: c.Probe, Schedule: schedule, Timeout: c.ProbeTimeout, Paced: true}
+	return probe.Config{
+		Mode: c.Probe, Schedule: schedule, Timeout: c.ProbeTimeout, Paced: true,
+		ConntrackEntries: probe.ConntrackBudget(c.ConntrackShare),
+	}
 }
 
 // rules are how much evidence a transition takes.

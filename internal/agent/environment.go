@@ -41,6 +41,8 @@ type prober interface {
 	Epoch() time.Time
 	// Pace is what is known of the path of the probes.
 	Pace() pace.State
+	// LimitConntrack says how many entries of connection tracking the probes may hold.
+	LimitConntrack(entries int)
 }
 
 // following is one address that is being probed.

@@ -55,6 +55,7 @@ func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err err
 		return err
 	}
 	// All agents together send no more control probes than reads.
+	config.ConntrackShare = config.Agents // until the plan says how many share a node
 	engine, err := startEngine(config.Config,
 		control(ctx, config.Kubeconfig, kube.ReadInterval(config.Agents)))
 	if err != nil {
@@ -190,6 +191,9 @@ func (r *remote) execute(ctx context.Context, event measure.Event) (exit bool, e
 
 	previous := r.plan
 	r.plan = plan
+	if plan.Share != previous.Share {
+		r.tracker.prober.LimitConntrack(probe.ConntrackBudget(plan.Share))
+	}
 	if plan.Iteration != previous.Iteration {
 		if err := r.begin(); err != nil {
 			return false, err

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/result"
 )
@@ -336,6 +337,22 @@ func TestRemoteShares(t *testing.T) {
 	if got := config.share(); got != "role=target" {
 		t.Errorf("the only agent watches %s; want all", got)
 	}
+}
+
+// A plan says among how many agents the budget of a node is shared, anew where one was replaced.
+func TestRemoteConntrackShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStand(t)
+		for _, share := range []int{4, 2} {
+			s.plan.Share = share
+			s.step(protocol.StepProve, allowedA())
+			want := int64(probe.ConntrackBudget(share))
+			if got := s.network.entries.Load(); got != want || want < 2 {
+				t.Errorf("of %d agents each may hold %d entries; want %d", share, got, want)
+			}
+		}
+		s.exit()
+	})
 }
 
 // A pod that starts ends by itself: when it has reached what is allowed, or when its time is over.

@@ -177,6 +177,9 @@ func newStartup() *cobra.Command {
 	f.StringSliceVar(&forbidden, "forbidden", nil, "address:port that policy forbids (repeatable)")
 	f.DurationVar(&config.Watch, "watch", setting.DefaultWatch, "how long to probe at least")
 	f.DurationVar(&config.Timeout, "timeout", setting.DefaultTimeout, "how long to probe at most")
+	f.IntVar(&flags.config.ConntrackShare, "conntrack-share", 1,
+		"by how many such processes the probes' part of the node's\nconnection tracking table is "+
+			"shared")
 	offer(cmd, "probe", modes(probe.Modes()...)...)
 	offer(cmd, "scenario", "pod-startup")
 	return cmd

@@ -53,6 +53,9 @@ type Config struct {
 	Paced bool
 	// Control is whose replies tell of the path while no pair has any.
 	Control Control
+	// ConntrackEntries is how many entries the probes may hold in the connection tracking table of
+	// a node ([ConntrackBudget]); 0 is any number.
+	ConntrackEntries int
 }
 
 // Control is an address that stays allowed and is probed beside the pairs: nothing is measured by

@@ -6,74 +6,131 @@
 package probe
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 )
 
-// tracking is the connection tracking table of a node, in whole seconds.
-type tracking struct {
-	lifetime int
-	entries  []int // by the second in which they came
-	most     int
-}
-
-func (t *tracking) add(now instant) {
-	second := int(time.Duration(now) / time.Second)
-	for len(t.entries) <= second {
-		t.entries = append(t.entries, 0)
-	}
-	t.entries[second]++
-	if t.entries[second]%500 == 0 {
-		count := 0
-		for i := max(0, second-t.lifetime); i <= second; i++ {
-			count += t.entries[i]
+// TestConntrackCounts moves entries about by chance: those that are held are those that are not
+// gone yet, give or take the length of a slot.
+func TestConntrackCounts(t *testing.T) {
+	c := newConntrack(Connect)
+	random := rand.New(rand.NewPCG(1, 2))
+	var until []instant
+	now := instant(0)
+	for step := range 20_000 {
+		now += instant(random.IntN(int(20 * time.Millisecond)))
+		if step%5000 == 4999 {
+			now += instant(3 * time.Minute) // longer than all slots
 		}
-		t.most = max(t.most, count)
+		life := instant(random.Int64N(int64(tcpSYNLife)))
+		switch i := random.IntN(len(until) + 1); {
+		case i == len(until):
+			until = append(until, c.move(now, 0, now+life))
+		case random.IntN(3) == 0:
+			until[i] = c.move(now, until[i], 0)
+		case until[i] > now:
+			until[i] = c.move(now, until[i], now+life)
+		}
+
+		c.advance(now)
+		least, most := 0, 0
+		for _, at := range until {
+			if at > now {
+				least++
+			}
+			if at > now-2*conntrackSlot {
+				most++
+			}
+		}
+		if c.held < least || c.held > most {
+			t.Fatalf("step %d: %d entries are held; want %d to %d", step, c.held, least, most)
+		}
+	}
+
+	c.move(now, 0, forever)
+	c.advance(now + instant(time.Hour))
+	if c.held != 1 {
+		t.Errorf("%d entries are held after an hour; want the one that stays", c.held)
+	}
+	if c.move(now+instant(time.Hour), forever, 0); c.held != 0 {
+		t.Errorf("%d entries are held; want none", c.held)
 	}
 }
 
-// TestConntrackNeverFills plays, by virtual time, the most that the default budgets permit: ten
-// thousand targets that all answer, the base interval before the trigger, and a day in which what
-// was triggered never comes. The table of a node keeps a fifth of its default size for others.
+// nodeTable is the connection tracking table of a node whose entries all stay equally long.
+type nodeTable struct {
+	stays time.Duration
+	until []instant
+	most  int
+}
+
+func (n *nodeTable) add(now instant) {
+	for len(n.until) > 0 && n.until[0] <= now {
+		n.until = n.until[1:]
+	}
+	n.until = append(n.until, now+instant(n.stays))
+	n.most = max(n.most, len(n.until))
+}
+
+// TestConntrackNeverFills plays, by virtual time, the most that is asked of a budget: ten thousand
+// targets of which all probes leave the entry that lives longest, the base interval before the
+// trigger, and a day in which what was triggered never comes. No more entries are there at once
+// than there may be, nearly as many are, and half of them are free when the trigger comes.
 func TestConntrackNeverFills(t *testing.T) {
-	const pairs, table = 10_000, 262_144
-	for _, mode := range []Mode{Connect, UDP, SYN} {
-		t.Run(string(mode), func(t *testing.T) {
-			schedule := DefaultSchedule(mode)
-			schedule.MaxRate = mode.DefaultMaxRate(MinProcs)
-			life := tcpEntryLife
-			if mode == UDP {
-				life = udpEntryLife
-			}
-			node := &tracking{lifetime: int(life / time.Second)}
+	const pairs, trigger = 10_000, instant(5 * time.Minute)
+	for _, test := range []struct {
+		name string
+		mode Mode
+		life time.Duration // of what becomes of all probes
+	}{
+		{"connect dropped", Connect, tcpSYNLife}, {"connect answered", Connect, tcpEntryLife},
+		{"syn answered", SYN, tcpEntryLife}, {"udp", UDP, udpEntryLife},
+		{"sctp answered", SCTP, sctpEntryLife},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			const budget = smallestTable / partOfTable
+			schedule := DefaultSchedule(test.mode)
+			schedule.MaxRate = test.mode.DefaultMaxRate(MinProcs)
+			node := &nodeTable{stays: test.life + collectedWithin}
 			all := make(dueQueue, 0, pairs)
 			for number := range pairs {
 				all.push(&pair{number: number, due: instant(Phase(number, time.Second))})
 			}
-			budget := newConntrackBudget(mode)
-			const trigger = instant(5 * time.Minute)
+			tracking := newConntrack(test.mode)
+			tracking.most.Store(budget)
+
 			var now instant
+			atTrigger := 0
 			for now < trigger+instant(24*time.Hour) {
 				p := all[0].pair
 				now = max(now, p.due)
-				node.add(now)
-				budget.spend(now)
-				interval := schedule.limited(budget.rate(now, schedule.MaxRate)).Before(pairs)
-				if now >= trigger {
-					interval = schedule.limited(budget.rate(now,
-						schedule.MaxRate)).After(time.Duration(now-trigger), pairs)
+				triggered := now >= trigger
+				if !triggered {
+					atTrigger = tracking.held
 				}
-				if interval > 20*time.Second {
+				limited := schedule.limited(tracking.rate(now, triggered, schedule.MaxRate))
+				interval := limited.Before(pairs)
+				if triggered {
+					interval = limited.After(time.Duration(now-trigger), pairs)
+				}
+				if tracking.full(now, triggered) {
+					all.reschedule(p, now+instant(interval/8))
+					continue
+				}
+				node.add(now)
+				tracking.move(now, 0, gone(now, test.life))
+				if interval > 20*time.Second && time.Duration(now-trigger) > 2*node.stays {
 					break // from here on there are fewer with every hour
 				}
 				all.reschedule(p, next(p.due, now, interval))
 			}
-			t.Logf("at most %d of %d entries", node.most, table)
-			if node.most > table*4/5 {
-				t.Errorf("%d entries at once: want at most four fifths of %d", node.most, table)
+			t.Logf("at most %d of %d entries, and %d at the trigger", node.most, budget, atTrigger)
+			if node.most > budget || node.most < budget*3/4 {
+				t.Errorf("%d entries at once: want nearly %d, and no more", node.most, budget)
 			}
-			if node.most < 10_000 {
-				t.Errorf("%d entries at once: this test no longer plays the worst case", node.most)
+			if atTrigger > budget/beforeTrigger {
+				t.Errorf("%d entries at the trigger; want half of %d", atTrigger, budget)
 			}
 		})
 	}

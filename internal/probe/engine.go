@@ -54,6 +54,7 @@ func start(mode Mode, config Config) (*Engine, error) {
 		opening: config.Timeout, response: cmp.Or(config.ResponseTimeout, DefaultResponseTimeout),
 	})
 
+	e.LimitConntrack(config.ConntrackEntries)
 	if config.Paced {
 		e.worker.pace = pace.New(e.schedule.MaxRate, config.Timeout)
 		e.addControl(mode, config.Control)
@@ -159,6 +160,10 @@ func (e *Engine) Pace() pace.State {
 	}
 	return e.worker.published.load()
 }
+
+// LimitConntrack says how many entries the probes may hold from now on in the connection tracking
+// table of a node; 0 is any number.
+func (e *Engine) LimitConntrack(entries int) { e.worker.conntrack.most.Store(int64(entries)) }
 
 // Add begins to probe an address for the observer, at the base interval of the time before a
 // trigger.

@@ -40,6 +40,9 @@ func (*Engine) Pace() pace.State { return pace.State{} }
 // Stats are 0.
 func (*Engine) Stats() Stats { return Stats{} }
 
+// LimitConntrack does nothing.
+func (*Engine) LimitConntrack(int) {}
+
 // Add does nothing: there is no Engine without New.
 func (*Engine) Add(netip.AddrPort, Observer) *Pair { return nil }
 

@@ -54,6 +54,8 @@ const (
 var (
 	errNoConnection = errors.New("ask on the established connection: there is none yet")
 	errCut          = errors.New("ask on the established connection: it was cut")
+	errTableFull    = errors.New("open it: the agent's part of the connection tracking table is " +
+		"full")
 )
 
 func newEstablished(space *workspace) *established { return &established{workspace: space} }
@@ -85,14 +87,22 @@ func (m *established) add(p *pair) {
 // remove closes the pair's connection.
 func (m *established) remove(p *pair) {
 	c := p.state.(*connection)
-	c.close()
+	m.closeConnection(c)
 	m.connections[c.number] = nil
 	m.unused = append(m.unused, c.number)
 }
 
-// close closes the socket, if there is one.
-func (c *connection) close() {
+// closeConnection closes the socket of a connection, if there is one.
+func (m *established) closeConnection(c *connection) {
+	if c.fd == none {
+		return
+	}
 	closeSocket(c.fd)
+	now, life := m.clock.now(), tcpEntryLife
+	if c.state == connecting {
+		life = tcpSYNLife
+	}
+	m.conntrack.move(now, forever, gone(now, life))
 	c.fd, c.state = none, unconnected
 }
 
@@ -122,18 +132,24 @@ func (m *established) launch(batch []int32, replies []reply) []reply {
 
 // open begins to connect.
 func (m *established) open(c *connection) error {
+	now := m.clock.now()
+	if m.conntrack.full(now, true) {
+		m.conntrack.stretched = now
+		return errTableFull
+	}
 	socket, err := openSocket(packet.FamilyOf(c.pair.to.Addr()), unix.SOCK_STREAM, 0)
 	if err != nil {
 		return err
 	}
 
+	m.conntrack.move(now, 0, forever)
 	c.fd, c.state, c.asked, c.answered, c.end = socket, connecting, 0, 0, 0
 	err = c.address.Connect(c.fd)
 	if err == nil || errors.Is(err, unix.EINPROGRESS) {
 		err = m.poller.watch(c.fd, c.number)
 	}
 	if err != nil {
-		c.close()
+		m.closeConnection(c)
 	}
 
 	return err
@@ -171,7 +187,7 @@ func (m *established) ready(number int32, events uint32, replies []reply) []repl
 		return m.read(c, replies) // an error comes after what had arrived before it
 	case c.state != connecting:
 	case socketError(c.fd, events) != nil:
-		c.close() // the next probe tries again
+		m.closeConnection(c) // the next probe tries again
 	case events&unix.EPOLLOUT != 0:
 		c.state = connected
 	}
@@ -190,7 +206,7 @@ func (m *established) read(c *connection, replies []reply) []reply {
 		case err != nil:
 			replies = m.fail(c, err, replies)
 		case n == 0:
-			c.close() // the server's orderly end: the next probe connects again
+			m.closeConnection(c) // the server's orderly end: the next probe connects again
 		default:
 			for range c.responses(m.buffer[:n]) {
 				replies = m.answer(c, now, replies)
@@ -236,7 +252,7 @@ func (m *established) answer(c *connection, now instant, replies []reply) []repl
 // fail says of a connection that it was cut. The pair's probes in flight have their answer by that,
 // but for those that have had one before.
 func (m *established) fail(c *connection, why error, replies []reply) []reply {
-	c.close()
+	m.closeConnection(c)
 	c.state = cut
 	now := m.clock.now()
 	for i := c.pair.first; i != none; i = m.table.entries[i].next {

@@ -34,11 +34,12 @@ type entry struct {
 	done   instant
 	err    error
 
-	port uint16 // the source port that the probe is to have, 0 without one of its own
+	flow       // its source port is 0 without one of its own
+	again bool // the flow is that of an earlier probe
+	quiet bool // nothing had answered the pair of late
 
-	// What follows until the next paragraph is the mode's own.
-	fd       int32 // the probe's own socket, none without one
-	sequence uint32
+	// What follows until the next paragraph is the mode's own, as is the flow's sequence number.
+	fd       int32  // the probe's own socket, none without one
 	response uint16 // the response's status, if it has one
 	matched  uint8  // how much of the response's beginning has arrived
 	asked    bool   // the request was sent

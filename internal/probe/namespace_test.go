@@ -16,6 +16,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -40,7 +41,9 @@ func inNamespace(t *testing.T, test func(t *testing.T)) {
 		test(t)
 		return
 	}
-	again := exec.Command("/proc/self/exe", "-test.run=^"+t.Name()+"$", "-test.v")
+	// A subtest's name has a part for each of its parents.
+	name := "^" + strings.ReplaceAll(t.Name(), "/", "$/^") + "$"
+	again := exec.Command("/proc/self/exe", append(os.Args[1:], "-test.run="+name, "-test.v")...)
 	again.Env = append(os.Environ(), inside+"="+t.Name())
 	again.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if os.Geteuid() != 0 {

@@ -27,6 +27,9 @@ type pair struct {
 	stopped     bool // and has been told that there will be none
 	deferred    bool // the next probe leaves late, for want of a source port
 	overdue     overdue
+	flows       int32  // that may be used again, the newest
+	silent      int    // how many probes in a row have ended without an answer
+	answered    bool   // one has had an answer
 	ports       *ports // the target's, nil where probes have none of their own
 	state       any    // the mode's own
 }
@@ -34,6 +37,7 @@ type pair struct {
 func newPair(to netip.AddrPort, observer Observer, number int) pair {
 	return pair{
 		to: to, number: number, observer: observer,
-		place: none, first: none, last: none, overdue: overdue{next: none},
+		place: none, first: none, last: none, flows: none,
+		overdue: overdue{next: none},
 	}
 }

@@ -18,7 +18,8 @@ import (
 // Connection tracking remembers a flow for a while. A later probe with the same addresses and ports
 // is a packet of that flow to it, and passes as established, whatever policy says by then: it would
 // be taken for a return to the old state, or for a leak. So no source port is used again for a
-// target before it has rested, by no pair that has this target.
+// target before it has rested, by no pair that has this target, unless nothing has answered from
+// it ([flow]).
 const (
 	// tcpRest is longer than the entry of a connection lives that was reset, udpRest than that of
 	// an exchange of datagrams: 30 s in Linux (nf_conntrack_udp_timeout), 60 s in engines with
@@ -115,7 +116,12 @@ type ports struct {
 	portRange
 	used  bucket
 	next  int
-	pairs int // how many pairs there are with this target
+	turn  uint32 // how many have been handed out
+	pairs int    // how many pairs there are with this target
+	// answered is the turn of a port that was handed out long ago and has been answered since: it
+	// is not its turn again before resting is over.
+	answered uint32
+	resting  instant
 }
 
 func newPorts(of portRange) *ports {
@@ -127,13 +133,28 @@ func newPorts(of portRange) *ports {
 
 // wait is how long it takes until there is a port that may be used, zero if there is one.
 func (p *ports) wait(now instant) time.Duration {
+	if now < p.resting && p.turn-p.answered >= uint32(p.count-maxPortTries) {
+		return time.Duration(p.resting - now)
+	}
 	return p.used.until(float64(p.count)/2-maxPortTries, now)
 }
 
-// take is the next port.
-func (p *ports) take(now instant) uint16 {
+// take is the next port, and its turn.
+func (p *ports) take(now instant) (port uint16, turn uint32) {
 	p.used.fill(1, now)
-	port := int(p.first) + p.next
+	port = uint16(int(p.first) + p.next)
 	p.next = (p.next + 1) % p.count
-	return uint16(port)
+	p.turn++
+	return port, p.turn
+}
+
+// again reports whether the port of a turn may be used again at once: its next turn is far away.
+func (p *ports) again(turn uint32) bool { return p.turn-turn <= uint32(p.count/2) }
+
+// answer has the port of a turn rest, since a later probe from it was answered.
+func (p *ports) answer(turn uint32, now instant) {
+	if now >= p.resting || int32(turn-p.answered) < 0 {
+		p.answered = turn
+	}
+	p.resting = now + instant(p.rest)
 }

@@ -106,7 +106,7 @@ func TestPortsRest(t *testing.T) {
 						wait, p.count/2-maxPortTries, steady)
 				}
 				now += instant(wait)
-				port := p.take(now)
+				port, _ := p.take(now)
 				if port < p.first || int(port) >= int(p.first)+p.count {
 					t.Fatalf("port %d is not one of %d from %d on", port, p.count, p.first)
 				}

@@ -40,9 +40,10 @@ type prober interface {
 
 // workspace is what a worker shares with its mode.
 type workspace struct {
-	clock  clock
-	table  *inFlightTable
-	poller *poller
+	clock     clock
+	table     *inFlightTable
+	poller    *poller
+	conntrack *conntrack
 }
 
 // newWorkspace has room for so many probes in flight.

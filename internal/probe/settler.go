@@ -20,7 +20,7 @@ type settler struct {
 	queue    *dueQueue
 	opening  *timers // of probes that wait for their first answer
 	replying *timers // of probes that wait for a response on an open connection
-	budget   conntrackBudget
+	flows    *flowPool
 	// lost is when answers were last lost: of probes that had none by then, it is not known whether
 	// they were answered.
 	lost instant
@@ -61,6 +61,7 @@ func (s *settler) open(i int32, at instant) {
 
 	e.phase, e.opened = answering, at
 	s.replying.start(i, e.use, at)
+	s.answeredFlow(e)
 	s.reply(e, at)
 	s.notifyOverdue(e.pair, at)
 }
@@ -91,12 +92,10 @@ func (s *settler) end(i int32, verdict measure.Verdict, done instant, err error)
 	if verdict == measure.Dropped && s.pace.Overloaded(time.Duration(e.sent)) {
 		verdict, err = measure.Ambiguous, errOverload
 	}
-	if verdict == measure.Allowed || verdict == measure.Unanswered {
-		s.budget.spend(s.clock.now())
-	}
 
 	opened := e.phase == answering
 	e.phase, e.verdict, e.done, e.err = ended, verdict, max(done, e.sent), err
+	s.settleFlow(e)
 	s.updateOverdue(e, opened)
 	s.report(e.pair)
 }
@@ -228,6 +227,7 @@ func (s *settler) removePair(p *pair) {
 	}
 	p.stopped, p.done = true, true
 	s.releaseProbes(p)
+	s.flows.drop(p)
 	s.queue.remove(p)
 	s.prober.remove(p)
 	if p.ports != nil {

@@ -114,8 +114,18 @@ func (m *sockets) connect(e *entry, state *socketState) error {
 		if try == maxPortTries || !packet.PortTaken(err) {
 			return err
 		}
-		e.port = e.pair.ports.take(m.clock.now())
+		m.anotherPort(e)
 	}
+}
+
+// anotherPort gives a probe another port. The entry of an earlier probe's flow stays beside its
+// own.
+func (m *sockets) anotherPort(e *entry) {
+	now := m.clock.now()
+	if e.again {
+		e.until, e.again = m.conntrack.move(now, 0, e.until), false
+	}
+	e.port, e.turn = e.pair.ports.take(now)
 }
 
 // connected reports whether a connection under way is open by now, and nothing else: an answer from

@@ -43,18 +43,19 @@ func (c *counters) store(s Stats) {
 type published struct {
 	mu    sync.Mutex
 	state pace.State
+	rate  float64 // of the path
 	next  instant
 }
 
 // publishEvery is how often it is brought up to date.
 const publishEvery = 20 * time.Millisecond
 
-func (p *published) store(finder *pace.Finder, now instant) {
-	if now < p.next && finder.Searching() == !p.state.Found && finder.Rate() == p.state.Rate {
+func (p *published) store(finder *pace.Finder, tracking *conntrack, now instant) {
+	if now < p.next && finder.Searching() == !p.state.Found && finder.Rate() == p.rate {
 		return
 	}
-	p.next = now + instant(publishEvery)
-	state := finder.State()
+	p.next, p.rate = now+instant(publishEvery), finder.Rate()
+	state := tracking.qualify(finder.State(), now)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.state = state

@@ -190,10 +190,16 @@ func (m *syn) pollRoutes() {
 }
 
 // name gives a probe its sequence number. The entry's number is in it, together with chance, so
-// that an answer finds its probe and nothing else can be taken for one.
+// that an answer finds its probe and nothing else can be taken for one. Where the flow is that of
+// an earlier probe the number is higher: connection tracking takes a lower one for what has gone
+// astray, and its answer for invalid.
 func (m *syn) name(i int32, e *entry, state *synState) {
 	state.probes++
-	e.sequence = uint32(i)<<(32-entryBits) | rand.Uint32()>>entryBits
+	above := rand.Uint32()
+	if e.again {
+		above = e.sequence>>entryBits + 1
+	}
+	e.sequence = above<<entryBits | uint32(i)
 }
 
 // entryBits are enough for the number of an entry: 100,000 probes a second for a second and more.
@@ -265,7 +271,7 @@ func (m *syn) receive(
 
 // match finds the probe that an answer is for.
 func (m *syn) match(a *packet.Answer, at instant) (one reply, is bool) {
-	i := int32(a.Sequence >> (32 - entryBits))
+	i := int32(a.Sequence & (1<<entryBits - 1))
 	if int(i) >= len(m.table.entries) {
 		return reply{}, false
 	}

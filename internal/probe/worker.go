@@ -54,11 +54,12 @@ func newWorker(
 	mode Mode, prober prober, space *workspace, schedule Schedule, wait timeouts,
 ) *worker {
 	most := inFlight(schedule, wait.opening)
+	space.conntrack = newConntrack(mode)
 	w := &worker{
 		settler: settler{
 			workspace: space, prober: prober,
 			opening: newTimers(wait.opening, most), replying: newTimers(wait.response, most),
-			budget: newConntrackBudget(mode),
+			flows: flowsOf(mode, most),
 		},
 		commands: &commandQueue{poller: space.poller},
 		ports:    newSourcePorts(portsOf(mode)),
@@ -208,8 +209,9 @@ func (w *worker) launchDue() {
 		return
 	}
 	w.keepPace(now)
-	// The rate is what the path and the answers so far permit.
-	schedule := w.paced().limited(w.budget.rate(now, w.schedule.MaxRate))
+	// The rate is what the path and the entries so far permit.
+	schedule := w.paced()
+	schedule = schedule.limited(w.conntrack.rate(now, w.triggers > 0, schedule.MaxRate))
 
 	for room := maxPerTurn; room > 0 && w.due.due(now); room-- {
 		p := w.due[0].pair
@@ -248,7 +250,7 @@ func (w *worker) keepPace(now instant) {
 			return now + instant(Phase(p.number, p.interval))
 		})
 	}
-	w.published.store(w.pace, now)
+	w.published.store(w.pace, w.conntrack, now)
 }
 
 // controlRest is the time between two control probes where nothing is searched for or awaited.
@@ -279,21 +281,27 @@ func (w *worker) rest(p *pair, now instant) bool {
 // launch sends a batch, and settles what is known of it at once.
 func (w *worker) launch(batch []int32) {
 	w.replies = w.prober.launch(batch, w.replies[:0])
+	w.unsent(w.replies)
 	w.settle(w.replies)
 }
 
-// postpone lets the pair wait where every source port of its target has been used of late: its
-// interval stretches. It must not be its turn again at once, or many pairs would run after one
-// port.
+// postpone lets the pair wait where every source port of its target has been used of late, or no
+// entry of connection tracking is left: its interval stretches. It must not be its turn again at
+// once, or many pairs would run after one port.
 func (w *worker) postpone(p *pair, now instant) bool {
-	if p.ports == nil {
+	if p.ports == nil || w.keepsFlow(p) {
 		return false
 	}
 	wait := p.ports.wait(now)
-	if wait == 0 {
+	full := w.conntrack.full(now, w.triggers > 0)
+	if wait == 0 && !full {
 		return false
 	}
-	p.deferred = true
+
+	p.deferred = p.deferred || wait > 0
+	if full {
+		w.conntrack.stretched, wait = now, max(wait, time.Millisecond)
+	}
 	w.due.reschedule(p, now+instant(max(wait, p.interval/8)))
 	return true
 }
@@ -312,9 +320,7 @@ func (w *worker) take(p *pair, now instant) (int32, bool) {
 	e := &w.table.entries[i]
 	e.planned = p.due
 	e.deferred, p.deferred = p.deferred, false
-	if p.ports != nil {
-		e.port = p.ports.take(now)
-	}
+	w.chooseFlow(e, now)
 	w.opening.start(i, e.use, now)
 	late := now.since(p.due)
 	w.pace.Launched()
@@ -327,6 +333,9 @@ func (w *worker) take(p *pair, now instant) (int32, bool) {
 // nextDue is when the pair's next probe is due, after one that was launched now or could not be.
 func (w *worker) nextDue(p *pair, schedule Schedule, now instant, launched bool) instant {
 	interval := w.interval(p, schedule, now)
+	if full := w.paced(); schedule.MaxRate < full.MaxRate && interval > w.interval(p, full, now) {
+		w.conntrack.stretched = now
+	}
 	changed := interval != p.interval
 	p.interval = interval
 	switch {

@@ -54,6 +54,9 @@ type Plan struct {
 	// Changes are the objects that the trigger will write, where agents may read them to find out
 	// when the API has accepted it.
 	Changes []Object `json:"changes,omitempty"`
+	// Share is among how many agents the budget of a node's connection tracking table is shared: no
+	// node has entries of more than so many agents' probes. From runners that say nothing it is 0.
+	Share int `json:"share,omitempty"`
 	// Ping is answered with the time of its arrival, once the agent does what the plan says.
 	Ping int `json:"ping,omitempty"`
 }

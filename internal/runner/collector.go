@@ -314,6 +314,17 @@ func (c *collector) ready() int {
 	return len(numbers)
 }
 
+// byNode counts the agents on each node.
+func (c *collector) byNode() map[string]int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	nodes := make(map[string]int)
+	for _, agent := range c.agents {
+		nodes[agent.node]++
+	}
+	return nodes
+}
+
 // proved counts the pairs of an iteration that are proved, and the agents that know of it. The
 // caller holds the lock.
 func (c *collector) proved(iteration int) (pairs, agents int) {

@@ -254,6 +254,8 @@ func (it *iteration) startupJob(pods int) *batchv1.Job {
 			"agent", "startup", "--scenario=" + name,
 			"--watch=" + it.env.options.Watch.String(),
 			"--timeout=" + it.env.options.Timeout.String(), "--forbidden=" + forbidden,
+			// They may all be on one node, where what the first container has left is still there.
+			fmt.Sprintf("--conntrack-share=%d", 2*pods),
 		}, more, it.env.options.probing(it.env.scenario))
 	}
 

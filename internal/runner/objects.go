@@ -339,6 +339,7 @@ func (e *environment) agents() runtime.Object {
 	if e.options.Placement != setting.PlaceAny {
 		spec.Affinity = nodeAffinity(corev1.NodeSelectorOpIn, e.node)
 	}
+	spec.TopologySpreadConstraints = spread(scenario.RoleAgent)
 
 	labels := map[string]string{scenario.RoleLabel: scenario.RoleAgent}
 	if e.options.Trigger != nil {

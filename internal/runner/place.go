@@ -9,7 +9,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/netpol-latency/netpol-latency/internal/scenario"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
@@ -83,6 +85,18 @@ func nodeAffinity(operator corev1.NodeSelectorOperator, node string) *corev1.Aff
 					Key: corev1.LabelHostname, Operator: operator, Values: []string{node},
 				}},
 			}},
+		},
+	}}
+}
+
+// spread prefers to put pods of a role on as many nodes as there are: those on one node share its
+// processors and its table of connections.
+func spread(role string) []corev1.TopologySpreadConstraint {
+	return []corev1.TopologySpreadConstraint{{
+		MaxSkew: 1, TopologyKey: corev1.LabelHostname,
+		WhenUnsatisfiable: corev1.ScheduleAnyway,
+		LabelSelector: &metav1.LabelSelector{
+			MatchLabels: map[string]string{scenario.RoleLabel: role},
 		},
 	}}
 }

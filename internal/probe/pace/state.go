@@ -35,6 +35,8 @@ type Limit struct {
 	Least, Worst time.Duration
 	// Lost is how many of so many probes were lost.
 	Lost, Of int
+	// Entries is how many entries of connection tracking there may be.
+	Entries int
 }
 
 // Cause is why a rate is limited.
@@ -50,6 +52,8 @@ const (
 	ProbesLost
 	// NothingAnswered: no reply tells what the path bears.
 	NothingAnswered
+	// TableFull: the probes hold as many entries of connection tracking as they may.
+	TableFull
 )
 
 // Warning says what limits the rate, empty if nothing does.
@@ -65,6 +69,9 @@ func (s State) Warning() string {
 	case NothingAnswered:
 		return fmt.Sprintf("the path: nothing answers that tells how many probes it bears; "+
 			"probing at %s a second", formatRate(s.Rate))
+	case TableFull: // the rate, which changes all the time, would make a warning of each pair's own
+		return fmt.Sprintf("connection tracking: %d entries of a node's table are all that "+
+			"probes may hold: they leave less often than planned", l.Entries)
 	default:
 		return ""
 	}
