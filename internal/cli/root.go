@@ -6,10 +6,12 @@ package cli
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
 
 	"github.com/netpol-latency/netpol-latency/internal/interrupt"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
@@ -31,6 +33,7 @@ const (
 func Main(release string, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := interrupt.Context(context.Background())
 	defer stop()
+	logTo(stderr)
 	started := startedAs(args[0])
 	root := newRoot(started, version.Read(Name, release), setting.All())
 	root.SetArgs(append(started.before, args[1:]...))
@@ -47,6 +50,23 @@ func Main(release string, args []string, stdout, stderr io.Writer) int {
 	}
 
 	return exitCode(err)
+}
+
+// logTo has libraries write their logs there, so that no terminal obeys what an API server said to
+// them.
+func logTo(stderr io.Writer) {
+	var flags flag.FlagSet
+	klog.InitFlags(&flags)
+	// Lines of each severity are among those of the lower ones; the lowest gets all of them.
+	for name, value := range map[string]string{
+		"logtostderr": "false", "stderrthreshold": "FATAL",
+	} {
+		if err := flags.Set(name, value); err != nil {
+			panic(err) // klog has no such flag any more: every test shows it
+		}
+	}
+	klog.SetOutput(io.Discard)
+	klog.SetOutputBySeverity("INFO", visible.Writer{To: stderr})
 }
 
 // exitCode is how the program ends with an error, or without one.

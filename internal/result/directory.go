@@ -20,6 +20,10 @@ import (
 // Directory is what a run leaves: run.json, samples.jsonl and summary.json.
 type Directory string
 
+// String is the directory's name for a person; what a file system takes for a name may do anything
+// to a terminal.
+func (d Directory) String() string { return visible.Line(string(d)) }
+
 // Run says what was run, and where.
 type Run struct {
 	Schema  int       `json:"schema"`

@@ -11,11 +11,23 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"reflect"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 )
+
+// Writer passes text on, such as the lines of a library's log, each as [Text] shows it.
+type Writer struct{ To io.Writer }
+
+// Write implements [io.Writer].
+func (w Writer) Write(text []byte) (int, error) {
+	if _, err := io.WriteString(w.To, Text(string(text))); err != nil {
+		return 0, fmt.Errorf("write what is visible: %w", err)
+	}
+	return len(text), nil
+}
 
 // Text shows what cannot be printed as Go would write it, for example \x1b, but for line breaks.
 func Text(text string) string { return show(text, '\n') }

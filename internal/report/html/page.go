@@ -115,7 +115,7 @@ func newRun(source report.Report, number int) run {
 	}
 
 	if source.Run.ID == "" {
-		one.Name = "run in " + string(source.Directory)
+		one.Name = "run in " + source.Directory.String()
 	}
 
 	for _, text := range source.Run.Warnings {
@@ -157,7 +157,7 @@ func shared(summaries []measure.Summary) string {
 func facts(source report.Source) []fact {
 	run := source.Run
 	all := []fact{
-		{"Run", run.ID}, {"Results in", string(source.Directory)}, {"netpol-latency", run.Version},
+		{"Run", run.ID}, {"Results in", source.Directory.String()}, {"netpol-latency", run.Version},
 		{"Began", stamp(run.Began)}, {"Took", took(run.Began, run.Ended)},
 		{"Kubernetes", run.Kubernetes}, {"Network plugins", plugins(run.Plugins)},
 	}
