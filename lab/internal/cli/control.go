@@ -9,12 +9,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/engine"
 	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
+	"github.com/netpol-latency/netpol-latency/lab/internal/node"
 	"github.com/netpol-latency/netpol-latency/lab/internal/supervisor"
 )
 
@@ -116,6 +118,32 @@ func newComponentAction() *cobra.Command {
 				"lists them", args[0])
 		}
 		return c.Act(cmd.Context(), args[1], args[0])
+	}
+
+	return cmd
+}
+
+func newNode() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "node " + strings.Join(node.Actions, "|") + " NAME",
+		Short: "Make a node of a running lab not ready, or rotate its logs",
+		Long: "A node that is not ready has lost its container runtime: what runs there runs on, " +
+			"and logs can not\n" +
+			"be read. Logs are rotated whatever their size; see --log-size of \"up\".",
+		Example: "  netpol-latency-lab node not-ready node-0 --dir ./lab-state\n" +
+			"  netpol-latency-lab node ready node-0 --dir ./lab-state",
+		Args:      cobra.ExactArgs(2),
+		ValidArgs: node.Actions,
+	}
+
+	dirFlag(cmd, &dir)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		c, err := control(dir)
+		if err != nil {
+			return err
+		}
+		return c.ActOnNode(cmd.Context(), args[1], args[0])
 	}
 
 	return cmd

@@ -29,6 +29,8 @@ type labFlags struct {
 	nodes       int
 	runnerDelay time.Duration
 	verdicts    int
+	logSize     int64
+	logStall    bool
 }
 
 func (f *labFlags) add(cmd *cobra.Command) {
@@ -45,6 +47,10 @@ func (f *labFlags) add(cmd *cobra.Command) {
 		"round trip between the host and the API server")
 	flags.IntVar(&f.verdicts, "verdicts", 0,
 		"packets that --engine queue judges in user space, per second")
+	flags.Int64Var(&f.logSize, "log-size", 0,
+		"bytes after which a container's log is rotated, as by a\nkubelet (0: never)")
+	flags.BoolVar(&f.logStall, "log-stall", false,
+		"who follows a log does not notice its rotation: kubelets\nbefore 1.27")
 	addSettings(flags, &f.settings)
 }
 
@@ -63,7 +69,8 @@ func addSettings(flags *pflag.FlagSet, s *engine.Settings) {
 // options are the flags as the supervisor takes them.
 func (f *labFlags) options() (supervisor.Options, error) {
 	options := supervisor.Options{Nodes: f.nodes, Engine: f.engine, Settings: f.settings,
-		Verdicts: f.verdicts, RunnerDelay: f.runnerDelay, Env: f.env}
+		Verdicts: f.verdicts, RunnerDelay: f.runnerDelay, Env: f.env,
+		LogSize: f.logSize, LogStall: f.logStall}
 	images, err := supervisor.OwnImages()
 	if err != nil {
 		return options, err

@@ -66,8 +66,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 
 	// Libraries have put flags of theirs there, which cobra would offer as this program's.
 	pflag.CommandLine = pflag.NewFlagSet(args[0], pflag.ContinueOnError)
-	root.AddCommand(newUp(), newRun(), newSet(), newComponentAction(), newEnter(), newKubectl(),
-		newVersion())
+	root.AddCommand(newUp(), newRun(), newSet(), newComponentAction(), newNode(), newEnter(),
+		newKubectl(), newVersion())
 	root.AddCommand(newInner(), newComponent())
 	return run(root, args[1:], stdout, stderr)
 }

@@ -212,6 +212,14 @@ func (l *Lab) Component(action, name string) {
 	}
 }
 
+// Node makes a node not ready, or ready, or rotates its logs: Node("not-ready", "node-0").
+func (l *Lab) Node(action, name string) {
+	l.t.Helper()
+	if _, err := l.Command(l.t.Context(), "node", action, name); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
 // Kubectl runs kubectl against the lab and returns what it printed.
 func (l *Lab) Kubectl(arguments ...string) string {
 	l.t.Helper()

@@ -31,6 +31,9 @@ func (d Dir) Control() string { return d.at("control.sock") }
 // EngineControl is the socket of an engine.
 func (d Dir) EngineControl(component string) string { return d.at(component + ".sock") }
 
+// NodeControl is the socket of a node agent.
+func (d Dir) NodeControl(name string) string { return d.at(name + ".sock") }
+
 // Log is the log of a component.
 func (d Dir) Log(component string) string { return d.at("logs", component+".log") }
 

@@ -45,6 +45,12 @@ type Config struct {
 	ServiceIPs []netip.Addr `json:"serviceIPs"`
 	// APIServers are the addresses behind the ServiceIPs, at most one a family.
 	APIServers []netip.AddrPort `json:"apiServers"`
+	// ControlSocket is the path of the Unix socket that takes actions; see [Actions].
+	ControlSocket string `json:"controlSocket"`
+	// LogSize is after how many bytes a log is rotated, 0 if it never is. LogStall is whether those
+	// who follow a log read on in the file that was rotated away, as with kubelets before 1.27.
+	LogSize  int64 `json:"logSize,omitempty"`
+	LogStall bool  `json:"logStall,omitempty"`
 	// MaxPods is the node's pod capacity; 0 means DefaultMaxPods.
 	MaxPods int `json:"maxPods"`
 }
@@ -66,6 +72,7 @@ func (c Config) Validate() error {
 	required("kubeletKeyFile", c.KubeletKeyFile != "")
 	required("clientCAFile", c.ClientCAFile != "")
 	required("stateDir", c.StateDir != "")
+	required("controlSocket", c.ControlSocket != "")
 	for image, program := range c.Images {
 		if err := validateProgram(program); err != nil {
 			mistakes = append(mistakes, fmt.Errorf("image %q: %w", image, err))

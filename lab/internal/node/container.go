@@ -53,6 +53,8 @@ type container struct {
 	// live is closed when the running process has ended and all its output is in the log; nil when
 	// nothing runs. The pod's lock guards it too.
 	live chan struct{}
+	// logs is what it writes to, nil for the built-in server. The pod's lock guards it too.
+	logs *logWriter
 	// latest numbers the run that started last; a log file belongs to each.
 	latest int32
 }
@@ -115,7 +117,7 @@ func (c *container) once(ctx lifetime) (exit, bool) {
 		return failed.result(), true
 	}
 
-	c.setRunning(w.startedAt())
+	c.setRunning(w.startedAt(), logs)
 	unhealthy := make(chan struct{})
 	probing, stopProbing := context.WithCancel(ctx.hard)
 	var probes sync.WaitGroup
@@ -349,14 +351,14 @@ func (c *container) setWaiting(reason, message string) {
 }
 
 // setRunning also decides readiness where no probe does.
-func (c *container) setRunning(at time.Time) {
+func (c *container) setRunning(at time.Time, logs *logWriter) {
 	c.update(func(s *v1.ContainerStatus) {
 		s.State = v1.ContainerState{Running: &v1.ContainerStateRunning{StartedAt: metav1.NewTime(at)}}
 		s.ContainerID = "lab://" + string(uuid.NewUUID())
 		started := c.spec.StartupProbe == nil
 		s.Started = &started
 		s.Ready = started && c.spec.ReadinessProbe == nil
-		c.live, c.latest = make(chan struct{}), s.RestartCount
+		c.live, c.latest, c.logs = make(chan struct{}), s.RestartCount, logs
 	})
 }
 

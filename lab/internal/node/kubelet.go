@@ -5,6 +5,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -97,6 +99,15 @@ func (a *agent) serveLogs(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 
+	ready := a.whileReady()
+	if ready.Err() != nil {
+		http.Error(w, runtimeDown, http.StatusInternalServerError)
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(ready, cancel)()
+
 	options, streams, err := parseLogOptions(r.URL.Query(), time.Now())
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
@@ -108,19 +119,34 @@ func (a *agent) serveLogs(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
+	if logs := p.writerOf(c); a.cfg.LogStall && options.Follow && live != nil && logs != nil {
+		path = filepath.Join(a.streamsDir(), rand.Text())
+		if err := logs.follow(path); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		defer logs.unfollow(path)
+	}
 
 	output := &flushing{ResponseWriter: w}
 	stdout, stderr := streams.writers(output)
 	w.WriteHeader(http.StatusOK)
 	_ = http.NewResponseController(w).Flush() // whoever follows waits for the headers
-	err = crilogs.ReadLogs(r.Context(), path, c.spec.Name, options, follower{live: live}, stdout,
+	err = crilogs.ReadLogs(ctx, path, c.spec.Name, options, follower{live: live}, stdout,
 		stderr)
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	if err != nil && r.Context().Err() == nil {
+	if err != nil && ctx.Err() == nil {
 		klog.V(1).InfoS("Serving a log", "pod", klog.KRef(p.namespace, p.name), "reason", err)
 	}
+}
+
+// writerOf is what a container of the pod writes to, nil if it is the built-in server.
+func (p *pod) writerOf(c *container) *logWriter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return c.logs
 }
 
 // container finds a container of the pod by name.

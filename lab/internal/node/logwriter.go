@@ -23,9 +23,14 @@ const (
 
 // logWriter writes what a container says in the CRI log format: time, stream, F or P, and the line.
 type logWriter struct {
+	path string
+	pump sync.WaitGroup
+
 	mu   sync.Mutex
 	file *os.File
-	pump sync.WaitGroup
+	size int64
+	// followers are names of the file by which others read it who do not notice a rotation.
+	followers map[string]bool
 
 	stdout, stderr *os.File // the container's ends
 }
@@ -40,7 +45,7 @@ func newLogWriter(path string) (w *logWriter, err error) {
 		return nil, fmt.Errorf("make the container's log: %w", err)
 	}
 
-	w = &logWriter{file: file}
+	w = &logWriter{path: path, file: file, followers: make(map[string]bool)}
 	if w.stdout, err = w.stream("stdout"); err != nil {
 		return nil, errors.Join(err, file.Close())
 	}
@@ -91,7 +96,72 @@ func (w *logWriter) write(stream string, line []byte, full bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	// A full disk must not stop the container.
-	_, _ = w.file.Write(entry)
+	written, _ := w.file.Write(entry)
+	w.size += int64(written)
+	for name := range w.followers {
+		poke(name)
+	}
+}
+
+// poke wakes who waits for changes of a file under a name; a change of its mode is one, and costs
+// no line.
+func poke(name string) { _ = os.Chmod(name, 0o644) }
+
+// keptLogs is how many files a log consists of at the most, as with a kubelet.
+const keptLogs = 5
+
+// rotate renames a log that is longer than so many bytes, and begins a new one. Who follows a name
+// of their own reads what was written, and then nothing more.
+func (w *logWriter) rotate(size int64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.size <= size {
+		return nil
+	}
+
+	old := w.path + time.Now().UTC().Format(".20060102-150405.000000")
+	if err := os.Rename(w.path, old); err != nil {
+		return fmt.Errorf("rotate a log: %w", err)
+	}
+	file, err := os.OpenFile(w.path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if err != nil {
+		return fmt.Errorf("rotate a log: %w", err)
+	}
+	_ = w.file.Close() // as for a line that could not be written
+	w.file, w.size = file, 0
+	clear(w.followers)
+
+	rotated, err := filepath.Glob(w.path + ".*") // in the order of their times
+	if err != nil {
+		return fmt.Errorf("find rotated logs: %w", err)
+	}
+	for len(rotated) >= keptLogs {
+		if err := os.Remove(rotated[0]); err != nil {
+			return fmt.Errorf("remove a rotated log: %w", err)
+		}
+		rotated = rotated[1:]
+	}
+	return nil
+}
+
+// follow gives the file a name by which it can be read as kubelets before 1.27 read logs: they do
+// not notice its rotation.
+func (w *logWriter) follow(name string) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err := os.Link(w.path, name); err != nil {
+		return fmt.Errorf("follow a log: %w", err)
+	}
+	w.followers[name] = true
+	return nil
+}
+
+// unfollow takes the name back.
+func (w *logWriter) unfollow(name string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.followers, name)
+	_ = os.Remove(name) // with the lab at the latest
 }
 
 // closeContainerEnds must be called once the container has its own copies, or never will.

@@ -36,26 +36,28 @@ const (
 	kubeletPort = 10250
 )
 
-// register makes the Node object, or brings up to date the one of an earlier agent. It tries until
-// ctx ends: the API server may be still starting, or its permissions not yet there.
-func register(ctx context.Context, client kubernetes.Interface, cfg Config) error {
+// registerFirst makes the Node object, or brings up to date the one of an earlier agent. It tries
+// until ctx ends: the API server may be still starting, or its permissions not yet there.
+func (a *agent) registerFirst(ctx context.Context) error {
 	for {
-		err := registerOnce(ctx, client, cfg)
+		err := a.register(ctx)
 		if err == nil {
 			return nil
 		}
-		klog.InfoS("Registering the node", "node", cfg.Name, "reason", err)
+		klog.InfoS("Registering the node", "node", a.cfg.Name, "reason", err)
 		select {
 		case <-time.After(registerRetry):
 		case <-ctx.Done():
-			return fmt.Errorf("register node %s: %w", cfg.Name, err)
+			return fmt.Errorf("register node %s: %w", a.cfg.Name, err)
 		}
 	}
 }
 
-func registerOnce(ctx context.Context, client kubernetes.Interface, cfg Config) error {
+func registerOnce(
+	ctx context.Context, client kubernetes.Interface, cfg Config, ready v1.NodeCondition,
+) error {
 	nodes := client.CoreV1().Nodes()
-	wanted := nodeObject(cfg)
+	wanted := nodeObject(cfg, ready)
 	node, err := nodes.Create(ctx, wanted, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) {
 		node, err = nodes.Get(ctx, cfg.Name, metav1.GetOptions{})
@@ -64,14 +66,14 @@ func registerOnce(ctx context.Context, client kubernetes.Interface, cfg Config) 
 		return err
 	}
 
-	node.Status = nodeStatus(cfg, time.Now())
+	node.Status = nodeStatus(cfg, ready)
 	if _, err := nodes.UpdateStatus(ctx, node, metav1.UpdateOptions{}); err != nil {
 		return err
 	}
 	return renewLease(ctx, client, cfg.Name)
 }
 
-func nodeObject(cfg Config) *v1.Node {
+func nodeObject(cfg Config, ready v1.NodeCondition) *v1.Node {
 	node := &v1.Node{ObjectMeta: metav1.ObjectMeta{
 		Name: cfg.Name,
 		Labels: map[string]string{
@@ -85,15 +87,15 @@ func nodeObject(cfg Config) *v1.Node {
 		node.Spec.PodCIDRs = append(node.Spec.PodCIDRs, p.String())
 	}
 	node.Spec.PodCIDR = node.Spec.PodCIDRs[0]
-	node.Status = nodeStatus(cfg, time.Now())
+	node.Status = nodeStatus(cfg, ready)
 	return node
 }
 
-// nodeStatus is a healthy node. Its CPU and memory are nominal, a quarter of a core and 256 MiB for
-// each pod it takes: requests decide nothing in a lab that does not enforce them, and the machine's
-// real size would keep a load test's pods from being scheduled.
-func nodeStatus(cfg Config, now time.Time) v1.NodeStatus {
-	pods := int64(cfg.maxPods())
+// nodeStatus is a healthy node, as far as it is ready. Its CPU and memory are nominal, a quarter of
+// a core and 256 MiB for each pod it takes: requests decide nothing in a lab that does not enforce
+// them, and the machine's real size would keep a load test's pods from being scheduled.
+func nodeStatus(cfg Config, ready v1.NodeCondition) v1.NodeStatus {
+	now, pods := ready.LastHeartbeatTime.Time, int64(cfg.maxPods())
 	capacity := v1.ResourceList{
 		v1.ResourcePods:             *resource.NewQuantity(pods, resource.DecimalSI),
 		v1.ResourceCPU:              *resource.NewMilliQuantity(pods*250, resource.DecimalSI),
@@ -111,8 +113,7 @@ func nodeStatus(cfg Config, now time.Time) v1.NodeStatus {
 				"the lab does not limit disk space", now),
 			condition(v1.NodePIDPressure, v1.ConditionFalse, "KubeletHasSufficientPID",
 				"the lab does not limit processes", now),
-			condition(v1.NodeReady, v1.ConditionTrue, "KubeletReady", "the node agent is running",
-				now),
+			ready,
 		},
 		Addresses:       nodeAddresses(cfg.Name, cfg.NodeIPs),
 		DaemonEndpoints: v1.NodeDaemonEndpoints{KubeletEndpoint: v1.DaemonEndpoint{Port: kubeletPort}},
@@ -178,7 +179,7 @@ func firstLine(path string) string {
 }
 
 // heartbeat keeps the node alive in the eyes of the node lifecycle controller, until ctx ends.
-func heartbeat(ctx context.Context, client kubernetes.Interface, cfg Config) error {
+func (a *agent) heartbeat(ctx context.Context) error {
 	lease := time.NewTicker(leaseRenewal)
 	defer lease.Stop()
 
@@ -189,9 +190,9 @@ func heartbeat(ctx context.Context, client kubernetes.Interface, cfg Config) err
 		var err error
 		select {
 		case <-lease.C:
-			err = renewLease(ctx, client, cfg.Name)
+			err = renewLease(ctx, a.client, a.cfg.Name)
 		case <-status.C:
-			err = registerOnce(ctx, client, cfg)
+			err = a.register(ctx)
 		case <-ctx.Done():
 			return nil
 		}

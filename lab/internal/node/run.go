@@ -20,8 +20,8 @@
 // The files, in the order in which a pod meets them: run.go (the watch), pod.go (its life),
 // pool.go, sandbox.go and address.go (its network), volume.go and env.go, container.go, image.go,
 // user.go, security.go, then builtin.go or process.go with rootfs.go and logwriter.go, prober.go,
-// status.go and statuswriter.go, and kubelet.go (its logs). nodeobject.go and router.go are the
-// node itself.
+// status.go and statuswriter.go, and kubelet.go (its logs). nodeobject.go, control.go and
+// router.go are the node itself.
 package node
 
 import (
@@ -59,7 +59,11 @@ type agent struct {
 	starts     *semaphore.Weighted
 	httpProber httpprobe.Prober
 
-	mu     sync.Mutex
+	mu sync.Mutex
+	// notReady ends when the node is no longer ready, which setNotReady brings about.
+	notReady    context.Context
+	setNotReady context.CancelFunc
+
 	byUID  map[types.UID]*pod
 	byName map[types.NamespacedName]*pod
 }
@@ -92,14 +96,16 @@ func Run(ctx context.Context, cfg Config) error {
 	// what stays vanishes with the lab
 	defer func() { _ = unix.Unmount(a.volumesDir(), unix.MNT_DETACH) }()
 
-	if err := register(ctx, client, cfg); err != nil {
+	if err := a.registerFirst(ctx); err != nil {
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return a.pool.Run(ctx) })
 	group.Go(func() error { return a.writer.Run(ctx) })
 	group.Go(func() error { return a.runPods(ctx) })
-	group.Go(func() error { return heartbeat(ctx, client, cfg) })
+	group.Go(func() error { return a.heartbeat(ctx) })
+	group.Go(func() error { return a.serveControl(ctx) })
+	group.Go(func() error { return a.keepLogsShort(ctx) })
 	group.Go(func() error { return a.serveKubelet(ctx) })
 	return group.Wait()
 }
@@ -111,6 +117,7 @@ func newAgent(cfg Config, client kubernetes.Interface, pool *sandboxPool) *agent
 		starts: semaphore.NewWeighted(concurrentStarts),
 		byUID:  map[types.UID]*pod{}, byName: map[types.NamespacedName]*pod{},
 	}
+	a.notReady, a.setNotReady = context.WithCancel(context.Background())
 	a.writer = newStatusWriter(client, a.pod)
 	return a
 }
@@ -135,9 +142,13 @@ func (a *agent) staging() string { return filepath.Join(a.cfg.StateDir, "staging
 // volumesDir is a tmpfs, so that volumes with their secrets vanish with the lab.
 func (a *agent) volumesDir() string { return filepath.Join(a.cfg.StateDir, "volumes") }
 
+// streamsDir is where logs have the names by which they are followed, if their rotation is not to
+// be noticed. It is on the file system of the logs.
+func (a *agent) streamsDir() string { return filepath.Join(a.cfg.StateDir, "streams") }
+
 func (a *agent) prepareDirectories() error {
 	pods := filepath.Join(a.cfg.StateDir, "pods")
-	for _, dir := range []string{a.staging(), a.volumesDir(), pods} {
+	for _, dir := range []string{a.staging(), a.volumesDir(), a.streamsDir(), pods} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return fmt.Errorf("make the state directory: %w", err)
 		}

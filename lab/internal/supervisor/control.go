@@ -33,6 +33,9 @@ func (l *inner) controlHandler() http.Handler {
 		r *http.Request) {
 		answer(w, l.act(r.PathValue("name"), r.PathValue("action")))
 	})
+	mux.HandleFunc("POST /nodes/{name}/{action}", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, l.actOnNode(r.Context(), r.PathValue("name"), r.PathValue("action")))
+	})
 	mux.HandleFunc("GET /settings", func(w http.ResponseWriter, r *http.Request) {
 		settings, err := l.settings(r.Context())
 		if err != nil {
@@ -72,6 +75,18 @@ func (l *inner) act(name, action string) error {
 		names = append(names, c.name)
 	}
 	return fmt.Errorf("unknown component %q: expected one of %s", name, strings.Join(names, ", "))
+}
+
+// actOnNode has a node's agent carry out an action.
+func (l *inner) actOnNode(ctx context.Context, name, action string) error {
+	var names []string
+	for _, n := range l.options.nodes() {
+		if n.Name == name {
+			return call(ctx, l.options.Dir.NodeControl(name), http.MethodPost, "/"+action, nil, nil)
+		}
+		names = append(names, n.Name)
+	}
+	return fmt.Errorf("unknown node %q: expected one of %s", name, strings.Join(names, ", "))
 }
 
 // errNoEngine says that there is nothing to set.
@@ -123,6 +138,11 @@ func (c Control) Components(ctx context.Context) ([]Status, error) {
 // Act starts, stops, restarts or kills a component.
 func (c Control) Act(ctx context.Context, name, action string) error {
 	return call(ctx, c.Dir.Control(), http.MethodPost, "/components/"+name+"/"+action, nil, nil)
+}
+
+// ActOnNode makes a node not ready, or ready, or rotates its logs; see [node.Actions].
+func (c Control) ActOnNode(ctx context.Context, name, action string) error {
+	return call(ctx, c.Dir.Control(), http.MethodPost, "/nodes/"+name+"/"+action, nil, nil)
 }
 
 // Settings are those of the reference engines.

@@ -14,7 +14,8 @@ const widest = 100
 
 func TestHelp(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"up", "run", "set", "component", "enter", "kubectl", "version"} {
+	for _, name := range []string{"up", "run", "set", "component", "node", "enter", "kubectl",
+		"version"} {
 		t.Run(name, func(t *testing.T) {
 			output, err := command(t, "help", name)
 			check(t, err)

@@ -55,6 +55,10 @@ type Options struct {
 	// RunnerDelay is the round trip between the host and the API server, 0 for none but the real
 	// one.
 	RunnerDelay time.Duration `json:"runnerDelay"`
+	// LogSize is after how many bytes containers' logs are rotated, 0 if they never are, and
+	// LogStall whether those who follow one do not notice, as with kubelets before 1.27.
+	LogSize  int64 `json:"logSize"`
+	LogStall bool  `json:"logStall"`
 	// Images maps image names to programs on this machine, or to images in OCI layouts: oci:DIR or
 	// oci:DIR:TAG.
 	Images map[string]string `json:"images"`
@@ -102,6 +106,10 @@ func (o Options) Validate() error {
 		return err
 	}
 
+	if o.LogSize < 0 {
+		return fmt.Errorf("--log-size is %d: expected a number of bytes, for example 10485760",
+			o.LogSize)
+	}
 	for _, variable := range o.Env {
 		if name, _, ok := strings.Cut(variable, "="); !ok || name == "" {
 			return fmt.Errorf("--env is %q: expected NAME=VALUE", variable)
