@@ -46,7 +46,7 @@ func (c RemoteConfig) share() string {
 // RunRemote probes what the plan in the agent's namespace says, iteration after iteration, and
 // writes numbered lines, until the plan says exit. That the context ends before is an error.
 func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err error) {
-	client, err := kube.Connect(config.Kubeconfig, "netpol-latency-agent")
+	client, err := kube.ConnectAgent(config.Kubeconfig, "netpol-latency-agent")
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,9 @@ func newCleanup() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			cluster.OnOutage(func(text string) {
+				fmt.Fprintln(cmd.ErrOrStderr(), visible.Line(text))
+			})
 			return cleanUp(cmd, cluster, runID)
 		},
 	}

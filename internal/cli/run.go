@@ -156,7 +156,10 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 
 	work.progress = newProgress(cmd.ErrOrStderr())
 	work.progress.out = output
-	fmt.Fprintf(output, "run %s: results go to %s\n", o.RunID, o.output)
+	cluster.OnOutage(func(text string) {
+		work.progress.show(runner.Progress{Scenario: "run", Problem: text})
+	})
+	fmt.Fprintf(output, "run %s: results go to %s\n", o.RunID, result.Directory(o.output))
 	failed := work.play(ctx)
 	shown := work.show(cmd.OutOrStdout())
 	if err := errors.Join(failed, work.end(failed), shown); err != nil {

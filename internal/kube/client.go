@@ -28,6 +28,18 @@ func Connect(kubeconfig, userAgent string) (kubernetes.Interface, error) {
 	return connect(config, userAgent)
 }
 
+// ConnectAgent is [Connect] for an agent of a run: what is asked of an API server that is away for
+// a while is asked again, at short distances. Of the other clients there may be hundreds.
+func ConnectAgent(kubeconfig, userAgent string) (kubernetes.Interface, error) {
+	config, err := inClusterOr(kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	config.QPS = -1
+	retry(config)
+	return connect(config, userAgent)
+}
+
 // ConnectMetadata returns a client of the metadata of any object, for the same API server as
 // [Connect]. Who uses it bounds its own rate.
 func ConnectMetadata(kubeconfig, userAgent string) (metadata.Interface, error) {

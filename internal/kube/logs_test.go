@@ -5,6 +5,9 @@ package kube
 
 import (
 	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,7 +16,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
+	"k8s.io/client-go/rest"
 	clienttesting "k8s.io/client-go/testing"
 )
 
@@ -38,18 +43,13 @@ func follow(
 		},
 	)
 	var lines []string
-	err := Namespace{
-		client,
-		pod.Namespace,
-	}.FollowLog(
-		t.Context(),
-		pod.Name,
-		"main",
-		func(line []byte) error {
+	err := Log{
+		Namespace: Namespace{client, pod.Namespace}, Pod: pod.Name, Container: "main",
+		Take: func(line []byte) error {
 			lines = append(lines, string(line))
 			return nil
 		},
-	)
+	}.Follow(t.Context())
 	return lines, err
 }
 
@@ -109,4 +109,82 @@ func TestFollowLogComesBack(t *testing.T) {
 			)
 		}
 	})
+}
+
+// TestFollowLogThatMayNotBeRead: what this user may not do will not do itself, and what is said
+// names what to grant. Credentials may be renewed once.
+func TestFollowLogThatMayNotBeRead(t *testing.T) {
+	tests := map[string]struct {
+		err      error
+		want     string
+		requests int
+	}{
+		"forbidden": {
+			apierrors.NewForbidden(corev1.Resource("pods"), "p",
+				errors.New("no RBAC policy matched")),
+			"no RBAC policy matched: grant this user the verb get on pods/log in that namespace", 1,
+		},
+		"unauthorized": {
+			apierrors.NewUnauthorized("expired"),
+			"expired: this user's credentials are not valid any more: log in again", 2,
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pod := podThatEnded(corev1.PodRunning, corev1.ContainerStateTerminated{})
+				requests := 0
+				_, err := follow(t, pod, func(request int) (string, error) {
+					requests = request
+					return "", test.err
+				})
+				if err == nil || !strings.HasPrefix(err.Error(), "read the log of n/p: ") ||
+					!strings.HasSuffix(err.Error(), test.want) || requests != test.requests {
+					t.Errorf("after %d requests: %v; want %d, and %q", requests, err, test.requests,
+						test.want)
+				}
+			})
+		})
+	}
+}
+
+// TestReopenLog follows the log of a kubelet whose stream stands still after some lines, as that of
+// an old one whose log was rotated: once it is opened again, the lines after these come.
+func TestReopenLog(t *testing.T) {
+	streams := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case !strings.HasSuffix(r.URL.Path, "/log"):
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `{"kind":"Pod","apiVersion":"v1",`+
+				`"metadata":{"name":"p","namespace":"n"},"status":{"phase":"Succeeded"}}`)
+		case streams == 0:
+			streams++
+			_, _ = io.WriteString(w, "1\n2\n")
+			_ = http.NewResponseController(w).Flush()
+			<-r.Context().Done() // until the client gives it up
+		default:
+			_, _ = io.WriteString(w, "2\n3\n")
+		}
+	}))
+	defer server.Close()
+	client, err := kubernetes.NewForConfig(&rest.Config{Host: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	reopen, seen := make(chan struct{}, 1), make(map[string]bool)
+	err = Log{
+		Namespace: Namespace{client, "n"}, Pod: "p", Container: "main", Reopen: reopen,
+		Take: func(line []byte) error {
+			if string(line) == "2" && !seen["2"] {
+				reopen <- struct{}{}
+			}
+			seen[string(line)] = true
+			return nil
+		},
+	}.Follow(t.Context())
+	if err != nil || len(seen) != 3 {
+		t.Errorf("lines %v, error %v; want 3 lines", seen, err)
+	}
 }

@@ -6,6 +6,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -38,9 +39,11 @@ type Cluster struct {
 	mapper   meta.RESTMapper
 	// UserNamespace is where the user is at home: that of the kubeconfig's context.
 	UserNamespace string
+	outage   *outage // nil in tests
 }
 
-// ConnectCluster returns the cluster that kubectl would use: see [ConnectUser].
+// ConnectCluster returns the cluster that kubectl would use: see [ConnectUser]. What is asked of an
+// API server that is away for a while is asked again.
 func ConnectCluster(kubeconfig, userAgent string) (*Cluster, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	rules.ExplicitPath = kubeconfig
@@ -58,6 +61,7 @@ func ConnectCluster(kubeconfig, userAgent string) (*Cluster, error) {
 	// A person waits for this program, and its writes are the triggers: the server decides what is
 	// too much.
 	config.QPS, config.Burst = -1, 0
+	away := retry(config)
 	client, err := connect(rest.CopyConfig(config), userAgent)
 	if err != nil {
 		return nil, err
@@ -79,8 +83,15 @@ func ConnectCluster(kubeconfig, userAgent string) (*Cluster, error) {
 	)
 	cluster := NewCluster(client, dynamicClient, metadataClient, mapper)
 	cluster.UserNamespace = home
+	cluster.outage = away
 	return cluster, nil
 }
+
+// OnOutage has a person told when the API server is away, and when it is back.
+func (c *Cluster) OnOutage(notice func(text string)) { c.outage.tell(notice) }
+
+// LastOutage is when the API server was away last, zero if it always was there.
+func (c *Cluster) LastOutage() time.Time { return c.outage.last() }
 
 // NewCluster is the cluster that these clients reach.
 func NewCluster(
@@ -161,11 +172,28 @@ func (c *Cluster) Create(ctx context.Context, objects ...runtime.Object) error {
 			return err
 		}
 		options := metav1.CreateOptions{FieldManager: creator}
-		if _, err := endpoint.Create(ctx, plain, options); err != nil {
+		if _, err := Create(ctx, anyKind{endpoint}, plain, options); err != nil {
 			return fmt.Errorf("create %s: %w", name(plain), err)
 		}
 	}
 	return nil
+}
+
+// anyKind is an endpoint for objects of any kind.
+type anyKind struct{ dynamic.ResourceInterface }
+
+// Create implements [endpoint].
+func (k anyKind) Create(
+	ctx context.Context, object *unstructured.Unstructured, options metav1.CreateOptions,
+) (*unstructured.Unstructured, error) {
+	return k.ResourceInterface.Create(ctx, object, options)
+}
+
+// Get implements [endpoint].
+func (k anyKind) Get(
+	ctx context.Context, name string, options metav1.GetOptions,
+) (*unstructured.Unstructured, error) {
+	return k.ResourceInterface.Get(ctx, name, options)
 }
 
 func (c *Cluster) apply(ctx context.Context, manager string, objects []runtime.Object) error {

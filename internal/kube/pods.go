@@ -39,12 +39,13 @@ func podEvent(object runtime.Object) measure.Event {
 		Addresses: addresses(pod.Status),
 		Labels:    pod.Labels,
 		Node:      pod.Spec.NodeName,
-		Ready:     ready(pod),
+		Ready:     PodReady(pod),
 		Finished:  pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
 	}
 }
 
-func ready(pod *corev1.Pod) bool {
+// PodReady reports whether a pod is ready, and is to stay.
+func PodReady(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil &&
 		slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 			return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue

@@ -13,6 +13,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 )
@@ -66,6 +67,28 @@ func (n Namespace) Problems(ctx context.Context, selector string) ([]Problem, er
 	return found, nil
 }
 
+// NodeProblem is why a node does not do what it is asked, empty if it does, or if this user may not
+// know.
+func (n Namespace) NodeProblem(ctx context.Context, name string) string {
+	if name == "" {
+		return ""
+	}
+	node, err := n.Client.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return fmt.Sprintf("node %s is gone", name)
+	}
+	if err != nil {
+		return ""
+	}
+	for _, condition := range node.Status.Conditions {
+		if condition.Type == corev1.NodeReady && condition.Status != corev1.ConditionTrue {
+			return fmt.Sprintf("node %s is not ready: %s", name,
+				join(condition.Reason, condition.Message))
+		}
+	}
+	return ""
+}
+
 // problemOf is what keeps a pod from starting, false if it shows nothing of the kind.
 func (n Namespace) problemOf(ctx context.Context, pod *corev1.Pod) (Problem, bool) {
 	problem := Problem{Object: "pod " + pod.Name}
@@ -82,6 +105,13 @@ func (n Namespace) problemOf(ctx context.Context, pod *corev1.Pod) (Problem, boo
 		if condition.Type == corev1.PodScheduled && condition.Status == corev1.ConditionFalse {
 			problem.Reason = condition.Reason
 			problem.Text = join(condition.Reason, condition.Message)
+			return problem, true
+		}
+	}
+
+	if pod.Status.Phase == corev1.PodRunning && !PodReady(pod) {
+		if text := n.NodeProblem(ctx, pod.Spec.NodeName); text != "" {
+			problem.Reason, problem.Text = "NodeNotReady", text
 			return problem, true
 		}
 	}

@@ -9,11 +9,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/netip"
-	"slices"
+	"iter"
 	"strings"
 	"sync"
 	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -34,17 +35,26 @@ type pairKey struct {
 
 // agentLog is what one incarnation of an agent has written.
 type agentLog struct {
-	pod    measure.Object
-	node   string
-	hello  *protocol.Hello
-	seen   int       // the newest line's number
-	heard  time.Time // when it was read
-	clock  clock
-	proved protocol.Pairs
+	pod     measure.Object
+	node    string
+	created time.Time
+	hello   *protocol.Hello
+	seen    int       // the newest line's number
+	heard   time.Time // when it was read
+	clock   clock
+	proved  protocol.Pairs
 	// presumed are pairs that wait for the proof that they are blocked.
 	presumed protocol.Pairs
 	finished int // the newest iteration that it has finished
 	answered int // the newest ping that it has answered
+	// reopen has the log opened again, rereading says that it was, flowed when anything came from
+	// it, and trouble why it could not be read last.
+	reopen    chan struct{}
+	rereading bool
+	flowed    time.Time
+	trouble   string
+	// lost is why nothing is expected of the agent, empty as long as it is heard.
+	lost string
 	// complaint is the newest warning or error that the agent's libraries have written.
 	complaint string
 }
@@ -54,13 +64,14 @@ type collector struct {
 	namespace kube.Namespace
 	shared    bool // whether agents on this kernel share the clock
 	boot      string
+	say       func(text string) // tells a person at once; nil if nobody is to be told
 
 	mu       sync.Mutex
 	agents   map[string]*agentLog // by pod UID
 	samples  map[pairKey]measure.Sample
-	fresh    []pairKey      // of samples that nobody has counted yet
-	clocks   map[int]*clock // by the agent's number
-	pods     map[int]string // UIDs of the newest pods, by the agent's number
+	fresh    []pairKey         // of samples that nobody has counted yet
+	clocks   map[int]*clock    // by the agent's number
+	newest   map[int]*agentLog // of the newest pods, by the agent's number
 	warnings map[string]bool
 	pings    map[int]time.Time // when each was sent
 	changed  chan struct{}     // closed and replaced at every change
@@ -78,7 +89,7 @@ func newCollector(namespace kube.Namespace, clocks string) *collector {
 		agents:    make(map[string]*agentLog),
 		samples:   make(map[pairKey]measure.Sample),
 		clocks:    make(map[int]*clock),
-		pods:      make(map[int]string),
+		newest:    make(map[int]*agentLog),
 		warnings:  make(map[string]bool),
 		pings:     make(map[int]time.Time),
 		changed:   make(chan struct{}),
@@ -107,19 +118,51 @@ func (c *collector) observe(ctx context.Context, event measure.Event) {
 	if c.agents[uid] != nil || len(event.Addresses) == 0 || event.Finished {
 		return
 	}
-	agent := &agentLog{pod: event.Object, node: event.Node}
+	agent := &agentLog{
+		pod: event.Object, node: event.Node, created: event.Created,
+		reopen: make(chan struct{}, 1),
+	}
 	c.agents[uid] = agent
 	c.reading.Go(func() {
-		err := c.namespace.FollowLog(ctx, event.Object.Name, agentName,
-			func(line []byte) error { return c.take(agent, line) })
-		if err != nil && ctx.Err() == nil {
-			c.warn(fmt.Sprintf("the log of agent pod %s ended: %v", event.Object.Name, err))
-		}
+		c.readLog(ctx, agent)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		delete(c.agents, uid)
 		c.notify()
 	})
+}
+
+// readLog reads an agent's log until its end.
+func (c *collector) readLog(ctx context.Context, agent *agentLog) {
+	err := kube.Log{
+		Namespace: c.namespace, Pod: agent.pod.Name, Container: agentName, Reopen: agent.reopen,
+		Take: func(line []byte) error { return c.take(agent, line) },
+		Broken: func(err error) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			agent.trouble = err.Error()
+		},
+	}.Follow(ctx)
+	if err != nil && ctx.Err() == nil {
+		c.logEnded("agent pod "+agent.pod.Name, err)
+	}
+}
+
+// logEnded takes in that there is no more of a log. What this user may not read ends the run.
+func (c *collector) logEnded(whose string, err error) {
+	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
+		c.fail(err)
+		return
+	}
+	c.warn(fmt.Sprintf("the log of %s ended: %v", whose, err))
+}
+
+// fail ends the run.
+func (c *collector) fail(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = err
+	c.notify()
 }
 
 // notify wakes those who wait. The caller holds the lock.
@@ -176,8 +219,11 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 
+	agent.flowed = time.Now()
 	if line.Seq <= agent.seen {
-		c.reopened = time.Now()
+		if !agent.rereading {
+			c.reopened = time.Now()
+		}
 		return nil
 	}
 	if lost := line.Seq - agent.seen - 1; lost > 0 {
@@ -186,7 +232,8 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line)
 		c.warnings[text] = true
 	}
 
-	agent.seen, agent.heard = line.Seq, time.Now()
+	agent.seen, agent.heard = line.Seq, agent.flowed
+	agent.rereading, agent.trouble, agent.lost = false, "", ""
 	defer c.notify()
 
 	if line.Hello != nil {
@@ -216,14 +263,7 @@ func (a *agentLog) complain(line string) {
 func (c *collector) record(agent *agentLog, line protocol.Line, came time.Time) error {
 	switch {
 	case line.Hello != nil:
-		agent.hello = line.Hello
-		if known := c.pods[line.Hello.Agent]; known != "" && known != agent.pod.UID {
-			c.warnings[fmt.Sprintf("agent %d was replaced during the run by another pod: pairs "+
-				"of the iteration under way have no result", line.Hello.Agent)] = true
-		}
-		c.pods[line.Hello.Agent] = agent.pod.UID
-		agent.clock.shared = c.shared && c.boot != "" && line.Hello.Boot == c.boot
-		c.clocks[line.Hello.Agent] = &agent.clock
+		c.greet(agent, line.Hello)
 	case line.Clock != nil:
 		agent.answered = max(agent.answered, line.Clock.Ping)
 		c.met = c.met || len(c.silent(1)) == 0
@@ -260,6 +300,21 @@ func (c *collector) record(agent *agentLog, line protocol.Line, came time.Time) 
 	}
 
 	return nil
+}
+
+// greet takes in who an agent is. Of several pods with its number the newest one is it: another may
+// be there as long as its node does not answer.
+func (c *collector) greet(agent *agentLog, hello *protocol.Hello) {
+	agent.hello = hello
+	agent.clock.shared = c.shared && c.boot != "" && hello.Boot == c.boot
+	known := c.newest[hello.Agent]
+	if known != nil {
+		c.warnings[fmt.Sprintf("agent %d was replaced during the run by another pod: pairs "+
+			"of the iteration under way have no result", hello.Agent)] = true
+	}
+	if known == nil || !agent.created.Before(known.created) {
+		c.newest[hello.Agent], c.clocks[hello.Agent] = agent, &agent.clock
+	}
 }
 
 // await waits until a condition holds, the context ends or no agent can be understood. The
@@ -303,15 +358,39 @@ func unreadable(agent *agentLog, err error) string {
 	return fmt.Sprintf("agent pod %s wrote a line that cannot be read: %v", agent.pod.Name, err)
 }
 
-// ready counts the agents that have said hello. The caller holds the lock.
-func (c *collector) ready() int {
-	numbers := make(map[int]bool)
-	for _, agent := range c.agents {
-		if agent.hello != nil {
-			numbers[agent.hello.Agent] = true
+// current are the agents that count: the newest pod of each number. The caller holds the lock.
+func (c *collector) current() iter.Seq[*agentLog] {
+	return func(yield func(*agentLog) bool) {
+		for _, agent := range c.agents {
+			superseded := agent.hello != nil && c.newest[agent.hello.Agent] != agent
+			if !superseded && !yield(agent) {
+				return
+			}
 		}
 	}
-	return len(numbers)
+}
+
+// ready counts the agents that have said hello and are heard. The caller holds the lock.
+func (c *collector) ready() int {
+	count := 0
+	for agent := range c.current() {
+		if agent.hello != nil && agent.lost == "" {
+			count++
+		}
+	}
+	return count
+}
+
+// lost says why agents that have said hello are not heard any more, by their numbers. The caller
+// holds the lock.
+func (c *collector) lost() map[int]string {
+	all := make(map[int]string)
+	for agent := range c.current() {
+		if agent.hello != nil && agent.lost != "" {
+			all[agent.hello.Agent] = agent.lost
+		}
+	}
+	return all
 }
 
 // byNode counts the agents on each node.
@@ -328,8 +407,8 @@ func (c *collector) byNode() map[string]int {
 // proved counts the pairs of an iteration that are proved, and the agents that know of it. The
 // caller holds the lock.
 func (c *collector) proved(iteration int) (pairs, agents int) {
-	for _, agent := range c.agents {
-		if agent.proved.Iteration == iteration {
+	for agent := range c.current() {
+		if agent.lost == "" && agent.proved.Iteration == iteration {
 			pairs += agent.proved.Pairs
 			agents++
 		}
@@ -341,8 +420,8 @@ func (c *collector) proved(iteration int) (pairs, agents int) {
 // lock.
 func (c *collector) presumed(iteration int) int {
 	pairs := 0
-	for _, agent := range c.agents {
-		if agent.presumed.Iteration == iteration {
+	for agent := range c.current() {
+		if agent.lost == "" && agent.presumed.Iteration == iteration {
 			pairs += agent.presumed.Pairs
 		}
 	}
@@ -358,79 +437,6 @@ func (c *collector) finished(iteration int) bool {
 // it says. The caller holds the lock.
 func (c *collector) answered(ping int) bool {
 	return c.all(func(agent *agentLog) bool { return agent.answered >= ping })
-}
-
-// silent are the living agents that have answered no ping from a number on. The caller holds the
-// lock.
-func (c *collector) silent(ping int) []*agentLog {
-	var all []*agentLog
-	for _, agent := range c.agents {
-		if agent.hello != nil && agent.answered < ping {
-			all = append(all, agent)
-		}
-	}
-	return all
-}
-
-// A plan that is published reaches an agent within an instant. One that is silent for contact is
-// cut off, unless the API server was away before: that breaks the logs off as well, and clients
-// pause for up to half a minute, and as long again by chance, before they try it again.
-const (
-	contact   = 15 * time.Second
-	reconnect = time.Minute
-)
-
-// expectAnswer ends the run if a ping that has just been sent is not answered in time: by some
-// agent as long as not all have been met, else by any. An agent that falls silent later costs only
-// its own pairs.
-func (c *collector) expectAnswer(ping int, servers []netip.AddrPort) {
-	sent := time.Now()
-	check := func(within time.Duration, holds func(*agentLog) bool) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		silent := slices.DeleteFunc(c.silent(ping), func(one *agentLog) bool { return !holds(one) })
-		if len(silent) == 0 || c.met && len(silent) < len(c.agents) {
-			return
-		}
-
-		text := ""
-		if silent[0].complaint != "" {
-			text = "; it says: " + silent[0].complaint
-		}
-		c.failed = fmt.Errorf("reach the agents: pod %s has not answered for %s: do its policies "+
-			"let it reach the API server (%s), and can its log be read?%s", silent[0].pod.Name,
-			within, strings.Join(texts(servers), ", "), text)
-		c.notify()
-	}
-
-	time.AfterFunc(contact, func() {
-		check(contact, func(one *agentLog) bool {
-			// One that writes is busy, and has perhaps not come to the plan yet.
-			return one.heard.Before(sent) && time.Since(c.reopened) > reconnect
-		})
-	})
-	time.AfterFunc(reconnect, func() {
-		check(reconnect, func(*agentLog) bool { return true })
-	})
-}
-
-// texts are addresses as texts.
-func texts(addresses []netip.AddrPort) []string {
-	all := make([]string, len(addresses))
-	for i, address := range addresses {
-		all[i] = address.String()
-	}
-	return all
-}
-
-// all reports whether something is so of every living agent.
-func (c *collector) all(holds func(*agentLog) bool) bool {
-	for _, agent := range c.agents {
-		if agent.hello != nil && !holds(agent) {
-			return false
-		}
-	}
-	return true
 }
 
 // clockOf is the clock of the newest agent with a number. The caller holds the lock.

@@ -10,8 +10,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/time/rate"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
@@ -75,16 +77,17 @@ func (it *iteration) createPods(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
 	pods := it.env.cluster.CoreV1().Pods(it.env.parameters.TargetNamespace)
+	probers := it.env.probers()
 	for number := range it.count() {
 		if err := pace.Wait(ctx); err != nil {
 			break // the group says why
 		}
 		group.Go(func() error {
-			pod := it.env.targetPod(number)
-			if err := it.env.options.Overlay.Apply(pod); err != nil {
+			target := it.env.targetPod(number, probers[number%len(probers)])
+			if err := it.env.options.Overlay.Apply(target); err != nil {
 				return err
 			}
-			pod, err := pods.Create(ctx, pod, metav1.CreateOptions{})
+			pod, err := kube.Create(ctx, pods, target, metav1.CreateOptions{})
 			if err != nil {
 				return fmt.Errorf("create target pod %d: %w", number, err)
 			}
@@ -106,6 +109,21 @@ func (it *iteration) createPods(ctx context.Context) error {
 			"the API took no more", got, options.CreateRate))
 	}
 	return err
+}
+
+// probers are the numbers of the agents that are heard.
+func (e *environment) probers() []int {
+	lost := e.lostAgents()
+	var all []int
+	for number := range e.options.Agents {
+		if _, unheard := lost[number]; !unheard {
+			all = append(all, number)
+		}
+	}
+	if len(all) == 0 {
+		return []int{0} // its pairs are not observed
+	}
+	return all
 }
 
 // slowest is the part of the rate below which the creation of pods is said to be slower than it was
@@ -149,7 +167,7 @@ func (it *iteration) measured(before map[pairKey]bool) []string {
 func (it *iteration) deletePod(ctx context.Context, pod string) error {
 	options := metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}
 	pods := it.env.cluster.CoreV1().Pods(it.env.parameters.TargetNamespace)
-	if err := pods.Delete(ctx, pod, options); err != nil {
+	if err := pods.Delete(ctx, pod, options); err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete pod %s: %w", pod, err)
 	}
 	return nil

@@ -143,6 +143,9 @@ func (e *environment) startCollecting(ctx context.Context) {
 	ctx, e.stop = context.WithCancel(ctx)
 	home := kube.Namespace{Client: e.cluster, Name: e.parameters.AgentNamespace}
 	e.collector = newCollector(home, e.options.Clock)
+	e.collector.say = func(text string) {
+		e.progress(Progress{Scenario: e.scenario.Name, Problem: text})
+	}
 	e.collected = make(chan struct{})
 	go func() {
 		defer close(e.collected)
@@ -175,15 +178,19 @@ func (e *environment) awaitAgents(ctx context.Context) error {
 
 	err := e.diagnosed(ctx, e.parameters.AgentNamespace, func(ctx context.Context) error {
 		return e.collector.await(ctx, func() bool {
-			ready := e.collector.ready()
+			ready, lost := e.collector.ready(), len(e.collector.lost())
 			if e.iterations == 0 || ready < e.options.Agents {
 				e.report("starting agents", ready, e.options.Agents)
 			}
-			return ready == e.options.Agents
+			// One that is not heard does not keep the others from going on.
+			return ready > 0 && ready+lost >= e.options.Agents
 		})
 	})
 	switch {
 	case errors.Is(err, errSetupTimeout):
+		for _, why := range e.lostAgents() {
+			err = errors.Join(err, errors.New(why))
+		}
 		return errors.Join(err, e.explain(e.parameters.AgentNamespace))
 	case err != nil:
 		return err

@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 )
@@ -189,9 +190,12 @@ func (l *startupLogs) observe(ctx context.Context, event measure.Event) {
 	l.known[uid] = true
 	l.readers.Go(func() {
 		for _, container := range []string{initContainer, mainContainer} {
-			err := c.namespace.FollowLog(ctx, event.Object.Name, container, l.reader(event.Object))
+			err := kube.Log{
+				Namespace: c.namespace, Pod: event.Object.Name, Container: container,
+				Take: l.reader(event.Object),
+			}.Follow(ctx)
 			if err != nil && ctx.Err() == nil {
-				c.warn(fmt.Sprintf("the log of pod %s ended: %v", event.Object.Name, err))
+				c.logEnded("pod "+event.Object.Name, err)
 			}
 		}
 		c.mu.Lock()

@@ -7,13 +7,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
@@ -28,11 +32,13 @@ type iteration struct {
 	number   int
 	expected map[pairKey]measure.Target
 	awaited  map[pairKey]bool // those of the expected pairs that are to change
+	agents   map[pairKey]int  // who probes each
 	// had are the awaited pairs that have a sample, and early the samples of pairs that were not
 	// awaited when they came.
 	had, early map[pairKey]bool
 	before     time.Time
 	after      time.Time
+	deaf       map[int]string // the agents that were not heard when the trigger was written
 }
 
 func (e *environment) newIteration(part scenario.Part) *iteration {
@@ -40,7 +46,7 @@ func (e *environment) newIteration(part scenario.Part) *iteration {
 	return &iteration{
 		env: e, part: part, name: e.scenario.FullName(part), number: e.iterations,
 		expected: make(map[pairKey]measure.Target), awaited: make(map[pairKey]bool),
-		had: make(map[pairKey]bool), early: make(map[pairKey]bool),
+		agents: make(map[pairKey]int), had: make(map[pairKey]bool), early: make(map[pairKey]bool),
 	}
 }
 
@@ -64,13 +70,26 @@ func (e *environment) runStanding(
 	return it.collect(ctx)
 }
 
-// expectAll adds the pairs of all targets that are up.
+// expectAll adds the pairs of all targets that are up. Those of an agent that is not heard are left
+// out, which was said when it was lost.
 func (it *iteration) expectAll() {
+	lost := it.env.lostAgents()
 	for _, expect := range it.part.Expect {
 		for _, pod := range it.env.pods[expect.Group] {
-			it.expect(pod, expect)
+			if _, unheard := lost[agentOf(pod)]; !unheard {
+				it.expect(pod, expect)
+			}
 		}
 	}
+}
+
+// agentOf is the number of the agent that probes a target.
+func agentOf(target corev1.Pod) int {
+	number, err := strconv.Atoi(target.Labels[protocol.AgentLabel])
+	if err != nil {
+		return -1 // nobody does
+	}
+	return number
 }
 
 // expect adds a pair.
@@ -88,7 +107,7 @@ func (it *iteration) expect(pod corev1.Pod, expect scenario.Expect) {
 		expectation(expect).Name(it.name),
 	}
 
-	it.expected[key] = target
+	it.expected[key], it.agents[key] = target, agentOf(pod)
 	if !expect.Forbidden {
 		it.awaited[key] = true
 		if it.early[key] {
@@ -123,15 +142,14 @@ func (it *iteration) prove(ctx context.Context) error {
 	if err := it.env.publish(ctx, it.planAt(protocol.StepProve)); err != nil {
 		return err
 	}
-	bounded, cancel := context.WithTimeout(ctx, it.env.options.Timeout)
-	defer cancel()
 
 	// When the time is over the trigger is applied all the same: the samples say which pairs are
 	// not proved. Where policies of others may be why, no later iteration would do better.
-	late := it.env.collector.await(bounded, func() bool {
+	inTime := it.awaitChange(ctx, func() bool {
 		pairs, agents := it.env.collector.proved(it.number)
 		it.env.report("proving the old state", pairs, len(it.expected))
-		return agents >= it.env.options.Agents && pairs >= len(it.expected)
+		return agents+len(it.env.collector.lost()) >= it.env.options.Agents &&
+			pairs+it.unheard(maps.Keys(it.expected)) >= len(it.expected)
 	})
 	if err := it.env.collector.failure(); err != nil {
 		return err
@@ -139,7 +157,7 @@ func (it *iteration) prove(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if late != nil && len(it.env.others) > 0 {
+	if !inTime && len(it.env.others) > 0 {
 		return fmt.Errorf("prove the old state within %s: policies that are not of this run are "+
 			"in force in its namespaces: expected none of %s, which somebody else creates there",
 			it.env.options.Timeout, strings.Join(it.env.others, ", "))
@@ -147,9 +165,38 @@ func (it *iteration) prove(ctx context.Context) error {
 	return nil
 }
 
-// barrier is how long the trigger waits for an agent that does not answer. The pairs of one that is
-// not there are late in any case.
-const barrier = 10 * time.Second
+// awaitChange waits until a condition holds or the time for a change is over, and reports which.
+// Time in which the API server was away does not count: what agents have seen meanwhile was not
+// heard.
+func (it *iteration) awaitChange(ctx context.Context, condition func() bool) (inTime bool) {
+	for end := time.Now().Add(it.env.options.Timeout); ; {
+		bounded, cancel := context.WithDeadline(ctx, end)
+		err := it.env.await(bounded, condition)
+		cancel()
+
+		later := it.env.cluster.LastOutage().Add(it.env.options.Timeout)
+		if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil || !later.After(end) {
+			return err == nil
+		}
+		end = later
+	}
+}
+
+// unheard counts pairs that have no sample and whose agents are not heard. The caller holds the
+// collector's lock.
+func (it *iteration) unheard(pairs iter.Seq[pairKey]) int {
+	lost := it.env.collector.lost()
+	if len(lost) == 0 {
+		return 0
+	}
+	count := 0
+	for key := range pairs {
+		if _, unheard := lost[it.agents[key]]; unheard && !it.had[key] {
+			count++
+		}
+	}
+	return count
+}
 
 // announce tells the agents of the trigger beforehand, so that they probe at the pace of a trigger
 // and read what it changes from its first instant on, and waits until all of them do. To say what
@@ -166,28 +213,29 @@ func (it *iteration) announce(ctx context.Context) error {
 		return err
 	}
 
-	bounded, cancel := context.WithTimeout(ctx, barrier)
-	defer cancel()
-
+	// Each answers, or is given up.
 	ping := it.env.plan.Ping
-	err = it.env.collector.await(bounded, func() bool { return it.env.collector.answered(ping) })
-	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		it.env.collector.warn(fmt.Sprintf("an agent did not answer within %s before a trigger: "+
-			"its starts are less exact", barrier))
-		return nil
-	}
-	return err
+	return it.env.await(ctx, func() bool { return it.env.collector.answered(ping) })
 }
+
+// errTriggerFailed is why an iteration is repeated: nobody knows when its trigger was accepted, if
+// it was.
+var errTriggerFailed = errors.New("the API server was away")
 
 // trigger makes the change, and notes when.
 func (it *iteration) trigger(ctx context.Context) error {
+	ctx = kube.Once(ctx)
+	it.deaf = it.env.lostAgents()
 	it.before = time.Now()
 	err := it.env.cluster.Change(ctx, it.part.Change.Apply...)
 	if err == nil {
 		err = it.env.cluster.Delete(ctx, it.part.Change.Delete...)
 	}
 	it.after = time.Now()
-	if err != nil {
+	switch {
+	case kube.Transient(err) && ctx.Err() == nil:
+		return fmt.Errorf("apply the trigger of %s: %w: %w", it.name, errTriggerFailed, err)
+	case err != nil:
 		return fmt.Errorf("apply the trigger of %s: %w", it.name, err)
 	}
 	return nil
@@ -196,11 +244,8 @@ func (it *iteration) trigger(ctx context.Context) error {
 // collect waits for the results of the pairs that are to change, ends the iteration and accounts
 // for all.
 func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
-	bounded, cancel := context.WithTimeout(ctx, it.env.options.Timeout)
-	defer cancel()
-
 	// When the time is over the iteration ends all the same: what has no result is not observed.
-	_ = it.env.collector.await(bounded, func() bool {
+	it.awaitChange(ctx, func() bool {
 		have, doing := it.have(), "measuring"
 		if presumed := it.env.collector.presumed(it.number); presumed > 0 &&
 			have+presumed >= len(it.awaited) {
@@ -208,7 +253,7 @@ func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
 			doing = "confirming"
 		}
 		it.env.report(doing, have, len(it.awaited))
-		return have == len(it.awaited)
+		return have+it.unheard(maps.Keys(it.awaited)) >= len(it.awaited)
 	})
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
@@ -223,7 +268,7 @@ func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
 	patient, cancelSetup := it.env.withSetupTimeout(ctx, "collect the results")
 	defer cancelSetup()
 
-	err := it.env.collector.await(patient, func() bool {
+	err := it.env.await(patient, func() bool {
 		return it.env.collector.finished(it.number)
 	})
 	if err != nil && !errors.Is(err, errSetupTimeout) {
@@ -254,7 +299,7 @@ func (it *iteration) account() []measure.Sample {
 	var all []measure.Sample
 	for key, target := range it.expected {
 		sample, ok := it.env.collector.samples[key]
-		if !ok {
+		if _, deaf := it.deaf[it.agents[key]]; !ok || deaf && sample.Status == measure.Invalid {
 			all = append(all, it.missing(key, target, it.kindOf(key)))
 			continue
 		}

@@ -13,6 +13,8 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/netpol-latency/netpol-latency/internal/kube"
 )
 
 // A runner that is killed, or whose machine goes away, removes nothing. What it has created must
@@ -59,11 +61,12 @@ func (e *environment) grantLeases(ctx context.Context) error {
 	}
 	e.granted = time.Now()
 	for _, namespace := range e.created {
-		job := e.leaseOf(namespace)
-		if err := e.options.Overlay.Apply(job); err != nil {
+		lease := e.leaseOf(namespace)
+		if err := e.options.Overlay.Apply(lease); err != nil {
 			return err
 		}
-		job, err := e.cluster.BatchV1().Jobs(namespace).Create(ctx, job, metav1.CreateOptions{})
+		job, err := kube.Create(ctx, e.cluster.BatchV1().Jobs(namespace), lease,
+			metav1.CreateOptions{})
 		if err != nil {
 			return fmt.Errorf("create the lease of namespace %s: %w", namespace, err)
 		}

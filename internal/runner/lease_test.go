@@ -93,7 +93,8 @@ func TestLeaseOwnsEverything(t *testing.T) {
 					e.leases[namespace] = types.UID(rune('a' + i))
 				}
 			}
-			objects := append(e.objects(), e.targets(e.groups()[0])[0], e.targetPod(0), e.agents())
+			objects := append(e.objects(), e.targets(e.groups()[0])[0], e.targetPod(0, 0),
+				e.agents())
 			for _, object := range objects {
 				meta := object.(metav1.Object)
 				owners := meta.GetOwnerReferences()

@@ -246,9 +246,9 @@ func (e *environment) targetLabels(group string, agent int) map[string]string {
 	return labels
 }
 
-// targetPod is one target that is created by itself.
-func (e *environment) targetPod(number int) *corev1.Pod {
-	labels := e.targetLabels(scenario.GroupA, number%max(1, e.options.Agents))
+// targetPod is one target that is created by itself, for one of the agents.
+func (e *environment) targetPod(number, agent int) *corev1.Pod {
+	labels := e.targetLabels(scenario.GroupA, agent)
 	meta := e.meta(e.parameters.TargetNamespace,
 		fmt.Sprintf("target-%d-%d", e.iterations, number), labels)
 	meta.Labels = noSidecar(meta.Labels)

@@ -105,7 +105,7 @@ func TestMeasuredPodsStay(t *testing.T) {
 	for name, annotations := range map[string]map[string]string{
 		"target": e.targets(scenario.Group{})[0].(*appsv1.Deployment).
 			Spec.Template.Annotations,
-		"created pod": e.targetPod(0).Annotations,
+		"created pod": e.targetPod(0, 0).Annotations,
 		"agent":       e.job("agent", 1, nil, corev1.PodSpec{}, 0).Spec.Template.Annotations,
 	} {
 		if annotations["cluster-autoscaler.kubernetes.io/safe-to-evict"] != "false" ||

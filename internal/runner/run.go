@@ -237,7 +237,7 @@ func Objects(
 	}
 
 	if s.Kind == scenario.Created {
-		pod := env.targetPod(0)
+		pod := env.targetPod(0, 0)
 		if err := o.Overlay.Apply(pod); err != nil {
 			return nil, nil, err
 		}
@@ -247,8 +247,25 @@ func Objects(
 	return before, triggers, nil
 }
 
-// runParts runs all parts of the scenario once, each of which is an iteration.
+// maxAttempts is how often the parts of a scenario are begun, at the most.
+const maxAttempts = 3
+
+// runParts runs all parts of the scenario once, each of which is an iteration. Each continues where
+// the one before has ended: if the trigger of one has failed, all are run again, and what is
+// recorded stays.
 func (e *environment) runParts(ctx context.Context, to Recorder) error {
+	recorded := 0
+	for attempt := 1; ; attempt++ {
+		err := e.tryParts(ctx, to, &recorded)
+		if !errors.Is(err, errTriggerFailed) || attempt == maxAttempts {
+			return err
+		}
+		e.collector.warn(fmt.Sprintf("an iteration was repeated: %v", err))
+	}
+}
+
+// tryParts runs all parts, and records what is not yet recorded.
+func (e *environment) tryParts(ctx context.Context, to Recorder, recorded *int) error {
 	if err := e.refresh(ctx); err != nil {
 		return err
 	}
@@ -271,7 +288,8 @@ func (e *environment) runParts(ctx context.Context, to Recorder) error {
 		for i := range samples {
 			samples[i].Setting = e.options.Label
 		}
-		if len(samples) > 0 {
+		if len(samples) > 0 && number >= *recorded {
+			*recorded = number + 1
 			err = errors.Join(err, to.Iteration(samples))
 		}
 		if err != nil {

@@ -21,12 +21,12 @@ import (
 )
 
 // watchTargets watches the targets until all of them are ready, and keeps what a run has to know of
-// them. Once there have been that many, and no more come in the place of those that are gone, it
-// takes those that are left.
+// them. Once there have been that many, and no more come in the place of those that are gone, or
+// those that lack are on nodes that are not ready, it takes those that are left.
 func (e *environment) watchTargets(ctx context.Context) error {
 	sizes, size := e.groupSizes()
 	up := readyPods{pods: make(map[string]corev1.Pod), counts: make(map[string]int)}
-	enough := false
+	enough, stranded := false, false
 	var listed atomic.Bool
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
@@ -43,9 +43,15 @@ func (e *environment) watchTargets(ctx context.Context) error {
 			if e.iterations == 0 || listed.Load() {
 				e.report("starting targets", len(up.pods), size)
 			}
-		}, func() { listed.Store(true) })
+		}, func() {
+			listed.Store(true)
+			if stranded = e.iterations > 0 && e.onLostNodes(ctx, sizes); stranded {
+				stop()
+			}
+		})
 
-	late := errors.Is(context.Cause(ctx), errSetupTimeout) && e.iterations > 0 && up.some(sizes)
+	late := (stranded || errors.Is(context.Cause(ctx), errSetupTimeout)) && e.iterations > 0 &&
+		up.some(sizes)
 	if !enough && !late {
 		return cmp.Or(context.Cause(ctx), err)
 	}
@@ -59,6 +65,40 @@ func (e *environment) watchTargets(ctx context.Context) error {
 		e.sizes[group] = len(pods)
 	}
 	return nil
+}
+
+// onLostNodes reports whether there are targets of every group, and those that lack are on nodes
+// that are not ready.
+func (e *environment) onLostNodes(ctx context.Context, sizes map[string]int) bool {
+	pods, err := e.list(ctx, e.parameters.TargetNamespace,
+		scenario.RoleLabel+"="+scenario.RoleTarget)
+	if err != nil {
+		return false
+	}
+
+	home := kube.Namespace{Client: e.cluster, Name: e.parameters.TargetNamespace}
+	problems := make(map[string]string) // by node
+	up, lost := make(map[string]int), make(map[string]int)
+	for _, pod := range pods {
+		group, node := pod.Labels[scenario.GroupLabel], pod.Spec.NodeName
+		if kube.PodReady(&pod) {
+			up[group]++
+			continue
+		}
+		if _, known := problems[node]; !known {
+			problems[node] = home.NodeProblem(ctx, node)
+		}
+		if problems[node] != "" {
+			lost[group]++
+		}
+	}
+
+	for group, size := range sizes {
+		if size > 0 && up[group] == 0 || up[group]+lost[group] < size {
+			return false
+		}
+	}
+	return len(lost) > 0
 }
 
 // groupSizes are how many targets there are to be, by group and together.
