@@ -65,6 +65,7 @@ type collector struct {
 	shared    bool // whether agents on this kernel share the clock
 	boot      string
 	say       func(text string) // tells a person at once; nil if nobody is to be told
+	outage    func() time.Time  // when the API server was away last
 
 	mu       sync.Mutex
 	agents   map[string]*agentLog // by pod UID
@@ -85,6 +86,7 @@ func newCollector(namespace kube.Namespace, clocks string) *collector {
 	return &collector{
 		namespace: namespace,
 		shared:    clocks == setting.ClockAuto,
+		outage:    func() time.Time { return time.Time{} },
 		boot:      bootID(),
 		agents:    make(map[string]*agentLog),
 		samples:   make(map[pairKey]measure.Sample),

@@ -143,6 +143,7 @@ func (e *environment) startCollecting(ctx context.Context) {
 	ctx, e.stop = context.WithCancel(ctx)
 	home := kube.Namespace{Client: e.cluster, Name: e.parameters.AgentNamespace}
 	e.collector = newCollector(home, e.options.Clock)
+	e.collector.outage = e.cluster.LastOutage
 	e.collector.say = func(text string) {
 		e.progress(Progress{Scenario: e.scenario.Name, Problem: text})
 	}

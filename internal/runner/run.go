@@ -256,7 +256,13 @@ const maxAttempts = 3
 func (e *environment) runParts(ctx context.Context, to Recorder) error {
 	recorded := 0
 	for attempt := 1; ; attempt++ {
-		err := e.tryParts(ctx, to, &recorded)
+		err := e.refresh(ctx)
+		if err == nil && attempt > 1 {
+			err = e.takeBack(ctx)
+		}
+		if err == nil {
+			err = e.tryParts(ctx, to, &recorded)
+		}
 		if !errors.Is(err, errTriggerFailed) || attempt == maxAttempts {
 			return err
 		}
@@ -264,11 +270,18 @@ func (e *environment) runParts(ctx context.Context, to Recorder) error {
 	}
 }
 
+// takeBack makes the change of the last of several parts: after it everything is as it was before
+// the first one, also what [environment.reset] does not know, such as labels.
+func (e *environment) takeBack(ctx context.Context) error {
+	parts := e.scenario.Parts(e.parameters)
+	if len(parts) < 2 {
+		return nil
+	}
+	return e.cluster.Change(ctx, parts[len(parts)-1].Change.Apply...)
+}
+
 // tryParts runs all parts, and records what is not yet recorded.
 func (e *environment) tryParts(ctx context.Context, to Recorder, recorded *int) error {
-	if err := e.refresh(ctx); err != nil {
-		return err
-	}
 	if err := e.reset(ctx); err != nil {
 		return err
 	}

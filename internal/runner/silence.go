@@ -61,9 +61,11 @@ func (c *collector) expectAnswer(ping int, servers []netip.AddrPort) {
 	// One that writes is busy, and has perhaps not come to the plan yet.
 	quiet := func(one *agentLog) bool { return one.heard.Before(sent) }
 	undisturbed := func(one *agentLog) bool {
-		return quiet(one) && time.Since(c.reopened) > reconnect
+		return quiet(one) && time.Since(c.reopened) > reconnect &&
+			time.Since(c.outage()) > reconnect
 	}
-	always := func(*agentLog) bool { return true }
+	// A ping that the API server was away after says nothing: the next one does.
+	always := func(*agentLog) bool { return c.outage().Before(sent) }
 
 	time.AfterFunc(silence, func() { c.reopenLogs(ping, quiet) })
 	time.AfterFunc(contact, func() { c.endIfCutOff(ping, contact, servers, undisturbed) })

@@ -144,3 +144,30 @@ func TestPairsOfLostAgent(t *testing.T) {
 		t.Errorf("the account is %v; want the pairs of one agent unobserved", statuses)
 	}
 }
+
+// TestOutageIsNoSilence: as long as the API server is away nobody is heard. What counts is who
+// answers once it is back.
+func TestOutageIsNoSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCollector(kube.Namespace{}, setting.ClockAuto)
+		agent := newSpeaker(t, c, 0)
+		agent.say(protocol.Line{Clock: &protocol.Clock{Ping: 1}})
+		began := time.Now()
+		const outage = 100 * time.Second
+		c.outage = func() time.Time { return began.Add(min(time.Since(began), outage)) }
+
+		time.Sleep(time.Millisecond)
+		c.expectAnswer(2, nil)
+		time.Sleep(outage)
+		c.expectAnswer(3, nil)
+		time.Sleep(reconnect - time.Second)
+		if err := c.failure(); err != nil || len(c.lost()) > 0 {
+			t.Errorf("the run ended, or an agent is lost, %s after the outage: %v, %v",
+				reconnect-time.Second, err, c.lost())
+		}
+		time.Sleep(2 * time.Second)
+		if err := c.failure(); err == nil {
+			t.Errorf("the run goes on %s after the outage, and nobody answers", reconnect)
+		}
+	})
+}
