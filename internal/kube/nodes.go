@@ -6,6 +6,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"path"
 	"slices"
 	"strings"
@@ -36,6 +37,40 @@ func (c *Cluster) Nodes(ctx context.Context) ([]metav1.ObjectMeta, error) {
 			return all, nil
 		}
 	}
+}
+
+// PodAddresses are where pods of the cluster have their addresses: those of pods that run, else the
+// blocks of the nodes. There are none where neither can be found out.
+func (c *Cluster) PodAddresses(ctx context.Context) []netip.Prefix {
+	const enough = 500
+	var all []netip.Prefix
+	pods, err := c.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{Limit: enough})
+	if err == nil {
+		for _, pod := range pods.Items {
+			for _, ip := range pod.Status.PodIPs {
+				address, err := netip.ParseAddr(ip.IP)
+				if err == nil && !pod.Spec.HostNetwork {
+					all = append(all, netip.PrefixFrom(address, address.BitLen()))
+				}
+			}
+		}
+	}
+	if len(all) > 0 {
+		return all
+	}
+
+	nodes, err := c.CoreV1().Nodes().List(ctx, metav1.ListOptions{Limit: enough})
+	if err != nil {
+		return nil
+	}
+	for _, node := range nodes.Items {
+		for _, text := range node.Spec.PodCIDRs {
+			if block, err := netip.ParsePrefix(text); err == nil {
+				all = append(all, block)
+			}
+		}
+	}
+	return all
 }
 
 // Node reads one node, from the API server's memory.

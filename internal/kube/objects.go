@@ -6,6 +6,7 @@ package kube
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -39,7 +40,7 @@ type Cluster struct {
 	mapper   meta.RESTMapper
 	// UserNamespace is where the user is at home: that of the kubeconfig's context.
 	UserNamespace string
-	outage   *outage // nil in tests
+	outage        *outage // nil in tests
 }
 
 // ConnectCluster returns the cluster that kubectl would use: see [ConnectUser]. What is asked of an
@@ -133,11 +134,44 @@ func (c *Cluster) locate(object runtime.Object) (Location, *unstructured.Unstruc
 // mapping finds out how the API serves a kind.
 func (c *Cluster) mapping(kind schema.GroupVersionKind) (*meta.RESTMapping, error) {
 	mapping, err := c.mapper.RESTMapping(kind.GroupKind(), kind.Version)
-	if err != nil {
-		return nil, fmt.Errorf("find out how the API serves %s: is its definition installed? %w",
-			kind, err)
+	switch {
+	case meta.IsNoMatchError(err):
+		return nil, c.notServed(kind)
+	case err != nil:
+		return nil, fmt.Errorf("find out how the API serves %s: %w", kind, err)
 	}
 	return mapping, nil
+}
+
+// notServed says that the API has no such kind, and what may be done about it.
+func (c *Cluster) notServed(kind schema.GroupVersionKind) error {
+	mend := "is its definition installed?"
+	if hint, known := installations()[kind.Group]; known {
+		mend = hint
+	}
+	if others, err := c.mapper.RESTMappings(kind.GroupKind()); err == nil {
+		var versions []string
+		for _, one := range others {
+			versions = append(versions, one.GroupVersionKind.Version)
+		}
+		mend = "it serves the kind as " + strings.Join(versions, ", ")
+	}
+	return fmt.Errorf("the API serves no %s of %s: %s", kind.Kind, kind.GroupVersion(), mend)
+}
+
+// installations say where kinds of policies come from, by their groups.
+func installations() map[string]string {
+	const calico = "is it a cluster with Calico and its API server " +
+		"(https://docs.tigera.io/calico/latest/operations/install-apiserver)?"
+	return map[string]string{
+		"cilium.io":             "is it a cluster with Cilium?",
+		"projectcalico.org":     calico,
+		"crd.projectcalico.org": calico,
+		"crd.antrea.io":         "is it a cluster with Antrea?",
+		"policy.networking.k8s.io": "its definitions are installed by hand " +
+			"(https://network-policy-api.sigs.k8s.io/getting-started/)",
+		"extensions": "NetworkPolicies are of networking.k8s.io/v1 since Kubernetes 1.8",
+	}
 }
 
 // resource finds the endpoint of an object's kind, and the object as it is sent there.
@@ -203,7 +237,12 @@ func (c *Cluster) apply(ctx context.Context, manager string, objects []runtime.O
 			return err
 		}
 		options := metav1.ApplyOptions{FieldManager: manager, Force: true}
-		if _, err := endpoint.Apply(ctx, plain.GetName(), plain, options); err != nil {
+		_, err = endpoint.Apply(ctx, plain.GetName(), plain, options)
+		if apierrors.IsNotFound(err) {
+			// Some extension API servers apply only what exists, Calico's 3.32 among them.
+			_, err = endpoint.Create(ctx, plain, metav1.CreateOptions{FieldManager: manager})
+		}
+		if err != nil {
 			return fmt.Errorf("apply %s: %w", name(plain), err)
 		}
 	}
