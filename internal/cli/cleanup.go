@@ -17,6 +17,7 @@ import (
 func newCleanup() *cobra.Command {
 	var runID, kubeconfig string
 	var all bool
+	var named []string
 	cmd := &cobra.Command{
 		Use:   "cleanup --run-id ID",
 		Short: "Remove what a run has left",
@@ -37,26 +38,32 @@ func newCleanup() *cobra.Command {
 			cluster.OnOutage(func(text string) {
 				fmt.Fprintln(cmd.ErrOrStderr(), visible.Line(text))
 			})
-			return cleanUp(cmd, cluster, runID)
+			return cleanUp(cmd, cluster, runID, named)
 		},
 	}
 
 	cmd.Flags().StringVar(&runID, "run-id", "", "the run, as it was printed at its beginning")
 	cmd.Flags().BoolVar(&all, "all", false, "every run: also those that are under way")
+	cmd.Flags().StringSliceVar(&named, "named", nil,
+		"also a namespace of the run that was given its name by\n--from-namespace or "+
+			"--to-namespace (repeatable)")
 	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
+	offerFunc(cmd, "named", namespaces(&kubeconfig))
 	offerFunc(cmd, "run-id", runIDs(&kubeconfig))
 	offerFiles(cmd, "kubeconfig")
 	return cmd
 }
 
 // cleanUp removes what runs have left, and says what it has left alone.
-func cleanUp(cmd *cobra.Command, cluster *kube.Cluster, runID string) error {
+func cleanUp(
+	cmd *cobra.Command, cluster *kube.Cluster, runID string, named []string,
+) error {
 	namespaces, err := runner.Leftovers(cmd.Context(), cluster, runID)
 	if err != nil {
 		return err
 	}
 
-	removed, left, err := runner.Cleanup(cmd.Context(), cluster, namespaces)
+	removed, left, err := runner.Cleanup(cmd.Context(), cluster, namespaces, named)
 	for _, text := range left {
 		fmt.Fprintln(cmd.ErrOrStderr(), visible.Line(text))
 	}

@@ -202,6 +202,7 @@ func TestEveryModeIsDescribed(t *testing.T) {
 func TestEveryFlagIsCompleted(t *testing.T) {
 	free := []string{
 		"run --image", "run --target-image", "run --run-id", "run --set", "run --from", "run --to",
+		"run --from-namespace", "run --to-namespace", "run --to-port",
 		"manifests --image", "manifests --target-image", "manifests --client-arg",
 		"manifests --api-server",
 		"summary --selector", "agent --target-selector", "agent --pod",

@@ -4,111 +4,136 @@
 package cli
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
 
-	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/util/yaml"
-
-	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/report"
+	"github.com/netpol-latency/netpol-latency/internal/runner"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
+	"github.com/netpol-latency/netpol-latency/internal/visible"
 )
 
-// customOptions are the flags for a change of the user's own.
-type customOptions struct {
-	file   string
-	from   string
-	to     string
-	expect string
-}
+// here is where the files are that the flags name, and beside where those are that another file
+// names.
+func here(path string) string { return path }
 
-func (c *customOptions) flags(f *pflag.FlagSet) {
-	f.StringVar(&c.file, "policy", "", "measure the objects in this file as the trigger, of any\n"+
-		"kind that the API serves; those with a namespace are put\ninto the run's own")
-	f.StringVar(&c.from, "from", "", "labels for the agents, for --policy to select, for example "+
-		"app=web")
-	f.StringVar(&c.to, "to", "", "labels for the targets, for example app=db")
-	f.StringVar(&c.expect, "expect", "", "what --policy brings about: allowed (after isolation) "+
-		"or blocked")
-}
-
-// offer says what the shell may offer for the flags.
-func (c *customOptions) offer(cmd *cobra.Command) {
-	offerFiles(cmd, "policy", "yaml", "yml", "json")
-	offer(cmd, "expect", measure.StateAllowed.String(), measure.StateBlocked.String())
-}
-
-// trigger is the user's change, nil if there is none.
-func (c *customOptions) trigger() (*scenario.Trigger, error) {
-	if c.file == "" {
-		if c.from != "" || c.to != "" || c.expect != "" {
-			return nil, errors.New("--from, --to and --expect are about --policy: expected it " +
-				"with them")
+func beside(file string) func(string) string {
+	return func(path string) string {
+		if path == standardInput || isURL(path) || filepath.IsAbs(path) {
+			return path
 		}
-		return nil, nil
+		return filepath.Join(filepath.Dir(file), path)
 	}
-
-	content, err := os.ReadFile(c.file)
-	if err != nil {
-		return nil, fmt.Errorf("read --policy: %w", err)
-	}
-
-	objects, err := decodeObjects(content)
-	if err != nil {
-		return nil, fmt.Errorf("read --policy %s: %w", c.file, err)
-	}
-
-	trigger := &scenario.Trigger{Objects: objects}
-	switch c.expect {
-	case measure.StateAllowed.String():
-		trigger.Want, trigger.Isolated = measure.StateAllowed, true
-	case measure.StateBlocked.String():
-		trigger.Want = measure.StateBlocked
-	default:
-		return nil, fmt.Errorf("--expect %q: expected allowed or blocked", c.expect)
-	}
-
-	var wrongFrom, wrongTo error
-	trigger.From, wrongFrom = parseLabels("from", c.from)
-	trigger.To, wrongTo = parseLabels("to", c.to)
-	return trigger, errors.Join(wrongFrom, wrongTo)
 }
 
-func parseLabels(flag, text string) (map[string]string, error) {
-	found, err := labels.ConvertSelectorToLabelsMap(text)
-	if err != nil {
-		return nil, fmt.Errorf("--%s %q: expected labels, for example app=web,tier=front: %w", flag,
-			text, err)
-	}
-	return found, nil
-}
-
-// decodeObjects reads YAML or JSON documents.
-func decodeObjects(content []byte) ([]*unstructured.Unstructured, error) {
-	decoder := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(content), 4096)
-	var all []*unstructured.Unstructured
-	for number := 1; ; number++ {
-		object := &unstructured.Unstructured{}
-		err := decoder.Decode(&object.Object)
-		switch {
-		case errors.Is(err, io.EOF) && len(all) == 0:
-			return nil, errors.New("it holds no object: expected at least one")
-		case errors.Is(err, io.EOF):
-			return all, nil
-		case err != nil:
-			return nil, fmt.Errorf("document %d: %w", number, err)
-		case len(object.Object) == 0:
+// customTask is a change of the user's own, of which the settings that nobody has given are open.
+func (o *runOptions) customTask(
+	settings setting.Settings, number int, where func(string) string,
+) (task, error) {
+	own := &runner.Own{}
+	var mistakes []error
+	for _, file := range []struct {
+		flag, path string
+		to         *[]*object
+	}{
+		{"policy", settings.Own.Policy, &own.Policy},
+		{"before", settings.Own.Before, &own.Before},
+		{"replace", settings.Own.Replace, &own.Replace},
+	} {
+		if file.path == "" {
 			continue
-		case object.GetKind() == "" || object.GetAPIVersion() == "" || object.GetName() == "":
-			return nil, fmt.Errorf("document %d: expected an object with apiVersion, kind and "+
-				"metadata.name", number)
 		}
-		all = append(all, object)
+		objects, err := readObjects(where(file.path), o.stdin)
+		if err != nil {
+			mistakes = append(mistakes, fmt.Errorf("read --%s %s: %w", file.flag, file.path, err))
+		}
+		*file.to = objects
 	}
+
+	one, err := o.task(scenario.Custom(scenario.Trigger{}), settings, number)
+	one.own = own
+	return one, errors.Join(append(mistakes, err)...)
+}
+
+// derive completes the changes of the user's own, and says what was read off their objects.
+func (o *runOptions) derive(
+	ctx context.Context, out io.Writer, cluster *kube.Cluster, tasks []task,
+) error {
+	for i, one := range tasks {
+		if one.own == nil {
+			continue
+		}
+		// A suite has several of them, and the mistakes of one should be told from another's.
+		file := one.options.Settings.Own.Policy
+		derived, err := runner.Derive(ctx, cluster, one.options, *one.own)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+
+		completed, err := o.task(scenario.Custom(derived.Trigger), o.unprobed(derived.Settings),
+			one.options.Number)
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		completed.options.Trigger = &derived.Trigger
+		tasks[i] = completed
+		o.explain(out, file, one.options, derived)
+	}
+	return nil
+}
+
+// explain says what was read off a file, and which namespaces of the run stand for those that it
+// names.
+func (o *runOptions) explain(
+	out io.Writer, file string, given runner.Options, derived scenario.Derived,
+) {
+	if derived.Source == "" {
+		return
+	}
+	fmt.Fprintf(out, "%s: read off %s: %s\n", file, derived.Source,
+		strings.Join(o.derivedFlags(given.Settings, derived.Settings), " "))
+	if derived.Passed != "" {
+		fmt.Fprintf(out, "%s: not measured: %s\n", file, visible.Line(derived.Passed))
+	}
+	names := runner.Namespaces(given, derived.Trigger)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if name != "" {
+			fmt.Fprintf(out, "%s: namespace %s is %s\n", file, name, names[name])
+		}
+	}
+}
+
+// unprobed are settings whose probe mode is again that of the protocol, if nobody has chosen one.
+func (o *runOptions) unprobed(settings setting.Settings) setting.Settings {
+	if !settings.Given("probe") {
+		settings.Probe = ""
+	}
+	return settings
+}
+
+// derivedFlags are the settings that were read off objects, as the flags that give them.
+func (o *runOptions) derivedFlags(given, derived setting.Settings) []string {
+	var flags []string
+	for _, field := range o.settings.table {
+		value := field.Value(derived)
+		said := reflect.DeepEqual(value, field.Value(given)) && field.Name != "direction"
+		if said || given.Given(field.Name) || field.Name == "probe" {
+			continue
+		}
+		flag := "--" + field.Name
+		if value != true {
+			flag += " " + report.Quote(field.Text(derived))
+		}
+		flags = append(flags, flag)
+	}
+	return flags
 }

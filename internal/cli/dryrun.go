@@ -23,15 +23,20 @@ func printTasks(ctx context.Context, out io.Writer, cluster *kube.Cluster, tasks
 	}
 
 	for _, one := range tasks {
-		before, triggers, err := runner.Objects(one.options, one.scenario, cluster, servers)
+		preview, err := runner.Objects(one.options, one.scenario, cluster, servers)
 		if err != nil {
 			return err
 		}
 		if err := printObjects(out, "# "+one.scenario.Name+": before the trigger",
-			before); err != nil {
+			preview.Before); err != nil {
 			return err
 		}
-		if err := printObjects(out, "# "+one.scenario.Name+": the triggers", triggers); err != nil {
+		if err := printObjects(out, "# "+one.scenario.Name+": the triggers",
+			preview.Triggers); err != nil {
+			return err
+		}
+		if err := printObjects(out, "# "+one.scenario.Name+": deleted by the triggers",
+			preview.Deletions); err != nil {
 			return err
 		}
 	}

@@ -29,7 +29,6 @@ import (
 type runOptions struct {
 	runner.Options
 	settings   *settingFlags
-	custom     customOptions
 	output     string
 	kubeconfig string
 	dryRun     bool
@@ -37,6 +36,7 @@ type runOptions struct {
 	suite      string
 	build      version.Build
 	set        []string
+	stdin      io.Reader
 }
 
 func newRun(build version.Build, settings setting.Table) *cobra.Command {
@@ -58,6 +58,7 @@ func newRun(build version.Build, settings setting.Table) *cobra.Command {
 			"  netpol-latency run -c suite.yaml --set targets=50\n" +
 			"  netpol-latency run policy-deny --direction ingress --threshold " +
 			"'policy-deny.p99<500ms'\n" +
+			"  netpol-latency run --policy allow-web.yaml\n" +
 			"  netpol-latency run --policy deny.yaml --from app=web --to app=db --expect blocked",
 		Args:              cobra.ArbitraryArgs,
 		ValidArgsFunction: scenarioNames,
@@ -67,9 +68,7 @@ func newRun(build version.Build, settings setting.Table) *cobra.Command {
 	}
 
 	o.flags(cmd.Flags())
-	o.custom.flags(cmd.Flags())
 	o.offer(cmd)
-	o.custom.offer(cmd)
 	return cmd
 }
 
@@ -86,6 +85,9 @@ func (o *runOptions) offer(cmd *cobra.Command) {
 	offerDirectories(cmd, "output")
 	offerFiles(cmd, "config", "yaml", "yml", "json")
 	offerFiles(cmd, "kubeconfig")
+	for _, name := range []string{"policy", "before", "replace"} {
+		offerFiles(cmd, name, "yaml", "yml", "json")
+	}
 }
 
 func (o *runOptions) flags(f *pflag.FlagSet) {
@@ -129,6 +131,7 @@ func (o *runOptions) prepare(
 }
 
 func (o *runOptions) run(cmd *cobra.Command, names []string) error {
+	o.stdin = cmd.InOrStdin()
 	tasks, thresholds, err := o.prepare(cmd.Flags(), names)
 	if err != nil {
 		return err
@@ -144,6 +147,9 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 		return err
 	}
 
+	if err := o.derive(cmd.Context(), cmd.ErrOrStderr(), cluster, tasks); err != nil {
+		return err
+	}
 	if o.dryRun {
 		return printTasks(cmd.Context(), cmd.OutOrStdout(), cluster, tasks)
 	}

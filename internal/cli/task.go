@@ -24,20 +24,19 @@ import (
 type task struct {
 	scenario scenario.Scenario
 	options  runner.Options
+	// own are the objects of a change of the user's own, nil for another scenario.
+	own *runner.Own
 }
 
 // tasks are the scenarios that the arguments name, those of the suite, or the user's own.
 func (o *runOptions) tasks(names []string) ([]task, error) {
-	trigger, err := o.custom.trigger()
 	switch {
-	case err != nil:
-		return nil, err
-	case trigger != nil && (len(names) > 0 || o.suite != ""):
-		return nil, errors.New("--policy is a scenario of its own: expected neither scenarios " +
-			"nor --config with it")
-	case trigger != nil:
-		o.Trigger = trigger
-		one, err := o.task(scenario.Custom("policy", *trigger), o.Settings, 0)
+	case o.Settings.Own.Policy != "":
+		one, err := o.customTask(o.Settings, 0, here)
+		if len(names) > 0 || o.suite != "" {
+			err = errors.Join(err, errors.New("--policy is a scenario of its own: expected "+
+				"neither scenarios nor --config with it"))
+		}
 		return []task{one}, err
 	case o.suite != "" && len(names) > 0:
 		return nil,
@@ -111,6 +110,7 @@ func (o *runOptions) suiteTasks() ([]task, error) {
 	for _, one := range scenario.All() {
 		known.Scenarios = append(known.Scenarios, one.Name)
 	}
+	known.Own = scenario.CustomName
 	loaded, err := suite.Load(file, o.suite, known)
 	if err != nil {
 		return nil, err
@@ -123,9 +123,13 @@ func (o *runOptions) suiteTasks() ([]task, error) {
 	all := make([]task, len(loaded.Runs))
 	mistakes := make([]error, len(loaded.Runs))
 	for i, run := range loaded.Runs {
-		one, err := scenario.Find(run.Scenario)
-		if err == nil {
+		var err error
+		if run.Scenario == scenario.CustomName {
+			all[i], err = o.customTask(run.Settings, i, beside(o.suite))
+		} else if one, wrong := scenario.Find(run.Scenario); wrong == nil {
 			all[i], err = o.task(one, run.Settings, i)
+		} else {
+			err = wrong
 		}
 		if err != nil {
 			mistakes[i] = fmt.Errorf("%s: runs[%d]: %w", o.suite, i, err)
@@ -149,7 +153,7 @@ func (o *runOptions) task(
 	err := errors.Join(options.Validate(s), unread, wrong)
 	options.Probe = options.Mode(s)
 	options.Label = o.settings.table.Label(options.Settings)
-	return task{s, options}, err
+	return task{scenario: s, options: options}, err
 }
 
 // readFiles replaces the names of files by what the files have, as JSON in one line.

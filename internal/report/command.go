@@ -13,13 +13,13 @@ import (
 func CommandLine(run result.Run) string {
 	words := []string{"netpol-latency"}
 	for _, word := range run.Command {
-		words = append(words, quote(word))
+		words = append(words, Quote(word))
 	}
 	return strings.Join(words, " ")
 }
 
-// quote writes a word so that a POSIX shell takes it as it is.
-func quote(word string) string {
+// Quote writes a word so that a POSIX shell takes it as it is.
+func Quote(word string) string {
 	plain := func(r rune) bool {
 		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
 			strings.ContainsRune("-_./:=,@%+", r)

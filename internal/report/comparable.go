@@ -83,7 +83,8 @@ func settingsDiffer(fields setting.Table, scenario string, a, b setting.Record) 
 	for _, f := range fields {
 		ours, known := f.Recall(a)
 		theirs, alsoKnown := f.Recall(b)
-		if known && alsoKnown && ours != theirs && !f.Incidental {
+		both := known && alsoKnown || f.Optional
+		if both && ours != theirs && !f.Incidental {
 			all = append(all, fmt.Sprintf("the %s of %s is %v in the one, %v in the other",
 				f.Title, scenario, ours, theirs))
 		}

@@ -73,5 +73,5 @@ func (e *environment) allowReads(ctx context.Context) error {
 
 // owns reports whether a namespace is one that the run has made for the scenario.
 func (e *environment) owns(namespace string) bool {
-	return namespace == e.parameters.AgentNamespace || namespace == e.parameters.TargetNamespace
+	return slices.Contains(e.namespaceNames(), namespace)
 }

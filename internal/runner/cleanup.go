@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -17,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
-	"github.com/netpol-latency/netpol-latency/internal/scenario"
 )
 
 // pollRemoval is the pause between two looks at something that is being removed, longestPoll that
@@ -38,16 +38,14 @@ func (e *environment) clusterScoped() map[string]string {
 		return nil
 	}
 	var names []metav1.PartialObjectMetadata
-	for _, object := range e.options.Trigger.Objects {
-		if object.GetNamespace() == "" && !scenario.Patches(object) {
-			names = append(names, metav1.PartialObjectMetadata{
-				TypeMeta: metav1.TypeMeta{
-					APIVersion: object.GetAPIVersion(),
-					Kind:       object.GetKind(),
-				},
-				ObjectMeta: metav1.ObjectMeta{Name: object.GetName()},
-			})
-		}
+	for _, object := range e.options.Trigger.ClusterScoped() {
+		names = append(names, metav1.PartialObjectMetadata{
+			TypeMeta: metav1.TypeMeta{
+				APIVersion: object.GetAPIVersion(),
+				Kind:       object.GetKind(),
+			},
+			ObjectMeta: metav1.ObjectMeta{Name: object.GetName()},
+		})
 	}
 
 	if len(names) == 0 {
@@ -110,7 +108,7 @@ func Leftovers(
 
 	list, err := cluster.CoreV1().
 		Namespaces().
-		List(ctx, metav1.ListOptions{LabelSelector: selector + "," + PartOfLabel + "=" + PartOf})
+		List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
 		return nil, fmt.Errorf("find what is left: %w", err)
 	}
@@ -140,18 +138,22 @@ func inUse(runID, namespace string) error {
 }
 
 // Cleanup removes those of the namespaces, which Leftovers has found, that have the name of a run's
-// own, since labels are easily given, with what belongs to them, and waits until they are gone. It
-// returns how many these are, and a sentence about everything that was left alone.
+// own, since labels are easily given, or one that the user has named, with what belongs to them, and
+// waits until they are gone. It returns how many these are, and a sentence about everything that was
+// left alone.
 func Cleanup(
-	ctx context.Context, cluster *kube.Cluster, namespaces []corev1.Namespace,
+	ctx context.Context, cluster *kube.Cluster, namespaces []corev1.Namespace, named []string,
 ) (removed int, left []string, err error) {
 	var names []string
 	var mistakes []error
 	for _, namespace := range namespaces {
 		id := namespace.Labels[RunLabel]
-		if !namespaceOf(id).MatchString(namespace.Name) {
+		own := namespaceOf(id).MatchString(namespace.Name)
+		if !own && !slices.Contains(named, namespace.Name) {
 			left = append(left, fmt.Sprintf("namespace %s is left alone: it carries the label "+
-				"%s=%s, and no run of that ID gives such a name", namespace.Name, RunLabel, id))
+				"%s=%s, and no run of that ID gives such a name by itself: if the run was given "+
+				"it (--from-namespace, --to-namespace), add --named %s", namespace.Name,
+				RunLabel, id, namespace.Name))
 			continue
 		}
 		names = append(names, namespace.Name)

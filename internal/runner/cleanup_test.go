@@ -132,6 +132,7 @@ func TestCleanupIsNobodysDeputy(t *testing.T) {
 		{"another name", of("production", "x", ""), false,
 			[]string{"namespace production is left alone: it carries the label " +
 				"netpol-latency/run=x"}},
+		{"a name that was given", of("stage", "x", "[]"), true, nil},
 		{"the name of another run", of(mine, "a", ""), false, []string{"is left alone"}},
 		{"an ID that is a pattern", of(mine, ".", ""), false, []string{"is left alone"}},
 	}
@@ -143,7 +144,8 @@ func TestCleanupIsNobodysDeputy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			removed, left, err := Cleanup(t.Context(), cluster, namespaces)
+			removed, left, err := Cleanup(t.Context(), cluster, namespaces,
+				[]string{"stage"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -188,7 +190,7 @@ func TestNamespacesAreFoundAgain(t *testing.T) {
 // TestResetLeavesPoliciesOfOthers begins an iteration beside a policy that somebody else has put
 // into the run's namespace.
 func TestResetLeavesPoliciesOfOthers(t *testing.T) {
-	env := newEnvironment(Options{RunID: "x"}, scenario.Custom("policy", scenario.Trigger{}),
+	env := newEnvironment(Options{RunID: "x"}, scenario.Custom(scenario.Trigger{}),
 		nil, nil, func(Progress) {})
 	policy := func(name string, labels map[string]string) *networkingv1.NetworkPolicy {
 		return &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{

@@ -82,7 +82,19 @@ func (e *environment) build(ctx context.Context) error {
 	if err := e.awaitTargets(ctx); err != nil || e.scenario.Kind != scenario.Standing {
 		return err
 	}
+	if err := e.verifyTrigger(); err != nil {
+		return err
+	}
 	return e.allowReads(ctx)
+}
+
+// verifyTrigger makes sure that a user's own change is about the pods that there are.
+func (e *environment) verifyTrigger() error {
+	if e.options.Trigger == nil {
+		return nil
+	}
+	return e.options.Trigger.Verify(e.parameters.Addresses[""],
+		e.parameters.Addresses[scenario.GroupA])
 }
 
 // createNamespaces creates the namespaces. One that exists is another run's, also where that has
@@ -121,9 +133,7 @@ func (e *environment) copyPullSecrets(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("copy the image pull secret %s/%s: %w", home, name.Name, err)
 		}
-		for _, namespace := range []string{
-			e.parameters.AgentNamespace, e.parameters.TargetNamespace,
-		} {
+		for _, namespace := range e.namespaceNames() {
 			err := e.apply(ctx, &corev1.Secret{
 				TypeMeta:   kind("v1", "Secret"),
 				ObjectMeta: e.meta(namespace, name.Name, nil),
@@ -383,7 +393,7 @@ type Progress struct {
 // that is taken for the old one. Policies of others stay, which qualifies the results.
 func (e *environment) reset(ctx context.Context) error {
 	layers := e.scenario.Setup(e.parameters)
-	for _, namespace := range []string{e.parameters.AgentNamespace, e.parameters.TargetNamespace} {
+	for _, namespace := range e.namespaceNames() {
 		policies := e.cluster.NetworkingV1().NetworkPolicies(namespace)
 		list, err := policies.List(ctx, metav1.ListOptions{})
 		if err != nil {
@@ -418,8 +428,14 @@ func (e *environment) reset(ctx context.Context) error {
 		}
 	}
 
+	// What a user's own change finds must belong to the same manager as the change: else it could
+	// not take anything back.
+	apply := e.apply
+	if e.options.Trigger != nil {
+		apply = e.cluster.Change
+	}
 	for i, objects := range layers {
-		if err := e.apply(ctx, objects...); err != nil {
+		if err := apply(ctx, objects...); err != nil {
 			return err
 		}
 		if i < len(layers)-1 {

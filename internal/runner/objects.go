@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -34,6 +35,7 @@ const (
 // The names of objects in a scenario's namespaces.
 const (
 	agentName   = "agent"
+	watcherName = "agent-watches"
 	startupName = "starter"
 )
 
@@ -50,6 +52,7 @@ const user = 65532
 const (
 	agentsSuffix  = "-agents"
 	targetsSuffix = "-targets"
+	otherSuffix   = "-other-" // and a number
 )
 
 // namespacePrefix is what the names of both namespaces of a scenario begin with.
@@ -60,7 +63,7 @@ func namespacePrefix(runID string, number int, scenario string) string {
 // namespaceOf matches the names of a run's namespaces.
 func namespaceOf(runID string) *regexp.Regexp {
 	return regexp.MustCompile(`^netpol-latency-` + regexp.QuoteMeta(runID) + `-\d+-[a-z0-9-]+(` +
-		agentsSuffix + `|` + targetsSuffix + `)$`)
+		agentsSuffix + `|` + targetsSuffix + `|` + otherSuffix + `\d+)$`)
 }
 
 // ownLabels are those of everything that a run creates.
@@ -88,9 +91,30 @@ func (e *environment) namespaces() []runtime.Object {
 		level = "privileged" // no level between them allows the capability NET_RAW
 	}
 
-	home := e.namespace(e.parameters.AgentNamespace, level)
+	var trigger scenario.Trigger
+	if e.options.Trigger != nil {
+		trigger = *e.options.Trigger
+	}
+	home := e.namespace(e.parameters.AgentNamespace, level, trigger.Agents.NamespaceLabels)
 	home.Annotations = e.clusterScoped()
-	return []runtime.Object{home, e.namespace(e.parameters.TargetNamespace, "restricted")}
+	all := []runtime.Object{home}
+	if !trigger.SameNamespace {
+		all = append(all, e.namespace(e.parameters.TargetNamespace, "restricted",
+			trigger.Targets.NamespaceLabels))
+	}
+	for number, name := range e.parameters.OtherNamespaces {
+		all = append(all, e.namespace(name, "restricted", trigger.Others[number]))
+	}
+	return all
+}
+
+// namespaceNames are the names of the namespaces.
+func (e *environment) namespaceNames() []string {
+	names := []string{e.parameters.AgentNamespace}
+	if e.parameters.TargetNamespace != e.parameters.AgentNamespace {
+		names = append(names, e.parameters.TargetNamespace)
+	}
+	return append(names, e.parameters.OtherNamespaces...)
 }
 
 // objects are what is created first in the namespaces, in order.
@@ -106,7 +130,7 @@ func (e *environment) objects() []runtime.Object {
 		APIGroups: []string{""}, Resources: []string{"configmaps"},
 		ResourceNames: []string{protocol.PlanName}, Verbs: []string{"get", "list", "watch"},
 	})...)
-	all = append(all, e.permission(e.parameters.TargetNamespace, agentName, rbacv1.PolicyRule{
+	all = append(all, e.permission(e.parameters.TargetNamespace, watcherName, rbacv1.PolicyRule{
 		APIGroups: []string{""}, Resources: []string{"pods"},
 		Verbs: []string{"get", "list", "watch"},
 	})...)
@@ -120,15 +144,13 @@ func kind(version, name string) metav1.TypeMeta {
 	return metav1.TypeMeta{APIVersion: version, Kind: name}
 }
 
-func (e *environment) namespace(name, level string) *corev1.Namespace {
+// namespace is one of the run's, with the labels that a user's own change wants for it.
+func (e *environment) namespace(name, level string, more map[string]string) *corev1.Namespace {
+	all := noMeshInNamespace()
+	maps.Copy(all, more)
+	all["pod-security.kubernetes.io/enforce"] = level
 	return &corev1.Namespace{
-		TypeMeta: kind("v1", "Namespace"),
-		ObjectMeta: e.meta("", name, map[string]string{
-			"pod-security.kubernetes.io/enforce": level,
-			"istio-injection":                    "disabled",
-			"istio.io/dataplane-mode":            "none",
-			"kuma.io/sidecar-injection":          "disabled",
-		}),
+		TypeMeta: kind("v1", "Namespace"), ObjectMeta: e.meta("", name, all),
 	}
 }
 
@@ -166,6 +188,14 @@ func podAnnotations() map[string]string {
 	all := noEviction()
 	maps.Copy(all, noMesh())
 	return all
+}
+
+// noMeshInNamespace are the labels of a namespace by which Istio and Kuma leave its pods alone.
+func noMeshInNamespace() map[string]string {
+	return map[string]string{
+		"istio-injection": "disabled", "istio.io/dataplane-mode": "none",
+		"kuma.io/sidecar-injection": "disabled",
+	}
 }
 
 // noMesh are the annotations, and noSidecar adds the labels, by which service meshes (Linkerd and
@@ -218,7 +248,7 @@ func (e *environment) targets(group scenario.Group) []runtime.Object {
 				Replicas: new(int32(share)),
 				Selector: &metav1.LabelSelector{MatchLabels: labels},
 				Template: corev1.PodTemplateSpec{
-					ObjectMeta: e.podMeta(labels), Spec: e.targetSpec(),
+					ObjectMeta: e.podMeta(e.withUsers(labels, ofTargets)), Spec: e.targetSpec(),
 				},
 			},
 		})
@@ -236,19 +266,30 @@ func shareOf(pods, agents, agent int) int {
 }
 
 func (e *environment) targetLabels(group string, agent int) map[string]string {
-	labels := map[string]string{
+	return map[string]string{
 		scenario.RoleLabel: scenario.RoleTarget, scenario.GroupLabel: group,
 		protocol.AgentLabel: strconv.Itoa(agent),
 	}
+}
+
+// ofAgents and ofTargets are what a user's own change wants of the pods.
+func ofAgents(t *scenario.Trigger) scenario.Pods  { return t.Agents }
+func ofTargets(t *scenario.Trigger) scenario.Pods { return t.Targets }
+
+// withUsers are labels of pods, and those that a user's own change wants for them.
+func (e *environment) withUsers(
+	own map[string]string, pods func(*scenario.Trigger) scenario.Pods,
+) map[string]string {
+	all := maps.Clone(own)
 	if e.options.Trigger != nil {
-		maps.Copy(labels, e.options.Trigger.To)
+		maps.Copy(all, pods(e.options.Trigger).Labels)
 	}
-	return labels
+	return all
 }
 
 // targetPod is one target that is created by itself, for one of the agents.
 func (e *environment) targetPod(number, agent int) *corev1.Pod {
-	labels := e.targetLabels(scenario.GroupA, agent)
+	labels := e.withUsers(e.targetLabels(scenario.GroupA, agent), ofTargets)
 	meta := e.meta(e.parameters.TargetNamespace,
 		fmt.Sprintf("target-%d-%d", e.iterations, number), labels)
 	meta.Labels = noSidecar(meta.Labels)
@@ -264,18 +305,9 @@ func (e *environment) targetSpec() corev1.PodSpec {
 		SecurityContext: restricted(),
 	}
 
-	for _, port := range []int{scenario.Port, scenario.OtherPort} {
-		for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP} {
-			container.Ports = append(container.Ports, corev1.ContainerPort{
-				Name: scenario.PortName(string(protocol), port), ContainerPort: int32(port),
-				Protocol: protocol,
-			})
-		}
-	}
-
+	container.Ports = e.ports()
 	if container.Image == e.options.AgentImage {
-		ports := fmt.Sprintf("%d,%d", scenario.Port, scenario.OtherPort)
-		container.Args = []string{"serve", "--tcp=" + ports, "--udp=" + ports}
+		container.Args = append([]string{"serve"}, serveFlags(container.Ports)...)
 	}
 
 	spec := podSpec(container)
@@ -284,7 +316,60 @@ func (e *environment) targetSpec() corev1.PodSpec {
 		spec.SecurityContext.RunAsGroup = new(int64(user))
 	}
 	spec.Affinity = e.place()
+	if slices.ContainsFunc(container.Ports, func(port corev1.ContainerPort) bool {
+		return port.ContainerPort < firstUnprivileged
+	}) {
+		// Nobody in particular may serve such a port only where the pod says so. Every cluster
+		// takes this one of a pod
+		// (https://kubernetes.io/docs/tasks/administer-cluster/sysctl-cluster/).
+		spec.SecurityContext.Sysctls = []corev1.Sysctl{
+			{Name: "net.ipv4.ip_unprivileged_port_start", Value: "0"},
+		}
+	}
 	return spec
+}
+
+// firstUnprivileged is the first port that everybody may serve.
+const firstUnprivileged = 1024
+
+// ports are what the targets serve: of a user's own change the port that it is about, else both
+// ports of the scenarios with both protocols.
+func (e *environment) ports() []corev1.ContainerPort {
+	if t := e.options.Trigger; t != nil {
+		return []corev1.ContainerPort{{
+			Name: t.Port.Name, ContainerPort: int32(cmp.Or(t.Port.Number, scenario.Port)),
+			Protocol: corev1.Protocol(e.options.Protocol),
+		}}
+	}
+
+	var all []corev1.ContainerPort
+	for _, port := range []int{scenario.Port, scenario.OtherPort} {
+		for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP} {
+			all = append(all, corev1.ContainerPort{
+				Name: scenario.PortName(string(protocol), port), ContainerPort: int32(port),
+				Protocol: protocol,
+			})
+		}
+	}
+	return all
+}
+
+// serveFlags have a target serve its ports.
+func serveFlags(ports []corev1.ContainerPort) []string {
+	numbers := make(map[corev1.Protocol][]string)
+	for _, port := range ports {
+		number := strconv.Itoa(int(port.ContainerPort))
+		numbers[port.Protocol] = append(numbers[port.Protocol], number)
+	}
+
+	var flags []string
+	for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP} {
+		if all := numbers[protocol]; len(all) > 0 {
+			flag := "--" + strings.ToLower(string(protocol)) + "="
+			flags = append(flags, flag+strings.Join(all, ","))
+		}
+	}
+	return flags
 }
 
 // podSpec is a pod that may do nothing special.
@@ -341,14 +426,10 @@ func (e *environment) agents() runtime.Object {
 	}
 	spec.TopologySpreadConstraints = spread(scenario.RoleAgent)
 
-	labels := map[string]string{scenario.RoleLabel: scenario.RoleAgent}
-	if e.options.Trigger != nil {
-		for key, value := range e.options.Trigger.From {
-			labels[key] = value
-		}
-	}
-
-	return e.job(agentName, e.options.Agents, labels, spec, agentRestarts)
+	job := e.job(agentName, e.options.Agents,
+		map[string]string{scenario.RoleLabel: scenario.RoleAgent}, spec, agentRestarts)
+	job.Spec.Template.Labels = e.withUsers(job.Spec.Template.Labels, ofAgents)
+	return job
 }
 
 // grantRaw lets the containers of a pod open raw sockets, if the probe mode is one that does.

@@ -4,6 +4,7 @@
 package runner
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -155,25 +156,43 @@ func (r *Runner) checkTrigger(ctx context.Context) error {
 	if r.Options.Trigger == nil {
 		return nil
 	}
-	for _, object := range r.Options.Trigger.Objects {
-		if object.GetNamespace() != "" || scenario.Patches(object) {
-			continue // it is put into a namespace of the run's own, or is about what is the run's
-		}
-		exists, err := r.Cluster.Exists(ctx, object)
-		if err != nil {
+	for _, object := range r.Options.Trigger.ClusterScoped() {
+		if err := r.checkAbsent(ctx, object.Unstructured); err != nil {
 			return err
 		}
-		if exists {
-			return fmt.Errorf(
-				"measure %s %s: it exists already, and a run must not change what is not its own: "+
-					"expected another name",
-				object.GetKind(),
-				object.GetName(),
-			)
+	}
+	names := []string{r.Options.Trigger.Agents.Namespace, r.Options.Trigger.Targets.Namespace}
+	for _, name := range names {
+		namespace := &corev1.Namespace{TypeMeta: kind("v1", "Namespace")}
+		if namespace.Name = name; name == "" {
+			continue // the run has a name for its own
+		}
+		if err := r.checkAbsent(ctx, namespace); err != nil {
+			return err
 		}
 	}
 
 	return nil
+}
+
+// named is an object with its name.
+type named interface {
+	runtime.Object
+	GetName() string
+}
+
+// checkAbsent makes sure that an object does not exist.
+func (r *Runner) checkAbsent(ctx context.Context, object named) error {
+	exists, err := r.Cluster.Exists(ctx, object)
+	if err != nil || !exists {
+		return err
+	}
+	return fmt.Errorf(
+		"measure %s %s: it exists already, and a run must not change what is not its own: "+
+			"expected another name",
+		object.GetObjectKind().GroupVersionKind().Kind,
+		object.GetName(),
+	)
 }
 
 // environment names the namespaces of a scenario.
@@ -198,7 +217,7 @@ func newEnvironment(
 		from = scenario.RoleStarter
 	}
 
-	return &environment{
+	env := &environment{
 		options: o, scenario: s, cluster: cluster, progress: progress,
 		pods: make(map[string][]corev1.Pod), leases: make(map[string]types.UID),
 		sizes: make(map[string]int),
@@ -209,42 +228,57 @@ func newEnvironment(
 			APIServers: servers, From: from, Addresses: make(map[string][]netip.Addr),
 		},
 	}
+	if o.Trigger != nil {
+		env.nameNamespaces(prefix, *o.Trigger)
+	}
+	return env
 }
 
-// Objects are what a scenario creates before its first trigger, and what its triggers write, for a
-// person to look at.
+// nameNamespaces gives the namespaces the names that a user's own change wants.
+func (e *environment) nameNamespaces(prefix string, t scenario.Trigger) {
+	p := &e.parameters
+	p.TargetNamespace = cmp.Or(t.Targets.Namespace, p.TargetNamespace)
+	p.AgentNamespace = cmp.Or(t.Agents.Namespace, p.AgentNamespace)
+	if t.SameNamespace {
+		p.AgentNamespace = p.TargetNamespace
+	}
+	for number := range t.Others {
+		p.OtherNamespaces = append(p.OtherNamespaces, fmt.Sprint(prefix, otherSuffix, number))
+	}
+}
+
+// Preview is what a scenario would write: before its first trigger, and by its triggers, which may
+// delete something, too.
+type Preview struct{ Before, Triggers, Deletions []runtime.Object }
+
+// Objects are what a scenario would write, for a person to look at.
 func Objects(
 	o Options, s scenario.Scenario, cluster *kube.Cluster, servers []netip.AddrPort,
-) (before, triggers []runtime.Object, err error) {
+) (Preview, error) {
 	env := newEnvironment(o, s, cluster, servers, nil)
-	before = append(env.namespaces(), env.leaseOf(env.parameters.AgentNamespace),
-		env.leaseOf(env.parameters.TargetNamespace))
-	before = append(before, env.objects()...)
+	all := Preview{Before: env.namespaces()}
+	for _, name := range env.namespaceNames() {
+		all.Before = append(all.Before, env.leaseOf(name))
+	}
+	all.Before = append(all.Before, env.objects()...)
 	for _, group := range env.groups() {
-		before = append(before, env.targets(group)...)
+		all.Before = append(all.Before, env.targets(group)...)
 	}
-
 	if s.Kind != scenario.Inside {
-		before = append(before, env.agents())
+		all.Before = append(all.Before, env.agents())
 	}
-	before = append(before, slices.Concat(s.Setup(env.parameters)...)...)
-	if err := o.Overlay.Apply(before...); err != nil {
-		return nil, nil, err
-	}
+	all.Before = append(all.Before, slices.Concat(s.Setup(env.parameters)...)...)
 
 	for _, part := range s.Parts(env.parameters) {
-		triggers = append(triggers, part.Change.Apply...)
+		all.Triggers = append(all.Triggers, part.Change.Apply...)
+		all.Deletions = append(all.Deletions, part.Change.Delete...)
 	}
-
+	var pods []runtime.Object
 	if s.Kind == scenario.Created {
-		pod := env.targetPod(0, 0)
-		if err := o.Overlay.Apply(pod); err != nil {
-			return nil, nil, err
-		}
-		triggers = append(triggers, pod)
+		pods = append(pods, env.targetPod(0, 0))
 	}
-
-	return before, triggers, nil
+	all.Triggers = append(all.Triggers, pods...)
+	return all, o.Overlay.Apply(slices.Concat(all.Before, pods)...)
 }
 
 // maxAttempts is how often the parts of a scenario are begun, at the most.
@@ -366,8 +400,8 @@ func (e *environment) nodesOfPods(ctx context.Context) (agents, targets []string
 		})
 	}
 
-	return nodes(e.parameters.AgentNamespace, PartOfLabel+"="+PartOf),
-		nodes(e.parameters.TargetNamespace, PartOfLabel+"="+PartOf)
+	return nodes(e.parameters.AgentNamespace, scenario.RoleLabel+"="+e.parameters.From),
+		nodes(e.parameters.TargetNamespace, scenario.RoleLabel+"="+scenario.RoleTarget)
 }
 
 // The removal of what a run has created may take a while, and a while more for each target.
@@ -405,10 +439,8 @@ func (e *environment) remove(ctx context.Context) error {
 // has taken their names is left alone, and said.
 func (e *environment) removeTrigger(ctx context.Context) error {
 	var objects []runtime.Object
-	for _, object := range e.options.Trigger.Objects {
-		if object.GetNamespace() == "" && !scenario.Patches(object) {
-			objects = append(objects, object)
-		}
+	for _, object := range e.options.Trigger.ClusterScoped() {
+		objects = append(objects, object.Unstructured)
 	}
 
 	left, err := e.cluster.DeleteLabelled(ctx, RunLabel, e.options.RunID, objects...)

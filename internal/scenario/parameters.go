@@ -14,6 +14,8 @@ type Parameters struct {
 	setting.Settings
 	// AgentNamespace and TargetNamespace are the namespaces of the agents and of the targets.
 	AgentNamespace, TargetNamespace string
+	// OtherNamespaces stand for further namespaces of a user's own change.
+	OtherNamespaces []string
 	// Labels are those of everything that is created: only what carries them is ever deleted.
 	Labels map[string]string
 	// APIServers must stay reachable for the agents.

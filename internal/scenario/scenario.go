@@ -109,7 +109,20 @@ func (s Scenario) Check(settings setting.Settings) error {
 		baseline = fmt.Errorf("scenario %s ignores baseline: it measures its policies: "+
 			"expected %s alone with it", s.Name, podCreation().Name)
 	}
-	return errors.Join(protocol, baseline)
+	return errors.Join(protocol, baseline, s.checkOwn(settings.Own))
+}
+
+// checkOwn reports what is said of a change of the user's own where there is none.
+func (s Scenario) checkOwn(own setting.Change) error {
+	switch {
+	case s.Name == CustomName || own == (setting.Change{}):
+		return nil
+	case own.Policy != "":
+		return fmt.Errorf("scenario %s and --policy exclude each other: expected one", s.Name)
+	}
+	return errors.New("--from, --to and --expect are about --policy: expected it with them, and " +
+		"with --to-port, --from-namespace, --to-namespace, --same-namespace, --before, " +
+		"--delete and --replace")
 }
 
 // FullName is the scenario's name in the results for a part of it.

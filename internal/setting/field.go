@@ -31,6 +31,9 @@ type Field struct {
 	// List says that the value is a list of texts, in the notation of [Items], and File that it may
 	// be the name of a file with the value.
 	List, File bool
+	// Optional settings have no meaning where they are not given: they are noted only where they
+	// are.
+	Optional bool
 	// Phrase is what a label says, with %s for the value; if it is empty the name and the value.
 	Phrase string
 	// Usual is the default where that depends on other settings.
@@ -97,6 +100,11 @@ func (f Field) Parse(s *Settings, text string) error {
 		return fmt.Errorf("%s %q: expected %s", f.Name, text, f.Expected())
 	}
 	f.With(s, value)
+	s.given = maps.Clone(s.given)
+	if s.given == nil {
+		s.given = make(map[string]bool)
+	}
+	s.given[f.Name] = true
 	return nil
 }
 

@@ -49,3 +49,15 @@ func positiveRate() Range {
 		Has:  func(value any) bool { return value.(float64) > 0 },
 	}
 }
+
+func anyText(want string) Range { return Range{Want: want} }
+
+func port() Range {
+	return Range{
+		Want: "a port from 1 to 65535, with its name if it has one, for example 5432=postgres",
+		Has: func(value any) bool {
+			_, _, ok := ParsePort(value.(string))
+			return ok || value == ""
+		},
+	}
+}

@@ -32,6 +32,9 @@ func (f Field) Key() string {
 func (t Table) Record(s Settings) Record {
 	record := make(Record)
 	for _, f := range t {
+		if f.Optional && f.Value(s) == f.Default {
+			continue
+		}
 		content, err := json.Marshal(f.Value(s))
 		if err != nil {
 			// Only a number that is not finite could fail, and Parse takes none.
@@ -47,7 +50,8 @@ func (f Field) Recall(r Record) (value any, known bool) {
 	content, known := r[f.Key()]
 	if !known {
 		_, isBool := f.Default.(bool)
-		return f.Default, isBool && len(r) > 0 // earlier versions left out what is false
+		// Earlier versions left out what is false.
+		return f.Default, isBool && !f.Optional && len(r) > 0
 	}
 	to := reflect.New(reflect.TypeOf(f.Default))
 	if err := json.Unmarshal(content, to.Interface()); err != nil {

@@ -10,6 +10,8 @@ package setting
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 )
 
@@ -98,6 +100,8 @@ type Settings struct {
 	BackgroundPolicies int
 	BackgroundRate     float64
 	Clock              string
+	// Own is a change of the user's own, in place of a scenario's.
+	Own Change
 
 	// What a cluster wants of pods and namespaces: lists in the notation of [Items], and patches as
 	// YAML or JSON.
@@ -105,8 +109,44 @@ type Settings struct {
 	Labels, Annotations                                           string
 	PodPatch, NamespacePatch                                      string
 
+	// given are the settings that somebody has chosen, by name, whatever their values are.
+	given map[string]bool
 	// more are the values of fields that a table has beyond those above, by name.
 	more map[string]any
+}
+
+// Change is a change of the user's own: files with objects, and what is to be known of the pods
+// that they are about. What is empty is read off the objects.
+type Change struct {
+	// Policy is the file with the objects that are measured, Before one with what is in force
+	// before, and Replace one with what takes the place of the first.
+	Policy, Before, Replace string
+	// Delete says that the trigger deletes the objects, which are there before.
+	Delete bool
+	// From and To are labels of the agents' and of the targets' pods.
+	From, To string
+	// FromNamespace and ToNamespace are names or labels of the namespaces of these.
+	FromNamespace, ToNamespace string
+	SameNamespace              bool
+	// ToPort is the port that the targets serve, as [ParsePort] reads it.
+	ToPort string
+	Expect string
+}
+
+// The states that a change of the user's own can bring about.
+const (
+	ExpectAllowed = "allowed"
+	ExpectBlocked = "blocked"
+)
+
+// Given reports whether somebody has chosen a setting, be it the default.
+func (s Settings) Given(name string) bool { return s.given[name] }
+
+// ParsePort reads a port and, behind an equals sign, its name: 5432 or 5432=postgres.
+func ParsePort(text string) (number int, name string, ok bool) {
+	digits, name, named := strings.Cut(text, "=")
+	number, err := strconv.Atoi(digits)
+	return number, name, err == nil && 1 <= number && number <= 65535 && named == (name != "")
 }
 
 // Validate reports settings that exclude each other.

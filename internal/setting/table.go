@@ -39,7 +39,9 @@ func runModes() []Choice {
 }
 
 // All is the table of every setting.
-func All() Table { return slices.Concat(policies(), amounts(), probing(), load(), Pods()) }
+func All() Table {
+	return slices.Concat(policies(), amounts(), probing(), load(), Pods(), own())
+}
 
 // policies are the settings of how policies are written, and where the pods are.
 func policies() Table {
@@ -252,6 +254,83 @@ func Pods() Table {
 			Incidental: true,
 			Usage:      "strategic merge patch of the namespaces, a file or inline",
 			Range:      Range{Want: "a YAML or JSON object, or the name of a file with one"},
+		}),
+	}
+}
+
+// own are the settings of a change of the user's own.
+func own() Table {
+	const labels = "labels, for example app=web,tier=front"
+	all := Table{
+		at(func(s *Settings) *string { return &s.Own.Policy }, Field{
+			Name: "policy", Title: "policy file", Phrase: "%s", Range: anyText("a file"),
+			Usage: "measure the objects in this file as the trigger: a file, a\n" +
+				"directory, an address, or - for standard input, as for\n" +
+				"\"kubectl apply -f\". What they are about is read off\n" +
+				"NetworkPolicies, and said; the following flags change it",
+		}),
+		at(func(s *Settings) *string { return &s.Own.From }, Field{
+			Name: "from", Title: "labels of the agents", Range: anyText(labels),
+			Usage: "labels of the agents, for --policy to select, for example\napp=web",
+		}),
+		at(func(s *Settings) *string { return &s.Own.To }, Field{
+			Name: "to", Title: "labels of the targets", Range: anyText(labels),
+			Usage: "labels of the targets, for example app=db",
+		}),
+		at(func(s *Settings) *string { return &s.Own.ToPort }, Field{
+			Name: "to-port", Title: "port of the targets", Range: port(),
+			Usage: "port of the targets with its name if it has one, for example\n5432=postgres",
+		}),
+		at(func(s *Settings) *string { return &s.Own.Expect }, Field{
+			Name: "expect", Title: "expected state",
+			Usage:   "what the change brings about: allowed or blocked",
+			Choices: []Choice{{Value: ExpectAllowed}, {Value: ExpectBlocked}},
+		}),
+		at(func(s *Settings) *string { return &s.Own.FromNamespace }, Field{
+			Name: "from-namespace", Title: "namespace of the agents",
+			Range: anyText("a name, or labels, or both, for example monitoring,team=red"),
+			Usage: "name of a new namespace for the agents, or labels of the\n" +
+				"run's own, or both, for example monitoring,team=red",
+		}),
+		at(func(s *Settings) *string { return &s.Own.ToNamespace }, Field{
+			Name: "to-namespace", Title: "namespace of the targets",
+			Range: anyText("a name, or labels, or both, for example shop,team=blue"),
+			Usage: "the same for the targets",
+		}),
+		at(func(s *Settings) *bool { return &s.Own.SameNamespace }, Field{
+			Name: "same-namespace", Title: "same namespace", Default: false,
+			Phrase: "same namespace", Range: Range{Want: "true or false"},
+			Usage: "agents and targets are in one namespace",
+		}),
+	}
+
+	all = append(all, triggers()...)
+	for i := range all {
+		all[i].Optional = true
+		if all[i].Default == nil {
+			all[i].Default = ""
+		}
+	}
+	return all
+}
+
+// triggers are the settings of what a change of the user's own does with its objects.
+func triggers() Table {
+	return Table{
+		at(func(s *Settings) *string { return &s.Own.Before }, Field{
+			Name: "before", Title: "file of what is before", Range: anyText("a file"),
+			Usage: "objects that are in force before the trigger, in place of\n" +
+				"no policy or isolation",
+		}),
+		at(func(s *Settings) *bool { return &s.Own.Delete }, Field{
+			Name: "delete", Title: "deleted", Default: false, Phrase: "deleted",
+			Usage: "the trigger deletes the objects of --policy, which are in\nforce before",
+			Range: Range{Want: "true or false"},
+		}),
+		at(func(s *Settings) *string { return &s.Own.Replace }, Field{
+			Name: "replace", Title: "file of what replaces it", Phrase: "replaced by %s",
+			Usage: "the trigger replaces the objects of --policy by those of\nthis file",
+			Range: anyText("a file"),
 		}),
 	}
 }

@@ -33,8 +33,10 @@ type Run struct {
 // nothing.
 type Known struct {
 	Scenarios []string
-	Settings  setting.Table
-	Defaults  setting.Settings
+	// Own is the scenario of a run that has a policy of the user's own instead of one of these.
+	Own      string
+	Settings setting.Table
+	Defaults setting.Settings
 }
 
 // Load reads a suite to the end of r. The name is that of the file, for the messages. The error
@@ -120,7 +122,14 @@ func (f *file) run(node *yaml.Node, defaults setting.Settings) Run {
 		})
 	}
 
-	if !named && resolved(node).Kind == yaml.MappingNode {
+	own := run.Settings.Own.Policy != ""
+	switch {
+	case resolved(node).Kind != yaml.MappingNode:
+	case named && own:
+		f.mistake(node, "a run has a scenario and a policy: expected one of both")
+	case own:
+		run.Scenario = f.known.Own
+	case !named:
 		f.mistake(node, "a run has no scenario: expected %s", f.scenarios())
 	}
 

@@ -20,8 +20,11 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// whole compares settings field by field.
-var whole = cmp.AllowUnexported(setting.Settings{})
+// whole compares settings field by field, but for who has chosen them.
+var whole = cmp.Options{
+	cmp.AllowUnexported(setting.Settings{}),
+	cmp.FilterPath(func(p cmp.Path) bool { return p.Last().String() == ".given" }, cmp.Ignore()),
+}
 
 var update = flag.Bool("update", false, "write what is found as what is wanted")
 
