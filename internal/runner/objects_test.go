@@ -4,9 +4,12 @@
 package runner
 
 import (
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -95,5 +98,54 @@ func TestAgentsAreSpread(t *testing.T) {
 	if !selector.Matches(labels.Set(spec.Labels)) || spread.TopologyKey != corev1.LabelHostname ||
 		spread.WhenUnsatisfiable != corev1.ScheduleAnyway {
 		t.Errorf("the agents are spread by %+v", spread)
+	}
+}
+
+// TestObjectsOfOwnChange looks at what a run creates for a change of the user's own: one namespace
+// with the labels that its policies select, a further one for what is in neither, and targets that
+// serve a privileged port under its name. Labels of the user are on the pods alone.
+func TestObjectsOfOwnChange(t *testing.T) {
+	trigger := scenario.Trigger{
+		Agents: scenario.Pods{NamespaceLabels: map[string]string{"team": "red"}},
+		Targets: scenario.Pods{
+			Labels:          map[string]string{PartOfLabel: "shop"},
+			NamespaceLabels: map[string]string{"team": "red"},
+		},
+		SameNamespace: true, Others: []map[string]string{nil},
+		Port: scenario.TargetPort{Number: 443, Name: "https"},
+	}
+	options := DefaultOptions()
+	options.RunID, options.Trigger = "x", &trigger
+	options.Protocol = setting.UDP
+	e := newEnvironment(options, scenario.Custom(trigger), nil, nil, nil)
+
+	want := []string{"netpol-latency-x-0-policy-targets", "netpol-latency-x-0-policy-other-0"}
+	var names []string
+	for _, object := range e.namespaces() {
+		namespace := object.(*corev1.Namespace)
+		names = append(names, namespace.Name)
+		if (namespace.Labels["team"] == "red") != (namespace.Name == want[0]) {
+			t.Errorf("namespace %s has the labels %v", namespace.Name, namespace.Labels)
+		}
+		if !namespaceOf("x").MatchString(namespace.Name) {
+			t.Errorf("cleanup does not take %s for one of the run", namespace.Name)
+		}
+	}
+	if !slices.Equal(names, want) || !slices.Equal(e.namespaceNames(), want) {
+		t.Errorf("the namespaces are %q and %q; want %q", names, e.namespaceNames(), want)
+	}
+
+	deployment := e.targets(e.groups()[0])[0].(*appsv1.Deployment)
+	pod := deployment.Spec.Template
+	if deployment.Labels[PartOfLabel] != PartOf || pod.Labels[PartOfLabel] != "shop" ||
+		pod.Labels[RunLabel] != "x" || deployment.Spec.Selector.MatchLabels[PartOfLabel] != "" {
+		t.Errorf("labels of the user are on more than the pods: %v, %v", deployment.Labels,
+			pod.Labels)
+	}
+	container, sysctls := pod.Spec.Containers[0], pod.Spec.SecurityContext.Sysctls
+	if len(container.Ports) != 1 || container.Ports[0] != (corev1.ContainerPort{Name: "https",
+		ContainerPort: 443, Protocol: corev1.ProtocolUDP}) ||
+		strings.Join(container.Args, " ") != "serve --udp=443" || len(sysctls) != 1 {
+		t.Errorf("targets serve %v with %q and %v", container.Ports, container.Args, sysctls)
 	}
 }

@@ -167,6 +167,11 @@ func (r *Runner) checkTrigger(ctx context.Context) error {
 		if namespace.Name = name; name == "" {
 			continue // the run has a name for its own
 		}
+		if slices.Contains(r.removed, name) { // by the scenario before
+			if err := awaitNamespaces(ctx, r.Cluster, []string{name}); err != nil {
+				return err
+			}
+		}
 		if err := r.checkAbsent(ctx, namespace); err != nil {
 			return err
 		}

@@ -279,6 +279,13 @@ func derivedTests() []derivedTest {
 			places: map[string]Place{"": AtTargets}, isolated: true,
 		},
 		{
+			name: "a kind of the whole cluster, in one namespace", policy: "apiVersion: " +
+				"policy.networking.k8s.io/v1alpha2\nkind: ClusterNetworkPolicy\n" +
+				"metadata: {name: p}\nspec: {}\n",
+			given: []string{"expect=blocked", "same-namespace=true"},
+			want:  "expect blocked, same namespace", places: map[string]Place{},
+		},
+		{
 			name: "a kind whose meaning is not known", policy: "apiVersion: cilium.io/v2\n" +
 				"kind: CiliumNetworkPolicy\nmetadata: {name: p, namespace: shop}\nspec: {}\n",
 			given:  []string{"expect=blocked", "direction=ingress", "to=app=db"},
@@ -349,6 +356,8 @@ func TestDeriveRefuses(t *testing.T) {
 		{"labels of Kubernetes", policyYAML(none, `{podSelector: {matchLabels: `+
 			`{pod-template-hash: abc}}, ingress: [{}]}`), nil,
 			"podSelector names the label pod-template-hash, which Kubernetes gives"},
+		{"a port that there is not", policyYAML(none, `{podSelector: {}, ingress: [{ports: [`+
+			`{port: 70000}]}]}`), []string{"expect=allowed"}, "its port is 70000: expected 1 to"},
 		{"a selector of nothing", policyYAML(none, `{podSelector: {matchExpressions: [{key: a, `+
 			`operator: Exists}, {key: a, operator: DoesNotExist}]}, ingress: [{}]}`), nil,
 			"matches nothing at all"},
@@ -376,4 +385,28 @@ func TestDeriveRefuses(t *testing.T) {
 			}
 		})
 	}
+}
+
+// FuzzDerive reads settings off anything that is a policy: what is read can be given again, and
+// leads to the same.
+func FuzzDerive(f *testing.F) {
+	for _, test := range derivedTests() {
+		f.Add(test.policy)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		one := &unstructured.Unstructured{}
+		if yaml.Unmarshal([]byte(text), &one.Object) != nil || one.GetName() == "" {
+			return
+		}
+		files := Files{Policy: []Object{{one, true}}}
+		first, err := Derive(files, giving(t), facts())
+		if err != nil {
+			return
+		}
+		again, err := Derive(files, first.Settings, facts())
+		if err != nil || setting.All().Label(again.Settings) != setting.All().Label(first.Settings) {
+			t.Errorf("what was read off it is %q, and with that %q, %v",
+				setting.All().Label(first.Settings), setting.All().Label(again.Settings), err)
+		}
+	})
 }

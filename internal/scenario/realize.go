@@ -37,8 +37,12 @@ func (d *derivation) realize(c candidate) (Derived, error) {
 	}
 	if settings.Own.SameNamespace {
 		if !agents.bound {
-			agents.namespace, agents.bound = targets.namespace, targets.bound
-		} else if !targets.bound {
+			agents.namespace, agents.bound = cmp.Or(targets.namespace, unnamedTargets), true
+			if targets.bound {
+				agents.namespace = targets.namespace
+			}
+		}
+		if !targets.bound {
 			targets.namespace, targets.bound = agents.namespace, agents.bound
 		}
 	}
@@ -96,6 +100,9 @@ func (d *derivation) settle(c candidate) (setting.Settings, error) {
 		port.Number = Port
 		if c.port != nil && c.port.Port != nil {
 			port = portOf(*c.port.Port)
+		}
+		if _, _, ok := setting.ParsePort(port.String()); !ok {
+			return s, fmt.Errorf("its port is %s: expected 1 to 65535, or a name", port)
 		}
 	}
 	if port.Number != Port || port.Name != "" {
@@ -173,7 +180,9 @@ func (d *derivation) join(
 			pods.NamespaceLabels[key] = value
 		}
 	}
-	places[w.namespace] = at
+	if w.namespace != unnamedTargets {
+		places[w.namespace] = at
+	}
 	return w, nil
 }
 
@@ -353,17 +362,17 @@ func (d *derivation) addresses(family string) []netip.Prefix {
 // shows says why the change does not bring a pair from the contrary of what is expected to that.
 // Isolation counts if it is asked for.
 func (t Trigger) shows(p pair, direction string, isolated bool) error {
-	before, was, why := t.verdict(p, direction, isolated || t.Isolated, false)
+	before, why, err := t.verdict(p, direction, isolated || t.Isolated, false)
 	switch {
-	case was != nil:
-		return was
+	case err != nil:
+		return err
 	case before == (t.Want == measure.StateAllowed):
 		return fmt.Errorf("it is %s before the change already%s", t.Want, because(why))
 	}
-	after, was, why := t.verdict(p, direction, isolated || t.Isolated, true)
+	after, why, err := t.verdict(p, direction, isolated || t.Isolated, true)
 	switch {
-	case was != nil:
-		return was
+	case err != nil:
+		return err
 	case after != (t.Want == measure.StateAllowed):
 		return fmt.Errorf("it is not %s after the change%s", t.Want, because(why))
 	}
@@ -380,14 +389,14 @@ func because(why string) string {
 // verdict says whether a pair is allowed before or after the change, and why.
 func (t Trigger) verdict(
 	p pair, direction string, isolated, after bool,
-) (allowed bool, err error, why string) {
+) (allowed bool, why string, err error) {
 	objects := t.Before
 	if after {
 		objects = slices.Concat(without(without(t.Before, t.Delete), t.Apply), t.Apply)
 	}
 	policies, err := networkPolicies(objects)
 	if err != nil {
-		return false, err, ""
+		return false, "", err
 	}
 	for _, object := range objects {
 		p = p.patched(object)
@@ -406,7 +415,7 @@ func (t Trigger) verdict(
 		policies = append(policies, deny)
 	}
 	allowed, why = p.verdict(policies)
-	return allowed, nil, why
+	return allowed, why, nil
 }
 
 // patched is the pair once a patch of its pods or namespaces is applied.

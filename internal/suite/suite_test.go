@@ -234,3 +234,35 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// TestLoadPolicy reads runs of policies of the user's own.
+func TestLoadPolicy(t *testing.T) {
+	known := known()
+	known.Own = "policy"
+	got, err := Load(strings.NewReader(`
+runs: [{policy: web.yaml, before: deny.yaml, delete: true, direction: egress}]
+thresholds: [policy.p99<1s]
+`), "suite.yaml", known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Suite{
+		Runs: []Run{{Scenario: "policy", Settings: setting.Settings{
+			Direction: "egress",
+			Own:       setting.Change{Policy: "web.yaml", Before: "deny.yaml", Delete: true},
+		}}},
+		Thresholds: []string{"policy.p99<1s"},
+	}
+	if diff := cmp.Diff(want, got, whole); diff != "" {
+		t.Errorf("suite (-want +got):\n%s", diff)
+	}
+	if s := got.Runs[0].Settings; !s.Given("direction") || s.Given("protocol") {
+		t.Error("it is not known that the direction was given, and the protocol was not")
+	}
+
+	_, err = Load(strings.NewReader("runs: [{scenario: policy-deny, policy: web.yaml}]"),
+		"suite.yaml", known)
+	if err == nil || !strings.Contains(err.Error(), "suite.yaml:1:8: a run has a scenario and") {
+		t.Errorf("Load() = %v; want that a run has both", err)
+	}
+}
