@@ -14,12 +14,12 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 )
 
-// reader reads objects that a trigger changes.
-type reader func(protocol.Object) kube.Get
+// reader reads and watches objects that a trigger changes.
+type reader func(protocol.Object) kube.Subject
 
 func readerOf(client metadata.Interface) reader {
-	return func(object protocol.Object) kube.Get {
-		return kube.GetMetadata(client, kube.Location{
+	return func(object protocol.Object) kube.Subject {
+		return kube.SubjectAt(client, kube.Location{
 			GroupVersionResource: schema.GroupVersionResource{
 				Group: object.Group, Version: object.Version, Resource: object.Resource,
 			},
@@ -43,8 +43,8 @@ func (r *remote) changes() (protocol.Object, bool) {
 	return protocol.Object{}, false
 }
 
-// followTrigger begins to read the object that the trigger will change. The result comes through
-// r.accepted. It returns once the first read was answered.
+// followTrigger begins to read and to watch the object that the trigger will change. The result
+// comes through r.accepted. It returns once the first read was answered.
 func (r *remote) followTrigger(ctx context.Context) error {
 	r.stopReading()
 	object, one := r.changes()
@@ -53,8 +53,10 @@ func (r *remote) followTrigger(ctx context.Context) error {
 		return nil
 	}
 
+	ctx, cancel := context.WithCancel(ctx)
 	reads := kube.NewReads(r.read(object), interval)
 	if _, err := reads.Begin(ctx); err != nil {
+		cancel()
 		// The runner's own stamps are left. Nothing is wrong with the latency, it is wider.
 		return r.lines.Write(protocol.Line{Warn: &protocol.Warning{
 			Text: "the agents cannot read what the trigger changes, " +
@@ -62,16 +64,16 @@ func (r *remote) followTrigger(ctx context.Context) error {
 		}})
 	}
 
-	ctx, r.stopReading = context.WithCancel(ctx)
+	r.stopReading = cancel
 	iteration := r.plan.Iteration
 	go func() {
+		defer cancel() // the watch is of no more use
 		reading, err := reads.Await(ctx)
 		if err != nil {
 			return // the iteration has ended, or the runner's own stamps are left
 		}
-		start := measure.StartOfReads(reading.Unseen, reading.Seen)
 		select {
-		case r.accepted <- accepted{iteration, start}:
+		case r.accepted <- accepted{iteration, reading.Start()}:
 		case <-ctx.Done():
 		}
 	}()

@@ -21,16 +21,31 @@ import (
 
 // api is an API server whose every read takes a while: it answers with what it had in the middle.
 type api struct {
-	takes time.Duration
+	takes   time.Duration
+	watched bool // it can be watched: the watch delivers a change at once
 
 	mu      sync.Mutex
+	changes chan kube.Version
 	object  metav1.Object
 	changed time.Time
 	failing error
 	reads   map[string]int // by the name of the object
 }
 
-func (a *api) read(object protocol.Object) kube.Get {
+func (a *api) subject(object protocol.Object) kube.Subject {
+	subject := kube.Subject{Get: a.get(object)}
+	if a.watched {
+		subject.Watch = func(context.Context) (metav1.Object, <-chan kube.Version, error) {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.changes = make(chan kube.Version, 1)
+			return a.object, a.changes, a.failing
+		}
+	}
+	return subject
+}
+
+func (a *api) get(object protocol.Object) kube.Get {
 	return func(context.Context) (metav1.Object, error) {
 		time.Sleep(a.takes / 2)
 		a.mu.Lock()
@@ -47,6 +62,9 @@ func (a *api) accept() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.object, a.changed = &metav1.ObjectMeta{UID: "a"}, time.Now()
+	if a.changes != nil {
+		a.changes <- kube.Version{Object: a.object, Came: a.changed}
+	}
 }
 
 // expectContains checks that the start contains the change.
@@ -54,8 +72,11 @@ func (a *api) expectContains(t *testing.T, start measure.Start) {
 	t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if start.Source != measure.StartRead || a.changed.Before(start.At) ||
-		a.changed.After(start.Latest()) {
+	want := measure.StartRead
+	if a.watched {
+		want = measure.StartWatchRead
+	}
+	if start.Source != want || a.changed.Before(start.At) || a.changed.After(start.Latest()) {
 		t.Errorf("the change was at %v; the start is %+v after reads %v", a.changed, start, a.reads)
 	}
 }
@@ -69,22 +90,24 @@ func TestRemoteReadsTheTrigger(t *testing.T) {
 	tests := []struct {
 		name    string
 		changes []protocol.Object
+		watched bool
 		failing error
 		reads   string // the name of what is read
 	}{
-		{"a policy", []protocol.Object{policy}, nil, "allow"},
-		{"labels of all agents' pods", []protocol.Object{other, mine}, nil, "me"},
-		{"several objects", []protocol.Object{policy, other}, nil, ""},
-		{"none", nil, nil, ""},
-		{"what may not be read", []protocol.Object{policy}, errors.New("forbidden"), ""},
+		{"a policy", []protocol.Object{policy}, false, nil, "allow"},
+		{"a policy that is watched", []protocol.Object{policy}, true, nil, "allow"},
+		{"labels of all agents' pods", []protocol.Object{other, mine}, false, nil, "me"},
+		{"several objects", []protocol.Object{policy, other}, false, nil, ""},
+		{"none", nil, false, nil, ""},
+		{"what may not be read", []protocol.Object{policy}, true, errors.New("forbidden"), ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				server := &api{takes: time.Millisecond, failing: test.failing,
-					reads: make(map[string]int)}
+				server := &api{takes: time.Millisecond, watched: test.watched,
+					failing: test.failing, reads: make(map[string]int)}
 				s := newStandOf(t, RemoteConfig{Pod: "me", Agents: 1,
-					Config: Config{ClientNamespace: "home"}}, server.read)
+					Config: Config{ClientNamespace: "home"}}, server.subject)
 				s.pod("a", "a", "10.0.0.1")
 				s.step(protocol.StepProve, allowedA())
 				s.sleep(time.Second)

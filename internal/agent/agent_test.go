@@ -349,7 +349,7 @@ func (b *bench) expectLatency(sample measure.Sample, want time.Duration) {
 		b.t.Errorf("latency in [%s, %s]; want it to contain %s", latency.Lower, latency.Upper, want)
 	}
 	most := b.config.ProbeInterval + 2*time.Millisecond
-	if sample.Start.Source == measure.StartRead {
+	if sample.Start.Source.Accepted() {
 		most += kube.MinReadInterval
 	}
 	if latency.Resolution() > most {
@@ -410,9 +410,9 @@ func TestPolicyCreation(t *testing.T) {
 		b.expectLatency(b.expectStatus("a", measure.Measured), 300*time.Millisecond)
 		sample := b.expectStatus("b", measure.Measured)
 		b.expectLatency(sample, 350*time.Millisecond)
-		if sample.Start.Source != measure.StartRead || sample.Baseline != measure.Dropped {
+		if sample.Start.Source != measure.StartWatchRead || sample.Baseline != measure.Dropped {
 			t.Errorf("start %q, baseline %q; want %q, %q", sample.Start.Source, sample.Baseline,
-				measure.StartRead, measure.Dropped)
+				measure.StartWatchRead, measure.Dropped)
 		}
 	})
 }

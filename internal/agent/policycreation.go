@@ -280,7 +280,7 @@ func (c *policyCreation) warnings(sample measure.Sample) []string {
 	if sample.Baseline == measure.Refused {
 		all = append(all, "denied by a reset, which a closed port sends too")
 	}
-	if !c.trigger.TriggeredAt.IsZero() && sample.Start.Source == measure.StartRead {
+	if !c.trigger.TriggeredAt.IsZero() && sample.Start.Source.Accepted() {
 		all = append(all, "the policy's "+measure.TriggeredAtAnnotation+" does not count: the "+
 			"policy did not exist yet then, or had come before")
 	}

@@ -70,7 +70,7 @@ func (n Namespace) policyReads(name string) *Reads {
 		policy, err := policies.Get(ctx, name, metav1.GetOptions{})
 		return existing("network policy "+n.Name+"/"+name, policy, err)
 	}
-	reads := NewReads(get, idleInterval)
+	reads := NewReads(Subject{Get: get}, idleInterval)
 	reads.rest = true // a client may wait for hours
 	return reads
 }

@@ -17,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/metadata/fake"
+
+	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
 func TestRevision(t *testing.T) {
@@ -60,9 +62,9 @@ func TestRevision(t *testing.T) {
 		if err := metav1.AddMetaToScheme(scheme); err != nil {
 			t.Fatal(err)
 		}
-		get := GetMetadata(fake.NewSimpleMetadataClient(scheme, objects...),
+		subject := SubjectAt(fake.NewSimpleMetadataClient(scheme, objects...),
 			Location{policies, "a", "p"})
-		got, err := get(t.Context())
+		got, err := subject.Get(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -82,32 +84,81 @@ func TestRevision(t *testing.T) {
 }
 
 // server is an API server whose every read takes a while: it answers with what it had in the
-// middle.
+// middle. If there is news of it, a watch delivers a change so much later.
 type server struct {
-	takes time.Duration
+	takes, news time.Duration
 
 	mu      sync.Mutex
 	object  metav1.Object
 	changed time.Time
 	failing error
-	reads   int
+	watches []chan Version
+	at      []time.Duration // when reads were sent, since the first
+	began   time.Time
 }
 
-func (s *server) get(context.Context) (metav1.Object, error) {
-	time.Sleep(s.takes / 2)
+func (s *server) subject() Subject {
+	subject := Subject{Get: s.get}
+	if s.news > 0 {
+		subject.Watch = s.watch
+	}
+	return subject
+}
+
+func (s *server) get(ctx context.Context) (metav1.Object, error) {
 	s.mu.Lock()
-	s.reads++
+	if s.began.IsZero() {
+		s.began = time.Now()
+	}
+	s.at = append(s.at, time.Since(s.began))
+	s.mu.Unlock()
+
+	sleep(ctx, s.takes/2)
+	s.mu.Lock()
 	object, err := s.object, s.failing
 	s.mu.Unlock()
-	time.Sleep(s.takes / 2)
+	sleep(ctx, s.takes/2)
 	return object, err
+}
+
+// sleep ends with the context.
+func sleep(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+func (s *server) watch(context.Context) (metav1.Object, <-chan Version, error) {
+	time.Sleep(s.takes)
+	versions := make(chan Version, 1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.watches = append(s.watches, versions)
+	return s.object, versions, s.failing
 }
 
 // accept changes the object.
 func (s *server) accept() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.object, s.changed = &metav1.ObjectMeta{UID: "a"}, time.Now()
+	object := &metav1.ObjectMeta{UID: "a"}
+	s.object, s.changed = object, time.Now()
+	time.AfterFunc(s.news, func() {
+		for _, versions := range s.watches {
+			versions <- Version{object, time.Now()}
+		}
+	})
+}
+
+// breakWatches ends the watches.
+func (s *server) breakWatches() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, versions := range s.watches {
+		close(versions)
+	}
+	s.watches = nil
 }
 
 func (s *server) fail(err error) {
@@ -129,22 +180,29 @@ func (s *server) expectContains(t *testing.T, reading Reading) {
 
 func TestReadsContainTheChange(t *testing.T) {
 	tests := []struct {
-		name   string
-		takes  time.Duration
-		widest time.Duration
+		name        string
+		takes, news time.Duration
+		widest      time.Duration
 	}{
-		{"a fast server", time.Millisecond, 7 * time.Millisecond},
-		{"a slow one", 40 * time.Millisecond, 90 * time.Millisecond},
+		// From the sending of the last read that missed the change to the answer to the next one.
+		{"a fast server", time.Millisecond, 0, 7 * time.Millisecond},
+		{"a busy one", 6 * time.Millisecond, 0, 12 * time.Millisecond},
+		{"a slow one", 40 * time.Millisecond, 0, 52 * time.Millisecond},
+		// From there to half a read and the news.
+		{"a watch", 6 * time.Millisecond, time.Millisecond, 10 * time.Millisecond},
+		{"a slow server's watch", 40 * time.Millisecond, time.Millisecond, 32 * time.Millisecond},
+		{"a late watch", time.Millisecond, time.Second, 7 * time.Millisecond},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			for after := range 100 {
 				synctest.Test(t, func(t *testing.T) {
-					server := &server{takes: test.takes}
-					reads := NewReads(server.get, MinReadInterval)
+					server := &server{takes: test.takes, news: test.news}
+					reads := NewReads(server.subject(), MinReadInterval)
 					must(t, second(reads.Begin(t.Context())))
-					time.AfterFunc(time.Duration(after)*time.Millisecond/2+time.Microsecond,
-						server.accept)
+					// While reads begin they are further apart.
+					wait := 200*time.Millisecond + time.Duration(after)*time.Millisecond/2
+					time.AfterFunc(wait+time.Microsecond, server.accept)
 
 					reading, err := reads.Await(t.Context())
 					must(t, err)
@@ -152,8 +210,87 @@ func TestReadsContainTheChange(t *testing.T) {
 					if width := reading.Seen.Sub(reading.Unseen); width > test.widest {
 						t.Errorf("the change is known to %s; want at most %s", width, test.widest)
 					}
+					want := measure.StartRead
+					if server.news > 0 {
+						want = measure.StartWatchRead
+					}
+					if got := reading.Start().Source; got != want {
+						t.Errorf("the start is of %q; want %q", got, want)
+					}
 				})
 			}
+		})
+	}
+}
+
+// A read does not wait for the one before, but a server that is slow is asked less often.
+func TestReadsOverlap(t *testing.T) {
+	tests := []struct {
+		name  string
+		takes time.Duration
+		want  []time.Duration // when the first reads are sent, in milliseconds
+	}{
+		{"a fast server", time.Millisecond, []time.Duration{0, 5, 10, 15, 20, 25}},
+		{"one that takes longer than the interval", 8 * time.Millisecond,
+			[]time.Duration{0, 8, 13, 18, 23, 28}}, // the first, before all others, is awaited
+		{"a slow one", 100 * time.Millisecond,
+			[]time.Duration{0, 100, 125, 150, 175, 200, 225, 250, 275, 300}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &server{takes: test.takes}
+				reads := NewReads(server.subject(), MinReadInterval)
+				must(t, second(reads.Begin(t.Context())))
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				_, _ = reads.Await(ctx) // it ends with its context
+
+				for i, want := range test.want {
+					if got := server.at[i]; got != want*time.Millisecond {
+						t.Errorf("read %d was sent after %s; want %s", i, got,
+							want*time.Millisecond)
+					}
+				}
+			})
+		})
+	}
+}
+
+// A watch that is not permitted, and one that breaks, leave the reads.
+func TestReadsWithoutTheWatch(t *testing.T) {
+	forbidden := apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", nil)
+	tests := []struct {
+		name   string
+		refuse error
+	}{
+		{"not permitted", forbidden},
+		{"it breaks", nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &server{takes: time.Millisecond, news: time.Second}
+				subject := server.subject()
+				if test.refuse != nil {
+					subject.Watch = func(
+						context.Context,
+					) (metav1.Object, <-chan Version, error) {
+						return nil, nil, test.refuse
+					}
+				}
+				reads := NewReads(subject, MinReadInterval)
+				must(t, second(reads.Begin(t.Context())))
+				time.AfterFunc(50*time.Millisecond, server.breakWatches)
+				time.AfterFunc(99*time.Millisecond, server.accept)
+
+				reading, err := reads.Await(t.Context())
+				must(t, err)
+				server.expectContains(t, reading)
+				if got := reading.Start().Source; got != measure.StartRead {
+					t.Errorf("the start is of %q; want %q", got, measure.StartRead)
+				}
+			})
 		})
 	}
 }
@@ -162,7 +299,7 @@ func TestReadsContainTheChange(t *testing.T) {
 func TestReadsThatFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &server{takes: time.Millisecond}
-		reads := NewReads(server.get, MinReadInterval)
+		reads := NewReads(server.subject(), MinReadInterval)
 		must(t, second(reads.Begin(t.Context())))
 		time.AfterFunc(20*time.Millisecond, func() { server.fail(errors.New("busy")) })
 		time.AfterFunc(50*time.Millisecond, server.accept)
@@ -182,7 +319,7 @@ func TestReadsThatFail(t *testing.T) {
 func TestReadsCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &server{object: &metav1.ObjectMeta{UID: "old"}}
-		reads := NewReads(server.get, MinReadInterval)
+		reads := NewReads(server.subject(), MinReadInterval)
 		began := time.Now()
 		must(t, second(reads.Begin(t.Context())))
 		if unseen, seen := reads.Came("old"); !unseen.IsZero() || !seen.IsZero() {
@@ -209,11 +346,11 @@ func TestReadsRest(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				asked := 0
-				reads := NewReads(func(context.Context) (metav1.Object, error) {
+				reads := NewReads(Subject{Get: func(ctx context.Context) (metav1.Object, error) {
 					asked++
-					time.Sleep(test.takes)
+					sleep(ctx, test.takes)
 					return nil, nil
-				}, MinReadInterval)
+				}}, MinReadInterval)
 				reads.rest = true
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()

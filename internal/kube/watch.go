@@ -111,6 +111,7 @@ func (s source[L]) stamp(object any) (any, error) {
 	}
 
 	event := describe(s.event(typed), meta, arrived)
+	event.Watched = true
 	return &stamped{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: meta.GetNamespace(), Name: meta.GetName(), UID: meta.GetUID(),

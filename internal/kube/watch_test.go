@@ -305,14 +305,17 @@ func (w *policyWatch) expect(want ...string) []measure.Event {
 	return w.events
 }
 
-// expectRead checks that an event's start is from reads, contains an instant, and is no wider.
-func (w *policyWatch) expectRead(event measure.Event, after, widest time.Duration) {
+// expectRead checks that an event's start is from reads, and a watch if there was one, contains an
+// instant, and is no wider.
+func (w *policyWatch) expectRead(
+	event measure.Event, source measure.StartSource, after, widest time.Duration,
+) {
 	w.t.Helper()
 	start := measure.StartOf(event)
-	if from := start.At.Sub(w.began); start.Source != measure.StartRead || from > after ||
+	if from := start.At.Sub(w.began); start.Source != source || from > after ||
 		from+start.Uncertainty < after || start.Uncertainty > widest {
-		w.t.Errorf("the start is %s, from %s for %s; want it to contain %s, and to be at most %s",
-			start.Source, from, start.Uncertainty, after, widest)
+		w.t.Errorf("the start is %s, from %s for %s; want %s, to contain %s, and at most %s",
+			start.Source, from, start.Uncertainty, source, after, widest)
 	}
 }
 
@@ -342,8 +345,9 @@ func TestWatchPolicyReadsItUntilItExists(t *testing.T) {
 		time.Sleep(time.Second)
 		w.create("2")
 		events := w.expect("added 1", "deleted 1", "added 2")
-		w.expectRead(events[0], created, MinReadInterval)
-		w.expectRead(events[2], created+time.Minute+time.Second, MinReadInterval)
+		w.expectRead(events[0], measure.StartWatchRead, created, MinReadInterval)
+		w.expectRead(events[2], measure.StartWatchRead, created+time.Minute+time.Second,
+			MinReadInterval)
 	})
 }
 
@@ -385,7 +389,7 @@ func TestWatchPolicyBesideOtherClients(t *testing.T) {
 		const created = 55*time.Second + time.Millisecond
 		time.Sleep(created)
 		w.create("1")
-		w.expectRead(w.expect("added 1")[0], created, ReadInterval(clients))
+		w.expectRead(w.expect("added 1")[0], measure.StartWatchRead, created, ReadInterval(clients))
 		if reads := w.reads(); reads > 55*maxReads/clients+10 {
 			t.Errorf("%d reads in 55 s; want %d", reads, 55*maxReads/clients)
 		}
@@ -409,7 +413,8 @@ func TestWatchPolicyLate(t *testing.T) {
 		time.Sleep(time.Second + time.Millisecond)
 		w.create("1")
 		time.Sleep(time.Second)
-		w.expectRead(w.expect("added 1")[0], time.Second+time.Millisecond, 2*MinReadInterval)
+		w.expectRead(w.expect("added 1")[0], measure.StartWatchRead, time.Second+time.Millisecond,
+			2*MinReadInterval)
 	})
 }
 
@@ -428,8 +433,8 @@ func TestWatchPolicyWithPermissionToGetOnly(t *testing.T) {
 		w.delete()
 		time.Sleep(time.Second)
 		events := w.expect("added 1", "deleted 1", "added 2", "deleted 2")
-		w.expectRead(events[0], created, MinReadInterval)
-		w.expectRead(events[2], created+time.Second, idleInterval)
+		w.expectRead(events[0], measure.StartRead, created, MinReadInterval)
+		w.expectRead(events[2], measure.StartRead, created+time.Second, idleInterval)
 	})
 }
 

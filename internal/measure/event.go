@@ -38,6 +38,8 @@ type Event struct {
 	// Arrived is when the watch, or a read, delivered the event to this process, whenever it was
 	// handled.
 	Arrived time.Time
+	// Watched says that a watch delivered it, if no read was sooner.
+	Watched bool
 	// Absent is when the last read was sent that did not find the object, zero if none was.
 	Absent time.Time
 	// Created is the object's creationTimestamp: the API server's clock, whole seconds.

@@ -19,6 +19,8 @@ const (
 	// StartRead: whoever probes read the object that the trigger changes, again and again, until it
 	// was changed.
 	StartRead StartSource = "read"
+	// StartWatchRead: it was watched as well, so that its news need not wait for a read.
+	StartWatchRead StartSource = "watch+read"
 	// StartWatch: our watch delivered the trigger.
 	StartWatch StartSource = "watch-arrival"
 	// StartPoll: what earlier versions called the reads of a drop-in client.
@@ -29,6 +31,12 @@ const (
 	// second of the API server's clock.
 	StartCreation StartSource = "creation-timestamp"
 )
+
+// Accepted reports whether the source has found out when the API accepted the trigger, whoever
+// wrote it: between a read that did not see it and its news.
+func (s StartSource) Accepted() bool {
+	return s == StartRead || s == StartWatchRead || s == StartPoll
+}
 
 // Start is the instant that a latency counts from. The truth lies in [At, At+Uncertainty].
 type Start struct {
@@ -55,7 +63,11 @@ func StartOf(event Event) Start {
 	case !event.TriggeredAt.IsZero() && !contradicted:
 		return Start{Source: StartAnnotation, At: event.TriggeredAt}
 	case read:
-		return StartOfReads(event.Absent, event.Arrived)
+		source := StartRead
+		if event.Watched {
+			source = StartWatchRead
+		}
+		return StartOfReads(source, event.Absent, event.Arrived)
 	case !event.Initial:
 		return Start{Source: StartWatch, At: event.Arrived}
 	default:
@@ -63,12 +75,13 @@ func StartOf(event Event) Start {
 	}
 }
 
-// StartOfReads is the start of a trigger that was found by reading its object: the API had not
-// accepted it when the last read that did not see it was sent, and had when the first that did was
-// answered. Reads without a resourceVersion see everything that was accepted before they were sent
+// StartOfReads is the start of a trigger that was found by reading its object, and maybe watching
+// it: the API had not accepted it when the last read that did not see it was sent, and had when the
+// first that did was answered, or the watch delivered it. Reads without a resourceVersion see
+// everything that was accepted before they were sent
 // (https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list).
-func StartOfReads(unseen, seen time.Time) Start {
-	return Start{Source: StartRead, At: unseen, Uncertainty: seen.Sub(unseen)}
+func StartOfReads(source StartSource, unseen, seen time.Time) Start {
+	return Start{Source: source, At: unseen, Uncertainty: seen.Sub(unseen)}
 }
 
 // Latest is the latest instant that the start may be.
@@ -90,10 +103,4 @@ func (s Start) Narrow(other Start) (narrow Start, ok bool) {
 
 // causal reports whether nothing can have come of the trigger before this start: it contains the
 // instant at which the API accepted it. That its news arrived can be later than its effect.
-func (s Start) causal() bool {
-	switch s.Source {
-	case StartWrite, StartRead, StartPoll:
-		return true
-	}
-	return false
-}
+func (s Start) causal() bool { return s.Source == StartWrite || s.Source.Accepted() }

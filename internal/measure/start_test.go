@@ -9,7 +9,7 @@ import (
 )
 
 func TestNarrow(t *testing.T) {
-	reads := StartOfReads(at(10), at(14))
+	reads := StartOfReads(StartRead, at(10), at(14))
 	tests := []struct {
 		name       string
 		other      Start
@@ -51,7 +51,8 @@ func TestLatencyIsNotNegative(t *testing.T) {
 		lower time.Duration
 	}{
 		{"an own write", StartOfWrite(at(10), at(12)), 0},
-		{"reads", StartOfReads(at(9), at(12)), 0},
+		{"reads", StartOfReads(StartRead, at(9), at(12)), 0},
+		{"reads and a watch", StartOfReads(StartWatchRead, at(9), at(12)), 0},
 		{"an own write that ended before", StartOfWrite(at(2), at(6)), 2 * time.Millisecond},
 		{"the arrival of news", Start{Source: StartWatch, At: at(12)}, -4 * time.Millisecond},
 	}

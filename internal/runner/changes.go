@@ -33,8 +33,9 @@ func (e *environment) changes(change scenario.Change) ([]protocol.Object, error)
 	return all, nil
 }
 
-// allowReads lets the agents read what the triggers will change, by name. They can do without: a
-// cluster in which this run may not give the right away has starts as wide as its own writes.
+// allowReads lets the agents read and watch what the triggers will change, by name. They can do
+// without: a cluster in which this run may not give the right away has starts as wide as its own
+// writes.
 func (e *environment) allowReads(ctx context.Context) error {
 	rules := make(map[string][]rbacv1.PolicyRule) // by namespace
 	for _, part := range e.scenario.Parts(e.parameters) {
@@ -52,13 +53,20 @@ func (e *environment) allowReads(ctx context.Context) error {
 			}
 			rules[namespace] = append(rules[namespace], rbacv1.PolicyRule{
 				APIGroups: []string{object.Group}, Resources: []string{object.Resource},
-				ResourceNames: []string{object.Name}, Verbs: []string{"get"},
+				ResourceNames: []string{object.Name}, Verbs: []string{"get", "list", "watch"},
 			})
 		}
 	}
 
 	for namespace, all := range rules {
 		err := e.apply(ctx, e.permission(namespace, readerName, all...)...)
+		if apierrors.IsForbidden(err) {
+			// Who may not pass on the right to watch may still let them read.
+			for i := range all {
+				all[i].Verbs = []string{"get"}
+			}
+			err = e.cluster.Apply(ctx, e.permission(namespace, readerName, all...)...)
+		}
 		if apierrors.IsForbidden(err) {
 			e.collector.warn("this user may not let the agents read what the triggers change: " +
 				"starts are as wide as its own writes: " + err.Error())

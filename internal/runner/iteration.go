@@ -343,7 +343,7 @@ func (it *iteration) started(sample measure.Sample) measure.Sample {
 		return sample.WithStart(own, 0)
 	case sample.Start.Source == "":
 		return sample.Invalidate(measure.ClockUnknown)
-	case sample.Start.Source != measure.StartRead || !known:
+	case !sample.Start.Source.Accepted() || !known:
 		return sample
 	}
 

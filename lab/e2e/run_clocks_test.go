@@ -101,9 +101,9 @@ func expectStarts(
 		resolutions[sample.Scenario] = append(resolutions[sample.Scenario],
 			sample.Latency().Resolution())
 		starts[sample.Scenario] = append(starts[sample.Scenario], sample.Start.Uncertainty)
-		if sample.Start.Source != measure.StartRead {
+		if sample.Start.Source != measure.StartWatchRead {
 			t.Errorf("%s counts from %q; want %q", sample.Scenario, sample.Start.Source,
-				measure.StartRead)
+				measure.StartWatchRead)
 		}
 		caused := slices.ContainsFunc(flips, func(flip truth.Flip) bool {
 			noticed := flip.After.Add(-delay)

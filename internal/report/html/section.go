@@ -122,6 +122,7 @@ func meaning(samples []measure.Sample) string {
 		measure.StartProcess:    "the start of the pod's process",
 		measure.StartWrite:      "the write of the trigger",
 		measure.StartRead:       "the API's acceptance of the trigger",
+		measure.StartWatchRead:  "the API's acceptance of the trigger",
 		measure.StartWatch:      "the arrival of the trigger in the watch",
 		measure.StartAnnotation: "the instant that the trigger's writer left in it",
 		measure.StartCreation:   "the trigger's creationTimestamp, a whole second",
