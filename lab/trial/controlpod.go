@@ -33,8 +33,8 @@ func (t Trial) newControlPod(ctx context.Context) (p controlPod, err error) {
 	p.trial = t
 	p.allow = t.egress("control-allow", controlLabels(), map[string]string{"target": t.Scenario})
 	policies := []*networkingv1.NetworkPolicy{t.egress("control-deny", controlLabels(), nil)}
-	if !t.Awaiting {
-		policies = append(policies, t.egress(t.Scenario+"-allow-egress-to-target",
+	if !t.Awaiting && !t.Agent {
+		policies = append(policies, t.egress(t.allowName(),
 			map[string]string{"test": "np-test-client"}, map[string]string{"target": "nobody"}))
 	}
 	for _, policy := range policies {

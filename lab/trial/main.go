@@ -31,6 +31,7 @@ type options struct {
 	limit     time.Duration
 	observer  bool
 	awaiting  bool
+	agent     bool
 	// clientArgs are further arguments of the test client, and manifestArgs of "netpol-latency
 	// manifests".
 	clientArgs, manifestArgs []string
@@ -74,6 +75,9 @@ func Main(args []string, stdout, stderr io.Writer) int {
 			"instead")
 	f.BoolVar(&o.awaiting, "awaiting", false,
 		"with --observer: the client has no policy, and goes on reading it")
+	f.BoolVar(&o.agent, "agent", false,
+		"with --observer: an agent of \"netpol-latency run\" probes, which awaits a trigger that "+
+			"never comes")
 	f.StringSliceVar(&o.clientArgs, "client-arg", nil, "further arguments of the test client")
 	f.StringSliceVar(&o.manifestArgs, "manifest-arg", nil,
 		"further arguments of \"netpol-latency manifests\", for example --net-raw")
@@ -115,7 +119,7 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 				Scenario: scenario, Targets: o.targets, Name: o.name(scenario, i),
 				Programs: filepath.Dir(self), Kubeconfig: dir.Kubeconfig(), Truth: dir.Truth(),
 				Client: client.Interface, ClientArgs: o.clientArgs, ManifestArgs: o.manifestArgs,
-				Commands: out, Awaiting: o.awaiting,
+				Commands: out, Awaiting: o.awaiting, Agent: o.agent,
 			}
 			if o.observer {
 				mistakes = append(mistakes, o.observe(ctx, out, t, delay))

@@ -63,6 +63,11 @@ func (t Trial) Observe(
 	if err := t.Setup(ctx); err != nil {
 		return found, err
 	}
+	if t.Agent {
+		if err := t.startAgent(ctx); err != nil {
+			return found, err
+		}
+	}
 	control, err := t.newControlPod(ctx)
 	if err != nil {
 		return found, err

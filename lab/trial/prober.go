@@ -80,8 +80,17 @@ func (p prober) seconds() (float64, error) {
 	return stat.CPUTime(), nil
 }
 
-// probes is how many probes the client's metrics tell of.
+// probes is how many probes the client's metrics tell of. An agent has none: they are the
+// connections that were opened from its pod.
 func (p prober) probes(ctx context.Context) (float64, error) {
+	if p.trial.Agent {
+		network, err := p.process.Snmp()
+		if err != nil {
+			return 0, fmt.Errorf("count the connections of the agent: %w", err)
+		}
+		return *network.ActiveOpens, nil // every kernel counts them
+	}
+
 	text, err := p.trial.Client.CoreV1().Pods(p.trial.ClientNamespace()).
 		ProxyGet("http", p.pod, "9160", "metrics", nil).DoRaw(ctx)
 	if err != nil {

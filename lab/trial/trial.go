@@ -39,9 +39,10 @@ type Trial struct {
 	ClientArgs []string
 	// ManifestArgs are further arguments of "netpol-latency manifests".
 	ManifestArgs []string
-	// Awaiting has an observed client wait for its policy for ever, and read it.
-	Awaiting bool
-	Client   kubernetes.Interface
+	// Awaiting has an observed client wait for its policy for ever, and read it. Agent puts an
+	// agent of a run into its place, which does the same.
+	Awaiting, Agent bool
+	Client          kubernetes.Interface
 }
 
 // Result is what a trial found.
@@ -50,6 +51,9 @@ type Result struct {
 	// Evaluated are the measured samples beside the truth.
 	Evaluated []Evaluated
 }
+
+// allowName is the name of the policy that the test client waits for.
+func (t Trial) allowName() string { return t.Scenario + "-allow-egress-to-target" }
 
 // ClientNamespace is the namespace of the trial's test client.
 func (t Trial) ClientNamespace() string { return t.Name + "-clients" }
