@@ -49,6 +49,10 @@ const (
 	harmfulLosses = 3
 )
 
+// A limit may have been somebody else's doing. So it is tried again after the shorter time, and each
+// time that it proves true after twice the time, up to the longer one.
+const firstRetry, longestRetry = 5 * time.Second, 5 * time.Minute
+
 // settleTime is how much longer than the worst round trip the path may take to drain.
 const settleTime = time.Second
 
@@ -80,8 +84,9 @@ type trips struct {
 // pace finds the rate that the path bears, as congestion control does. While no pair has had its
 // Trigger it searches: from the lowest rate it raises the rate step by step as long as round trips
 // and losses stay as they were there. Where they rise the rate falls to a quarter of that, at once,
-// and is raised again; the second time in one search it stays there for good. After a trigger it
-// stays there until the next search. It has no clock of its own: every instant is the time since
+// and is raised again; the second time in one search that is its limit, which is tried again after a
+// while, as long as no pair has had its trigger. After a trigger it stays there until the next
+// search. It has no clock of its own: every instant is the time since
 // one that the caller has chosen. Where there is none (nil) the schedule is kept.
 type Finder struct {
 	most, limit, rate float64 // of the schedule; what is found; what applies
@@ -89,6 +94,8 @@ type Finder struct {
 	found             float64 // at the end of the newest search, 0 before
 	strikes           int     // how often the path was too slow in this search
 	searching         bool
+	retrying          bool          // the limit, by this search
+	retryAt, retry    time.Duration // when it may be tried, and after what time
 	fell              bool          // after a trigger
 	began             time.Duration // the search
 	triggered         bool          // there are pairs that have had their trigger
@@ -132,6 +139,7 @@ func (p *Finder) Begin(now time.Duration) {
 	p.rate, p.why = max(p.rate, min(p.found, p.limit)), p.lasting
 	p.triggered, p.fell = false, false
 	p.search(now)
+	p.retrying = p.limit < p.most && now >= p.retryAt
 }
 
 func (p *Finder) search(now time.Duration) {
@@ -139,13 +147,38 @@ func (p *Finder) search(now time.Duration) {
 	p.step(now)
 }
 
-// conclude ends the search.
-func (p *Finder) conclude() { p.searching, p.found, p.strikes = false, p.rate, 0 }
+// tryLimit searches beyond the limit, if it is low and old enough.
+func (p *Finder) tryLimit(now time.Duration, wanted float64) {
+	if !p.searching && !p.settling && !p.triggered &&
+		p.limit < min(wanted, p.most) && now >= p.retryAt {
+		p.search(now)
+		p.retrying = true
+	}
+}
+
+// ceiling is the highest rate that may be tried.
+func (p *Finder) ceiling() float64 {
+	if p.retrying {
+		return p.most
+	}
+	return p.limit
+}
+
+// conclude ends the search. A limit that was passed is none.
+func (p *Finder) conclude() {
+	if p.retrying && p.rate > p.limit {
+		p.limit, p.retry, p.why, p.lasting = p.most, 0, Limit{}, Limit{}
+	}
+	p.searching, p.retrying, p.found, p.strikes = false, false, p.rate, 0
+}
 
 // Trigger takes in that a pair has had its trigger. A rate that has not been found yet may now be
 // that of a path of which nothing is known.
 func (p *Finder) Trigger() {
-	p.triggered, p.searching = true, false
+	if p.retrying {
+		p.rate = min(p.rate, p.found)
+	}
+	p.triggered, p.searching, p.retrying = true, false, false
 	if p.found == 0 && p.strikes == 0 {
 		p.rate = max(p.rate, min(blindRate, p.most))
 	}
@@ -265,8 +298,10 @@ func (p *Finder) fall(now time.Duration, why Limit) {
 	switch {
 	case p.triggered:
 		p.fell, p.why = true, why
-	case p.strikes > 1:
+	case p.strikes > 1 || p.retrying:
 		p.limit, p.why, p.lasting = p.rate, why, why
+		p.retry = min(longestRetry, max(firstRetry, 2*p.retry))
+		p.retryAt, p.retrying = now+p.retry, false
 	}
 }
 
@@ -309,10 +344,11 @@ func (p *Finder) Advance(now time.Duration, wanted float64) (changed bool) {
 	if p.searching && now-p.began >= LongestSearch {
 		p.conclude()
 	}
+	p.tryLimit(now, wanted)
 	if p.settling {
 		p.drain(now)
 	} else if now-p.since >= shortStep {
-		p.judge(now, min(wanted, p.limit))
+		p.judge(now, min(wanted, p.ceiling()))
 	}
 
 	changed = p.rate != p.applied || p.searching != p.appliedSearching
@@ -374,7 +410,7 @@ func (p *Finder) raise(now time.Duration, replies int) {
 	if p.rate <= LowestRate {
 		p.usual = float64(p.losses) / float64(max(1, p.losses+replies))
 	}
-	p.rate = min(2*p.rate, p.limit)
+	p.rate = min(2*p.rate, p.ceiling())
 	p.step(now)
 }
 

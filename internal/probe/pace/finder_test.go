@@ -249,6 +249,73 @@ func TestPaceAfterTrigger(t *testing.T) {
 	}
 }
 
+// TestLimitIsTriedAgain has the path bear more after a limit was found: the rate rises again, soon
+// after it may be tried. A limit that is true stays, and is tried ever less often.
+func TestLimitIsTriedAgain(t *testing.T) {
+	tests := []struct {
+		name      string
+		verdicts  float64       // from the second second on
+		silent    bool          // the old state
+		after     time.Duration // how long it is waited for
+		low, high float64       // the rate then
+		limit     Cause
+		searches  int // at most
+	}{
+		{"by mistake", 1e9, false, 8 * time.Second, 10_000, 10_000, Unlimited, 2},
+		{"by mistake, silent", 1e9, true, 8 * time.Second, 10_000, 10_000, Unlimited, 2},
+		{"in part by mistake", 4000, false, 8 * time.Second, 700, 2500, RoundTripsRose, 2},
+		{"rightly", 500, false, 2 * time.Minute, 50, 313, RoundTripsRose, 6},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSimulation(10_000, path{verdicts: 500, silent: test.silent, control: true})
+			began := s.now
+			s.run(began+3*time.Second, 20_000)
+			if state := s.finder.State(); state.Rate > 313 || !state.Found {
+				t.Fatalf("before: %+v; want a rate that the path bears", state)
+			}
+
+			s.verdicts = test.verdicts
+			searches, searching := 1, false
+			for end := s.now + test.after; s.now < end; {
+				s.run(s.now+10*time.Millisecond, 20_000)
+				if s.finder.searching && !searching {
+					searches++
+				}
+				searching = s.finder.searching
+			}
+			state := s.finder.State()
+			if state.Rate < test.low || state.Rate > test.high || state.Limit.Cause != test.limit {
+				t.Errorf("the rate is %g (%d); want %g to %g (%d)", state.Rate, state.Limit.Cause,
+					test.low, test.high, test.limit)
+			}
+			if searches > test.searches {
+				t.Errorf("%d searches; want at most %d", searches, test.searches)
+			}
+			if s.longest > 600*time.Millisecond {
+				t.Errorf("a probe waited for %s", s.longest)
+			}
+		})
+	}
+}
+
+// TestTriggerEndsTheRetry has the trigger come while a limit is tried: what was found before counts.
+func TestTriggerEndsTheRetry(t *testing.T) {
+	s := newSimulation(10_000, path{verdicts: 500})
+	s.run(s.now+3*time.Second, 20_000)
+	found := s.finder.State()
+	s.verdicts = 1e9
+	for !s.finder.retrying || s.finder.rate <= found.Rate {
+		s.run(s.now+time.Millisecond, 20_000)
+	}
+
+	s.finder.Trigger()
+	s.run(s.now+time.Second, 20_000)
+	if state := s.finder.State(); state.Rate != found.Rate || state.Limit != found.Limit {
+		t.Errorf("after the trigger: %+v; want what was before, %+v", state, found)
+	}
+}
+
 // TestPaceWarning says what limits a rate.
 func TestPaceWarning(t *testing.T) {
 	tests := []struct {
