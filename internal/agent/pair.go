@@ -76,13 +76,22 @@ func (p *pair) OnOutcome(outcome measure.Outcome) (done bool) {
 
 	trigger := p.triggered.Load()
 	counts := trigger != nil && !outcome.Sent.Before(*trigger)
-	if !counts && o.oldState.Observe(&o.transition) && o.oldState.Proved() &&
-		o.oldState.Announced {
+	if !counts && !p.mayBeEffect(trigger) && o.oldState.Observe(&o.transition) &&
+		o.oldState.Proved() && o.oldState.Announced {
 		o.probes = [measure.VerdictCount]uint64{} // the result begins here
 	}
 	p.notify(false)
 
 	return counts && o.transition.Settled() && !p.expect.Forbidden
+}
+
+// mayBeEffect reports whether a change that was seen by a probe from before the announced trigger can
+// come of it all the same: where packets wait to be judged, one that was sent before the trigger is
+// judged after it.
+func (p *pair) mayBeEffect(trigger *time.Time) bool {
+	o := &p.observed
+	return trigger != nil && o.oldState.Announced && o.transition.Changed() &&
+		o.transition.Change().Bracket.Upper.After(*trigger)
 }
 
 // OnOverdue implements [probe.Observer].

@@ -38,6 +38,51 @@ func TestPortsRanShort(t *testing.T) {
 	}
 }
 
+// TestJudgedAfterTheTrigger has probes wait for their verdict, as in the queue of an engine in user
+// space: what was sent before the trigger, and judged after it, refutes no old state.
+func TestJudgedAfterTheTrigger(t *testing.T) {
+	tests := []struct {
+		name     string
+		answered time.Duration // when the first reply comes, since the trigger
+		proved   bool
+	}{
+		{"a reply after the trigger", 120 * time.Millisecond, true},
+		{"a reply before it", -10 * time.Millisecond, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := &pair{notices: newQueue[notice](), port: 80}
+			p.observed.counters = NewMetrics().begin("test")
+			p.observed.transition = measure.NewTransition(measure.StateAllowed,
+				measure.Rules{Confirm: 3})
+			p.observed.oldState.Announced = true
+			began := time.Now()
+			trigger := began.Add(time.Second)
+			for i := range 240 {
+				sent := began.Add(time.Duration(i) * 5 * time.Millisecond)
+				o := measure.Outcome{Verdict: measure.Dropped, Sent: sent, SentBy: sent,
+					Done: sent.Add(time.Second)}
+				if !sent.Before(trigger.Add(-20 * time.Millisecond)) {
+					p.trigger(trigger) // outcomes are told when they are known
+					o.Verdict, o.Done = measure.Allowed, trigger.Add(test.answered)
+					if o.Done.Before(sent) {
+						o.Done = sent.Add(time.Millisecond)
+					}
+				}
+				p.OnOutcome(o)
+			}
+
+			if got := p.observed.oldState.Proved(); got != test.proved {
+				t.Errorf("the old state is proved: %t; want %t", got, test.proved)
+			}
+			bracket := p.observed.transition.Change().Bracket
+			if change := trigger.Add(test.answered); test.proved && !bracket.Contains(change) {
+				t.Errorf("the bracket is %v; want it to contain %v", bracket, change)
+			}
+		})
+	}
+}
+
 // TestLeakThatEnded keeps the first leak of a pair that must stay blocked: that it was taken back
 // does not undo it.
 func TestLeakThatEnded(t *testing.T) {
