@@ -38,7 +38,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
-func answer(code int, text string) *http.Response {
+func answerWith(code int, text string) *http.Response {
 	return &http.Response{
 		StatusCode: code, Status: http.StatusText(code),
 		Header: http.Header{"Content-Type": {"application/json"}},
@@ -54,11 +54,11 @@ func TestRetry(t *testing.T) {
 		return func(before int, request *http.Request) (*http.Response, error) {
 			switch {
 			case before == 0 || before > times:
-				return answer(http.StatusOK, "{}"), nil
+				return answerWith(http.StatusOK, "{}"), nil
 			case err != nil:
 				return nil, err
 			}
-			return answer(response, `{"kind":"Status","apiVersion":"v1","message":"no leader"}`),
+			return answerWith(response, `{"kind":"Status","apiVersion":"v1","message":"no leader"}`),
 				nil
 		}
 	}
@@ -142,7 +142,7 @@ func TestRetryEnds(t *testing.T) {
 			if time.Now().Before(until) {
 				return nil, errRefused
 			}
-			return answer(http.StatusOK, "{}"), nil
+			return answerWith(http.StatusOK, "{}"), nil
 		}).count(&requests), func(text string) { told = append(told, text) })
 
 		until = time.Now().Add(time.Second)
@@ -205,13 +205,13 @@ func TestCreateAgain(t *testing.T) {
 					func(before int, request *http.Request) (*http.Response, error) {
 						switch {
 						case request.Method == http.MethodGet:
-							return answer(http.StatusOK, `{"kind":"Pod","apiVersion":"v1",`+
+							return answerWith(http.StatusOK, `{"kind":"Pod","apiVersion":"v1",`+
 								`"metadata":{"name":"p","uid":"1","labels":{"run":"`+test.label+
 								`"}}}`), nil
 						case before == 1 && test.lost:
 							return nil, io.EOF
 						}
-						return answer(http.StatusConflict, exists), nil
+						return answerWith(http.StatusConflict, exists), nil
 					}).count(&requests)}
 				retry(config)
 				client, err := kubernetes.NewForConfig(config)
