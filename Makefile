@@ -114,6 +114,15 @@ regression: lab ## Slow the lab's engine down by 30 ms, ten times: compare finds
 	@cd lab && NETPOL_LATENCY_LAB_BIN=$(LAB) \
 	  $(GO) test -timeout 60m -v -run '^$$' -bench '^BenchmarkRegression$$' -benchtime 10x ./e2e
 
+# How long, and where the choices come from: a seed is printed, and repeats them.
+DURATION ?= 30m
+SEED ?= 0
+
+.PHONY: soak
+soak: lab ## Disturb runs in a lab, at random, one after the other (30 minutes; DURATION=90s SEED=7)
+	@cd lab && NETPOL_LATENCY_LAB_BIN=$(LAB) \
+	  $(GO) test -vet=off -count=1 -timeout 0 -v -run '^TestSoak$$' ./e2e -soak $(DURATION) -seed $(SEED)
+
 .PHONY: test-browser
 test-browser: $(GOTESTSUM) lab browser ## Look at the HTML report of a lab's runs in a real browser
 	@cd browser && $(GO) vet -tags screenshots ./... && NETPOL_LATENCY_LAB_BIN=$(LAB) $(GOTEST) -count=1 -timeout 20m ./...

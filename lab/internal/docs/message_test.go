@@ -33,6 +33,7 @@ func neverShown() []string {
 		"send the datagram: …", "send the request: …", "read the response: the answer is not HTTP",
 		"read the response: the server closed the connection",
 		"wait for the answer: none came in time",
+		"it is opened again", "the agents are asked whether they are there",
 		"wait for the answer: an ICMP message came", "wait for the answer: the pair was stopped",
 		// the sockets that the kernel routes for do the work then
 		"open a packet socket: …", "send to device …: …",
