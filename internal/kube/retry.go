@@ -69,12 +69,13 @@ func (r *retrying) RoundTrip(request *http.Request) (*http.Response, error) {
 		if trouble == nil && err == nil {
 			r.outage.answered()
 		}
-		if trouble == nil || err == nil && !repeatable(request) {
+		// A connection that its user has given up shows nothing of the server.
+		if trouble == nil || ctx.Err() != nil || err == nil && !repeatable(request) {
 			return response, err
 		}
-		away := r.outage.failed(trouble, began)
-		if ctx.Err() != nil || err != nil && !r.outage.known() || !repeatable(request) ||
-			away > outageLimit {
+		unreachable := err != nil || response.StatusCode == http.StatusServiceUnavailable
+		away := r.outage.failed(trouble, began, unreachable)
+		if err != nil && !r.outage.known() || !repeatable(request) || away > outageLimit {
 			return response, err
 		}
 
@@ -184,25 +185,29 @@ type outage struct {
 	mu     sync.Mutex
 	met    bool      // whether it has ever answered: an address that is wrong never does
 	since  time.Time // zero while it answers
-	newest time.Time // when a request failed last
+	newest time.Time // when it could not be reached last
 	told   map[string]bool
 	notice func(string) // nil if nobody is to be told
 }
 
-// failed takes in that a request failed which was first sent at an instant, says so after some
-// seconds, and returns how long that, or the server's silence, has lasted.
-func (o *outage) failed(trouble error, began time.Time) time.Duration {
+// failed takes in that a request failed which was first sent at an instant, perhaps because the
+// server cannot be reached, says so after some seconds, and returns how long that, or the server's
+// silence, has lasted.
+func (o *outage) failed(trouble error, began time.Time, unreachable bool) time.Duration {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.newest = time.Now()
+	now := time.Now()
+	if unreachable {
+		o.newest = now
+	}
 	if o.since.IsZero() {
-		o.since = o.newest
+		o.since = now
 	}
 	if o.since.Before(began) {
 		began = o.since
 	}
 
-	away := o.newest.Sub(began)
+	away := now.Sub(began)
 	if text := trouble.Error(); away > outageNotice && !o.told[text] && o.notice != nil {
 		o.told[text] = true
 		o.notice(fmt.Sprintf("the API server does not do what it is asked: %s: trying again for "+
@@ -240,7 +245,7 @@ func (o *outage) known() bool {
 	return o.met
 }
 
-// last is when a request failed last, zero if none has.
+// last is when the server could not be reached last, zero if it always could.
 func (o *outage) last() time.Time {
 	if o == nil {
 		return time.Time{} // of a cluster in tests

@@ -184,6 +184,40 @@ func TestRetryEnds(t *testing.T) {
 	})
 }
 
+// TestWhatIsNoOutage: the run waits longer after an outage, and must not do so because one of its
+// own requests was given up, or because the server does not like one.
+func TestWhatIsNoOutage(t *testing.T) {
+	for name, test := range map[string]struct {
+		err    error
+		code   int
+		outage bool
+	}{
+		"given up":        {err: &net.OpError{Op: "dial", Err: context.Canceled}},
+		"a broken hook":   {code: http.StatusInternalServerError},
+		"it is not ready": {code: http.StatusServiceUnavailable, outage: true},
+		"it is not there": {err: errRefused, outage: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				away := &outage{met: true, told: make(map[string]bool)}
+				server := roundTripper(func(*http.Request) (*http.Response, error) {
+					if errors.Is(test.err, context.Canceled) {
+						cancel()
+					}
+					return reply(test.code, "{}"), test.err
+				})
+				client := &http.Client{Transport: &retrying{next: server, outage: away}}
+				_, _ = send(t, client, ctx, http.MethodGet, "/") // it fails
+				if outage := !away.last().IsZero(); outage != test.outage {
+					t.Errorf("an outage: %t, want %t", outage, test.outage)
+				}
+			})
+		})
+	}
+}
+
 // TestCreateAgain loses the answer to the creation of an object: the one that exists is the run's
 // if it carries its label.
 func TestCreateAgain(t *testing.T) {

@@ -27,9 +27,9 @@ const (
 	// it again, which takes them reconnect.
 	contact   = 15 * time.Second
 	reconnect = time.Minute
-	// patienceWithOne is after what time nothing is expected any more of an agent that is silent
+	// unheardAfter is after what time nothing is expected any more of an agent that is silent
 	// while others answer.
-	patienceWithOne = 25 * time.Second
+	unheardAfter = 25 * time.Second
 )
 
 // silent are the living agents that have answered no ping from a number on, and that are still
@@ -69,7 +69,7 @@ func (c *collector) expectAnswer(ping int, servers []netip.AddrPort) {
 
 	time.AfterFunc(silence, func() { c.reopenLogs(ping, quiet) })
 	time.AfterFunc(contact, func() { c.endIfCutOff(ping, contact, servers, undisturbed) })
-	time.AfterFunc(patienceWithOne, func() { c.giveUp(ping, patienceWithOne, undisturbed) })
+	time.AfterFunc(unheardAfter, func() { c.giveUp(ping, unheardAfter, undisturbed) })
 	time.AfterFunc(reconnect, func() {
 		c.endIfCutOff(ping, reconnect, servers, always)
 		c.giveUp(ping, reconnect, always)

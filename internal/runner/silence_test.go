@@ -30,7 +30,7 @@ func TestSilentAgent(t *testing.T) {
 	}{
 		"its node is not ready": {corev1.ConditionUnknown, silence,
 			"agent pod agent is not heard: node n is not ready: NodeStatusUnknown"},
-		"nobody knows why": {corev1.ConditionTrue, patienceWithOne,
+		"nobody knows why": {corev1.ConditionTrue, unheardAfter,
 			"agent pod agent is not heard: it has not answered for 25s: no stream"},
 	}
 	for name, test := range tests {
