@@ -12,11 +12,6 @@ import (
 // DefaultTimeout is how long a probe waits for its answer unless told otherwise.
 const DefaultTimeout = 500 * time.Millisecond
 
-// MaxTimeout is the longest time-out of a probe, in exclusion: the kernel repeats a SYN that got no
-// answer after one second (RFC 6298, section 2), and a connection that the repetition opens would
-// count as the first packet's success.
-const MaxTimeout = time.Second
-
 // DefaultResponseTimeout is how long a response may take once the connection is open. The
 // connection alone already shows that the network allows it, so this bound only keeps a server that
 // never answers from holding connections for ever.

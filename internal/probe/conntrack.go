@@ -38,25 +38,6 @@ func ConntrackBudget(agents int) int {
 	return max(1, table/partOfTable/max(1, agents))
 }
 
-// The lives of entries, by the defaults of Linux (nf_conntrack_*_timeout_*, in
-// Documentation/networking/nf_conntrack-sysctl.rst).
-const (
-	// tcpSYNLife is that of a SYN that nothing answers (tcp_timeout_syn_sent), tcpEntryLife that of
-	// a connection that was reset (tcp_timeout_close).
-	tcpSYNLife   = 120 * time.Second
-	tcpEntryLife = 10 * time.Second
-	// udpEntryLife is that of datagrams, answered or not (udp_timeout).
-	udpEntryLife = 30 * time.Second
-	// sctpInitLife is that of an INIT that nothing answers (sctp_timeout_cookie_wait),
-	// sctpEntryLife that of an association that was aborted (sctp_timeout_closed).
-	sctpInitLife  = 3 * time.Second
-	sctpEntryLife = 10 * time.Second
-
-	// collectedWithin is how much later the kernel may find an entry whose life is over, which
-	// fills the table until then (gc_worker and GC_SCAN_INTERVAL_MAX in nf_conntrack_core.c).
-	collectedWithin = 60 * time.Second
-)
-
 // lives are how long the entry of a probe lives, by what becomes of the probe.
 type lives struct {
 	dropped  time.Duration // on the way: it has left its own node, and nothing came back

@@ -50,6 +50,14 @@ type entry struct {
 	verdict  measure.Verdict
 }
 
+// flow is what connection tracking knows a probe by.
+type flow struct {
+	port     uint16
+	turn     uint32  // when the port was taken, in the rotation of its target's
+	sequence uint32  // of its newest SYN, where the mode has chosen it
+	until    instant // when its entry goes, 0 if there is none
+}
+
 // inFlightTable has a worker's probes in flight. It never grows: a probe without a free entry is
 // not sent.
 type inFlightTable struct {

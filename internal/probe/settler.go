@@ -251,3 +251,88 @@ func (s *settler) releaseProbes(p *pair) {
 	}
 	s.report(p)
 }
+
+// keepsFlow reports whether the pair's next probe can have the flow of an earlier one.
+func (s *settler) keepsFlow(p *pair) bool {
+	if p.flows == none || p.silent < minSilent {
+		return false
+	}
+	if !p.ports.again(s.flows.nodes[p.flows].turn) {
+		s.flows.drop(p)
+	}
+	return p.flows != none
+}
+
+// chooseFlow gives a new probe its flow: one that connection tracking knows already, if the pair
+// keeps one, else that of a port that has rested.
+func (s *settler) chooseFlow(e *entry, now instant) {
+	p := e.pair
+	if p.ports == nil {
+		return
+	}
+	e.quiet = !p.answered || p.silent >= minSilent
+	if s.keepsFlow(p) {
+		e.flow, e.again = s.flows.take(p)
+	} else {
+		e.port, e.turn = p.ports.take(now)
+	}
+	e.until = s.conntrack.move(now, e.until, gone(now, s.livesOf(p).worst()))
+}
+
+// livesOf are the lives of the entries of a pair's probes. The control is probed by TCP.
+func (s *settler) livesOf(p *pair) lives {
+	if p == s.control {
+		return tcpLives
+	}
+	return s.conntrack.lives
+}
+
+// unsent takes in that probes could not be sent: they have left no entry.
+func (s *settler) unsent(replies []reply) {
+	for i := range replies {
+		r := &replies[i]
+		if r.entry == none || r.opened || r.verdict == measure.Allowed {
+			continue
+		}
+		if e := &s.table.entries[r.entry]; e.until != 0 && !e.again {
+			e.until = s.conntrack.move(s.clock.now(), e.until, 0)
+		}
+	}
+}
+
+// settleFlow takes in what a probe that has ended has left, and keeps its flow for the pair's next
+// one if nothing can have answered it.
+func (s *settler) settleFlow(e *entry) {
+	p, lives := e.pair, s.livesOf(e.pair)
+	switch e.verdict {
+	case measure.Allowed, measure.Unanswered:
+		s.settleEntry(e, s.clock.now(), lives.answered)
+		s.answeredFlow(e)
+	case measure.Refused:
+		s.settleEntry(e, e.sent, lives.refused)
+		s.answeredFlow(e)
+	case measure.Dropped, measure.Rejected, measure.Unreachable:
+		s.settleEntry(e, e.sent, lives.dropped)
+		p.silent++
+		if e.quiet && p.silent >= minSilent && p.ports != nil && !p.done && !p.stopped {
+			s.flows.keep(p, e.flow)
+		}
+	}
+}
+
+// settleEntry takes in that a probe's entry lives for so long after an instant.
+func (s *settler) settleEntry(e *entry, after instant, life time.Duration) {
+	if e.until != 0 {
+		e.until = s.conntrack.move(s.clock.now(), e.until, gone(after, life))
+	}
+}
+
+// answeredFlow takes in that a probe had an answer: what went before it may have been answered too.
+func (s *settler) answeredFlow(e *entry) {
+	p := e.pair
+	p.answered, p.silent = true, 0
+	s.flows.drop(p)
+	if e.again {
+		p.ports.answer(e.turn, s.clock.now())
+	}
+}
