@@ -59,18 +59,20 @@ func TestReadObjects(t *testing.T) {
 
 // documents are texts in all the ways in which objects are written, with the names of the objects.
 func documents() map[string]string {
+	const x = "apiVersion: v1\nkind: X\nmetadata: "
 	return map[string]string{
-		"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: shop}\n":             "shop/a",
-		"---\n{\n  apiVersion: \"v1\",\n  kind: \"X\",\n  metadata: {name: \"kyaml\",},\n}\n": "kyaml",
-		"{apiVersion: v1, kind: X, metadata: {name: flow,},}":                                 "flow",
+		x + "{name: a, namespace: shop}\n": "shop/a",
+		"---\n{\n  apiVersion: \"v1\",\n  kind: \"X\",\n  metadata: {name: \"kyaml\",},\n}\n": "" +
+			"kyaml",
+		"{apiVersion: v1, kind: X, metadata: {name: flow,},}": "flow",
 		`{"apiVersion":"v1","kind":"X","metadata":{"name":"a"}}` +
 			`{"apiVersion":"v1","kind":"X","metadata":{"name":"b"}}`: "a b",
 		"apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: X, metadata: {name: a}}\n" +
 			"- {apiVersion: v1, kind: X, metadata: {name: b}}\n": "a b",
 		"apiVersion: networking.k8s.io/v1\nkind: NetworkPolicyList\nitems:\n" +
 			"- {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: a}}\n": "a",
-		"\ufeff---\n---\napiVersion: v1\nkind: X\nmetadata: {name: mark}\n...\n": "mark",
-		"apiVersion: v1\r\nkind: X\r\nmetadata:\r\n  name: dos\r\n":              "dos",
+		"\ufeff---\n---\n" + x + "{name: mark}\n...\n":              "mark",
+		"apiVersion: v1\r\nkind: X\r\nmetadata:\r\n  name: dos\r\n": "dos",
 	}
 }
 

@@ -138,9 +138,9 @@ func inUse(runID, namespace string) error {
 }
 
 // Cleanup removes those of the namespaces, which Leftovers has found, that have the name of a run's
-// own, since labels are easily given, or one that the user has named, with what belongs to them, and
-// waits until they are gone. It returns how many these are, and a sentence about everything that was
-// left alone.
+// own, since labels are easily given, or one that the user has named, with what belongs to them,
+// and waits until they are gone. It returns how many these are, and a sentence about everything
+// that was left alone.
 func Cleanup(
 	ctx context.Context, cluster *kube.Cluster, namespaces []corev1.Namespace, named []string,
 ) (removed int, left []string, err error) {

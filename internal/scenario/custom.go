@@ -102,9 +102,12 @@ func Custom(trigger Trigger) Scenario {
 			return layers
 		},
 		Parts: func(w Parameters) []Part {
+			gone := slices.DeleteFunc(slices.Clone(trigger.Delete), isPatch)
 			change := Change{
-				Apply:  append(trigger.objects(w, trigger.Apply), trigger.bare(w, trigger.Delete)...),
-				Delete: trigger.objects(w, slices.DeleteFunc(slices.Clone(trigger.Delete), isPatch)),
+				Apply: slices.Concat(
+					trigger.objects(w, trigger.Apply), trigger.bare(w, trigger.Delete),
+				),
+				Delete: trigger.objects(w, gone),
 			}
 			return []Part{{Change: change, Expect: []Expect{
 				{Group: GroupA, Port: cmp.Or(trigger.Port.Number, Port), Want: trigger.Want},

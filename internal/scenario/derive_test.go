@@ -345,7 +345,8 @@ func TestDeriveRefuses(t *testing.T) {
 		{"labels that it does not select", web, []string{"to=app=db", "expect=allowed"},
 			`spec.podSelector "app=api" does not match the labels of the targets`},
 		{"labels that it does not allow", web, []string{"from=tier=db", "expect=allowed"},
-			`spec.ingress[0].from[0].podSelector "tier=web" does not match the labels of the agents`},
+			`spec.ingress[0].from[0].podSelector "tier=web" does not match the labels of the ` +
+				"agents"},
 		{"another port", policyYAML(none, `{podSelector: {}, ingress: [{ports: [{port: 80}]}]}`),
 			[]string{"to-port=443", "expect=allowed"},
 			"spec.ingress[0].ports[0] is TCP 80, and the targets serve TCP 443"},
@@ -404,9 +405,9 @@ func FuzzDerive(f *testing.F) {
 			return
 		}
 		again, err := Derive(files, first.Settings, facts())
-		if err != nil || setting.All().Label(again.Settings) != setting.All().Label(first.Settings) {
-			t.Errorf("what was read off it is %q, and with that %q, %v",
-				setting.All().Label(first.Settings), setting.All().Label(again.Settings), err)
+		was, is := setting.All().Label(first.Settings), setting.All().Label(again.Settings)
+		if err != nil || was != is {
+			t.Errorf("what was read off it is %q, and with that %q, %v", was, is, err)
 		}
 	})
 }
