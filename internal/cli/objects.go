@@ -124,6 +124,9 @@ func decodeObjects(content []byte) ([]*object, error) {
 			return nil, errors.New("it holds no object: expected at least one")
 		case errors.Is(err, io.EOF):
 			return all, nil
+		case err != nil && bytes.Contains(content, []byte("{{")):
+			return nil, fmt.Errorf("document %d: is it a template? \"helm template CHART | %s run "+
+				"--policy -\" measures what it becomes: %w", number, Name, err)
 		case err != nil:
 			return nil, fmt.Errorf("document %d: %w", number, err)
 		case len(one.Object) == 0:

@@ -84,11 +84,12 @@ func TestDecodeObjects(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"":              "it holds no object",
-		"# a comment\n": "it holds no object",
-		"kind: X":       "document 1: expected an object with apiVersion, kind",
-		"a: b: c":       "document 1: ",
-		"- a\n- b\n":    "document 1: ",
+		"":                                "it holds no object",
+		"# a comment\n":                   "it holds no object",
+		"kind: X":                         "document 1: expected an object with apiVersion, kind",
+		"metadata: {{ include \"x\" . }}": "is it a template? \"helm template CHART |",
+		"a: b: c":                         "document 1: ",
+		"- a\n- b\n":                      "document 1: ",
 		"apiVersion: v1\nkind: List\nitems: [{kind: X}]\n": "document 1: expected an object",
 	} {
 		if _, err := decodeObjects([]byte(text)); err == nil ||

@@ -170,6 +170,8 @@ func installations() map[string]string {
 		"crd.antrea.io":         "is it a cluster with Antrea?",
 		"policy.networking.k8s.io": "its definitions are installed by hand " +
 			"(https://network-policy-api.sigs.k8s.io/getting-started/)",
+		"kustomize.config.k8s.io": "\"kubectl kustomize DIRECTORY | netpol-latency run " +
+			"--policy -\" measures what it becomes",
 		"extensions": "NetworkPolicies are of networking.k8s.io/v1 since Kubernetes 1.8",
 	}
 }

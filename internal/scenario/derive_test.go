@@ -329,6 +329,44 @@ func TestDerive(t *testing.T) {
 	}
 }
 
+// TestDeriveSplits puts what comes with policies in a file before the trigger: its writing is not to
+// be measured.
+func TestDeriveSplits(t *testing.T) {
+	const workload = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: api, namespace: shop}"
+	policy := policyYAML("name: p, namespace: shop", fromWeb)
+	for _, test := range []struct {
+		name, file     string
+		given          []string
+		before, change string
+	}{
+		{"beside a policy", workload + "\n---\n" + policy, nil, "api", "p"},
+		{"beside a policy that goes", workload + "\n---\n" + policy, []string{"delete=true"},
+			"api p", "p"},
+		{"by itself", workload, []string{"expect=blocked"}, "", "api"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			derived, err := Derive(Files{Policy: decode(t, test.file)}, giving(t, test.given...),
+				facts())
+			if err != nil {
+				t.Fatal(err)
+			}
+			names := func(objects []Object) string {
+				var all []string
+				for _, one := range objects {
+					all = append(all, one.GetName())
+				}
+				return strings.Join(all, " ")
+			}
+			before := names(derived.Trigger.Before)
+			change := names(slices.Concat(derived.Trigger.Apply, derived.Trigger.Delete))
+			if before != test.before || change != test.change {
+				t.Errorf("before is %q and the change %q; want %q and %q", before, change,
+					test.before, test.change)
+			}
+		})
+	}
+}
+
 // TestDeriveRefuses refuses what pods of a run cannot show, and names the part that prevents it.
 func TestDeriveRefuses(t *testing.T) {
 	none := "name: p"

@@ -121,9 +121,11 @@ func portOf(one intstr.IntOrString) TargetPort {
 
 // newTrigger is the change of the files, without what the pods are like.
 func (d *derivation) newTrigger(s setting.Settings) Trigger {
+	policies, others := split(d.files.Policy)
+	replacing, more := split(d.files.Replace)
 	t := Trigger{
-		Before: d.files.Before, Apply: d.files.Policy, Agents: d.agents, Targets: d.targets,
-		Want: measure.StateBlocked,
+		Before: slices.Concat(others, more, d.files.Before), Apply: policies,
+		Agents: d.agents, Targets: d.targets, Want: measure.StateBlocked,
 	}
 	if s.Own.Expect == setting.ExpectAllowed {
 		t.Want = measure.StateAllowed
@@ -131,12 +133,29 @@ func (d *derivation) newTrigger(s setting.Settings) Trigger {
 	t.Port.Number, t.Port.Name, _ = setting.ParsePort(cmp.Or(s.Own.ToPort, fmt.Sprint(Port)))
 	switch {
 	case s.Own.Delete:
-		t.Before, t.Apply, t.Delete = slices.Concat(t.Before, t.Apply), nil, t.Apply
+		t.Before, t.Apply, t.Delete = slices.Concat(t.Before, policies), nil, policies
 	case s.Own.Replace != "":
-		t.Before, t.Delete = slices.Concat(t.Before, t.Apply), without(t.Apply, d.files.Replace)
-		t.Apply = d.files.Replace
+		t.Before = slices.Concat(t.Before, policies)
+		t.Apply, t.Delete = replacing, without(policies, replacing)
 	}
 	return t
+}
+
+// split tells policies, and patches of what is the run's, from what else comes with them in a file,
+// such as the workloads that they are for: that is there before, and its writing is not measured.
+// Where there are no policies the rest is the change.
+func split(objects []Object) (policies, others []Object) {
+	for _, object := range objects {
+		if isNetworkPolicy(object) || isOpaque(object) || isPatch(object) {
+			policies = append(policies, object)
+		} else {
+			others = append(others, object)
+		}
+	}
+	if len(policies) == 0 {
+		return others, nil
+	}
+	return policies, others
 }
 
 // without are objects but for those that others replace.
