@@ -130,6 +130,9 @@ func TestRemoteReadsTheTrigger(t *testing.T) {
 					}
 				} else {
 					server.expectContains(t, start)
+					if paced := s.network.triggered; !paced.Equal(start.Latest()) {
+						t.Errorf("pairs are paced since %v; want since %v", paced, start.Latest())
+					}
 					if server.reads[test.reads] < 3 {
 						t.Errorf("the reads were %v; want some of %s", server.reads, test.reads)
 					}

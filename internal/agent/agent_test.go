@@ -38,6 +38,8 @@ import (
 type network struct {
 	mu     sync.Mutex
 	opened map[netip.Addr]time.Time
+	// triggered is what the newest trigger of a pair counts from.
+	triggered time.Time
 	// searching says that the rate of the probes is not found yet.
 	searching atomic.Bool
 	// entries are what the probes may hold of a connection tracking table.
@@ -90,7 +92,11 @@ type walk struct {
 }
 
 // Trigger implements following.
-func (w *walk) Trigger(time.Time) {}
+func (w *walk) Trigger(at time.Time) {
+	w.network.mu.Lock()
+	defer w.network.mu.Unlock()
+	w.network.triggered = at
+}
 
 // Stop implements following.
 func (w *walk) Stop() { w.once.Do(func() { close(w.stop) }) }

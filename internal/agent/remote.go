@@ -166,6 +166,7 @@ func (r *remote) run(ctx context.Context, plans, pods <-chan measure.Event) erro
 		case accepted := <-r.accepted:
 			if accepted.iteration == r.plan.Iteration {
 				r.triggered = accepted.start
+				r.tracker.accept(accepted.start.Latest())
 			}
 		case <-r.tracker.notices.ready:
 			err = r.tracker.handle()

@@ -148,6 +148,16 @@ func (t *tracker) trigger(at time.Time) {
 	}
 }
 
+// accept lets the open pairs be probed at the pace of the time since the API accepted the trigger.
+// Their pace counted from the news that it would be written, which can be long before.
+func (t *tracker) accept(at time.Time) {
+	for p := range t.open {
+		if p.probing != nil {
+			p.probing.Trigger(at)
+		}
+	}
+}
+
 // expire lets a pair run out of time after a while, in place of what it was given before; never if
 // that is 0.
 func (t *tracker) expire(p *pair, after time.Duration) {

@@ -14,7 +14,7 @@ import (
 // An engine that judges in user space is measured at the pace that it bears, whether the old state
 // answers or not: nothing is false, and the truth log of its rules is in every bracket. At the
 // default rate its queue is full within a second, and nearly every result is false. With VERDICTS,
-// ITERATIONS and TARGETS in the environment it is a benchmark (docs/probing.md).
+// ITERATIONS and TARGETS in the environment it is a benchmark (docs/engine.md).
 func TestRunQueueEngine(t *testing.T) {
 	t.Parallel()
 	verdicts := fromEnvironment(t, "VERDICTS", 500)
