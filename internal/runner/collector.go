@@ -70,9 +70,10 @@ type collector struct {
 	mu       sync.Mutex
 	agents   map[string]*agentLog // by pod UID
 	samples  map[pairKey]measure.Sample
-	fresh    []pairKey         // of samples that nobody has counted yet
-	clocks   map[int]*clock    // by the agent's number
-	newest   map[int]*agentLog // of the newest pods, by the agent's number
+	fresh    []pairKey            // of samples that nobody has counted yet
+	clocks   map[int]*clock       // by the agent's number
+	newest   map[int]*agentLog    // of the newest pods, by the agent's number
+	began    map[string]time.Time // when agents said hello, by the UIDs of their pods
 	warnings map[string]bool
 	pings    map[int]time.Time // when each was sent
 	changed  chan struct{}     // closed and replaced at every change
@@ -92,6 +93,7 @@ func newCollector(namespace kube.Namespace, clocks string) *collector {
 		samples:   make(map[pairKey]measure.Sample),
 		clocks:    make(map[int]*clock),
 		newest:    make(map[int]*agentLog),
+		began:     make(map[string]time.Time),
 		warnings:  make(map[string]bool),
 		pings:     make(map[int]time.Time),
 		changed:   make(chan struct{}),
@@ -307,7 +309,7 @@ func (c *collector) record(agent *agentLog, line protocol.Line, came time.Time) 
 // greet takes in who an agent is. Of several pods with its number the newest one is it: another may
 // be there as long as its node does not answer.
 func (c *collector) greet(agent *agentLog, hello *protocol.Hello) {
-	agent.hello = hello
+	agent.hello, c.began[agent.pod.UID] = hello, time.Now()
 	agent.clock.shared = c.shared && c.boot != "" && hello.Boot == c.boot
 	known := c.newest[hello.Agent]
 	if known != nil {

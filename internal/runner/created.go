@@ -34,6 +34,7 @@ func (e *environment) runCreated(
 		return nil, err
 	}
 
+	it.probing = e.livingAgents()
 	churn, stopChurn := context.WithCancel(ctx)
 	defer stopChurn()
 
@@ -95,6 +96,7 @@ func (it *iteration) createPods(ctx context.Context) error {
 			defer it.env.collector.mu.Unlock()
 			for _, expect := range it.part.Expect {
 				it.expect(*pod, expect)
+				it.came[it.keyOf(*pod, expect)] = time.Now()
 			}
 			return nil
 		})

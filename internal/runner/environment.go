@@ -41,6 +41,7 @@ type environment struct {
 	stop       context.CancelFunc
 	collected  chan struct{}
 	pods       map[string][]corev1.Pod // targets by group
+	found      map[int]string          // UIDs of the agents' pods whose names are known, by number
 	sizes      map[string]int          // how many of each group there are to be
 	plan       protocol.Plan
 	iterations int // how many have begun
@@ -216,7 +217,7 @@ func (e *environment) findAgents(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pods = livingPods(pods)
+	pods, e.found = livingPods(pods), e.livingAgents()
 	e.parameters.AgentPods = nil
 	for _, pod := range pods {
 		e.parameters.AgentPods = append(e.parameters.AgentPods, pod.Name)

@@ -11,11 +11,14 @@ import (
 	"maps"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -39,6 +42,11 @@ type iteration struct {
 	before     time.Time
 	after      time.Time
 	deaf       map[int]string // the agents that were not heard when the trigger was written
+	// probing are the UIDs of the agents' pods at the trigger, by number, nil before: one that comes
+	// in the place of another has not seen the old state. It may tell of targets that came after it,
+	// of which came says when they did.
+	probing map[int]string
+	came    map[pairKey]time.Time
 }
 
 func (e *environment) newIteration(part scenario.Part) *iteration {
@@ -47,6 +55,7 @@ func (e *environment) newIteration(part scenario.Part) *iteration {
 		env: e, part: part, name: e.scenario.FullName(part), number: e.iterations,
 		expected: make(map[pairKey]measure.Target), awaited: make(map[pairKey]bool),
 		agents: make(map[pairKey]int), had: make(map[pairKey]bool), early: make(map[pairKey]bool),
+		came: make(map[pairKey]time.Time),
 	}
 }
 
@@ -100,19 +109,20 @@ func (it *iteration) expect(pod corev1.Pod, expect scenario.Expect) {
 		Address: netip.AddrPortFrom(address, uint16(expect.Port)),
 	}
 
-	key := pairKey{
-		it.number,
-		target.Pod.UID,
-		uint16(expect.Port),
-		expectation(expect).Name(it.name),
-	}
-
+	key := it.keyOf(pod, expect)
 	it.expected[key], it.agents[key] = target, agentOf(pod)
 	if !expect.Forbidden {
 		it.awaited[key] = true
 		if it.early[key] {
 			it.had[key] = true
 		}
+	}
+}
+
+// keyOf names a pair of the iteration.
+func (it *iteration) keyOf(pod corev1.Pod, expect scenario.Expect) pairKey {
+	return pairKey{
+		it.number, string(pod.UID), uint16(expect.Port), expectation(expect).Name(it.name),
 	}
 }
 
@@ -185,17 +195,34 @@ func (it *iteration) awaitChange(ctx context.Context, condition func() bool) (in
 // unheard counts pairs that have no sample and whose agents are not heard. The caller holds the
 // collector's lock.
 func (it *iteration) unheard(pairs iter.Seq[pairKey]) int {
-	lost := it.env.collector.lost()
-	if len(lost) == 0 {
+	lost, living := it.env.collector.lost(), it.env.collector.living()
+	if len(lost) == 0 && (it.probing == nil || maps.Equal(it.probing, living)) {
 		return 0
 	}
 	count := 0
 	for key := range pairs {
-		if _, unheard := lost[it.agents[key]]; unheard && !it.had[key] {
+		_, unheard := lost[it.agents[key]]
+		gone := it.probing != nil && !it.mayTell(key, living[it.agents[key]])
+		if (unheard || gone) && !it.had[key] {
 			count++
 		}
 	}
 	return count
+}
+
+// afterHello is how long after its first line an agent knows the targets that were there before it
+// from those that come.
+const afterHello = 5 * time.Second
+
+// mayTell reports whether the agent in a pod has seen of a pair what its sample is about. The caller
+// holds the collector's lock.
+func (it *iteration) mayTell(key pairKey, pod string) bool {
+	if pod != "" && it.probing[it.agents[key]] == pod {
+		return true
+	}
+	came, later := it.came[key]
+	began, known := it.env.collector.began[pod]
+	return later && known && came.Sub(began) >= afterHello
 }
 
 // announce tells the agents of the trigger beforehand, so that they probe at the pace of a trigger
@@ -203,6 +230,9 @@ func (it *iteration) unheard(pairs iter.Seq[pairKey]) int {
 // it changes takes finding out how the API serves that, so that the write, which is timed, sends
 // one request.
 func (it *iteration) announce(ctx context.Context) error {
+	if err := it.renew(ctx); err != nil {
+		return err
+	}
 	plan := it.planAt(protocol.StepTrigger)
 	changes, err := it.env.changes(it.part.Change)
 	if err != nil {
@@ -218,6 +248,23 @@ func (it *iteration) announce(ctx context.Context) error {
 	return it.env.await(ctx, func() bool { return it.env.collector.answered(ping) })
 }
 
+// renew has the trigger be about the agents that there are: some may have been replaced while the
+// old state was proved.
+func (it *iteration) renew(ctx context.Context) error {
+	if maps.Equal(it.env.found, it.env.livingAgents()) {
+		return nil
+	}
+	if err := it.env.findAgents(ctx); err != nil {
+		return err
+	}
+	for _, part := range it.env.scenario.Parts(it.env.parameters) {
+		if part.Name == it.part.Name {
+			it.part.Change = part.Change
+		}
+	}
+	return it.env.allowReads(ctx)
+}
+
 // errTriggerFailed is why an iteration is repeated: nobody knows when its trigger was accepted, if
 // it was.
 var errTriggerFailed = errors.New("the API server was away")
@@ -225,11 +272,11 @@ var errTriggerFailed = errors.New("the API server was away")
 // trigger makes the change, and notes when.
 func (it *iteration) trigger(ctx context.Context) error {
 	ctx = kube.Once(ctx)
-	it.deaf = it.env.lostAgents()
+	it.deaf, it.probing = it.env.lostAgents(), it.env.livingAgents()
 	it.before = time.Now()
-	err := it.env.cluster.Change(ctx, it.part.Change.Apply...)
-	if err == nil {
-		err = it.env.cluster.Delete(ctx, it.part.Change.Delete...)
+	err := it.change(ctx)
+	if err != nil && !kube.Transient(err) && it.leaveOutGone(ctx) {
+		err = it.change(ctx) // what has been changed before stays as it is
 	}
 	it.after = time.Now()
 	switch {
@@ -239,6 +286,47 @@ func (it *iteration) trigger(ctx context.Context) error {
 		return fmt.Errorf("apply the trigger of %s: %w", it.name, err)
 	}
 	return nil
+}
+
+// change writes what the trigger is.
+func (it *iteration) change(ctx context.Context) error {
+	if err := it.env.cluster.Change(ctx, it.part.Change.Apply...); err != nil {
+		return err
+	}
+	return it.env.cluster.Delete(ctx, it.part.Change.Delete...)
+}
+
+// leaveOutGone takes agents' pods that are gone out of what the trigger changes, and reports whether
+// there are any. Their pairs have no result in any case.
+func (it *iteration) leaveOutGone(ctx context.Context) bool {
+	home, apply := it.env.parameters.AgentNamespace, it.part.Change.Apply
+	agentPod := func(object runtime.Object) (name string, is bool) {
+		pod, err := meta.Accessor(object)
+		if err != nil || object.GetObjectKind().GroupVersionKind().Kind != "Pod" {
+			return "", false
+		}
+		return pod.GetName(), pod.GetNamespace() == home
+	}
+	if !slices.ContainsFunc(apply, func(object runtime.Object) bool {
+		_, is := agentPod(object)
+		return is
+	}) {
+		return false
+	}
+
+	pods, err := it.env.list(ctx, home, scenario.RoleLabel+"="+scenario.RoleAgent)
+	if err != nil {
+		return false
+	}
+	there := make(map[string]bool)
+	for _, pod := range livingPods(pods) {
+		there[pod.Name] = true
+	}
+	it.part.Change.Apply = slices.DeleteFunc(slices.Clone(apply), func(object runtime.Object) bool {
+		name, is := agentPod(object)
+		return is && !there[name]
+	})
+	return len(it.part.Change.Apply) < len(apply)
 }
 
 // collect waits for the results of the pairs that are to change, ends the iteration and accounts
@@ -299,7 +387,9 @@ func (it *iteration) account() []measure.Sample {
 	var all []measure.Sample
 	for key, target := range it.expected {
 		sample, ok := it.env.collector.samples[key]
-		if _, deaf := it.deaf[it.agents[key]]; !ok || deaf && sample.Status == measure.Invalid {
+		_, deaf := it.deaf[it.agents[key]]
+		other := it.probing != nil && ok && !it.mayTell(key, sample.Client.UID)
+		if !ok || other || deaf && sample.Status == measure.Invalid {
 			all = append(all, it.missing(key, target, it.kindOf(key)))
 			continue
 		}

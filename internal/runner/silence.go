@@ -189,6 +189,24 @@ func (e *environment) await(ctx context.Context, condition func() bool) error {
 	}
 }
 
+// living are the UIDs of the agents' pods that are heard, by number. The caller holds the lock.
+func (c *collector) living() map[int]string {
+	all := make(map[int]string)
+	for agent := range c.current() {
+		if agent.hello != nil && agent.lost == "" {
+			all[agent.hello.Agent] = agent.pod.UID
+		}
+	}
+	return all
+}
+
+// livingAgents are the UIDs of the agents' pods that are heard, by number.
+func (e *environment) livingAgents() map[int]string {
+	e.collector.mu.Lock()
+	defer e.collector.mu.Unlock()
+	return e.collector.living()
+}
+
 // lostAgents are the numbers of the agents that are not heard.
 func (e *environment) lostAgents() map[int]string {
 	e.collector.mu.Lock()
