@@ -99,8 +99,9 @@ func (o *runOptions) explain(
 	if derived.Source == "" {
 		return
 	}
-	fmt.Fprintf(out, "%s: read off %s: %s\n", file, derived.Source,
-		strings.Join(o.derivedFlags(given.Settings, derived.Settings), " "))
+	if flags := o.derivedFlags(given.Settings, derived.Settings); len(flags) > 0 {
+		fmt.Fprintf(out, "%s: read off %s: %s\n", file, derived.Source, strings.Join(flags, " "))
+	}
 	if derived.Passed != "" {
 		fmt.Fprintf(out, "%s: not measured: %s\n", file, visible.Line(derived.Passed))
 	}
