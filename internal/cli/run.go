@@ -97,8 +97,8 @@ func (o *runOptions) flags(f *pflag.FlagSet) {
 		"directory for the results (default a new dated one)")
 	f.StringVar(&o.AgentImage, "image", o.AgentImage, "image of the agents\n")
 	f.StringVar(&o.TargetImage, "target-image", o.TargetImage,
-		"image of the targets, which serves the ports 8080 and 8081\n"+
-			"by itself (default the image of the agents)")
+		"image of the targets, which serves the ports 8080 and 8081,\n"+
+			"or that of --policy, by itself (default the image of the\nagents)")
 	f.StringVarP(&o.suite, "config", "c", "",
 		"run the suite in this file: scenarios with their settings,\nand thresholds")
 	f.StringArrayVar(&o.set, "set", nil,

@@ -266,8 +266,8 @@ func own() Table {
 			Name: "policy", Title: "policy file", Phrase: "%s", Range: anyText("a file"),
 			Usage: "measure the objects in this file as the trigger: a file, a\n" +
 				"directory, an address, or - for standard input, as for\n" +
-				"\"kubectl apply -f\". What they are about is read off\n" +
-				"NetworkPolicies, and said; the following flags change it",
+				"\"kubectl apply -f\". Which pods they are about is read off\n" +
+				"NetworkPolicies, and said as the flags that change it",
 		}),
 		at(func(s *Settings) *string { return &s.Own.From }, Field{
 			Name: "from", Title: "labels of the agents", Range: anyText(labels),
@@ -295,7 +295,8 @@ func own() Table {
 		at(func(s *Settings) *string { return &s.Own.ToNamespace }, Field{
 			Name: "to-namespace", Title: "namespace of the targets",
 			Range: anyText("a name, or labels, or both, for example shop,team=blue"),
-			Usage: "the same for the targets",
+			Usage: "name of a new namespace for the targets, or labels of the\n" +
+				"run's own, or both",
 		}),
 		at(func(s *Settings) *bool { return &s.Own.SameNamespace }, Field{
 			Name: "same-namespace", Title: "same namespace", Default: false,
