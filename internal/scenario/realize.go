@@ -36,14 +36,16 @@ func (d *derivation) realize(c candidate) (Derived, error) {
 		agents, targets = c.subject, c.peer
 	}
 	if settings.Own.SameNamespace {
-		if !agents.bound {
-			agents.namespace, agents.bound = cmp.Or(targets.namespace, unnamedTargets), true
-			if targets.bound {
-				agents.namespace = targets.namespace
+		shared := wish{namespace: unnamedTargets}
+		for _, one := range []wish{agents, targets} {
+			if one.bound {
+				shared = one
 			}
 		}
-		if !targets.bound {
-			targets.namespace, targets.bound = agents.namespace, agents.bound
+		for _, one := range []*wish{&agents, &targets} {
+			if !one.bound {
+				one.namespace, one.bound = shared.namespace, true
+			}
 		}
 	}
 
