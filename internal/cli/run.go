@@ -166,13 +166,10 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 		work.progress.show(runner.Progress{Scenario: "run", Problem: text})
 	})
 	fmt.Fprintf(output, "run %s: results go to %s\n", o.RunID, result.Directory(o.output))
-	failed := work.play(ctx)
+	failed, left := work.play(ctx)
 	shown := work.show(cmd.OutOrStdout())
-	if err := errors.Join(failed, work.end(failed), shown); err != nil {
-		return err
-	}
-
-	return work.verdict(cmd.OutOrStdout(), thresholds)
+	failed = errors.Join(failed, work.end(errors.Join(failed, left)), shown)
+	return work.conclude(cmd.OutOrStdout(), failed, left, thresholds)
 }
 
 // begin makes the directory of the results, and writes what is to be run.
@@ -223,19 +220,20 @@ type work struct {
 	number  int // of the task under way
 }
 
-// play carries out the tasks one after the other.
-func (w *work) play(ctx context.Context) (err error) {
+// play carries out the tasks one after the other. It returns why that failed, and apart from that
+// what could not be removed.
+func (w *work) play(ctx context.Context) (failed, left error) {
 	defer w.progress.end()
 	r := &runner.Runner{Cluster: w.cluster, Progress: w.progress.show, Recorder: w}
-	defer func() { err = errors.Join(err, r.Wait(ctx)) }()
+	defer func() { left = r.Wait(ctx) }()
 	for number, one := range w.tasks {
 		w.number, r.Options = number, one.options
 		if err := r.Run(ctx, one.scenario); err != nil {
-			return fmt.Errorf("run %s: %w", one.scenario.Name, err)
+			return fmt.Errorf("run %s: %w", one.scenario.Name, err), nil
 		}
 	}
 
-	return nil
+	return nil, nil
 }
 
 // Iteration implements [runner.Recorder].
@@ -309,6 +307,16 @@ var (
 	errCensored   = errors.New("some pairs did not change in time")
 	errThreshold  = errors.New("a threshold failed")
 )
+
+// conclude is how the run ends: that something is left of it changes nothing of what was measured.
+func (w *work) conclude(
+	out io.Writer, failed, left error, thresholds []measure.Threshold,
+) error {
+	if failed == nil {
+		failed = w.verdict(out, thresholds)
+	}
+	return errors.Join(failed, left)
+}
 
 // verdict says how the run ends, after its findings and how its thresholds stand.
 func (w *work) verdict(out io.Writer, thresholds []measure.Threshold) error {

@@ -4,9 +4,11 @@
 package cli
 
 import (
+	"errors"
 	"io"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
@@ -62,6 +64,38 @@ func TestExitCodes(t *testing.T) {
 				!strings.Contains(err.Error(), test.says) {
 				t.Errorf("exit code %d, %v; want %d and %q", exitCode(err), err, test.code,
 					test.says)
+			}
+		})
+	}
+}
+
+// TestSlowRemoval ends runs of which something is left: what was measured is judged all the same,
+// and a run that passes is no success.
+func TestSlowRemoval(t *testing.T) {
+	left := errors.New("delete namespace x: it is not gone after 2m0s")
+	for _, test := range []struct {
+		name, threshold string
+		code            int
+	}{
+		{"passed", "policy-deny.leaks==0", ExitFailure},
+		{"failed", "policy-deny.measured==2", ExitThreshold},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			limit, err := measure.ParseThreshold(test.threshold)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := time.Now()
+			sample := measure.Sample{Scenario: "policy-deny", Status: measure.Measured,
+				Kind: measure.KindNew, Iteration: 1}
+			sample.Bracket = measure.Bracket{Lower: now, Upper: now.Add(time.Millisecond)}
+			w := work{samples: []measure.Sample{
+				sample.WithStart(measure.Start{Source: measure.StartRead, At: now}, 0)}}
+			var out strings.Builder
+			err = w.conclude(&out, nil, left, []measure.Threshold{limit})
+			if got := exitCode(err); got != test.code || !errors.Is(err, left) {
+				t.Errorf("it ends with %d: %v; want %d, and what is left:\n%s", got, err, test.code,
+					&out)
 			}
 		})
 	}

@@ -45,6 +45,7 @@ type Runner struct {
 	Recorder Recorder
 
 	removed []string // namespaces that are being removed
+	left    error    // why some are not
 }
 
 // Recorder keeps what a run finds as soon as it has it. An error of its own ends the run.
@@ -63,19 +64,20 @@ type Facts struct {
 	AgentNodes, TargetNodes []string
 }
 
-// Wait waits until everything that was removed is gone, also when the context has ended.
+// Wait waits until everything that was removed is gone, also when the context has ended. It returns
+// all that has gone wrong with the removal.
 func (r *Runner) Wait(ctx context.Context) error {
 	if len(r.removed) == 0 {
-		return nil
+		return r.left
 	}
 	r.Progress(Progress{Scenario: "all", What: "waiting until the namespaces are gone"})
 	ctx, cancel := r.Options.removal(context.WithoutCancel(ctx))
 	defer cancel()
-	return awaitNamespaces(ctx, r.Cluster, r.removed)
+	return errors.Join(r.left, awaitNamespaces(ctx, r.Cluster, r.removed))
 }
 
 // Run carries out a scenario as often as the options say, and removes what it created, also when it
-// fails or the context ends. Wait tells when that is gone.
+// fails or the context ends. Wait tells when that is gone, and what is not.
 func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
 	if err := r.checkTrigger(ctx); err != nil {
 		return err
@@ -90,7 +92,7 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
 	defer func() {
 		env.close()
 		if !r.Options.Keep {
-			err = errors.Join(err, env.remove(context.WithoutCancel(ctx)))
+			r.left = errors.Join(r.left, env.remove(context.WithoutCancel(ctx)))
 			r.removed = append(r.removed, env.created...)
 		}
 	}()
