@@ -206,7 +206,7 @@ func TestWhatIsNoOutage(t *testing.T) {
 					if errors.Is(test.err, context.Canceled) {
 						cancel()
 					}
-					return reply(test.code, "{}"), test.err
+					return answerWith(test.code, "{}"), test.err
 				})
 				client := &http.Client{Transport: &retrying{next: server, outage: away}}
 				_, _ = send(t, client, ctx, http.MethodGet, "/") // it fails
