@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -334,7 +335,7 @@ func (e *environment) tryParts(ctx context.Context, to Recorder, recorded *int) 
 	}[e.scenario.Kind]
 	for number := range e.scenario.Parts(e.parameters) {
 		if number > 0 {
-			if err := e.refresh(ctx); err != nil {
+			if err := e.goOn(ctx, number); err != nil {
 				return err
 			}
 		}
@@ -352,6 +353,16 @@ func (e *environment) tryParts(ctx context.Context, to Recorder, recorded *int) 
 	}
 
 	return nil
+}
+
+// goOn readies the part of a number, which begins where the one before it has ended. An agent that
+// has come in the place of another has not got what that one was given, such as a label.
+func (e *environment) goOn(ctx context.Context, number int) error {
+	before := e.found
+	if err := e.refresh(ctx); err != nil || maps.Equal(before, e.found) {
+		return err
+	}
+	return e.cluster.Change(ctx, e.scenario.Parts(e.parameters)[number-1].Change.Apply...)
 }
 
 // exit ends the agents.
