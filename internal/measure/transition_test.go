@@ -482,3 +482,20 @@ func FuzzTransition(f *testing.F) {
 		}
 	})
 }
+
+// What is dropped may have waited for its verdict as long as what others sent at that time did,
+// which the pair's own replies of before do not tell.
+func TestDroppedAfterAWait(t *testing.T) {
+	transition := NewTransition(StateBlocked, Rules{Confirm: 3})
+	for i := range 60 {
+		o := Outcome{Verdict: Allowed, Sent: at(10 * i), SentBy: at(10 * i), Done: at(10*i + 2)}
+		if i >= 30 {
+			o.Verdict, o.Done, o.Way = Dropped, at(10*i+500), 90*time.Millisecond
+		}
+		transition.Observe(o)
+	}
+	want := Bracket{Lower: at(290), Upper: at(300 + 90)}
+	if got := transition.Change().Bracket; got != want {
+		t.Errorf("the bracket is %v; want %v", got, want)
+	}
+}

@@ -28,6 +28,7 @@ type settler struct {
 	pace     *pace.Finder // nil where the schedule is kept whatever the path does
 	looked   instant      // what had come by then has been read
 	control  *pair        // nil without one
+	trips    controlTrips // of its probes
 	triggers int          // pairs that have had their trigger
 }
 
@@ -123,6 +124,7 @@ func (s *settler) reply(e *entry, at instant) {
 	from := pace.FromPair
 	if e.pair == s.control {
 		from = pace.FromControl
+		s.trips.add(e.sent, at)
 	}
 	s.pace.Answered(from, time.Duration(e.sent), time.Duration(at), time.Duration(s.looked))
 	s.pace.Lost(lost, time.Duration(before))
@@ -192,6 +194,9 @@ func (s *settler) outcome(e *entry) measure.Outcome {
 	}
 	if e.opened != 0 {
 		outcome.Opened = s.clock.time(e.opened)
+	}
+	if e.verdict == measure.Dropped && s.control != nil {
+		outcome.Way = s.trips.around(e.sent)
 	}
 	return outcome
 }
