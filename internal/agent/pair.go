@@ -85,9 +85,9 @@ func (p *pair) OnOutcome(outcome measure.Outcome) (done bool) {
 	return counts && o.transition.Settled() && !p.expect.Forbidden
 }
 
-// mayBeEffect reports whether a change that was seen by a probe from before the announced trigger can
-// come of it all the same: where packets wait to be judged, one that was sent before the trigger is
-// judged after it.
+// mayBeEffect reports whether a change that was seen by a probe from before the announced trigger
+// can come of it all the same: where packets wait to be judged, one that was sent before the
+// trigger is judged after it.
 func (p *pair) mayBeEffect(trigger *time.Time) bool {
 	o := &p.observed
 	return trigger != nil && o.oldState.Announced && o.transition.Changed() &&

@@ -58,8 +58,8 @@ func TestRetry(t *testing.T) {
 			case err != nil:
 				return nil, err
 			}
-			return answerWith(response, `{"kind":"Status","apiVersion":"v1","message":"no leader"}`),
-				nil
+			const status = `{"kind":"Status","apiVersion":"v1","message":"no leader"}`
+			return answerWith(response, status), nil
 		}
 	}
 	once := Once(t.Context())

@@ -76,8 +76,8 @@ type Outcome struct {
 	// Overloaded says that the probe got no answer while there were more probes under way than the
 	// path bears: it is Ambiguous.
 	Overloaded bool
-	// Way is how long the path took, there and back, for others that were sent when a probe was that
-	// was Dropped; zero if that is not known.
+	// Way is how long the path took, there and back, for others that were sent when a probe was
+	// that was Dropped; zero if that is not known.
 	Way time.Duration
 	// Response is the status of an HTTP response (RFC 9110, section 15), 0 without one.
 	Response int

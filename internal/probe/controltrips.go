@@ -10,9 +10,9 @@ import "time"
 // aroundTime is how far apart two probes are sent at the most that meet the path alike.
 const aroundTime = 50 * time.Millisecond
 
-// controlTrips keep how long the newest replies to control probes took: where packets wait to be judged,
-// these waited behind the same ones as the probes of pairs, which have no reply once policy forbids
-// them.
+// controlTrips keep how long the newest replies to control probes took: where packets wait to be
+// judged, these waited behind the same ones as the probes of pairs, which have no reply once policy
+// forbids them.
 type controlTrips struct {
 	newest [128]controlTrip // more than probes wait for their replies
 	next   int

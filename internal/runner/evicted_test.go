@@ -20,9 +20,9 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// TestEvictedAgent has an agent go before and after a trigger, and another come in its place: nobody
-// waits for the pairs of one that has gone, nobody takes the word of one that came too late, and
-// what it had reported before counts.
+// TestEvictedAgent has an agent go before and after a trigger, and another come in its place:
+// nobody waits for the pairs of one that has gone, nobody takes the word of one that came too late,
+// and what it had reported before counts.
 func TestEvictedAgent(t *testing.T) {
 	const first, second = "first", "second"
 	for _, test := range []struct {

@@ -42,9 +42,9 @@ type iteration struct {
 	before     time.Time
 	after      time.Time
 	deaf       map[int]string // the agents that were not heard when the trigger was written
-	// probing are the UIDs of the agents' pods at the trigger, by number, nil before: one that comes
-	// in the place of another has not seen the old state. It may tell of targets that came after it,
-	// of which came says when they did.
+	// probing are the UIDs of the agents' pods at the trigger, by number, nil before: one that
+	// comes in the place of another has not seen the old state. It may tell of targets that came
+	// after it, of which came says when they did.
 	probing map[int]string
 	came    map[pairKey]time.Time
 }
@@ -214,8 +214,8 @@ func (it *iteration) unheard(pairs iter.Seq[pairKey]) int {
 // from those that come.
 const afterHello = 5 * time.Second
 
-// mayTell reports whether the agent in a pod has seen of a pair what its sample is about. The caller
-// holds the collector's lock.
+// mayTell reports whether the agent in a pod has seen of a pair what its sample is about. The
+// caller holds the collector's lock.
 func (it *iteration) mayTell(key pairKey, pod string) bool {
 	if pod != "" && it.probing[it.agents[key]] == pod {
 		return true
@@ -296,8 +296,8 @@ func (it *iteration) change(ctx context.Context) error {
 	return it.env.cluster.Delete(ctx, it.part.Change.Delete...)
 }
 
-// leaveOutGone takes agents' pods that are gone out of what the trigger changes, and reports whether
-// there are any. Their pairs have no result in any case.
+// leaveOutGone takes agents' pods that are gone out of what the trigger changes, and reports
+// whether there are any. Their pairs have no result in any case.
 func (it *iteration) leaveOutGone(ctx context.Context) bool {
 	home, apply := it.env.parameters.AgentNamespace, it.part.Change.Apply
 	agentPod := func(object runtime.Object) (name string, is bool) {

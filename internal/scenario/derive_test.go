@@ -329,8 +329,8 @@ func TestDerive(t *testing.T) {
 	}
 }
 
-// TestDeriveSplits puts what comes with policies in a file before the trigger: its writing is not to
-// be measured.
+// TestDeriveSplits puts what comes with policies in a file before the trigger: its writing is not
+// to be measured.
 func TestDeriveSplits(t *testing.T) {
 	const workload = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: api, namespace: shop}"
 	policy := policyYAML("name: p, namespace: shop", fromWeb)

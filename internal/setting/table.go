@@ -209,7 +209,7 @@ func Pods() Table {
 	return Table{
 		at(func(s *Settings) *string { return &s.Tolerations }, Field{
 			Name: "toleration", Title: "tolerations", Default: "", List: true,
-			Usage: "taint that the pods tolerate: KEY[=VALUE][:EFFECT]\n(repeatable)",
+			Usage: "taint that the pods tolerate (repeatable):\nKEY[=VALUE][:EFFECT]",
 			Range: Range{Want: "KEY[=VALUE][:EFFECT], for example dedicated=tests:NoSchedule"},
 		}),
 		at(func(s *Settings) *string { return &s.NodeSelector }, Field{
