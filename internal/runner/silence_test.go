@@ -161,9 +161,10 @@ func TestOutageIsNoSilence(t *testing.T) {
 		time.Sleep(outage)
 		c.expectAnswer(3, nil)
 		time.Sleep(reconnect - time.Second)
-		if err := c.failure(); err != nil || len(c.lost()) > 0 {
+		lost := (&environment{collector: c}).lostAgents()
+		if err := c.failure(); err != nil || len(lost) > 0 {
 			t.Errorf("the run ended, or an agent is lost, %s after the outage: %v, %v",
-				reconnect-time.Second, err, c.lost())
+				reconnect-time.Second, err, lost)
 		}
 		time.Sleep(2 * time.Second)
 		if err := c.failure(); err == nil {
