@@ -397,7 +397,10 @@ func (p *Finder) judge(now time.Duration, goal float64) {
 	case enough && !p.triggered && p.rate < goal:
 		p.search(now)
 	case p.searching && replies == 0 && elapsed >= blindAfter:
-		p.blind, p.rate = true, max(p.rate, min(blindRate, p.limit))
+		// A control that does not answer any more is no reason to send more.
+		if p.blind = true; !p.trips[FromControl].known {
+			p.rate = max(p.rate, min(blindRate, p.limit))
+		}
 		p.conclude()
 		p.step(now)
 	case !p.searching && elapsed >= longStep:

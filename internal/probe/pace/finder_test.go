@@ -299,6 +299,23 @@ func TestLimitIsTriedAgain(t *testing.T) {
 	}
 }
 
+// TestSilenceOfTheControl has nothing answer any more, not the control either: the queue may be so
+// full that replies come too late.
+func TestSilenceOfTheControl(t *testing.T) {
+	finder := New(10_000, 500*time.Millisecond)
+	now := time.Second
+	finder.Begin(now)
+	finder.Answered(FromControl, now, now+time.Millisecond, now)
+	for end := now + LongestSearch + time.Second; now < end; now += 5 * time.Millisecond {
+		finder.Launched()
+		finder.Advance(now, 20_000)
+	}
+	if state := finder.State(); state.Rate > LowestRate || !state.Found {
+		t.Errorf("%+v; want the search to end at %d probes a second at the most", state,
+			LowestRate)
+	}
+}
+
 // TestTriggerEndsTheRetry has the trigger come while a limit is tried: what was found before counts.
 func TestTriggerEndsTheRetry(t *testing.T) {
 	s := newSimulation(10_000, path{verdicts: 500})
