@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -345,9 +346,9 @@ func TestReadsRest(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				asked := 0
+				var asked atomic.Int64 // reads may overlap
 				reads := NewReads(Subject{Get: func(ctx context.Context) (metav1.Object, error) {
-					asked++
+					asked.Add(1)
 					sleep(ctx, test.takes)
 					return nil, nil
 				}}, MinReadInterval)
@@ -356,7 +357,7 @@ func TestReadsRest(t *testing.T) {
 				defer cancel()
 
 				_, _ = reads.Await(ctx) // it ends with its context
-				if per := asked / 10; per < test.reads-1 || per > test.reads+1 {
+				if per := int(asked.Load()) / 10; per < test.reads-1 || per > test.reads+1 {
 					t.Errorf("%d reads a second; want %d", per, test.reads)
 				}
 			})

@@ -49,8 +49,8 @@ const (
 	harmfulLosses = 3
 )
 
-// A limit may have been somebody else's doing. So it is tried again after the shorter time, and each
-// time that it proves true after twice the time, up to the longer one.
+// A limit may have been somebody else's doing. So it is tried again after the shorter time, and
+// each time that it proves true after twice the time, up to the longer one.
 const firstRetry, longestRetry = 5 * time.Second, 5 * time.Minute
 
 // settleTime is how much longer than the worst round trip the path may take to drain.
@@ -84,10 +84,10 @@ type trips struct {
 // pace finds the rate that the path bears, as congestion control does. While no pair has had its
 // Trigger it searches: from the lowest rate it raises the rate step by step as long as round trips
 // and losses stay as they were there. Where they rise the rate falls to a quarter of that, at once,
-// and is raised again; the second time in one search that is its limit, which is tried again after a
-// while, as long as no pair has had its trigger. After a trigger it stays there until the next
-// search. It has no clock of its own: every instant is the time since
-// one that the caller has chosen. Where there is none (nil) the schedule is kept.
+// and is raised again; the second time in one search that is its limit, which is tried again after
+// a while, as long as no pair has had its trigger. After a trigger it stays there until the next
+// search. It has no clock of its own: every instant is the time since one that the caller has
+// chosen. Where there is none (nil) the schedule is kept.
 type Finder struct {
 	most, limit, rate float64 // of the schedule; what is found; what applies
 	timeout           time.Duration
@@ -191,8 +191,8 @@ func (p *Finder) Launched() {
 	}
 }
 
-// Answered takes in a reply. The worker had looked for replies at an time.Duration before it read this
-// one: that it was under way until then is sure, however late it was read.
+// Answered takes in a reply. The worker had looked for replies at an instant before it read
+// this one: that it was under way until then is sure, however late it was read.
 func (p *Finder) Answered(from Source, sent, arrived, looked time.Duration) {
 	t, took := &p.trips[from], max(arrived-sent, 0)
 	if !t.known || took < t.least {
@@ -253,7 +253,7 @@ func (p *Finder) median() time.Duration {
 }
 
 // Lost takes in that probes were lost, of a pair that is allowed: it had been answered before, by
-// an time.Duration, and was again.
+// an instant, and was again.
 func (p *Finder) Lost(probes int, before time.Duration) {
 	p.losses += probes
 	if p.from > 0 && before >= p.from-LongestGap && (p.slow || before < p.to) {

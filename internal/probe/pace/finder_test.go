@@ -316,7 +316,8 @@ func TestSilenceOfTheControl(t *testing.T) {
 	}
 }
 
-// TestTriggerEndsTheRetry has the trigger come while a limit is tried: what was found before counts.
+// TestTriggerEndsTheRetry has the trigger come while a limit is tried: what was found before
+// counts.
 func TestTriggerEndsTheRetry(t *testing.T) {
 	s := newSimulation(10_000, path{verdicts: 500})
 	s.run(s.now+3*time.Second, 20_000)
