@@ -91,6 +91,9 @@ func (n Namespace) NodeProblem(ctx context.Context, name string) string {
 
 // problemOf is what keeps a pod from starting, false if it shows nothing of the kind.
 func (n Namespace) problemOf(ctx context.Context, pod *corev1.Pod) (Problem, bool) {
+	if pod.DeletionTimestamp != nil {
+		return Problem{}, false // whoever ends it, as by an eviction, is why
+	}
 	problem := Problem{Object: "pod " + pod.Name}
 	for _, status := range statuses(pod) {
 		reason, text := n.stateOf(ctx, pod, status)
