@@ -6,7 +6,9 @@ package e2e
 import (
 	"strings"
 	"testing"
+	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -57,14 +59,77 @@ func TestRunEvicted(t *testing.T) {
 	}
 }
 
-// evict has one pod of a run evicted, as who drains a node does.
+// TestRunEvictedInEveryPhase has agents (of pod-startup, the pods that start) evicted while the old
+// state is proved, and after the trigger, in every scenario: what is measured is right, nothing is
+// censored or invalid, no iteration waits for who is gone, and the last one is whole.
+func TestRunEvictedInEveryPhase(t *testing.T) {
+	t.Parallel()
+	// An iteration that waited for its whole time would outlast the test.
+	const delay, timeout = 2 * time.Second, 20 * time.Minute
+	lab := labtest.Start(t, "--delay", delay.String())
+	for _, scenario := range []string{"pod-creation", "policy-creation", "policy-deny",
+		"policy-update", "policy-deletion", "pod-label", "namespace-label", "established",
+		"pod-startup"} {
+		t.Run(scenario, func(t *testing.T) {
+			t.Parallel()
+			waits := timeout
+			if scenario == "established" {
+				waits = 5 * time.Second // this engine cuts no connection: all pairs are censored
+			}
+			run := begin(t, lab, scenario, "--targets=2", "--repeat=3",
+				"--timeout="+waits.String(), "--target-image=nginx")
+			role := "agent"
+			if scenario == "pod-startup" {
+				role = "starter"
+			} else {
+				run.await(t, "proving")
+				evict(t, lab, run.id, role)
+			}
+			run.await(t, "measuring")
+			evict(t, lab, run.id, role)
+			code, samples := run.end(t)
+
+			last := 0
+			for _, sample := range samples {
+				last = max(last, sample.Iteration)
+			}
+			for _, sample := range samples {
+				latency, _, _ := sample.Observed()
+				early := sample.Kind != measure.KindBlocked && sample.Status == measure.Measured &&
+					scenario != "pod-startup" && latency < delay/2
+				if scenario == "established" && sample.Status == measure.Censored {
+					continue
+				}
+				if early || sample.Status == measure.Censored || sample.Status == measure.Invalid ||
+					sample.Iteration == last && sample.Status != measure.Measured {
+					t.Errorf("iteration %d of %d: %s is %s, %s: %s", sample.Iteration, last,
+						sample.Scenario, sample.Status, latency, sample.Reason)
+				}
+			}
+			if code > 1 && scenario != "established" || len(samples) < 6 {
+				t.Errorf("exit code %d, %d samples:\n%s", code, len(samples),
+					run.printed.String())
+			}
+			expectNothingLeft(t, lab, run.id)
+		})
+	}
+}
+
+// evict has one pod of a run evicted, as who drains a node does: the first that there is.
 func evict(t *testing.T, lab *labtest.Lab, run, role string) {
 	t.Helper()
-	list, err := lab.Client.CoreV1().Pods("").List(t.Context(), metav1.ListOptions{
+	pods, err := lab.Client.CoreV1().Pods("").Watch(t.Context(), metav1.ListOptions{
 		LabelSelector: runner.RunLabel + "=" + run + ",netpol-latency/role=" + role,
 	})
 	must(t, err)
-	pod := list.Items[0]
+	defer pods.Stop()
+	pod := &corev1.Pod{}
+	for event := range pods.ResultChan() {
+		var is bool
+		if pod, is = event.Object.(*corev1.Pod); is && pod.DeletionTimestamp == nil {
+			break
+		}
+	}
 	must(t, lab.Client.PolicyV1().Evictions(pod.Namespace).Evict(t.Context(), &policyv1.Eviction{
 		ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name},
 	}))
