@@ -57,6 +57,8 @@ func (n *network) Pace() pace.State {
 // LimitConntrack implements prober.
 func (n *network) LimitConntrack(entries int) { n.entries.Store(int64(entries)) }
 
+func (n *network) DropsAreHere(bool) {}
+
 func (n *network) open(address string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -43,6 +43,8 @@ type prober interface {
 	Pace() pace.State
 	// LimitConntrack says how many entries of connection tracking the probes may hold.
 	LimitConntrack(entries int)
+	// DropsAreHere says whether what is dropped is dropped on the node of this process.
+	DropsAreHere(are bool)
 }
 
 // following is one address that is being probed.

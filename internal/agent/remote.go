@@ -192,6 +192,7 @@ func (r *remote) execute(ctx context.Context, event measure.Event) (exit bool, e
 
 	previous := r.plan
 	r.plan = plan
+	r.tracker.prober.DropsAreHere(plan.Egress)
 	if plan.Share != previous.Share {
 		r.tracker.prober.LimitConntrack(probe.ConntrackBudget(plan.Share))
 	}

@@ -88,6 +88,8 @@ const (
 type conntrack struct {
 	lives lives
 	most  atomic.Int64 // how many there may be, 0 for any number; for anyone to set
+	// dropsHere says that what is dropped has not left its node: it has no entry.
+	dropsHere atomic.Bool
 
 	held  int
 	peak  int                 // the most that were held at once
@@ -97,6 +99,8 @@ type conntrack struct {
 	// left less often than they would have, for want of entries.
 	permitted float64
 	stretched instant
+	// again is when the next probe may leave that goes beyond the free part.
+	again instant
 }
 
 func newConntrack(mode Mode) *conntrack {
@@ -136,16 +140,20 @@ func (c *conntrack) advance(now instant) {
 	c.slot = max(c.slot, newest+1)
 }
 
-// beforeTrigger is which part of the budget there is before a trigger: what is left is for the time
-// just after it, in which resolution counts.
-const beforeTrigger = 2
+// beforeTrigger is which part of the budget is used freely before a trigger: what is left is for the
+// time just after it, in which resolution counts. Beyond it probes go on at the rate that may last,
+// so that the old state is proved whatever an earlier iteration has left; a reserve is kept for that.
+const (
+	beforeTrigger = 2
+	reserve       = 16
+)
 
 // refill is in how much time the entries that are free may all be taken. It is short beside their
 // lives, so that nearly all of the budget is used, and long beside the intervals of probes, so that
 // these stretch bit by bit.
 const refill = 100 * time.Millisecond
 
-// allowance is how many entries there may be, by whether a pair has had its trigger; 0 for any
+// allowance is how many entries are used freely, by whether a pair has had its trigger; 0 for any
 // number.
 func (c *conntrack) allowance(triggered bool) int {
 	most := int(c.most.Load())
@@ -163,8 +171,7 @@ func (c *conntrack) rate(now instant, triggered bool, most float64) float64 {
 	}
 	c.advance(now)
 	free := float64(max(0, allowance-c.held)) / refill.Seconds()
-	lasting := float64(allowance) / (c.lives.worst() + collectedWithin).Seconds()
-	c.permitted = min(most, max(free, lasting))
+	c.permitted = min(most, max(free, c.lasting(triggered)))
 	return c.permitted
 }
 
@@ -177,12 +184,28 @@ func (c *conntrack) qualify(state pace.State, now instant) pace.State {
 	return state
 }
 
-// full reports whether there may be no further entry.
+// full reports whether a probe has to wait: there may be no further entry, or before a trigger, where
+// the free part is used up, not yet. A probe that need not wait is taken to leave.
 func (c *conntrack) full(now instant, triggered bool) bool {
-	allowance := c.allowance(triggered)
-	if allowance == 0 {
+	most := int(c.most.Load())
+	if most == 0 {
 		return false
 	}
 	c.advance(now)
-	return c.held >= allowance
+	switch {
+	case c.lives.worst() == 0:
+	case triggered:
+		most = max(1, most-most/reserve)
+	case c.held >= c.allowance(false):
+		if now < c.again {
+			return true
+		}
+		c.again = now + instant(float64(time.Second)/c.lasting(false))
+	}
+	return c.held >= most
+}
+
+// lasting is how many probes a second may go on for ever.
+func (c *conntrack) lasting(triggered bool) float64 {
+	return float64(c.allowance(triggered)) / (c.lives.worst() + collectedWithin).Seconds()
 }

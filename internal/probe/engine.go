@@ -165,6 +165,10 @@ func (e *Engine) Pace() pace.State {
 // table of a node; 0 is any number.
 func (e *Engine) LimitConntrack(entries int) { e.worker.conntrack.most.Store(int64(entries)) }
 
+// DropsAreHere says whether what is dropped is dropped on this node, by policies of its own pods'
+// egress: connection tracking keeps no entry of that.
+func (e *Engine) DropsAreHere(are bool) { e.worker.conntrack.dropsHere.Store(are) }
+
 // Add begins to probe an address for the observer, at the base interval of the time before a
 // trigger.
 func (e *Engine) Add(to netip.AddrPort, observer Observer) *Pair {

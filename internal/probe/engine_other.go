@@ -43,6 +43,9 @@ func (*Engine) Stats() Stats { return Stats{} }
 // LimitConntrack does nothing.
 func (*Engine) LimitConntrack(int) {}
 
+// DropsAreHere does nothing.
+func (*Engine) DropsAreHere(bool) {}
+
 // Add does nothing: there is no Engine without New.
 func (*Engine) Add(netip.AddrPort, Observer) *Pair { return nil }
 

@@ -317,7 +317,11 @@ func (s *settler) settleFlow(e *entry) {
 		s.settleEntry(e, e.sent, lives.refused)
 		s.answeredFlow(e)
 	case measure.Dropped, measure.Rejected, measure.Unreachable:
-		s.settleEntry(e, e.sent, lives.dropped)
+		life := lives.dropped
+		if s.conntrack.dropsHere.Load() && p != s.control {
+			life = 0
+		}
+		s.settleEntry(e, e.sent, life)
 		p.silent++
 		if e.quiet && p.silent >= minSilent && p.ports != nil && !p.done && !p.stopped {
 			s.flows.keep(p, e.flow)

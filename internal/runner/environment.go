@@ -335,6 +335,7 @@ func (e *environment) address(pod corev1.Pod) (netip.Addr, bool) {
 // publish gives the agents a plan. Each carries a ping.
 func (e *environment) publish(ctx context.Context, plan protocol.Plan) error {
 	plan.Ping, plan.Share = e.plan.Ping+1, e.share()
+	plan.Egress = e.options.Direction == setting.Egress
 	e.collector.pinged(plan.Ping, time.Now())
 	if err := e.apply(ctx, e.planObject(plan)); err != nil {
 		return fmt.Errorf("tell the agents what to do: %w", err)

@@ -26,7 +26,7 @@ func TestRunFromAfarOnOtherClocks(t *testing.T) {
 	iterations, targets := fromEnvironment(t, "ITERATIONS", 2), fromEnvironment(t, "TARGETS", 5)
 	skew := agent.Skew{
 		Since: time.Now().UTC(), Offset: time.Hour, Drift: 100,
-		Step: 2 * time.Second, Every: 3 * time.Second,
+		Step: 2 * time.Second, Every: time.Second,
 	}
 	text, err := json.Marshal(skew)
 	must(t, err)
