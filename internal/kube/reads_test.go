@@ -247,6 +247,8 @@ func TestReadsOverlap(t *testing.T) {
 				defer cancel()
 				_, _ = reads.Await(ctx) // it ends with its context
 
+				server.mu.Lock() // for reads that nobody waits for
+				defer server.mu.Unlock()
 				for i, want := range test.want {
 					if got := server.at[i]; got != want*time.Millisecond {
 						t.Errorf("read %d was sent after %s; want %s", i, got,
