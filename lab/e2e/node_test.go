@@ -322,9 +322,9 @@ func unknownImage(n nodeTest) {
 }
 
 func nonRoot(n nodeTest) {
-	yes, uid := true, int64(65532)
+	yes, uid, root := true, int64(65532), int64(0)
 	refused := shell("refused", "id -u")
-	refused.Spec.SecurityContext = &v1.PodSecurityContext{RunAsNonRoot: &yes}
+	refused.Spec.SecurityContext = &v1.PodSecurityContext{RunAsNonRoot: &yes, RunAsUser: &root}
 	n.create(refused)
 	n.await("refused", "refused", func(p *v1.Pod) bool {
 		return len(p.Status.ContainerStatuses) > 0 &&
