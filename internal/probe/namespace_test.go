@@ -327,6 +327,14 @@ func TestRoutes(t *testing.T) {
 	})
 }
 
+// reset closes a connection at both ends: to one that its server still has, a SYN from the same
+// port is no new one, and is answered by no SYN of its own (RFC 5961, section 4).
+func reset(t *testing.T, connection net.Conn) {
+	t.Helper()
+	check(t, connection.(*net.TCPConn).SetLinger(0))
+	check(t, connection.Close())
+}
+
 // expectKernelsWay compares where the SYNs of connections go with where those of the mode syn do.
 func expectKernelsWay(t *testing.T, routers [2]*router, targets []netip.AddrPort) {
 	t.Helper()
@@ -349,13 +357,13 @@ func expectKernelsWay(t *testing.T, routers [2]*router, targets []netip.AddrPort
 			t.Errorf("connect by the kernel: %v", err)
 			continue
 		}
-		check(t, connection.Close())
+		reset(t, connection)
 	}
 	// A SYN that the kernel sends again may leave by another way: it has a source address by then.
 	want, _ := ways(func() {
 		for _, to := range targets {
 			if c, err := net.DialTimeout("tcp", to.String(), MaxTimeout*9/10); err == nil {
-				check(t, c.Close())
+				reset(t, c)
 			}
 		}
 	})

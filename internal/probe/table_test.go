@@ -364,14 +364,13 @@ func TestFlowOpens(t *testing.T) {
 				way.serve(t, false)
 				engine, err := New(tableConfig(mode, 0))
 				need.Machine(t, err, "run the tests as root")
-				r := newRecorder(-1)
+				r := &tally{recorder: newRecorder(-1),
+					silent: make(chan struct{}), answered: make(chan struct{})}
 				pair := engine.Add(to, r)
 				pair.Trigger(time.Now())
-				for engine.Stats().Sent < 100 {
-					time.Sleep(time.Millisecond)
-				}
+				<-r.silent
 				way.serve(t, true)
-				time.Sleep(50 * time.Millisecond)
+				<-r.answered
 				check(t, engine.Close())
 				dropped, answers := 0, 0
 				for _, o := range r.outcomes {
@@ -391,6 +390,28 @@ func TestFlowOpens(t *testing.T) {
 			})
 		}
 	})
+}
+
+// tally tells when 100 probes of a pair were dropped, and when 10 were answered.
+type tally struct {
+	*recorder
+	dropped, allowed int
+	silent, answered chan struct{}
+}
+
+// OnOutcome implements [Observer].
+func (c *tally) OnOutcome(o measure.Outcome) bool {
+	switch o.Verdict {
+	case measure.Dropped:
+		if c.dropped++; c.dropped == 100 {
+			close(c.silent)
+		}
+	case measure.Allowed:
+		if c.allowed++; c.allowed == 10 {
+			close(c.answered)
+		}
+	}
+	return c.recorder.OnOutcome(o)
 }
 
 // serve gives the targets' node the served address, or takes it away: what is sent to it is dropped
