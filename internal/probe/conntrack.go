@@ -140,9 +140,10 @@ func (c *conntrack) advance(now instant) {
 	c.slot = max(c.slot, newest+1)
 }
 
-// beforeTrigger is which part of the budget is used freely before a trigger: what is left is for the
-// time just after it, in which resolution counts. Beyond it probes go on at the rate that may last,
-// so that the old state is proved whatever an earlier iteration has left; a reserve is kept for that.
+// beforeTrigger is which part of the budget is used freely before a trigger: what is left is for
+// the time just after it, in which resolution counts. Beyond it probes go on at the rate that may
+// last, so that the old state is proved whatever an earlier iteration has left; a reserve is kept
+// for that.
 const (
 	beforeTrigger = 2
 	reserve       = 16
@@ -184,8 +185,8 @@ func (c *conntrack) qualify(state pace.State, now instant) pace.State {
 	return state
 }
 
-// full reports whether a probe has to wait: there may be no further entry, or before a trigger, where
-// the free part is used up, not yet. A probe that need not wait is taken to leave.
+// full reports whether a probe has to wait: there may be no further entry, or before a trigger,
+// where the free part is used up, not yet. A probe that need not wait is taken to leave.
 func (c *conntrack) full(now instant, triggered bool) bool {
 	most := int(c.most.Load())
 	if most == 0 {

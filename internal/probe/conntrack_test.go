@@ -136,8 +136,8 @@ func TestConntrackNeverFills(t *testing.T) {
 	}
 }
 
-// TestConntrackAfterManyIterations plays iterations that leave as many entries after their triggers as
-// there may be: before the next one probes go on all the same, as often as may last.
+// TestConntrackAfterManyIterations plays iterations that leave as many entries after their triggers
+// as there may be: before the next one probes go on all the same, as often as may last.
 func TestConntrackAfterManyIterations(t *testing.T) {
 	c := newConntrack(Connect)
 	c.most.Store(65_536)

@@ -82,7 +82,7 @@ type trips struct {
 }
 
 // pace finds the rate that the path bears, as congestion control does. While no pair has had its
-// Trigger it searches: from the lowest rate it raises the rate step by step as long as round trips
+// trigger it searches: from the lowest rate it raises the rate step by step as long as round trips
 // and losses stay as they were there. Where they rise the rate falls to a quarter of that, at once,
 // and is raised again; the second time in one search that is its limit, which is tried again after
 // a while, as long as no pair has had its trigger. After a trigger it stays there until the next
