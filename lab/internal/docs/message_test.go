@@ -20,7 +20,7 @@ func explained() []string {
 		"internal/protocol", "internal/interrupt", "internal/result", "internal/report",
 		"internal/agent",
 		"internal/overlay", "internal/probe", "internal/probe/pace", "manifests",
-		"lab/internal/cli", "lab/internal/supervisor",
+		"lab/internal/cli", "lab/internal/socket", "lab/internal/supervisor",
 	}
 }
 

@@ -4,53 +4,17 @@
 package engine
 
 import (
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os"
-	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
-// listenControl makes the control socket, in place of one that an earlier engine left.
-func listenControl(path string) (net.Listener, error) {
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("remove the control socket of an earlier engine: %w", err)
-	}
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("listen on the control socket: %w", err)
-	}
-	return listener, nil
-}
-
-// serve answers on a listener until ctx ends, and closes it:
+// handler answers on the control socket:
 //
 //	GET /healthz   200 once the kernel has what the API's objects ask for
 //	GET /settings  the settings
 //	PUT /settings  changes those that the body names, and answers with all
-func (e *engine) serve(ctx context.Context, listener net.Listener) error {
-	server := &http.Server{Handler: e.handler(), ReadHeaderTimeout: time.Second}
-	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve the control socket: %w", err)
-		}
-		return nil
-	})
-
-	group.Go(func() error {
-		<-ctx.Done()
-		return server.Close()
-	})
-	return group.Wait()
-}
-
 func (e *engine) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

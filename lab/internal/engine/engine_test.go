@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/netpol-latency/netpol-latency/lab/internal/socket"
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
@@ -386,17 +387,17 @@ func (w *environment) serve(t testing.TB) control { return newControl(w.ctx, t, 
 
 func newControl(ctx context.Context, t testing.TB, e *engine) control {
 	t.Helper()
-	socket := filepath.Join(t.TempDir(), "engine.sock")
+	path := filepath.Join(t.TempDir(), "engine.sock")
 	ctx, cancel := context.WithCancel(ctx)
 	listening := make(chan struct{})
 	var group errgroup.Group
 	group.Go(func() error {
-		listener, err := listenControl(socket)
+		listener, err := socket.Listen(path)
 		close(listening)
 		if err != nil {
 			return err
 		}
-		return e.serve(ctx, listener)
+		return socket.Serve(ctx, listener, time.Second, e.handler())
 	})
 	t.Cleanup(func() {
 		cancel()
@@ -408,7 +409,7 @@ func newControl(ctx context.Context, t testing.TB, e *engine) control {
 	return control{http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		},
 	}}}
 }

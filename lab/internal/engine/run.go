@@ -18,12 +18,14 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/netpol-latency/netpol-latency/lab/internal/socket"
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
@@ -60,13 +62,13 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 
-	listener, err := listenControl(cfg.ControlSocket)
+	listener, err := socket.Listen(cfg.ControlSocket)
 	if err != nil {
 		return err
 	}
 	e := newEngine(cfg, client, kernel, log)
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return e.serve(ctx, listener) })
+	group.Go(func() error { return socket.Serve(ctx, listener, time.Second, e.handler()) })
 	group.Go(func() error { return e.run(ctx) })
 	if kernel.queue != nil {
 		group.Go(func() error { return kernel.queue.Run(ctx, cfg.Verdicts) })

@@ -7,15 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
 	v1 "k8s.io/api/core/v1"
 	"k8s.io/klog/v2"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/socket"
 )
 
 // Actions are what can be done to a node while it runs.
@@ -23,36 +22,15 @@ var Actions = []string{"not-ready", "ready", "rotate-logs"}
 
 // serveControl takes actions on a socket, as POST /ACTION, until ctx ends.
 func (a *agent) serveControl(ctx context.Context) error {
-	if err := os.Remove(a.cfg.ControlSocket); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove the control socket of an earlier agent: %w", err)
-	}
-	listener, err := net.Listen("unix", a.cfg.ControlSocket)
+	listener, err := socket.Listen(a.cfg.ControlSocket)
 	if err != nil {
-		return fmt.Errorf("listen on the control socket: %w", err)
+		return err
 	}
-
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{action}", func(w http.ResponseWriter, r *http.Request) {
-		if err := a.act(r.Context(), r.PathValue("action")); err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		w.WriteHeader(http.StatusNoContent)
+		socket.Answer(w, a.act(r.Context(), r.PathValue("action")))
 	})
-
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Second}
-	var group errgroup.Group
-	group.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve the control socket: %w", err)
-		}
-		return nil
-	})
-	group.Go(func() error {
-		<-ctx.Done()
-		return server.Close()
-	})
-	return group.Wait()
+	return socket.Serve(ctx, listener, time.Second, mux)
 }
 
 func (a *agent) act(ctx context.Context, action string) error {

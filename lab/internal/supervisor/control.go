@@ -16,6 +16,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/engine"
 	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
+	"github.com/netpol-latency/netpol-latency/lab/internal/socket"
 )
 
 // controlHandler answers on the control socket.
@@ -31,15 +32,15 @@ func (l *inner) controlHandler() http.Handler {
 
 	mux.HandleFunc("POST /components/{name}/{action}", func(w http.ResponseWriter,
 		r *http.Request) {
-		answer(w, l.act(r.PathValue("name"), r.PathValue("action")))
+		socket.Answer(w, l.act(r.PathValue("name"), r.PathValue("action")))
 	})
 	mux.HandleFunc("POST /nodes/{name}/{action}", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, l.actOnNode(r.Context(), r.PathValue("name"), r.PathValue("action")))
+		socket.Answer(w, l.actOnNode(r.Context(), r.PathValue("name"), r.PathValue("action")))
 	})
 	mux.HandleFunc("GET /settings", func(w http.ResponseWriter, r *http.Request) {
 		settings, err := l.settings(r.Context())
 		if err != nil {
-			answer(w, err)
+			socket.Answer(w, err)
 			return
 		}
 		_ = json.NewEncoder(w).Encode(settings) // the client sees a cut answer
@@ -48,21 +49,13 @@ func (l *inner) controlHandler() http.Handler {
 	mux.HandleFunc("PUT /settings", func(w http.ResponseWriter, r *http.Request) {
 		var settings engine.Settings
 		if err := json.NewDecoder(r.Body).Decode(&settings); err != nil {
-			answer(w, fmt.Errorf("read settings: %w", err))
+			socket.Answer(w, fmt.Errorf("read settings: %w", err))
 			return
 		}
-		answer(w, l.set(r.Context(), settings))
+		socket.Answer(w, l.set(r.Context(), settings))
 	})
 
 	return mux
-}
-
-func answer(w http.ResponseWriter, err error) {
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
 }
 
 // act carries out an action on a component.

@@ -26,6 +26,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 	"github.com/netpol-latency/netpol-latency/lab/internal/node"
 	"github.com/netpol-latency/netpol-latency/lab/internal/relay"
+	"github.com/netpol-latency/netpol-latency/lab/internal/socket"
 	"github.com/netpol-latency/netpol-latency/lab/internal/topology"
 )
 
@@ -166,11 +167,11 @@ func (l *inner) up(ctx context.Context, group *errgroup.Group) error {
 		return err
 	}
 
-	control, err := net.Listen("unix", l.options.Dir.Control())
+	listener, err := net.Listen("unix", l.options.Dir.Control())
 	if err != nil {
 		return fmt.Errorf("open the control socket: %w", err)
 	}
-	group.Go(func() error { return serve(ctx, control, l.controlHandler()) })
+	group.Go(func() error { return socket.Serve(ctx, listener, 5*time.Second, l.controlHandler()) })
 	return nil
 }
 
@@ -443,14 +444,4 @@ func poll(ctx context.Context, try func(context.Context) error) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-}
-
-// serve answers HTTP until the context ends.
-func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
-	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve the control socket: %w", err)
-	}
-	return nil
 }
