@@ -24,20 +24,12 @@ const someNodes = 3
 // Families finds the IP families of the pods: those of the ranges of some nodes, where nodes have
 // such ranges, else those of addresses of pods that run. Where neither tells, both may be there.
 func (c *Cluster) Families(ctx context.Context) (Families, error) {
-	var found Families
 	nodes, err := c.CoreV1().Nodes().List(ctx, metav1.ListOptions{Limit: someNodes})
 	if err != nil {
 		return Families{}, fmt.Errorf("find the address families: list nodes: %w", err)
 	}
-	for _, node := range nodes.Items {
-		for _, text := range node.Spec.PodCIDRs {
-			if prefix, err := netip.ParsePrefix(text); err == nil {
-				found.add(prefix.Addr())
-			}
-		}
-	}
-	if found.known() {
-		return found, nil
+	if blocks := blocksOf(nodes.Items); len(blocks) > 0 {
+		return familiesOf(blocks), nil
 	}
 
 	pods, err := c.CoreV1().Pods(metav1.NamespaceSystem).List(ctx,
@@ -45,26 +37,18 @@ func (c *Cluster) Families(ctx context.Context) (Families, error) {
 	if err != nil {
 		return Families{}, fmt.Errorf("find the address families: list pods: %w", err)
 	}
-	for _, pod := range pods.Items {
-		for _, ip := range pod.Status.PodIPs {
-			address, err := netip.ParseAddr(ip.IP)
-			if err == nil && !pod.Spec.HostNetwork { // a node's address is of the node's network
-				found.add(address)
-			}
-		}
+	if addresses := addressesOf(pods.Items); len(addresses) > 0 {
+		return familiesOf(addresses), nil
 	}
-	if !found.known() {
-		return Families{IPv4: true, IPv6: true}, nil
-	}
-	return found, nil
+	return Families{IPv4: true, IPv6: true}, nil
 }
 
-func (f *Families) known() bool { return f.IPv4 || f.IPv6 }
-
-// add takes in an address. The first one says what is preferred.
-func (f *Families) add(address netip.Addr) {
-	if !f.known() {
-		f.PrefersIPv6 = address.Is6()
+// familiesOf are the families of addresses, of which the first says what is preferred.
+func familiesOf(all []netip.Prefix) Families {
+	found := Families{PrefersIPv6: all[0].Addr().Is6()}
+	for _, one := range all {
+		found.IPv4 = found.IPv4 || one.Addr().Is4()
+		found.IPv6 = found.IPv6 || one.Addr().Is6()
 	}
-	f.IPv4, f.IPv6 = f.IPv4 || address.Is4(), f.IPv6 || address.Is6()
+	return found
 }

@@ -46,14 +46,7 @@ func (c *Cluster) PodAddresses(ctx context.Context) []netip.Prefix {
 	var all []netip.Prefix
 	pods, err := c.CoreV1().Pods(metav1.NamespaceAll).List(ctx, metav1.ListOptions{Limit: enough})
 	if err == nil {
-		for _, pod := range pods.Items {
-			for _, ip := range pod.Status.PodIPs {
-				address, err := netip.ParseAddr(ip.IP)
-				if err == nil && !pod.Spec.HostNetwork {
-					all = append(all, netip.PrefixFrom(address, address.BitLen()))
-				}
-			}
-		}
+		all = addressesOf(pods.Items)
 	}
 	if len(all) > 0 {
 		return all
@@ -63,7 +56,27 @@ func (c *Cluster) PodAddresses(ctx context.Context) []netip.Prefix {
 	if err != nil {
 		return nil
 	}
-	for _, node := range nodes.Items {
+	return blocksOf(nodes.Items)
+}
+
+// addressesOf are the addresses of pods; those of a node's network are none of theirs.
+func addressesOf(pods []corev1.Pod) []netip.Prefix {
+	var all []netip.Prefix
+	for _, pod := range pods {
+		for _, ip := range pod.Status.PodIPs {
+			address, err := netip.ParseAddr(ip.IP)
+			if err == nil && !pod.Spec.HostNetwork {
+				all = append(all, netip.PrefixFrom(address, address.BitLen()))
+			}
+		}
+	}
+	return all
+}
+
+// blocksOf are the blocks that nodes give their pods addresses of, if nodes have such.
+func blocksOf(nodes []corev1.Node) []netip.Prefix {
+	var all []netip.Prefix
+	for _, node := range nodes {
 		for _, text := range node.Spec.PodCIDRs {
 			if block, err := netip.ParsePrefix(text); err == nil {
 				all = append(all, block)
