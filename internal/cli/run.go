@@ -142,11 +142,9 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 		return err
 	}
 
-	asked := cmd.Flags().Changed("family")
-	if err := o.fitFamily(cmd.Context(), cluster, tasks, asked); err != nil {
+	if err := o.fitFamily(cmd.Context(), cluster, tasks); err != nil {
 		return err
 	}
-
 	if err := o.derive(cmd.Context(), cmd.ErrOrStderr(), cluster, tasks); err != nil {
 		return err
 	}

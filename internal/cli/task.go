@@ -187,17 +187,18 @@ func readPatch(text string) ([]byte, error) {
 // fitFamily has tasks use the address family that the cluster prefers, unless another one was asked
 // for. One that the cluster does not have is an error.
 func (o *runOptions) fitFamily(
-	ctx context.Context, cluster *kube.Cluster, tasks []task, asked bool,
+	ctx context.Context, cluster *kube.Cluster, tasks []task,
 ) error {
 	families, err := cluster.Families(ctx)
 	if err != nil {
 		return nil // who may not list nodes or pods learns of it from the run's own
 	}
 	for i := range tasks {
-		family := &tasks[i].options.Family
-		if !asked && *family == setting.IPv4 && families.PrefersIPv6 {
+		options := &tasks[i].options
+		family := &options.Family
+		if !options.Given("family") && families.PrefersIPv6 {
 			*family = setting.IPv6
-			tasks[i].options.Label = o.settings.table.Label(tasks[i].options.Settings)
+			options.Label = o.settings.table.Label(options.Settings)
 		}
 		has := map[string]bool{setting.IPv4: families.IPv4, setting.IPv6: families.IPv6}
 		if !has[*family] {

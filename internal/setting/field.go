@@ -81,11 +81,17 @@ func (f Field) With(s *Settings, value any) {
 		f.Set(s, value)
 		return
 	}
-	s.more = maps.Clone(s.more)
-	if s.more == nil {
-		s.more = make(map[string]any)
+	s.more = with(s.more, f.Name, value)
+}
+
+// with is a copy of a map with another entry.
+func with[V any](m map[string]V, key string, value V) map[string]V {
+	m = maps.Clone(m)
+	if m == nil {
+		m = make(map[string]V)
 	}
-	s.more[f.Name] = value
+	m[key] = value
+	return m
 }
 
 // Parse gives the setting the value of a text. The error says what was wrong and what is expected.
@@ -100,11 +106,7 @@ func (f Field) Parse(s *Settings, text string) error {
 		return fmt.Errorf("%s %q: expected %s", f.Name, text, f.Expected())
 	}
 	f.With(s, value)
-	s.given = maps.Clone(s.given)
-	if s.given == nil {
-		s.given = make(map[string]bool)
-	}
-	s.given[f.Name] = true
+	s.given = with(s.given, f.Name, true)
 	return nil
 }
 

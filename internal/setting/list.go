@@ -28,10 +28,10 @@ func (f Field) Wrong(text string, why error) error {
 	return fmt.Errorf("--%s %q: expected %s: %w", f.Name, text, f.Expected(), why)
 }
 
-// Add adds a text to a setting that is a list.
-func (f Field) Add(s *Settings, text string) {
-	if before := f.Text(*s); before != "" {
-		text = before + "," + text
+// Longer is the text of a setting that is a list, with another text.
+func (f Field) Longer(s Settings, text string) string {
+	if before := f.Text(s); before != "" {
+		return before + "," + text
 	}
-	f.With(s, text)
+	return text
 }
