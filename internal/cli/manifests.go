@@ -4,9 +4,7 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -14,10 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	utilyaml "k8s.io/apimachinery/pkg/util/yaml"
-	"sigs.k8s.io/yaml"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/overlay"
@@ -159,45 +154,35 @@ func renderOver(out io.Writer, values manifests.Values, over overlay.Overlay) er
 		return err
 	}
 
-	documents := utilyaml.NewYAMLReader(bufio.NewReader(&plain))
-	for {
-		document, err := documents.Read()
-		if errors.Is(err, io.EOF) {
-			return nil
+	objects, err := decodeObjects(plain.Bytes())
+	if err != nil {
+		return fmt.Errorf("read the manifests: %w", err)
+	}
+	for _, one := range objects {
+		object, err := typed(one)
+		if err == nil {
+			err = over.Apply(object)
 		}
-		if err != nil {
-			return fmt.Errorf("read the manifests: %w", err)
+		if err == nil {
+			err = printObjects(out, "# "+one.GetKind()+" "+one.GetName(), []runtime.Object{object})
 		}
-		object, err := decodeManifest(document)
 		if err != nil {
 			return err
-		}
-		if err := over.Apply(object); err != nil {
-			return err
-		}
-		text, err := yaml.Marshal(object)
-		if err != nil {
-			return fmt.Errorf("encode an object: %w", err)
-		}
-		if _, err := fmt.Fprintf(out, "---\n%s", text); err != nil {
-			return fmt.Errorf("write manifests: %w", err)
 		}
 	}
+	return nil
 }
 
-// decodeManifest reads an object of the templates; what has pods as what it is.
-func decodeManifest(document []byte) (runtime.Object, error) {
-	plain := &unstructured.Unstructured{}
-	if err := yaml.Unmarshal(document, &plain.Object); err != nil {
-		return nil, fmt.Errorf("read the manifests: %w", err)
-	}
+// typed is an object that has pods, or a namespace, as what it is, and another as it was.
+func typed(one *object) (runtime.Object, error) {
 	known, ok := map[string]runtime.Object{
 		"Namespace": &corev1.Namespace{}, "Deployment": &appsv1.Deployment{},
-	}[plain.GetKind()]
+	}[one.GetKind()]
 	if !ok {
-		return plain, nil
+		return one, nil
 	}
-	if err := yaml.Unmarshal(document, known); err != nil {
+	err := runtime.DefaultUnstructuredConverter.FromUnstructured(one.Object, known)
+	if err != nil {
 		return nil, fmt.Errorf("read the manifests: %w", err)
 	}
 	return known, nil
