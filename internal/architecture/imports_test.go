@@ -49,7 +49,7 @@ func rules() map[string]rule {
 			"internal/setting"}},
 		"internal/report/html": {own: []string{"internal/measure", "internal/report",
 			"internal/result", "internal/setting"}},
-		"internal/overlay": {own: []string{"internal/setting"},
+		"internal/overlay": {own: []string{"internal/scenario", "internal/setting"},
 			others: append(kubernetes, "sigs.k8s.io/yaml")},
 		"internal/visible":   {},
 		"internal/interrupt": {},

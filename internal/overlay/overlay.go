@@ -11,7 +11,6 @@ import (
 	"maps"
 	"reflect"
 	"slices"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -22,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/strategicpatch"
 	"sigs.k8s.io/yaml"
+
+	"github.com/netpol-latency/netpol-latency/internal/scenario"
 )
 
 // Overlay is what is laid over objects. The zero value changes nothing.
@@ -164,5 +165,5 @@ func patch[T any, P interface {
 
 // reserved reports whether a label is one by which a run finds what it has created.
 func reserved(key string) bool {
-	return key == "app.kubernetes.io/part-of" || strings.HasPrefix(key, "netpol-latency/")
+	return key == "app.kubernetes.io/part-of" || scenario.Reserved(key)
 }

@@ -65,7 +65,7 @@ func (e *environment) allowReads(ctx context.Context) error {
 			for i := range all {
 				all[i].Verbs = []string{"get"}
 			}
-			err = e.cluster.Apply(ctx, e.permission(namespace, readerName, all...)...)
+			err = e.apply(ctx, e.permission(namespace, readerName, all...)...)
 		}
 		if apierrors.IsForbidden(err) {
 			e.collector.warn("this user may not let the agents read what the triggers change: " +
