@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/klog/v2"
+
+	"github.com/netpol-latency/netpol-latency/internal/probe"
 )
 
 // largestEcho is the largest datagram that comes back whole, in bytes.
@@ -23,7 +25,7 @@ const largestEcho = 2048
 func ServeTarget(ctx context.Context, tcp, udp []int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	for _, port := range tcp {
-		listener, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		listener, err := probe.Listen(ctx, port)
 		if err != nil {
 			return fmt.Errorf("serve TCP port %d: %w", port, err)
 		}

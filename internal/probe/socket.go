@@ -60,3 +60,11 @@ func socketError(socket int32, events uint32) error {
 	}
 	return err
 }
+
+// deferAccept keeps a listening socket's connections from the program until they bring data. The
+// kernel waits for it a second or so, then answers the handshake once more and takes what it gets
+// (tcp(7), TCP_DEFER_ACCEPT).
+func deferAccept(fd int) error {
+	err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_DEFER_ACCEPT, 1)
+	return os.NewSyscallError("setsockopt TCP_DEFER_ACCEPT", err)
+}

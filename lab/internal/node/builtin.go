@@ -4,6 +4,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	v1 "k8s.io/api/core/v1"
+
+	"github.com/netpol-latency/netpol-latency/internal/probe"
 )
 
 // maxDatagram is the largest datagram that the UDP echo returns whole.
@@ -129,7 +132,7 @@ func startBuiltin(network *sandbox, podName string, ports builtinPorts) (*builti
 // families.
 func (s *builtinServer) listen(ports builtinPorts) error {
 	for _, port := range ports.tcp {
-		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
+		l, err := probe.Listen(context.Background(), port)
 		if err != nil {
 			return fmt.Errorf("serve HTTP: %w", err)
 		}
