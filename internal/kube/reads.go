@@ -23,11 +23,11 @@ import (
 
 // The bounds of reading the object that a trigger changes.
 const (
-	// MinReadInterval is the shortest time between the beginnings of two reads: the start of a
-	// latency cannot be known better, and shorter is not worth the API server's time.
-	MinReadInterval = 5 * time.Millisecond
 	// maxReads is how many reads a second all who read together may send.
 	maxReads = 300
+	// MinReadInterval is the time between the beginnings of two reads of one who reads alone: the
+	// start of a latency cannot be known much better.
+	MinReadInterval = time.Second / maxReads
 	// maxReadInterval is where so many share the reads that they are worth nothing.
 	maxReadInterval = 100 * time.Millisecond
 	// readTimeout is how long a read may take.

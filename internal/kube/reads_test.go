@@ -186,13 +186,13 @@ func TestReadsContainTheChange(t *testing.T) {
 		widest      time.Duration
 	}{
 		// From the sending of the last read that missed the change to the answer to the next one.
-		{"a fast server", time.Millisecond, 0, 7 * time.Millisecond},
-		{"a busy one", 6 * time.Millisecond, 0, 12 * time.Millisecond},
+		{"a fast server", time.Millisecond, 0, 6 * time.Millisecond},
+		{"a busy one", 6 * time.Millisecond, 0, 11 * time.Millisecond},
 		{"a slow one", 40 * time.Millisecond, 0, 52 * time.Millisecond},
 		// From there to half a read and the news.
-		{"a watch", 6 * time.Millisecond, time.Millisecond, 10 * time.Millisecond},
+		{"a watch", 6 * time.Millisecond, time.Millisecond, 9 * time.Millisecond},
 		{"a slow server's watch", 40 * time.Millisecond, time.Millisecond, 32 * time.Millisecond},
-		{"a late watch", time.Millisecond, time.Second, 7 * time.Millisecond},
+		{"a late watch", time.Millisecond, time.Second, 6 * time.Millisecond},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -241,7 +241,7 @@ func TestReadsOverlap(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				server := &server{takes: test.takes}
-				reads := NewReads(server.subject(), MinReadInterval)
+				reads := NewReads(server.subject(), 5*time.Millisecond)
 				must(t, second(reads.Begin(t.Context())))
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
@@ -342,7 +342,7 @@ func TestReadsRest(t *testing.T) {
 		takes time.Duration
 		reads int // in a second
 	}{
-		{"a fast server", time.Millisecond, 200},
+		{"a fast server", time.Millisecond, 300},
 		{"a busy one", 40 * time.Millisecond, 12},
 	}
 	for _, test := range tests {

@@ -337,8 +337,8 @@ func TestWatchPolicyReadsItUntilItExists(t *testing.T) {
 		time.Sleep(created)
 		w.create("1")
 		time.Sleep(time.Minute)
-		if reads := w.reads(); reads < 150 || reads > 210 {
-			t.Errorf("%d reads in a second without the policy and a minute with it; want 200",
+		if reads := w.reads(); reads < 250 || reads > 310 {
+			t.Errorf("%d reads in a second without the policy and a minute with it; want 300",
 				reads)
 		}
 		w.delete()
