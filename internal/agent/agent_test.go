@@ -57,6 +57,10 @@ func (n *network) Pace() pace.State {
 // LimitConntrack implements prober.
 func (n *network) LimitConntrack(entries int) { n.entries.Store(int64(entries)) }
 
+// ConntrackEntries implements prober.
+func (n *network) ConntrackEntries() int { return 7 }
+
+// DropsAreHere implements prober.
 func (n *network) DropsAreHere(bool) {}
 
 func (n *network) open(address string) {

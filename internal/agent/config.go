@@ -86,7 +86,7 @@ func (c Config) engine() probe.Config {
 	}
 	return probe.Config{
 		Mode: c.Probe, Schedule: schedule, Timeout: c.ProbeTimeout, Paced: true,
-		ConntrackEntries: probe.ConntrackBudget(c.ConntrackShare),
+		ConntrackEntries: probe.ConntrackBudget(c.ConntrackShare, 0),
 	}
 }
 

@@ -43,6 +43,8 @@ type prober interface {
 	Pace() pace.State
 	// LimitConntrack says how many entries of connection tracking the probes may hold.
 	LimitConntrack(entries int)
+	// ConntrackEntries is how many they may hold now.
+	ConntrackEntries() int
 	// DropsAreHere says whether what is dropped is dropped on the node of this process.
 	DropsAreHere(are bool)
 }

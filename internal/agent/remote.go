@@ -193,8 +193,8 @@ func (r *remote) execute(ctx context.Context, event measure.Event) (exit bool, e
 	previous := r.plan
 	r.plan = plan
 	r.tracker.prober.DropsAreHere(plan.Egress)
-	if plan.Share != previous.Share {
-		r.tracker.prober.LimitConntrack(probe.ConntrackBudget(plan.Share))
+	if plan.Share != previous.Share || plan.Left != previous.Left {
+		r.tracker.prober.LimitConntrack(probe.ConntrackBudget(plan.Share, plan.Left))
 	}
 	if plan.Iteration != previous.Iteration {
 		if err := r.begin(); err != nil {
@@ -349,7 +349,10 @@ func (r *remote) conclude() error {
 	klog.Infof("Iteration %d: %d samples", r.plan.Iteration, r.samples)
 	return r.lines.Write(
 		protocol.Line{
-			Finished: &protocol.Finished{Iteration: r.plan.Iteration, Samples: r.samples},
+			Finished: &protocol.Finished{
+				Iteration: r.plan.Iteration, Samples: r.samples,
+				Entries: r.tracker.prober.ConntrackEntries(),
+			},
 		},
 	)
 }

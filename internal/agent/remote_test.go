@@ -158,6 +158,9 @@ func (s *stand) written() (samples []measure.Sample, said int) {
 		}
 		if line.Finished != nil {
 			said = line.Finished.Samples
+			if got, want := line.Finished.Entries, s.network.ConntrackEntries(); got != want {
+				s.t.Errorf("the agent says that it has left %d entries; want %d", got, want)
+			}
 		}
 	}
 	return samples, said
@@ -339,16 +342,17 @@ func TestRemoteShares(t *testing.T) {
 	}
 }
 
-// A plan says among how many agents the budget of a node is shared, anew where one was replaced.
+// A plan says among how many agents the budget of a node is shared, anew where one was replaced, and
+// how much of it earlier ones have left; who has finished says the same of itself.
 func TestRemoteConntrackShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStand(t)
-		for _, share := range []int{4, 2} {
-			s.plan.Share = share
+		for _, part := range []struct{ share, left int }{{4, 0}, {2, 0}, {2, 1000}} {
+			s.plan.Share, s.plan.Left = part.share, part.left
 			s.step(protocol.StepProve, allowedA())
-			want := int64(probe.ConntrackBudget(share))
+			want := int64(probe.ConntrackBudget(part.share, part.left))
 			if got := s.network.entries.Load(); got != want || want < 2 {
-				t.Errorf("of %d agents each may hold %d entries; want %d", share, got, want)
+				t.Errorf("of %d agents each may hold %d entries; want %d", part.share, got, want)
 			}
 		}
 		s.exit()

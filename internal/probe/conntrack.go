@@ -24,18 +24,27 @@ const (
 	smallestTable = 131_072
 	// partOfTable is which part of a table all probes of a node may fill.
 	partOfTable = 4
+	// leastPart is which part of that there is in any case, whatever others have left in the table:
+	// without any, nothing would be measured until that is gone.
+	leastPart = 4
 )
 
+// ConntrackLife is how long entries may be in a table whose probes are over.
+const ConntrackLife = max(tcpSYNLife, tcpEntryLife, udpEntryLife, sctpInitLife, sctpEntryLife) +
+	collectedWithin
+
 // ConntrackBudget is how many entries of a node's connection tracking table one of so many agents
-// that share it may hold. The size of the table is this node's, where that can be read.
-func ConntrackBudget(agents int) int {
+// that share it may hold, if earlier ones of the run have left so many. The size of the table is
+// this node's, where that can be read.
+func ConntrackBudget(agents, left int) int {
 	table := smallestTable
 	if text, err := os.ReadFile("/proc/sys/net/netfilter/nf_conntrack_max"); err == nil {
 		if most, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && most > 0 {
 			table = most
 		}
 	}
-	return max(1, table/partOfTable/max(1, agents))
+	budget := table / partOfTable
+	return max(1, max(budget-left, budget/leastPart)/max(1, agents))
 }
 
 // lives are how long the entry of a probe lives, by what becomes of the probe.
@@ -92,6 +101,7 @@ type conntrack struct {
 	dropsHere atomic.Bool
 
 	held  int
+	told  atomic.Int64        // held, for anyone to read
 	peak  int                 // the most that were held at once
 	going [conntrackSlots]int // how many go in which slot
 	slot  int64               // the first that is not over
@@ -114,6 +124,7 @@ func (c *conntrack) move(now, from, to instant) instant {
 	c.add(from, -1)
 	c.add(to, 1)
 	c.peak = max(c.peak, c.held)
+	c.told.Store(int64(c.held))
 	return to
 }
 

@@ -73,6 +73,23 @@ func (n *nodeTable) add(now instant) {
 	n.most = max(n.most, len(n.until))
 }
 
+// What earlier agents have left in a table is not there for the next, but a part always is.
+func TestConntrackBudget(t *testing.T) {
+	whole := ConntrackBudget(1, 0)
+	tests := []struct{ agents, left, want int }{
+		{1, whole / 4, whole - whole/4},
+		{1, 3 * whole, whole / leastPart},
+		{2, whole / 2, (whole - whole/2) / 2},
+		{10 * whole, 0, 1},
+	}
+	for _, test := range tests {
+		if got := ConntrackBudget(test.agents, test.left); got != test.want {
+			t.Errorf("one of %d agents, beside %d entries, may have %d; want %d", test.agents,
+				test.left, got, test.want)
+		}
+	}
+}
+
 // TestConntrackNeverFills plays, by virtual time, the most that is asked of a budget: ten thousand
 // targets of which all probes leave the entry that lives longest, the base interval before the
 // trigger, and a day in which what was triggered never comes. No more entries are there at once

@@ -165,6 +165,9 @@ func (e *Engine) Pace() pace.State {
 // table of a node; 0 is any number.
 func (e *Engine) LimitConntrack(entries int) { e.worker.conntrack.most.Store(int64(entries)) }
 
+// ConntrackEntries is how many entries the probes may have had there when one came or went last.
+func (e *Engine) ConntrackEntries() int { return int(e.worker.conntrack.told.Load()) }
+
 // DropsAreHere says whether what is dropped is dropped on this node, by policies of its own pods'
 // egress: connection tracking keeps no entry of that.
 func (e *Engine) DropsAreHere(are bool) { e.worker.conntrack.dropsHere.Store(are) }

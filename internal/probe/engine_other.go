@@ -43,6 +43,9 @@ func (*Engine) Stats() Stats { return Stats{} }
 // LimitConntrack does nothing.
 func (*Engine) LimitConntrack(int) {}
 
+// ConntrackEntries is 0.
+func (*Engine) ConntrackEntries() int { return 0 }
+
 // DropsAreHere does nothing.
 func (*Engine) DropsAreHere(bool) {}
 

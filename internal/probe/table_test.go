@@ -332,7 +332,7 @@ func TestTableForMinutes(t *testing.T) {
 		t.Run(string(mode), func(t *testing.T) {
 			t.Parallel()
 			inNamespace(t, func(t *testing.T) {
-				budget := ConntrackBudget(1)
+				budget := ConntrackBudget(1, 0)
 				schedule := DefaultSchedule(mode)
 				schedule.RelativeStep = 0 // as fast as for 500 targets that are all new
 				fates := []string{servedAt + ":80", servedAt + ":81", ingress + ":80",

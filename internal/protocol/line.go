@@ -56,10 +56,12 @@ type Pairs struct {
 	Pairs     int `json:"pairs"`
 }
 
-// Finished is an agent's last line about an iteration: how many samples it has written.
+// Finished is an agent's last line about an iteration: how many samples it has written, and how
+// many entries its probes may have by then in the connection tracking table of a node.
 type Finished struct {
 	Iteration int `json:"round"`
 	Samples   int `json:"samples"`
+	Entries   int `json:"entries,omitempty"`
 }
 
 // Warning is something that qualifies all results of an agent.

@@ -57,6 +57,8 @@ type Plan struct {
 	// Share is among how many agents the budget of a node's connection tracking table is shared: no
 	// node has entries of more than so many agents' probes. From runners that say nothing it is 0.
 	Share int `json:"share,omitempty"`
+	// Left is how many entries the agents of earlier scenarios may have left in such a table.
+	Left int `json:"left,omitempty"`
 	// Egress says that policies are of the agents' egress: what they forbid is dropped on the node
 	// of the agent that sends it.
 	Egress bool `json:"egress,omitempty"`

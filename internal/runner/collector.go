@@ -46,6 +46,7 @@ type agentLog struct {
 	// presumed are pairs that wait for the proof that they are blocked.
 	presumed protocol.Pairs
 	finished int // the newest iteration that it has finished
+	entries  int // of connection tracking that its probes may have had then
 	answered int // the newest ping that it has answered
 	// reopen has the log opened again, rereading says that it was, flowed when anything came from
 	// it, and trouble why it could not be read last.
@@ -282,7 +283,7 @@ func (c *collector) record(agent *agentLog, line protocol.Line, came time.Time) 
 	case line.Presumed != nil:
 		agent.presumed = *line.Presumed
 	case line.Finished != nil:
-		agent.finished = line.Finished.Iteration
+		agent.finished, agent.entries = line.Finished.Iteration, line.Finished.Entries
 	case line.Warn != nil:
 		c.warnings[line.Warn.Text] = true
 	case line.Sample != nil:

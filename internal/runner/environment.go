@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -47,6 +46,7 @@ type environment struct {
 	iterations int // how many have begun
 	progress   func(Progress)
 	others     []string // policies in the namespaces that are not of the run
+	earlier    []leftover
 }
 
 func (e *environment) mode() string { return e.options.Mode(e.scenario) }
@@ -334,7 +334,7 @@ func (e *environment) address(pod corev1.Pod) (netip.Addr, bool) {
 
 // publish gives the agents a plan. Each carries a ping.
 func (e *environment) publish(ctx context.Context, plan protocol.Plan) error {
-	plan.Ping, plan.Share = e.plan.Ping+1, e.share()
+	plan.Ping, plan.Share, plan.Left = e.plan.Ping+1, e.share(), leftAt(time.Now(), e.earlier)
 	plan.Egress = e.options.Direction == setting.Egress
 	e.collector.pinged(plan.Ping, time.Now())
 	if err := e.apply(ctx, e.planObject(plan)); err != nil {
@@ -345,34 +345,6 @@ func (e *environment) publish(ctx context.Context, plan protocol.Plan) error {
 	}
 	e.plan = plan
 	return nil
-}
-
-// share is among how many agents a node's connection tracking table is shared: those that run on it
-// and, as far as their targets do, the others. As long as it is not known where targets are, all of
-// them may be on one node.
-func (e *environment) share() int {
-	agents := e.collector.byNode()
-	targets, count := make(map[string]int), 0
-	for _, pods := range e.pods {
-		for _, pod := range pods {
-			targets[pod.Spec.NodeName]++
-			count++
-		}
-	}
-	if count == 0 {
-		return e.options.Agents
-	}
-
-	most := 1.
-	for _, here := range agents {
-		most = max(most, float64(here))
-	}
-	for node, on := range targets {
-		here := agents[node]
-		part := float64(on) / float64(count)
-		most = max(most, float64(here)+part*float64(e.options.Agents-here))
-	}
-	return int(math.Ceil(most))
 }
 
 // report says how far the run is.

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -16,6 +18,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/probe"
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
@@ -81,6 +85,40 @@ func TestConntrackShare(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestLeftovers has scenarios come one after the other: a plan says what the agents of those before
+// may have left in a table, until it is gone.
+func TestLeftovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var earlier []leftover
+		for _, test := range []struct {
+			entries []int // that each agent may have left
+			left    int   // that there is then
+		}{
+			{[]int{1000}, 1000},
+			{[]int{200, 400}, 1600}, // on one node
+			{nil, 600},              // the first are gone
+		} {
+			e := &environment{
+				collector: newCollector(kube.Namespace{}, setting.ClockAuto), earlier: earlier,
+			}
+			e.options.Agents = len(test.entries)
+			for number, entries := range test.entries {
+				agent := &agentLog{node: "a"}
+				e.collector.agents[strconv.Itoa(number)] = agent
+				line := protocol.Line{Finished: &protocol.Finished{Entries: entries}}
+				check(t, e.collector.record(agent, line, time.Now()))
+			}
+
+			earlier = e.leftovers()
+			if got := leftAt(time.Now(), earlier); got != test.left {
+				t.Errorf("after agents with %v there are %d entries; want %d", test.entries, got,
+					test.left)
+			}
+			time.Sleep(probe.ConntrackLife * 2 / 3)
+		}
+	})
 }
 
 // TestAgentsAreSpread asks for a node of its own for each agent, and does without.

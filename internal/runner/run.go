@@ -47,6 +47,7 @@ type Runner struct {
 
 	removed []string // namespaces that are being removed
 	left    error    // why some are not
+	earlier []leftover
 }
 
 // Recorder keeps what a run finds as soon as it has it. An error of its own ends the run.
@@ -90,8 +91,10 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
 	if err := env.choosePlace(ctx); err != nil {
 		return err
 	}
+	env.earlier = r.earlier
 	defer func() {
 		env.close()
+		r.earlier = env.leftovers()
 		if !r.Options.Keep {
 			r.left = errors.Join(r.left, env.remove(context.WithoutCancel(ctx)))
 			r.removed = append(r.removed, env.created...)
