@@ -91,7 +91,7 @@ test-unit: $(GOTESTSUM) ## Run the root module's tests: with the race detector w
 	else \
 	  CGO_ENABLED=1 PATH=$(BIN):$$PATH $(GOTEST) -race -timeout 10m ./... && \
 	  echo "== without the race detector: what its own allocations hide, and simulations, which it slows down" && \
-	  $(GO) test -count=1 -run NoAllocation ./internal/probe && $(GO) test ./internal/measure; \
+	  $(GO) test -count=1 -run 'NoAllocation|NeverFills' ./internal/probe && $(GO) test ./internal/measure; \
 	fi
 
 .PHONY: test-tools
