@@ -75,9 +75,27 @@ func kubernetes(name string) *cobra.Command {
 	case "kube-apiserver":
 		return apiserver.NewAPIServerCommand()
 	case "kube-controller-manager":
-		return controllermanager.NewControllerManagerCommand()
+		return withNamespaces(controllermanager.NewControllerManagerCommand())
 	case "kube-scheduler":
 		return scheduler.NewSchedulerCommand()
 	}
 	return nil
+}
+
+// withNamespaces is a kube-controller-manager that removes namespaces as [controlplane] does.
+func withNamespaces(manager *cobra.Command) *cobra.Command {
+	run := manager.RunE
+	manager.RunE = func(cmd *cobra.Command, args []string) error {
+		kubeconfig, err := cmd.Flags().GetString("kubeconfig")
+		if err != nil {
+			return err
+		}
+
+		// Both go on until the process ends, or one of them fails.
+		ended := make(chan error, 2)
+		go func() { ended <- controlplane.RemoveNamespaces(context.Background(), kubeconfig) }()
+		go func() { ended <- run(cmd, args) }()
+		return <-ended
+	}
+	return manager
 }

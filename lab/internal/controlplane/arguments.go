@@ -53,7 +53,8 @@ func APIServer(dir layout.Dir) []string {
 }
 
 // ControllerManager are the arguments of kube-controller-manager. Controllers for clouds, volumes
-// and autoscaling have nothing to do here and are left out.
+// and autoscaling have nothing to do here and are left out; what its controller of namespaces does,
+// [RemoveNamespaces] does.
 func ControllerManager(dir layout.Dir) []string {
 	return []string{
 		"--kubeconfig=" + dir.Config("kube-controller-manager.kubeconfig"),
@@ -66,7 +67,8 @@ func ControllerManager(dir layout.Dir) []string {
 		"--service-account-private-key-file=" + dir.Credentials("service-account.key"),
 		"--root-ca-file=" + dir.Credentials("ca.crt"),
 		"--allocate-node-cidrs=false",
-		"--controllers=*,-horizontal-pod-autoscaler-controller,-persistentvolume-binder-controller," +
+		"--controllers=*,-namespace-controller," +
+			"-horizontal-pod-autoscaler-controller,-persistentvolume-binder-controller," +
 			"-persistentvolume-attach-detach-controller,-persistentvolume-expander-controller," +
 			"-certificatesigningrequest-signing-controller,-legacy-serviceaccount-token-cleaner-controller",
 		"--kube-api-qps=2000",
