@@ -143,5 +143,6 @@ func Quotes(text string) []string {
 
 // Quoted reports whether a quote is from a message: a part of it that begins with a whole word.
 func Quoted(quote, message string) bool {
-	return regexp.MustCompile(`(^|[^\w])` + regexp.QuoteMeta(quote)).MatchString(message)
+	return strings.Contains(message, quote) && // most are from others: an expression takes long
+		regexp.MustCompile(`(^|[^\w])`+regexp.QuoteMeta(quote)).MatchString(message)
 }
