@@ -92,7 +92,7 @@ func hasPhase(phase v1.PodPhase) func(*v1.Pod) bool {
 
 func TestNode(t *testing.T) {
 	t.Parallel()
-	lab := labtest.Start(t, "--engine", "none")
+	lab := lawless(t)
 	cases := map[string]func(nodeTest){
 		"environment and downward API":          environmentOf,
 		"service account reaches the API":       serviceAccountOf,
@@ -497,7 +497,7 @@ func deployment(n nodeTest) {
 // start them afresh, on clean interfaces.
 func TestNodeAgentKilled(t *testing.T) {
 	t.Parallel()
-	lab := labtest.Start(t, "--engine", "none")
+	lab := labtest.Start(t)
 	n := nodeTest{T: t, lab: lab, namespace: lab.Namespace("killed")}
 	n.create(shell("process", "trap 'exit 0' TERM; while :; do sleep 0.05; done"))
 	n.create(targetPod("builtin"))

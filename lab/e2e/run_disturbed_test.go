@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -97,40 +98,26 @@ func (u *underWay) end(t *testing.T) (int, []measure.Sample) {
 }
 
 // Whatever happens in the middle of a run, it ends with a true account: every pair has a result,
-// and what is measured is right.
+// and what is measured is right. [TestRunAcrossRestarts] restarts the API server.
 func TestRunDisturbed(t *testing.T) {
 	t.Parallel()
-	lab := labtest.Start(t, "--delay", "2s")
-	agent := func() string {
-		list, err := lab.Client.CoreV1().Pods("").List(t.Context(),
-			metav1.ListOptions{LabelSelector: "netpol-latency/role=agent"})
-		must(t, err)
-		if len(list.Items) == 0 {
-			t.Fatal("no agent is running")
-		}
-		return list.Items[0].Namespace + "/" + list.Items[0].Name + "/" + list.Items[0].Status.PodIP
-	}
-	disturbances := map[string]func(){
-		"agent deleted": func() {
-			parts := strings.Split(agent(), "/")
-			must(t, lab.Client.CoreV1().Pods(parts[0]).Delete(t.Context(), parts[1],
+	disturbances := map[string]func(*testing.T, *labtest.Lab, corev1.Pod){
+		"agent deleted": func(t *testing.T, lab *labtest.Lab, agent corev1.Pod) {
+			must(t, lab.Client.CoreV1().Pods(agent.Namespace).Delete(t.Context(), agent.Name,
 				metav1.DeleteOptions{GracePeriodSeconds: new(int64)}))
 		},
-		"API server restarted": func() {
-			lab.Component("kill", "kube-apiserver")
-			lab.Component("start", "kube-apiserver")
-			lab.AwaitAPI()
-		},
-		"the agent's connections cut": func() {
-			lab.CutConnections(strings.Split(agent(), "/")[2])
+		"the agent's connections cut": func(_ *testing.T, lab *labtest.Lab, agent corev1.Pod) {
+			lab.CutConnections(agent.Status.PodIP)
 		},
 	}
 	for name, disturb := range disturbances {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			lab := slowly(t)
 			run := begin(t, lab, "policy-deny", "--targets=4", "--timeout=15s", "--patience=15s",
 				"--target-image=nginx")
 			run.await(t, "measuring")
-			disturb()
+			disturb(t, lab, podsOf(t, lab, run.id, "agent")[0])
 			code, samples := run.end(t)
 			if len(samples) != 4 {
 				t.Errorf("exit code %d, %d samples; want 4:\n%s", code, len(samples),
@@ -215,7 +202,7 @@ func processFile(pid int, name string) string {
 // What no namespace takes along is removed too, also after SIGKILL.
 func TestRunKilledWithAnObjectOfTheCluster(t *testing.T) {
 	t.Parallel()
-	lab := labtest.Start(t, "--delay", "5s")
+	lab := slowly(t)
 	file := filepath.Join(t.TempDir(), "policy.yaml")
 	must(t, os.WriteFile(file, []byte(`
 apiVersion: networking.k8s.io/v1
@@ -246,8 +233,8 @@ metadata: {name: of-the-run}
 	}
 }
 
-// A run that is ended at any moment leaves nothing: by itself after SIGTERM, after SIGKILL by
-// cleanup. What the user has is untouched.
+// A run that is ended in any phase leaves nothing: by itself after SIGTERM, after SIGKILL by
+// cleanup. What the user has is untouched. [TestRunCut] kills in further phases.
 func TestRunKilled(t *testing.T) {
 	t.Parallel()
 	lab := soon(t)
@@ -264,30 +251,39 @@ func TestRunKilled(t *testing.T) {
 	})
 
 	random := rand.New(rand.NewPCG(9, 10))
-	for number := range 20 {
-		signal, at := syscall.SIGTERM, time.Duration(random.IntN(4000))*time.Millisecond
-		if number%2 == 1 {
-			signal = syscall.SIGKILL
-		}
-		t.Run(fmt.Sprintf("%s after %s", signal, at), func(t *testing.T) {
+	for _, test := range []struct {
+		signal syscall.Signal
+		phase  string // the line of progress after which the signal comes
+	}{
+		{syscall.SIGTERM, "run "}, // it creates its namespaces
+		{syscall.SIGKILL, "run "},
+		{syscall.SIGTERM, "policy-creation: starting"},
+		{syscall.SIGKILL, "policy-creation: proving"},
+		{syscall.SIGTERM, "policy-creation: measuring"},
+		{syscall.SIGTERM, "policy-creation: cleaning up"},
+		{syscall.SIGKILL, "pod-creation: starting"},
+	} {
+		// Not only the beginnings of phases: these are short.
+		after := time.Duration(random.IntN(300)) * time.Millisecond
+		t.Run(fmt.Sprintf("%s %s after %s", test.signal, after, test.phase), func(t *testing.T) {
 			t.Parallel()
-			endAfter(t, soon(t), signal, at)
+			endAfter(t, soon(t), test.signal, test.phase, after)
 		})
 	}
 }
 
-// endAfter ends a run by a signal some time after it has begun, and expects nothing to be left.
-func endAfter(t *testing.T, lab *labtest.Lab, signal syscall.Signal, at time.Duration) {
+// endAfter ends a run by a signal some time after a phase has begun, and expects nothing to be
+// left.
+func endAfter(
+	t *testing.T, lab *labtest.Lab, signal syscall.Signal, phase string, after time.Duration,
+) {
 	t.Helper()
 	run := begin(t, lab, "policy-creation", "pod-creation", "--targets=3")
-	run.await(t, "run "+run.id)
-	time.AfterFunc(at, func() { _ = run.cmd.Process.Signal(signal) }) // it may have ended by then
+	run.await(t, phase)
+	time.AfterFunc(after, func() { _ = run.cmd.Process.Signal(signal) }) // it may have ended by then
 	run.end(t)
 	if signal == syscall.SIGKILL {
-		output, err := command(t.Context(), t, lab, "cleanup", "--run-id", run.id).CombinedOutput()
-		if err != nil {
-			t.Fatalf("clean up: %v: %s", err, output)
-		}
+		cleanUp(t, lab, run.id)
 	}
 	expectNothingLeft(t, lab, run.id)
 	if t.Failed() {

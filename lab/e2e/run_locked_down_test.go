@@ -5,6 +5,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,8 +16,10 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/runner"
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
+	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
 
 // TestRunLockedDown runs where admission wants an owner of everything, limits of every container
@@ -48,6 +51,10 @@ func TestRunLockedDown(t *testing.T) {
 				if node != "node-2" && node != "node-3" {
 					t.Errorf("%s: a pod is on %s; want the nodes that take pods", place, node)
 				}
+			}
+			same := sample.Target.Address.Addr().As4()[2] == clientSubnet(t, lab, sample)
+			if same != (place == "same-node") {
+				t.Errorf("%s: the target %s is on the wrong node", place, sample.Target.Address)
 			}
 		}
 	}
@@ -143,4 +150,25 @@ func bound(t *testing.T, lab *labtest.Lab, namespace string) {
 	if err != nil {
 		t.Logf("bound namespace %s: %v", namespace, err)
 	}
+}
+
+// clientSubnet is the third byte of the addresses on the client's node. The client has gone: the
+// truth log knows its address.
+func clientSubnet(t *testing.T, lab *labtest.Lab, sample measure.Sample) byte {
+	t.Helper()
+	records, err := truth.Read(lab.Truth)
+	must(t, err)
+	for _, record := range records {
+		for _, op := range record.Ops {
+			if op.Address != nil && op.Address.UID == sample.Client.UID {
+				var address [4]byte
+				if n, _ := fmt.Sscanf(op.ID, "%d.%d.%d.%d", &address[0], &address[1], &address[2],
+					&address[3]); n == 4 {
+					return address[2]
+				}
+			}
+		}
+	}
+	t.Fatalf("the truth log does not know pod %s", sample.Client.Name)
+	return 0
 }

@@ -6,7 +6,6 @@ package e2e
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -236,43 +235,6 @@ func TestRunAgentsRepeatsAndClocks(t *testing.T) {
 	}
 }
 
-// Pods on the agents' node, and on others.
-func TestRunPlacement(t *testing.T) {
-	t.Parallel()
-	lab := labtest.Start(t, "--nodes", "2")
-	for _, place := range []string{"--same-node", "--other-node"} {
-		samples, _ := measureRun(t, lab, exitOK, "policy-creation", "--targets=4", place)
-		expectTrue(t, lab, samples, "TCP")
-		for _, sample := range samples {
-			same := sample.Target.Address.Addr().As4()[2] == clientSubnet(t, lab, sample)
-			if same != (place == "--same-node") {
-				t.Errorf("%s: the target %s is on the wrong node", place, sample.Target.Address)
-			}
-		}
-	}
-}
-
-// clientSubnet is the third byte of the addresses on the client's node. The client has gone: the
-// truth log knows its address.
-func clientSubnet(t *testing.T, lab *labtest.Lab, sample measure.Sample) byte {
-	t.Helper()
-	records, err := truth.Read(lab.Truth)
-	must(t, err)
-	for _, record := range records {
-		for _, op := range record.Ops {
-			if op.Address != nil && op.Address.UID == sample.Client.UID {
-				var address [4]byte
-				if n, _ := fmt.Sscanf(op.ID, "%d.%d.%d.%d", &address[0], &address[1], &address[2],
-					&address[3]); n == 4 {
-					return address[2]
-				}
-			}
-		}
-	}
-	t.Fatalf("the truth log does not know pod %s", sample.Client.Name)
-	return 0
-}
-
 // Thresholds decide about the exit code, and so does an engine that enforces nothing.
 func TestRunExitCodes(t *testing.T) {
 	t.Parallel()
@@ -286,7 +248,7 @@ func TestRunExitCodes(t *testing.T) {
 		}
 	}
 	measureRun(t, lab, exitCensored, "established", "--targets=2", "--timeout=2s")
-	lax := labtest.Start(t, "--engine", "none")
+	lax := lawless(t)
 	for _, scenario := range []string{"policy-creation", "policy-deny"} {
 		if _, output = measureRun(t, lax, exitInvalid, scenario, "--targets=2",
 			"--timeout=2s"); !strings.Contains(output, "enforced at all") {
