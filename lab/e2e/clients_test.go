@@ -125,36 +125,45 @@ func TestClientsWhenDenialsAreAnswered(t *testing.T) {
 	}
 }
 
-// The client's watches break in the middle of a run, in two ways; what happens meanwhile is not
-// lost.
+// The watches of both clients break in the middle of a run, in two ways; what happens meanwhile is
+// not lost.
 func TestClientsWhenTheWatchBreaks(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t)
 	breaks := map[string]func(clients []corev1.Pod){
 		"connections-cut": func(clients []corev1.Pod) {
-			lab.CutConnections(clients[0].Status.PodIP)
+			for _, client := range clients {
+				lab.CutConnections(client.Status.PodIP)
+			}
 		},
-		"api-server-restarted": func([]corev1.Pod) {
-			lab.Component("kill", "kube-apiserver")
-			lab.Component("start", "kube-apiserver")
-			lab.AwaitAPI()
-		},
+		"api-server-restarted": func([]corev1.Pod) { restartAPI(lab) },
 	}
-	for name, breakWatch := range breaks {
-		for _, scenario := range []string{"policy-creation", "pod-creation"} {
-			t.Run(name+"/"+scenario, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				defer cancel()
+	for name, breakWatches := range breaks {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			var runs []trial.Trial
+			var clients []corev1.Pod
+			for _, scenario := range []string{"policy-creation", "pod-creation"} {
 				run := newTrial(t, lab, scenario, 10)
+				run.Name = name + "-" + scenario
 				must(t, run.Setup(ctx))
-				breakWatch(clientPods(t, run))
+				runs = append(runs, run)
+				clients = append(clients, clientPods(t, run)...)
+			}
+
+			breakWatches(clients)
+			for _, run := range runs {
 				must(t, run.Trigger(ctx))
+			}
+
+			for _, run := range runs {
 				found, err := run.Collect(ctx)
 				must(t, err)
 				expectMeasured(t, found, 10)
 				must(t, run.Remove(ctx))
-			})
-		}
+			}
+		})
 	}
 }
 

@@ -4,6 +4,8 @@
 package e2e
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -12,15 +14,27 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 )
 
-// However far the runner is: what the trigger changes is read by the agents, near the API server,
+// However far the runner is, and it is as far as the lab was told: what the trigger changes is read by the agents, near the API server,
 // the states on the way to the old one are not taken for it, and every bracket is true.
 func TestRunFromAfar(t *testing.T) {
 	t.Parallel()
 	const roundTrip = 200 * time.Millisecond
 	lab := labtest.Start(t, "--delay", "300ms", "--runner-delay", roundTrip.String())
-	samples, _ := measureRun(t, lab, exitOK, "policy-creation", "policy-deny", "policy-update",
-		"pod-label", "namespace-label", "--targets=5", "--repeat=2", "--clock=exchange")
-	if want := 2 * 5 * (1 + 1 + 3*3 + 2 + 2); len(samples) != want {
+	expectRoundTrip(t, lab, roundTrip)
+
+	suite := filepath.Join(t.TempDir(), "suite.yaml")
+	must(t, os.WriteFile(suite, []byte(`
+targets: 5
+clock: exchange
+runs:
+  - {scenario: policy-creation, repeat: 2}
+  - {scenario: policy-deny, repeat: 2}
+  - {scenario: policy-update}
+  - {scenario: pod-label}
+  - {scenario: namespace-label}
+`), 0o600))
+	samples, _ := measureRun(t, lab, exitOK, "-c", suite)
+	if want := 5 * (2 + 2 + 3*3 + 2 + 2); len(samples) != want {
 		t.Errorf("%d samples; want %d", len(samples), want)
 	}
 	expectTrue(t, lab, samples, "TCP")

@@ -24,7 +24,7 @@ func TestRunFaults(t *testing.T) {
 		says      string
 	}{
 		{
-			"leak=2s", exitThreshold, []string{"pod-startup", "--watch=6s",
+			"leak=2s", exitThreshold, []string{"pod-startup", "--watch=3s",
 				"--threshold=pod-startup.leaks==0"},
 			func(s measure.Sample) bool { return s.Kind == measure.KindBlocked && s.Leaks > 0 },
 			"pod-startup.leaks==0: failed",

@@ -19,13 +19,10 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/supervisor"
 )
 
-// What uses the lab's kubeconfig on the host is far from the API server, with certificates that
-// verify as ever, and what runs on a node is near.
-func TestRunnerDelay(t *testing.T) {
-	t.Parallel()
-	const roundTrip = 150 * time.Millisecond
-	lab := labtest.Start(t, "--runner-delay", roundTrip.String())
-
+// expectRoundTrip makes sure that what uses the lab's kubeconfig on the host is as far from the API
+// server as that, with certificates that verify as ever, and that what runs on a node is near.
+func expectRoundTrip(t *testing.T, lab *labtest.Lab, roundTrip time.Duration) {
+	t.Helper()
 	host := gets(t, lab.Client)
 	t.Logf("GETs from the host take %v, at a round trip of %v", host, roundTrip)
 	for _, took := range host {
