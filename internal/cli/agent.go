@@ -125,8 +125,8 @@ func newAgent() *cobra.Command {
 
 	offer(cmd, "probe", modes(probe.Modes()...)...)
 	offerFiles(cmd, "kubeconfig")
-	offerFunc(cmd, "namespace", namespaces(&kubeconfig))
-	offerFunc(cmd, "target-namespace", namespaces(&kubeconfig))
+	offerFunc(cmd, "namespace", namespacesIn(&kubeconfig))
+	offerFunc(cmd, "target-namespace", namespacesIn(&kubeconfig))
 	cmd.AddCommand(newStartup())
 	return cmd
 }

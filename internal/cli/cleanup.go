@@ -15,7 +15,8 @@ import (
 )
 
 func newCleanup() *cobra.Command {
-	var runID, kubeconfig string
+	var access accessFlags
+	var runID string
 	var all bool
 	var named []string
 	cmd := &cobra.Command{
@@ -31,7 +32,7 @@ func newCleanup() *cobra.Command {
 			if (runID == "") != all {
 				return errors.New("expected either --run-id ID or --all")
 			}
-			cluster, err := kube.ConnectCluster(kubeconfig, "netpol-latency")
+			cluster, err := access.cluster()
 			if err != nil {
 				return err
 			}
@@ -47,10 +48,9 @@ func newCleanup() *cobra.Command {
 	cmd.Flags().StringSliceVar(&named, "named", nil,
 		"also a namespace of the run that was given its name by\n--from-namespace or "+
 			"--to-namespace (repeatable)")
-	cmd.Flags().StringVar(&kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
-	offerFunc(cmd, "named", namespaces(&kubeconfig))
-	offerFunc(cmd, "run-id", runIDs(&kubeconfig))
-	offerFiles(cmd, "kubeconfig")
+	access.add(cmd)
+	offerFunc(cmd, "named", namespaces(&access.Access))
+	offerFunc(cmd, "run-id", runIDs(&access.Access))
 	return cmd
 }
 

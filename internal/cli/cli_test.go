@@ -193,6 +193,30 @@ func TestMainOutput(t *testing.T) {
 			[]string{"too few"}, []string{"cannot be decided"}},
 		{"an unknown command", "meassure", ExitFailure, nil,
 			[]string{`unknown command "meassure"`}},
+		{"a command was probably meant", "rum", ExitFailure, nil,
+			[]string{`unknown command "rum"`, "Did you mean this?", "run"}},
+		{"a flag was probably meant", "run --targts 5", ExitFailure, nil,
+			[]string{"unknown flag: --targts; did you mean --targets?"}},
+		{"an unknown flag", "run --colour red", ExitFailure, nil,
+			[]string{"unknown flag: --colour\n"}},
+		{"a scenario of a suite was probably meant",
+			"run -c testdata/combinations.yaml --set policy-denny.targets=5", ExitFailure, nil,
+			[]string{`no run is of scenario "policy-denny"`, "did you mean policy-deny?"}},
+		{"help has kubectl's flags last", "run --help", ExitOK,
+			[]string{"\nFlags for the cluster, as kubectl has them:\n      --as string"}, nil},
+		{"a context was probably meant",
+			"run --kubeconfig testdata/contexts.yaml --context prodution", ExitFailure, nil,
+			[]string{`--context "prodution": expected one of kind, production; did you mean ` +
+				`production?`}},
+		{"all names of a kubeconfig are checked", "cleanup --all --kubeconfig " +
+			"testdata/contexts.yaml --cluster x --user you", ExitFailure, nil,
+			[]string{`--cluster "x": expected one of far, laptop`,
+				`--user "you": expected one of me, robot`}},
+		{"what is said of a user is checked", "cleanup --all --as me --as-user-extra scopes",
+			ExitFailure, nil, []string{"as-user-extra", "expected KEY=VALUE"}},
+		{"a limit of requests is checked",
+			"summary --kubeconfig testdata/contexts.yaml --request-timeout soon", ExitFailure,
+			nil, []string{`--request-timeout "soon": expected a duration`}},
 	}
 	for _, test := range tests {
 		t.Run(test.name+"/"+test.line, func(t *testing.T) {

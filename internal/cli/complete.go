@@ -135,12 +135,12 @@ func resultNames(one scenario.Scenario) []cobra.Completion {
 }
 
 // runIDs offers the runs that have left something in the cluster.
-func runIDs(kubeconfig *string) cobra.CompletionFunc {
+func runIDs(access *kube.Access) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion,
 		cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), askTimeout)
 		defer cancel()
-		cluster, err := kube.ConnectCluster(*kubeconfig, Name)
+		cluster, err := kube.ConnectCluster(*access, Name)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
@@ -157,13 +157,21 @@ func runIDs(kubeconfig *string) cobra.CompletionFunc {
 	}
 }
 
+// namespacesIn offers the namespaces of the cluster that a kubeconfig file names.
+func namespacesIn(kubeconfig *string) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion,
+		cobra.ShellCompDirective) {
+		return namespaces(&kube.Access{Kubeconfig: *kubeconfig})(cmd, args, typed)
+	}
+}
+
 // namespaces offers the namespaces of the cluster.
-func namespaces(kubeconfig *string) cobra.CompletionFunc {
+func namespaces(access *kube.Access) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, _ []string, _ string) ([]cobra.Completion,
 		cobra.ShellCompDirective) {
 		ctx, cancel := context.WithTimeout(cmd.Context(), askTimeout)
 		defer cancel()
-		client, err := kube.ConnectUser(*kubeconfig, Name)
+		client, err := kube.ConnectUser(*access, Name)
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}

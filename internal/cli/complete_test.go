@@ -68,6 +68,12 @@ func TestComplete(t *testing.T) {
 			directive(cobra.ShellCompDirectiveFilterFileExt)}},
 		{"run --kubeconfig ", []string{directive(cobra.ShellCompDirectiveDefault)}},
 		{"run --targets ", []string{directive(noFiles)}},
+		{"run --kubeconfig testdata/contexts.yaml --context ",
+			[]string{"kind", "production", directive(noFiles)}},
+		{"cleanup --kubeconfig testdata/contexts.yaml --cluster ",
+			[]string{"far", "laptop", directive(noFiles)}},
+		{"summary --kubeconfig=testdata/contexts.yaml --user ",
+			[]string{"me", "robot", directive(noFiles)}},
 		{"run policy-update --threshold ", []string{
 			"policy-update.",
 			"policy-update/selector/close.", "policy-update/selector/open.",
@@ -209,6 +215,14 @@ func TestEveryFlagIsCompleted(t *testing.T) {
 		"agent startup --allowed",
 		"agent startup --forbidden",
 		"compare --fail-if",
+	}
+	for _, command := range []string{"run", "cleanup", "manifests", "summary"} {
+		for _, flag := range []string{
+			"as", "as-group", "as-uid", "proxy-url", "request-timeout", "server",
+			"tls-server-name", "token",
+		} {
+			free = append(free, command+" --"+flag)
+		}
 	}
 	for _, field := range setting.Pods() {
 		if !field.File {

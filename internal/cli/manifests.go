@@ -26,7 +26,7 @@ type manifestsOptions struct {
 	values     manifests.Values
 	pods       *settingFlags
 	apiServers []string
-	kubeconfig string
+	access     accessFlags
 }
 
 func newManifests() *cobra.Command {
@@ -69,9 +69,9 @@ func newManifests() *cobra.Command {
 		"what must be in place before the trigger"),
 		cobra.CompletionWithDesc(string(manifests.Trigger), "the change whose effect is measured"),
 		cobra.CompletionWithDesc(string(manifests.All), "both, for removing a test"))
-	offerFiles(cmd, "kubeconfig")
-	offerFunc(cmd, "namespace", namespaces(&options.kubeconfig))
-	offerFunc(cmd, "target-namespace", namespaces(&options.kubeconfig))
+	options.access.add(cmd)
+	offerFunc(cmd, "namespace", namespaces(&options.access.Access))
+	offerFunc(cmd, "target-namespace", namespaces(&options.access.Access))
 	return cmd
 }
 
@@ -96,7 +96,6 @@ func (o *manifestsOptions) flags(cmd *cobra.Command) {
 	f.StringSliceVar(&o.apiServers, "api-server", nil,
 		"address:port of the API server (repeatable;\ndefault: asked of the cluster)")
 	o.pods.add(f)
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
 }
 
 func (o *manifestsOptions) run(cmd *cobra.Command, test string) error {
@@ -125,7 +124,7 @@ func (o *manifestsOptions) run(cmd *cobra.Command, test string) error {
 	}
 
 	if len(values.APIServers) == 0 {
-		client, err := kube.ConnectUser(o.kubeconfig, "netpol-latency")
+		client, err := o.access.client()
 		if err != nil {
 			return err
 		}

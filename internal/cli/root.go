@@ -115,6 +115,8 @@ func newRoot(started invocation, build version.Build, settings setting.Table) *c
 		root.AddCommand(newPluginCompletion())
 	}
 
+	root.SetUsageFunc(usage)
+	root.SetFlagErrorFunc(suggestFlag)
 	rewordAll(root, root)
 	return root
 }

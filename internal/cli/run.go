@@ -29,8 +29,8 @@ import (
 type runOptions struct {
 	runner.Options
 	settings   *settingFlags
+	access     accessFlags
 	output     string
-	kubeconfig string
 	dryRun     bool
 	thresholds []string
 	suite      string
@@ -69,6 +69,7 @@ func newRun(build version.Build, settings setting.Table) *cobra.Command {
 
 	o.flags(cmd.Flags())
 	o.offer(cmd)
+	o.access.add(cmd)
 	return cmd
 }
 
@@ -84,7 +85,6 @@ func (o *runOptions) offer(cmd *cobra.Command) {
 	offerFunc(cmd, "threshold", thresholdBeginnings)
 	offerDirectories(cmd, "output")
 	offerFiles(cmd, "config", "yaml", "yml", "json")
-	offerFiles(cmd, "kubeconfig")
 	for _, name := range []string{"policy", "before", "replace"} {
 		offerFiles(cmd, name, "yaml", "yml", "json")
 	}
@@ -110,7 +110,6 @@ func (o *runOptions) flags(f *pflag.FlagSet) {
 		"cleanup\"\nto remove")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the objects instead of creating them")
 	f.StringVar(&o.RunID, "run-id", "", "name of the run (default a new one)")
-	f.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
 }
 
 // prepare completes and checks the options, and says what is to be run. Nothing is asked of the
@@ -137,7 +136,7 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 		return err
 	}
 
-	cluster, err := kube.ConnectCluster(o.kubeconfig, "netpol-latency")
+	cluster, err := o.access.cluster()
 	if err != nil {
 		return err
 	}
@@ -186,7 +185,7 @@ func (o *runOptions) begin(
 	}
 
 	w := o.newWork(tasks, results)
-	w.cluster = cluster
+	w.cluster, w.run.Context = cluster, cluster.Context
 	w.describe(ctx)
 	return w, w.save()
 }
@@ -196,8 +195,9 @@ func (o *runOptions) newWork(tasks []task, results *result.Writer) *work {
 	w := &work{
 		tasks: tasks, results: results,
 		run: result.Run{
-			ID: o.RunID, Version: o.build.Version, Began: time.Now(), Command: os.Args[1:],
-			State: result.StateRunning, Thresholds: o.thresholds,
+			ID: o.RunID, Version: o.build.Version, Began: time.Now(),
+			Command: withoutSecrets(os.Args[1:]),
+			State:   result.StateRunning, Thresholds: o.thresholds,
 		},
 	}
 	for _, one := range tasks {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
@@ -66,6 +68,17 @@ func TestExitCodes(t *testing.T) {
 					test.says)
 			}
 		})
+	}
+}
+
+// TestRecordHasNoSecrets leaves out of run.json what others could use.
+func TestRecordHasNoSecrets(t *testing.T) {
+	line := strings.Fields("run policy-deny --token abc --context kind --token=abc --proxy-url " +
+		"http://me:abc@proxy --targets 5")
+	want := strings.Fields("run policy-deny --token … --context kind --token=… --proxy-url … " +
+		"--targets 5")
+	if diff := cmp.Diff(want, withoutSecrets(line)); diff != "" {
+		t.Errorf("the record (-want +got):\n%s", diff)
 	}
 }
 

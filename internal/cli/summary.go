@@ -22,12 +22,12 @@ import (
 
 // summaryOptions are the flags of the command.
 type summaryOptions struct {
-	namespace  string
-	selector   string
-	kubeconfig string
-	wait       bool
-	timeout    time.Duration
-	samples    bool
+	access    accessFlags
+	namespace string
+	selector  string
+	wait      bool
+	timeout   time.Duration
+	samples   bool
 }
 
 func newSummary() *cobra.Command {
@@ -50,13 +50,12 @@ func newSummary() *cobra.Command {
 	f.StringVar(&options.namespace, "namespace", "default", "namespace of the test clients")
 	f.StringVar(&options.selector, "selector", "test=np-test-client",
 		"label selector of the test clients")
-	f.StringVar(&options.kubeconfig, "kubeconfig", "", "kubeconfig file (default: as kubectl)")
 	f.BoolVar(&options.wait, "wait", false, "wait until every target has a result")
 	f.DurationVar(&options.timeout, "timeout", 10*time.Minute, "longest wait")
 	f.BoolVar(&options.samples, "samples", false,
 		"print the samples as JSON Lines instead of the table")
-	offerFunc(cmd, "namespace", namespaces(&options.kubeconfig))
-	offerFiles(cmd, "kubeconfig")
+	options.access.add(cmd)
+	offerFunc(cmd, "namespace", namespaces(&options.access.Access))
 	return cmd
 }
 
@@ -65,7 +64,7 @@ func (o *summaryOptions) run(cmd *cobra.Command) error {
 		fmt.Errorf("not every target had a result after %s: see the logs of the test clients",
 			o.timeout))
 	defer cancel()
-	client, err := kube.ConnectUser(o.kubeconfig, "netpol-latency")
+	client, err := o.access.client()
 	if err != nil {
 		return err
 	}

@@ -55,15 +55,11 @@ func ConnectMetadata(kubeconfig, userAgent string) (metadata.Interface, error) {
 	return client, nil
 }
 
-// ConnectUser returns a client of the API server that kubectl would use: of the named kubeconfig
-// file, else of the files in $KUBECONFIG, else of ~/.kube/config.
-func ConnectUser(kubeconfig, userAgent string) (kubernetes.Interface, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+// ConnectUser returns a client of the API server that a user reaches.
+func ConnectUser(access Access, userAgent string) (kubernetes.Interface, error) {
+	config, err := access.config()
 	if err != nil {
-		return nil, fmt.Errorf("find the API server: name a file with --kubeconfig or "+
-			"$KUBECONFIG: %w", err)
+		return nil, err
 	}
 	return connect(config, userAgent)
 }

@@ -21,7 +21,6 @@ import (
 	"k8s.io/client-go/metadata"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
-	"k8s.io/client-go/tools/clientcmd"
 )
 
 // The managers of the fields that are applied: of what a run creates, and of what its triggers
@@ -38,23 +37,20 @@ type Cluster struct {
 	dynamic  dynamic.Interface
 	metadata metadata.Interface
 	mapper   meta.RESTMapper
-	// UserNamespace is where the user is at home: that of the kubeconfig's context.
-	UserNamespace string
-	outage        *outage // nil in tests
+	// Context is that of the kubeconfig, empty if there is none, and UserNamespace where its user
+	// is at home.
+	Context, UserNamespace string
+	outage                 *outage // nil in tests
 }
 
-// ConnectCluster returns the cluster that kubectl would use: see [ConnectUser]. What is asked of an
-// API server that is away for a while is asked again.
-func ConnectCluster(kubeconfig, userAgent string) (*Cluster, error) {
-	rules := clientcmd.NewDefaultClientConfigLoadingRules()
-	rules.ExplicitPath = kubeconfig
-	loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil)
-	config, err := loaded.ClientConfig()
+// ConnectCluster returns the cluster that a user reaches. What is asked of an API server that is
+// away for a while is asked again.
+func ConnectCluster(access Access, userAgent string) (*Cluster, error) {
+	config, err := access.config()
 	if err != nil {
-		return nil, fmt.Errorf("find the API server: name a file with --kubeconfig or "+
-			"$KUBECONFIG: %w", err)
+		return nil, err
 	}
-	home, _, err := loaded.Namespace()
+	home, _, err := access.loader().Namespace()
 	if err != nil {
 		return nil, fmt.Errorf("read the kubeconfig: %w", err)
 	}
@@ -83,7 +79,7 @@ func ConnectCluster(kubeconfig, userAgent string) (*Cluster, error) {
 		memory.NewMemCacheClient(client.Discovery()),
 	)
 	cluster := NewCluster(client, dynamicClient, metadataClient, mapper)
-	cluster.UserNamespace = home
+	cluster.Context, cluster.UserNamespace = access.contextName(), home
 	cluster.outage = away
 	return cluster, nil
 }

@@ -77,13 +77,18 @@ func environment(run result.Run) [][2]string {
 			known(node.OS)))
 	}
 
-	return [][2]string{
+	all := [][2]string{
 		{"command", CommandLine(run)},
 		{"version", known(run.Version)},
+	}
+	if run.Context != "" { // there is none in a pod, and earlier versions did not note it
+		all = append(all, [2]string{"context", run.Context})
+	}
+	return append(all, [][2]string{
 		{"kubernetes", known(run.Kubernetes)},
 		{"plugins", known(strings.Join(plugins, ", "))},
 		{"nodes", known(strings.Join(nodes, ", "))},
-	}
+	}...)
 }
 
 func known(text string) string {

@@ -33,6 +33,8 @@ type Run struct {
 	// Ended is when the run ended; of one that has not, when its last iteration did.
 	Ended   time.Time `json:"ended"`
 	Command []string  `json:"command"`
+	// Context is the context of the kubeconfig, empty if there was none.
+	Context string `json:"context,omitempty"`
 	// State is how far the run came, and Error what ended it before its end. Earlier versions
 	// wrote runs at their end only, without a state.
 	State State  `json:"state,omitempty"`

@@ -15,16 +15,21 @@ func OneOf(what, value string, known ...string) error {
 	if slices.Contains(known, value) {
 		return nil
 	}
-	hint := ""
-	if meant := nearest(value, known); meant != "" {
-		hint = "; did you mean " + meant + "?"
-	}
-	return fmt.Errorf("%s %q: expected one of %s%s", what, value, strings.Join(known, ", "), hint)
+	return fmt.Errorf("%s %q: expected one of %s%s", what, value, strings.Join(known, ", "),
+		Hint(value, known))
 }
 
-// nearest is the known word that differs from a word in the fewest letters, in one out of three at
+// Hint is the end of a sentence about an unknown word: which one was probably meant, if any.
+func Hint(word string, known []string) string {
+	if meant := Nearest(word, known); meant != "" {
+		return "; did you mean " + meant + "?"
+	}
+	return ""
+}
+
+// Nearest is the known word that differs from a word in the fewest letters, in one out of three at
 // most; empty if there is none.
-func nearest(word string, known []string) string {
+func Nearest(word string, known []string) string {
 	found, fewest := "", len(word)/3
 	for _, one := range known {
 		d := distance(strings.ToLower(word), strings.ToLower(one))

@@ -82,8 +82,7 @@ func chosen(runs []Run, prefix string) ([]*Run, error) {
 
 	if len(all) == 0 {
 		return nil, fmt.Errorf("no run is of scenario %q: expected one of %s, or runs[0] for the "+
-			"first run",
-			about, strings.Join(names, ", "))
+			"first run%s", about, strings.Join(names, ", "), setting.Hint(about, names))
 	}
 
 	return all, nil

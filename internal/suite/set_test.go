@@ -52,16 +52,20 @@ func TestSet(t *testing.T) {
 // wrong ones are reported, and none is carried out.
 func TestSetMistakes(t *testing.T) {
 	wrong := map[string]string{
-		"targets":             "expected KEY=VALUE",
-		"targets=":            `targets "": expected a whole number`,
-		"targets=many":        `targets "many": expected a whole number`,
-		"family=IPv5":         `family "IPv5": expected one of IPv4, IPv6`,
-		"target=5":            `unknown key "target": expected one of direction, family`,
-		"scenario=x":          `unknown key "scenario"`,
-		"=5":                  `unknown key ""`,
-		"runs[2].targets=5":   "there is no runs[2]: expected runs[0] to runs[1]",
-		"runs[-1].targets=5":  "there is no runs[-1]",
-		"runs[].targets=5":    "there is no runs[]",
+		"targets":            "expected KEY=VALUE",
+		"targets=":           `targets "": expected a whole number`,
+		"targets=many":       `targets "many": expected a whole number`,
+		"family=IPv5":        `family "IPv5": expected one of IPv4, IPv6`,
+		"target=5":           `unknown key "target": expected one of direction, family`,
+		"scenario=x":         `unknown key "scenario"`,
+		"=5":                 `unknown key ""`,
+		"runs[2].targets=5":  "there is no runs[2]: expected runs[0] to runs[1]",
+		"runs[-1].targets=5": "there is no runs[-1]",
+		"runs[].targets=5":   "there is no runs[]",
+		"policy-creaton.targets=5": `no run is of scenario ` +
+			`"policy-creaton": expected one of ` +
+			`policy-creation, policy-update, or runs[0] for the first run; did you mean ` +
+			`policy-creation?`,
 		"runs.targets=5":      `no run is of scenario "runs": expected one of policy-creation, policy-update, or runs[0]`,
 		"policy-deny.agents=": `no run is of scenario "policy-deny"`,
 		".targets=5":          `no run is of scenario ""`,

@@ -103,7 +103,8 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 	}
 
 	dir := layout.Dir(o.lab)
-	client, err := kube.ConnectCluster(dir.Kubeconfig(), "netpol-latency-trial")
+	client, err := kube.ConnectCluster(kube.Access{Kubeconfig: dir.Kubeconfig()},
+		"netpol-latency-trial")
 	if err != nil {
 		return err
 	}

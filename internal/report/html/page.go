@@ -161,6 +161,9 @@ func facts(source report.Source) []fact {
 		{"Began", stamp(run.Began)}, {"Took", took(run.Began, run.Ended)},
 		{"Kubernetes", run.Kubernetes}, {"Network plugins", plugins(run.Plugins)},
 	}
+	if run.Context != "" { // there is none in a pod, and earlier versions did not note it
+		all = append(all, fact{"Context", run.Context})
+	}
 	for i := range all {
 		if all[i].Value == "" {
 			all[i].Value = "not known"
