@@ -17,6 +17,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
 	"github.com/netpol-latency/netpol-latency/lab/internal/oci"
 	"github.com/netpol-latency/netpol-latency/lab/internal/supervisor"
+	"github.com/netpol-latency/netpol-latency/lab/internal/topology"
 )
 
 // labFlags are the flags of the commands that start a lab.
@@ -27,6 +28,7 @@ type labFlags struct {
 	images      []string
 	env         []string
 	nodes       int
+	family      string
 	runnerDelay time.Duration
 	verdicts    int
 	logSize     int64
@@ -43,6 +45,8 @@ func (f *labFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&f.env, "env", nil,
 		"NAME=VALUE: environment variable of every container\n(repeatable)")
 	flags.IntVar(&f.nodes, "nodes", 1, "number of nodes")
+	flags.StringVar(&f.family, "family", string(topology.Dual),
+		"IP families of nodes, pods and services: dual, IPv4 or IPv6")
 	flags.DurationVar(&f.runnerDelay, "runner-delay", 0,
 		"round trip between the host and the API server")
 	flags.IntVar(&f.verdicts, "verdicts", 0,
@@ -68,7 +72,8 @@ func addSettings(flags *pflag.FlagSet, s *engine.Settings) {
 
 // options are the flags as the supervisor takes them.
 func (f *labFlags) options() (supervisor.Options, error) {
-	options := supervisor.Options{Nodes: f.nodes, Engine: f.engine, Settings: f.settings,
+	options := supervisor.Options{Nodes: f.nodes, Family: topology.Family(f.family),
+		Engine: f.engine, Settings: f.settings,
 		Verdicts: f.verdicts, RunnerDelay: f.runnerDelay, Env: f.env,
 		LogSize: f.logSize, LogStall: f.logStall}
 	images, err := supervisor.OwnImages()

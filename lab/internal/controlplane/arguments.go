@@ -5,26 +5,22 @@ package controlplane
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
 	"github.com/netpol-latency/netpol-latency/lab/internal/topology"
 )
 
-// Server is the API server's address inside the lab.
-func Server() string {
-	return "https://" + netip.AddrPortFrom(topology.ControlPlane()[0].Addr(),
-		topology.APIServerPort).String()
-}
+// Server is the API server's address inside a lab of the family.
+func Server(family topology.Family) string { return "https://" + family.APIServer().String() }
 
 // APIServer are the arguments of kube-apiserver.
-func APIServer(dir layout.Dir) []string {
+func APIServer(dir layout.Dir, family topology.Family) []string {
 	return []string{
 		"--etcd-servers=" + etcdClient,
 		"--bind-address=::",
-		"--advertise-address=" + topology.ControlPlane()[0].Addr().String(),
+		"--advertise-address=" + family.APIServer().Addr().String(),
 		fmt.Sprintf("--secure-port=%d", topology.APIServerPort),
-		"--service-cluster-ip-range=" + topology.Services(),
+		"--service-cluster-ip-range=" + family.Services(),
 		"--authorization-mode=RBAC",
 		"--anonymous-auth=false",
 		"--client-ca-file=" + dir.Credentials("ca.crt"),

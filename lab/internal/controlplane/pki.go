@@ -53,7 +53,7 @@ type authority struct {
 
 // WritePKI makes a certificate authority and everything that it signs in the state directory.
 // Nothing of it leaves the directory, and each lab has its own.
-func WritePKI(dir layout.Dir, nodes []topology.Node) error {
+func WritePKI(dir layout.Dir, family topology.Family, nodes []topology.Node) error {
 	if err := os.MkdirAll(dir.Credentials(""), 0o700); err != nil {
 		return fmt.Errorf("create the directory of certificates: %w", err)
 	}
@@ -74,7 +74,7 @@ func WritePKI(dir layout.Dir, nodes []topology.Node) error {
 			return err
 		}
 	}
-	if err := ca.write(dir, "kube-apiserver", apiServerCertificate()); err != nil {
+	if err := ca.write(dir, "kube-apiserver", apiServerCertificate(family)); err != nil {
 		return err
 	}
 
@@ -87,7 +87,7 @@ func WritePKI(dir layout.Dir, nodes []topology.Node) error {
 	return writeServiceAccountKey(dir)
 }
 
-func apiServerCertificate() *x509.Certificate {
+func apiServerCertificate(family topology.Family) *x509.Certificate {
 	template := &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "kube-apiserver"},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -98,13 +98,10 @@ func apiServerCertificate() *x509.Certificate {
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 
-	for _, prefix := range topology.ControlPlane() {
+	for _, prefix := range family.ControlPlane() {
 		template.IPAddresses = append(template.IPAddresses, prefix.Addr().AsSlice())
 	}
-	for _, address := range topology.KubernetesService() {
-		template.IPAddresses = append(template.IPAddresses, address.AsSlice())
-	}
-
+	template.IPAddresses = append(template.IPAddresses, family.KubernetesService().AsSlice())
 	return template
 }
 

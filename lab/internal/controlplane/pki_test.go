@@ -17,8 +17,8 @@ import (
 
 func TestPKI(t *testing.T) {
 	dir := layout.Dir(t.TempDir())
-	nodes := []topology.Node{topology.NewNode(0), topology.NewNode(1)}
-	if err := WritePKI(dir, nodes); err != nil {
+	nodes := []topology.Node{topology.Dual.NewNode(0), topology.Dual.NewNode(1)}
+	if err := WritePKI(dir, topology.Dual, nodes); err != nil {
 		t.Fatal(err)
 	}
 	roots := x509.NewCertPool()
@@ -70,7 +70,7 @@ func TestPKI(t *testing.T) {
 
 func TestKubeconfigIsSelfContained(t *testing.T) {
 	dir := layout.Dir(t.TempDir())
-	if err := WritePKI(dir, nil); err != nil {
+	if err := WritePKI(dir, topology.Dual, nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := WriteKubeconfig(dir, "admin", "https://127.0.0.1:1", dir.Kubeconfig()); err != nil {

@@ -21,6 +21,7 @@ func explained() []string {
 		"internal/agent",
 		"internal/overlay", "internal/probe", "internal/probe/pace", "manifests",
 		"lab/internal/cli", "lab/internal/socket", "lab/internal/supervisor",
+		"lab/internal/topology",
 	}
 }
 

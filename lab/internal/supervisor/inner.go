@@ -198,12 +198,12 @@ func (l *inner) prepare(context.Context) error {
 	if err := unix.Mount("tmpfs", l.options.Dir.Volatile(), "tmpfs", 0, "mode=0700"); err != nil {
 		return fmt.Errorf("mount volatile files: %w", err)
 	}
-	if err := buildControlPlaneNetwork(); err != nil {
+	if err := buildControlPlaneNetwork(l.options.Family); err != nil {
 		return err
 	}
 
 	for _, node := range l.options.nodes() {
-		namespace, err := attachNode(node)
+		namespace, err := attachNode(l.options.Family, node)
 		if err != nil {
 			return err
 		}
@@ -219,14 +219,14 @@ func (l *inner) writeCredentials(context.Context) error {
 	if err := os.MkdirAll(dir.Config(""), 0o700); err != nil {
 		return fmt.Errorf("create the directory of configurations: %w", err)
 	}
-	if err := controlplane.WritePKI(dir, l.options.nodes()); err != nil {
+	if err := controlplane.WritePKI(dir, l.options.Family, l.options.nodes()); err != nil {
 		return err
 	}
 
 	for _, who := range []string{"admin", "kube-controller-manager", "kube-scheduler", "node",
 		"engine"} {
-		err := controlplane.WriteKubeconfig(dir, who, controlplane.Server(),
-			dir.Config(who+".kubeconfig"))
+		err := controlplane.WriteKubeconfig(dir, who,
+			controlplane.Server(l.options.Family), dir.Config(who+".kubeconfig"))
 		if err != nil {
 			return err
 		}
@@ -265,7 +265,7 @@ func (l *inner) startAPIServer(ctx context.Context) error {
 	}
 
 	err := l.launch("kube-apiserver", nil, append([]string{"kube-apiserver"},
-		controlplane.APIServer(dir)...)...)
+		controlplane.APIServer(dir, l.options.Family)...)...)
 	if err != nil {
 		return err
 	}
@@ -324,7 +324,7 @@ func (l *inner) startNode(n topology.Node) error {
 func (l *inner) writeEngineConfig(n topology.Node, settings engine.Settings) error {
 	return writeJSON(l.options.Dir.Config(n.Engine()), engine.Config{
 		Node: n.Name, Kubeconfig: l.options.Dir.Config("engine.kubeconfig"),
-		PodCIDRs:      topology.Pods(),
+		PodCIDRs:      l.options.Family.Pods(),
 		TruthPath:     l.options.Dir.Truth(),
 		ControlSocket: l.options.Dir.EngineControl(n.Engine()),
 		Verdicts:      l.options.Verdicts,
@@ -334,7 +334,7 @@ func (l *inner) writeEngineConfig(n topology.Node, settings engine.Settings) err
 
 func (l *inner) nodeConfig(n topology.Node) node.Config {
 	dir := l.options.Dir
-	config := node.Config{
+	return node.Config{
 		Name: n.Name, NodeIPs: n.IPs(), PodCIDRs: n.PodCIDRs,
 		Kubeconfig:      dir.Config("node.kubeconfig"),
 		KubeletCertFile: dir.Credentials("kubelet-" + n.Name + ".crt"),
@@ -347,13 +347,9 @@ func (l *inner) nodeConfig(n topology.Node) node.Config {
 		Images:          l.images.programs,
 		Unpacked:        l.images.unpacked,
 		Env:             l.options.Env,
-		ServiceIPs:      topology.KubernetesService(),
+		ServiceIPs:      []netip.Addr{l.options.Family.KubernetesService()},
+		APIServers:      []netip.AddrPort{l.options.Family.APIServer()},
 	}
-
-	config.APIServers = []netip.AddrPort{
-		netip.AddrPortFrom(topology.ControlPlane()[0].Addr(), topology.APIServerPort),
-	}
-	return config
 }
 
 // awaitReady waits until pods can be created, run and are subject to policy.

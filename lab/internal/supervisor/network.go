@@ -18,7 +18,7 @@ import (
 
 // buildControlPlaneNetwork sets up the namespace of this process: loopback, and the bridge that the
 // nodes are attached to.
-func buildControlPlaneNetwork() error {
+func buildControlPlaneNetwork(family topology.Family) error {
 	if err := linkUp("lo"); err != nil {
 		return err
 	}
@@ -28,7 +28,7 @@ func buildControlPlaneNetwork() error {
 	if err := netlink.LinkAdd(bridge); err != nil {
 		return fmt.Errorf("add bridge %s: %w", topology.Bridge, err)
 	}
-	if err := configure(topology.Bridge, topology.ControlPlane()); err != nil {
+	if err := configure(topology.Bridge, family.ControlPlane()); err != nil {
 		return err
 	}
 
@@ -37,7 +37,7 @@ func buildControlPlaneNetwork() error {
 
 // attachNode makes a node's namespace and joins it to the bridge: the node routes to everything
 // through the control plane, and the control plane to the node's pods through the node.
-func attachNode(node topology.Node) (*netns.Namespace, error) {
+func attachNode(family topology.Family, node topology.Node) (*netns.Namespace, error) {
 	namespace, err := netns.New()
 	if err != nil {
 		return nil, err
@@ -58,7 +58,7 @@ func attachNode(node topology.Node) (*netns.Namespace, error) {
 	if err := linkUp(attributes.Name); err != nil {
 		return nil, err
 	}
-	if err := namespace.Do(func() error { return configureNode(node) }); err != nil {
+	if err := namespace.Do(func() error { return configureNode(family, node) }); err != nil {
 		return nil, fmt.Errorf("configure the network of %s: %w", node.Name, err)
 	}
 
@@ -73,7 +73,7 @@ func attachNode(node topology.Node) (*netns.Namespace, error) {
 	return namespace, nil
 }
 
-func configureNode(node topology.Node) error {
+func configureNode(family topology.Family, node topology.Node) error {
 	if err := linkUp("lo"); err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func configureNode(node topology.Node) error {
 	if err != nil {
 		return fmt.Errorf("find eth0: %w", err)
 	}
-	for _, gateway := range topology.ControlPlane() {
+	for _, gateway := range family.ControlPlane() {
 		route := &netlink.Route{LinkIndex: link.Attrs().Index, Gw: gateway.Addr().AsSlice(),
 			Dst: everywhere(gateway.Addr())}
 		if err := netlink.RouteAdd(route); err != nil {

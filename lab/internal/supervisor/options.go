@@ -47,6 +47,8 @@ type Options struct {
 	Temporary bool `json:"temporary"`
 	// Nodes is the number of nodes.
 	Nodes int `json:"nodes"`
+	// Family says which IP families there are.
+	Family topology.Family `json:"family"`
 	// Engine is the policy engine of every node, and Settings those of the reference engine.
 	Engine   string          `json:"engine"`
 	Settings engine.Settings `json:"settings"`
@@ -98,6 +100,9 @@ func (o Options) Validate() error {
 	if o.Nodes < 1 || o.Nodes > topology.MaxNodes {
 		return fmt.Errorf("%d nodes: expected 1 to %d", o.Nodes, topology.MaxNodes)
 	}
+	if err := o.Family.Validate(); err != nil {
+		return err
+	}
 	if o.RunnerDelay < 0 || o.RunnerDelay > maxRunnerDelay {
 		return fmt.Errorf("--runner-delay is %v: expected a round trip between 0s and %v, for "+
 			"example 50ms", o.RunnerDelay, maxRunnerDelay)
@@ -137,7 +142,7 @@ func (o Options) Validate() error {
 func (o Options) nodes() []topology.Node {
 	var all []topology.Node
 	for i := range o.Nodes {
-		all = append(all, topology.NewNode(i))
+		all = append(all, o.Family.NewNode(i))
 	}
 	return all
 }

@@ -8,6 +8,8 @@ package topology
 import (
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 )
 
 // Bridge is the interface of the control plane's namespace that all nodes are attached to.
@@ -16,27 +18,72 @@ const Bridge = "cluster0"
 // APIServerPort is the port of the API server on the control plane's addresses.
 const APIServerPort = 6443
 
-// ControlPlane are the addresses of the control plane with the lengths of their prefixes.
-func ControlPlane() []netip.Prefix {
-	return []netip.Prefix{netip.MustParsePrefix("172.18.0.1/16"),
-		netip.MustParsePrefix("fd00:172:18::1/64")}
-}
-
-// Services are the ranges of service addresses, and KubernetesService the addresses of the service
-// in them that stands for the API server.
-func Services() string { return "10.96.0.0/16,fd00:10:96::/112" }
-
-// KubernetesService are the addresses of the service default/kubernetes.
-func KubernetesService() []netip.Addr { return []netip.Addr{netip.MustParseAddr("10.96.0.1")} }
-
-// Pods are the ranges of all pod addresses.
-func Pods() []netip.Prefix {
-	return []netip.Prefix{netip.MustParsePrefix("10.244.0.0/16"),
-		netip.MustParsePrefix("fd00:10:244::/56")}
-}
-
 // MaxNodes is how many nodes have room in the pods' ranges.
 const MaxNodes = 16
+
+// Family says of which IP families the addresses of a lab are. What is empty is [Dual].
+type Family string
+
+// The families. A dual-stack lab prefers IPv4.
+const (
+	Dual Family = "dual"
+	IPv4 Family = "IPv4"
+	IPv6 Family = "IPv6"
+)
+
+// Validate reports a family that there is not.
+func (f Family) Validate() error {
+	known := []Family{Dual, IPv4, IPv6}
+	if f == "" || slices.Contains(known, f) {
+		return nil
+	}
+	return fmt.Errorf("--family is %q: expected %s, %s or %s", string(f), Dual, IPv4, IPv6)
+}
+
+// has reports whether the lab has addresses like that one.
+func (f Family) has(a netip.Addr) bool { return f != IPv6 && a.Is4() || f != IPv4 && a.Is6() }
+
+// prefixes are those of the texts that are of the families.
+func (f Family) prefixes(texts ...string) []netip.Prefix {
+	var all []netip.Prefix
+	for _, text := range texts {
+		if one := netip.MustParsePrefix(text); f.has(one.Addr()) {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// ControlPlane are the addresses of the control plane with the lengths of their prefixes.
+func (f Family) ControlPlane() []netip.Prefix {
+	return f.prefixes("172.18.0.1/16", "fd00:172:18::1/64")
+}
+
+// APIServer is the address at which nodes and pods find the API server.
+func (f Family) APIServer() netip.AddrPort {
+	return netip.AddrPortFrom(f.ControlPlane()[0].Addr(), APIServerPort)
+}
+
+// services are the ranges of service addresses.
+func (f Family) services() []netip.Prefix {
+	return f.prefixes("10.96.0.0/16", "fd00:10:96::/112")
+}
+
+// Services are the ranges of service addresses as the API server's flag has them.
+func (f Family) Services() string {
+	var texts []string
+	for _, one := range f.services() {
+		texts = append(texts, one.String())
+	}
+	return strings.Join(texts, ",")
+}
+
+// KubernetesService is the address of the service default/kubernetes, which stands for the API
+// server: the first of the first range.
+func (f Family) KubernetesService() netip.Addr { return f.services()[0].Addr().Next() }
+
+// Pods are the ranges of all pod addresses.
+func (f Family) Pods() []netip.Prefix { return f.prefixes("10.244.0.0/16", "fd00:10:244::/56") }
 
 // Node is one node's part of the addresses.
 type Node struct {
@@ -46,17 +93,13 @@ type Node struct {
 }
 
 // NewNode is the part of the node with that index, from 0 to MaxNodes-1.
-func NewNode(index int) Node {
+func (f Family) NewNode(index int) Node {
 	return Node{
 		Name: fmt.Sprintf("node-%d", index),
-		Addresses: []netip.Prefix{
-			netip.MustParsePrefix(fmt.Sprintf("172.18.0.%d/16", 2+index)),
-			netip.MustParsePrefix(fmt.Sprintf("fd00:172:18::%x/64", 2+index)),
-		},
-		PodCIDRs: []netip.Prefix{
-			netip.MustParsePrefix(fmt.Sprintf("10.244.%d.0/20", 16*index)),
-			netip.MustParsePrefix(fmt.Sprintf("fd00:10:244:%x::/64", index)),
-		},
+		Addresses: f.prefixes(fmt.Sprintf("172.18.0.%d/16", 2+index),
+			fmt.Sprintf("fd00:172:18::%x/64", 2+index)),
+		PodCIDRs: f.prefixes(fmt.Sprintf("10.244.%d.0/20", 16*index),
+			fmt.Sprintf("fd00:10:244:%x::/64", index)),
 	}
 }
 
