@@ -14,7 +14,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"text/template"
@@ -82,6 +84,8 @@ type Values struct {
 	Cilium bool `json:"cilium"`
 	// PodMonitor adds the object by which a Prometheus operator finds the client.
 	PodMonitor bool `json:"podMonitor"`
+	// MonitorLabels are further labels of that object, by which operators select.
+	MonitorLabels map[string]string `json:"podMonitorLabels"`
 }
 
 // Endpoint is a port at some addresses.
@@ -146,11 +150,32 @@ func (v Values) Validate() error {
 			Setup, Trigger, All))
 	}
 
+	mistakes = append(mistakes, v.validateMonitor())
+
 	if len(v.APIServers) == 0 {
 		mistakes = append(mistakes, errors.New("no address of the API server: the client could "+
 			"not reach it"))
 	}
 
+	return errors.Join(mistakes...)
+}
+
+// validateMonitor reports labels of a PodMonitor that cannot be, or that nobody asked for.
+func (v Values) validateMonitor() error {
+	if len(v.MonitorLabels) > 0 && !v.PodMonitor {
+		return errors.New("there are labels for a PodMonitor, and there is none: expected " +
+			"--pod-monitor with --monitor-label")
+	}
+
+	var mistakes []error
+	for _, key := range slices.Sorted(maps.Keys(v.MonitorLabels)) {
+		value := v.MonitorLabels[key]
+		problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(value)...)
+		if len(problems) > 0 {
+			mistakes = append(mistakes, fmt.Errorf("label %s=%s of the PodMonitor: %s", key, value,
+				problems[0]))
+		}
+	}
 	return errors.Join(mistakes...)
 }
 

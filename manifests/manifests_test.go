@@ -112,6 +112,39 @@ func TestRenderPodMonitorOnDemand(t *testing.T) {
 	}
 }
 
+// TestMonitorLabels gives the PodMonitor the labels that an operator selects by, beside its own.
+func TestMonitorLabels(t *testing.T) {
+	v := values("pod-creation")
+	v.PodMonitor = true
+	v.MonitorLabels = map[string]string{"release": "kube-prometheus-stack", "tier": "1"}
+	var monitor metav1.PartialObjectMetadata
+	for _, document := range strings.Split(render(t, Setup, v), "---\n") {
+		if strings.HasPrefix(document, "# pod-monitor") {
+			if err := yaml.Unmarshal([]byte(document), &monitor); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	want := map[string]string{
+		"release": "kube-prometheus-stack", "tier": "1", "k8s-app": "net-policy-client-pods",
+		"app.kubernetes.io/part-of": "netpol-latency",
+	}
+	if diff := cmp.Diff(want, monitor.Labels); diff != "" {
+		t.Errorf("the labels of the PodMonitor (-want +got):\n%s", diff)
+	}
+
+	v.MonitorLabels = map[string]string{"a b": "c", "d": "e f"}
+	err := v.Validate()
+	if err == nil || !strings.Contains(err.Error(), "label a b=c of the PodMonitor: ") ||
+		!strings.Contains(err.Error(), "label d=e f of the PodMonitor: ") {
+		t.Errorf("Validate() = %v; want both labels", err)
+	}
+	v.PodMonitor = false
+	if err := v.Validate(); err == nil || !strings.Contains(err.Error(), "--pod-monitor") {
+		t.Errorf("Validate() = %v; want that there is no PodMonitor", err)
+	}
+}
+
 func TestValidateReportsEverything(t *testing.T) {
 	v := Values{Scenario: "x", Namespace: "A", TargetNamespace: "b_", TargetPort: -1}
 	err := v.Validate()

@@ -93,6 +93,10 @@ func (o *manifestsOptions) flags(cmd *cobra.Command) {
 	f.BoolVar(&v.NetRaw, "net-raw", false, "let the test client use --probe=syn or auto: it runs "+
 		"as root with\nthe capability NET_RAW alone")
 	f.BoolVar(&v.PodMonitor, "pod-monitor", false, "add a PodMonitor for a Prometheus operator")
+	f.StringToStringVar(&v.MonitorLabels, "monitor-label", nil,
+		"label of the PodMonitor, `KEY=VALUE`, that the operator\nselects by, for example "+
+			"release=kube-prometheus-stack\n(repeatable)")
+	f.Lookup("monitor-label").DefValue = "" // none
 	f.StringSliceVar(&o.apiServers, "api-server", nil,
 		"address:port of the API server (repeatable;\ndefault: asked of the cluster)")
 	o.pods.add(f)
