@@ -19,7 +19,9 @@ func CiliumPolicies() schema.GroupVersionResource {
 
 // CiliumToAPIServer lets the agents reach the API server in Cilium's own words: to Cilium a node is
 // no block of addresses, so that no NetworkPolicy admits an API server that runs on one
-// (docs.cilium.io, "Entities based"). It denies nothing else.
+// (docs.cilium.io, "Entities based"). It denies nothing else. Calico needs no such policy: its
+// blocks hold nodes, it compares them after the service's address was translated, and its service
+// rules are the endpoints that isolation names (docs.tigera.io, "Use service rules in policy").
 func (w Parameters) CiliumToAPIServer() *unstructured.Unstructured {
 	labels := make(map[string]any)
 	for key, value := range maps.All(w.Labels) {
