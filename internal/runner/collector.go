@@ -67,6 +67,7 @@ type collector struct {
 	boot      string
 	say       func(text string) // tells a person at once; nil if nobody is to be told
 	outage    func() time.Time  // when the API server was away last
+	wayOut    string            // what keeps agents from being cut off, if anything does
 
 	mu       sync.Mutex
 	agents   map[string]*agentLog // by pod UID

@@ -155,6 +155,9 @@ func (e *environment) startCollecting(ctx context.Context) {
 	home := kube.Namespace{Client: e.cluster, Name: e.parameters.AgentNamespace}
 	e.collector = newCollector(home, e.options.Clock)
 	e.collector.outage = e.cluster.LastOutage
+	if e.options.Direction == setting.Egress && e.options.Trigger == nil {
+		e.collector.wayOut = "; --direction ingress isolates the targets alone"
+	}
 	e.collector.say = func(text string) {
 		e.progress(Progress{Scenario: e.scenario.Name, Problem: text})
 	}

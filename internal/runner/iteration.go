@@ -161,18 +161,27 @@ func (it *iteration) prove(ctx context.Context) error {
 		return agents+len(it.env.collector.lost()) >= it.env.options.Agents &&
 			pairs+it.unheard(maps.Keys(it.expected)) >= len(it.expected)
 	})
+	disturbed := it.env.disturbed()
 	if err := it.env.collector.failure(); err != nil {
-		return err
+		return errors.Join(err, disturbed)
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if !inTime && len(it.env.others) > 0 {
-		return fmt.Errorf("prove the old state within %s: policies that are not of this run are "+
-			"in force in its namespaces: expected none of %s, which somebody else creates there",
-			it.env.options.Timeout, strings.Join(it.env.others, ", "))
+	if !inTime && disturbed != nil {
+		return fmt.Errorf("prove the old state within %s: %w", it.env.options.Timeout, disturbed)
 	}
 	return nil
+}
+
+// disturbed says which policies may be why the run's own have not the effect that they should have,
+// nil if there are no others.
+func (e *environment) disturbed() error {
+	if len(e.others) == 0 {
+		return nil
+	}
+	return fmt.Errorf("policies that are not of this run are in force in its namespaces: expected "+
+		"none of %s, which somebody else creates there", strings.Join(e.others, ", "))
 }
 
 // awaitChange waits until a condition holds or the time for a change is over, and reports which.
@@ -329,6 +338,9 @@ func (it *iteration) leaveOutGone(ctx context.Context) bool {
 	return len(it.part.Change.Apply) < len(apply)
 }
 
+// lastWords is how long agents whose results are all in may take to say so.
+const lastWords = 2 * time.Second
+
 // collect waits for the results of the pairs that are to change, ends the iteration and accounts
 // for all.
 func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
@@ -355,6 +367,13 @@ func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
 
 	patient, cancelSetup := it.env.withSetupTimeout(ctx, "collect the results")
 	defer cancelSetup()
+	if len(it.had)+len(it.early) >= len(it.expected) {
+		// Nothing is missing, and the change may have cut the agents off from the API server: they
+		// would not learn that the iteration is over.
+		var cancel context.CancelFunc
+		patient, cancel = context.WithTimeoutCause(patient, lastWords, errSetupTimeout)
+		defer cancel()
+	}
 
 	err := it.env.await(patient, func() bool {
 		return it.env.collector.finished(it.number)

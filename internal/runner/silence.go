@@ -127,8 +127,8 @@ func (c *collector) endIfCutOff(
 		text = "; its log: " + one.trouble
 	}
 	c.failed = fmt.Errorf("reach the agents: pod %s has not answered for %s: do its policies "+
-		"let it reach the API server (%s), and can its log be read?%s", silent[0].pod.Name,
-		within, strings.Join(texts(servers), ", "), text)
+		"let it reach the API server (%s), and can its log be read?%s%s", silent[0].pod.Name,
+		within, strings.Join(texts(servers), ", "), c.wayOut, text)
 	c.notify()
 }
 
