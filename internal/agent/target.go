@@ -20,11 +20,14 @@ import (
 // largestEcho is the largest datagram that comes back whole, in bytes.
 const largestEcho = 2048
 
-// ServeTarget is a target: an HTTP server on TCP ports and an echo on UDP ports, until the context
-// ends.
-func ServeTarget(ctx context.Context, tcp, udp []int) error {
+// Ports are what a target serves.
+type Ports struct{ TCP, UDP, SCTP []int }
+
+// ServeTarget is a target until the context ends: an HTTP server on TCP ports, an echo on UDP
+// ports, and associations on SCTP ports.
+func ServeTarget(ctx context.Context, ports Ports) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, port := range tcp {
+	for _, port := range ports.TCP {
 		listener, err := probe.Listen(ctx, port)
 		if err != nil {
 			return fmt.Errorf("serve TCP port %d: %w", port, err)
@@ -32,7 +35,7 @@ func ServeTarget(ctx context.Context, tcp, udp []int) error {
 		group.Go(func() error { return serveHTTP(ctx, listener) })
 	}
 
-	for _, port := range udp {
+	for _, port := range ports.UDP {
 		socket, err := net.ListenPacket("udp", fmt.Sprintf(":%d", port))
 		if err != nil {
 			return fmt.Errorf("serve UDP port %d: %w", port, err)
@@ -40,7 +43,17 @@ func ServeTarget(ctx context.Context, tcp, udp []int) error {
 		group.Go(func() error { return serveEcho(ctx, socket) })
 	}
 
-	klog.Infof("Serving TCP ports %v and UDP ports %v", tcp, udp)
+	for _, port := range ports.SCTP {
+		listener, err := probe.ListenSCTP(port)
+		if err != nil {
+			return fmt.Errorf("serve SCTP port %d: %w", port, err)
+		}
+		// Nothing is asked on an association: the server keeps it until the client ends it.
+		group.Go(func() error { return serveHTTP(ctx, listener) })
+	}
+
+	klog.Infof("Serving TCP ports %v, UDP ports %v and SCTP ports %v", ports.TCP, ports.UDP,
+		ports.SCTP)
 	return group.Wait()
 }
 

@@ -35,7 +35,7 @@ type probing struct {
 func (p *probing) add(f *pflag.FlagSet) {
 	p.config = agent.DefaultConfig()
 	f.StringVar(&p.mode, "probe", string(probe.Connect),
-		"probe mode: connect, http, udp, syn, established or\nauto")
+		"probe mode: connect, http, udp, sctp, syn, established\nor auto")
 	f.DurationVar(&p.interval, "probe-interval", 0,
 		"time between two probes of a pair before the trigger\n(default that of the mode)")
 	f.DurationVar(&p.shortest, "probe-interval-min", 0,
@@ -199,21 +199,22 @@ func endpoints(flag string, texts []string) ([]netip.AddrPort, error) {
 }
 
 func newServe() *cobra.Command {
-	var tcp, udp []int
+	var ports agent.Ports
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Serve as a target: an HTTP server and a UDP echo",
+		Short: "Serve as a target: an HTTP server, a UDP echo and SCTP associations",
 		Long: "What \"netpol-latency run\" starts as targets: each TCP port answers HTTP, each " +
 			"UDP port sends\n" +
-			"back what it gets.",
+			"back what it gets, each SCTP port takes associations.",
 		Example: "  netpol-latency serve --tcp 8080,8081 --udp 8080",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return agent.ServeTarget(cmd.Context(), tcp, udp)
+			return agent.ServeTarget(cmd.Context(), ports)
 		},
 	}
 
-	cmd.Flags().IntSliceVar(&tcp, "tcp", []int{8080}, "TCP ports")
-	cmd.Flags().IntSliceVar(&udp, "udp", nil, "UDP ports")
+	cmd.Flags().IntSliceVar(&ports.TCP, "tcp", []int{8080}, "TCP ports")
+	cmd.Flags().IntSliceVar(&ports.UDP, "udp", nil, "UDP ports")
+	cmd.Flags().IntSliceVar(&ports.SCTP, "sctp", nil, "SCTP ports")
 	return cmd
 }

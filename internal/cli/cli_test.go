@@ -88,7 +88,7 @@ func TestMainOutput(t *testing.T) {
 			"run --probe nonsense --confirm 0 --hold -1s --timeout 0s --churn-duration -1m" +
 				" --churn NaN --targets many --placement other", ExitFailure, nil,
 			[]string{
-				`--probe "nonsense": expected one of connect, http, udp, syn, auto`,
+				`--probe "nonsense": expected one of connect, http, udp, sctp, syn, auto`,
 				`--confirm "0": expected a whole number`,
 				`--hold "-1s": expected a duration of 0 or more`,
 				`--timeout "0s": expected a duration of more than 0`,

@@ -56,7 +56,7 @@ func TestComplete(t *testing.T) {
 		{"run --direction ", []string{"egress\tpolicies of the pods that connect",
 			"ingress\tpolicies of the targets", fixed}},
 		{"run --family=", []string{"IPv4", "IPv6", fixed}},
-		{"run --protocol ", []string{"TCP", "UDP", fixed}},
+		{"run --protocol ", []string{"TCP", "UDP", "SCTP", fixed}},
 		{"run --expect ", []string{"allowed", "blocked", fixed}},
 		{"run --output ", []string{directive(cobra.ShellCompDirectiveFilterDirs)}},
 		{"run -o ", []string{directive(cobra.ShellCompDirectiveFilterDirs)}},

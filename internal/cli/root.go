@@ -9,11 +9,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
 	"github.com/netpol-latency/netpol-latency/internal/interrupt"
+	"github.com/netpol-latency/netpol-latency/internal/runner"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 	"github.com/netpol-latency/netpol-latency/internal/version"
 	"github.com/netpol-latency/netpol-latency/internal/visible"
@@ -80,6 +82,8 @@ func exitCode(err error) int {
 		return ExitCensored
 	case errors.Is(err, errThreshold), errors.Is(err, errSlower):
 		return ExitThreshold
+	case errors.Is(err, syscall.EPROTONOSUPPORT):
+		return runner.ExitUnsupported
 	}
 	return ExitFailure
 }

@@ -28,6 +28,8 @@ type Problem struct {
 	// that there is not, or an admission that lets no pod be created at all. Others may be over
 	// when the cluster has more room, or have ended their pod and not the one that takes its place.
 	Lasting bool
+	// ExitCode is that of a container that has ended, 0 if none has.
+	ExitCode int32
 }
 
 func (p Problem) String() string { return fmt.Sprintf("%s does not start: %s", p.Object, p.Text) }
@@ -96,11 +98,11 @@ func (n Namespace) problemOf(ctx context.Context, pod *corev1.Pod) (Problem, boo
 	}
 	problem := Problem{Object: "pod " + pod.Name}
 	for _, status := range statuses(pod) {
-		reason, text := n.stateOf(ctx, pod, status)
-		if reason != "" {
-			problem.Reason, problem.Lasting = reason, status.State.Waiting != nil
-			problem.Text = fmt.Sprintf("container %s: %s", status.Name, text)
-			return problem, true
+		state := n.stateOf(ctx, pod, status)
+		if state.Reason != "" {
+			state.Object, state.Lasting = problem.Object, status.State.Waiting != nil
+			state.Text = fmt.Sprintf("container %s: %s", status.Name, state.Text)
+			return state, true
 		}
 	}
 
@@ -130,7 +132,7 @@ func (n Namespace) problemOf(ctx context.Context, pod *corev1.Pod) (Problem, boo
 // stateOf is why a container does not run; nothing if it does, or has not been tried yet.
 func (n Namespace) stateOf(
 	ctx context.Context, pod *corev1.Pod, status corev1.ContainerStatus,
-) (reason, text string) {
+) Problem {
 	waiting, ended := status.State.Waiting, status.State.Terminated
 	again := ended == nil && status.LastTerminationState.Terminated != nil && !status.Ready
 	if again {
@@ -139,17 +141,17 @@ func (n Namespace) stateOf(
 
 	switch {
 	case ended != nil && ended.ExitCode != 0:
-		text = fmt.Sprintf("it ended with exit code %d, %s", ended.ExitCode,
+		text := fmt.Sprintf("it ended with exit code %d, %s", ended.ExitCode,
 			join(ended.Reason, ended.Message))
 		if last := n.lastWords(ctx, pod.Name, status.Name, again); last != "" {
 			text += "; the end of its log: " + last
 		}
-		return cmp.Or(ended.Reason, "Error"), text
+		return Problem{Reason: cmp.Or(ended.Reason, "Error"), Text: text, ExitCode: ended.ExitCode}
 	case waiting == nil, waiting.Reason == "", waiting.Reason == "PodInitializing",
 		waiting.Reason == "ContainerCreating":
-		return "", ""
+		return Problem{}
 	}
-	return waiting.Reason, join(waiting.Reason, waiting.Message)
+	return Problem{Reason: waiting.Reason, Text: join(waiting.Reason, waiting.Message)}
 }
 
 // lastWords are the last lines of a container's log, nothing if there is none.

@@ -53,7 +53,7 @@ func TestProblems(t *testing.T) {
 		}, []Problem{{Object: "pod p", Reason: "InvalidImageName", Lasting: true,
 			Text: "container first: InvalidImageName"}}},
 		{"it has ended", container(ended(2)), []Problem{{
-			Object: "pod p", Reason: "Error",
+			Object: "pod p", Reason: "Error", ExitCode: 2,
 			Text: "container main: it ended with exit code 2, Error; the end of its log: fake logs",
 		}}},
 		{"it ends again and again", corev1.PodStatus{
@@ -62,7 +62,7 @@ func TestProblems(t *testing.T) {
 				LastTerminationState: ended(1),
 			}},
 		}, []Problem{{
-			Object: "pod p", Reason: "Error", Lasting: true,
+			Object: "pod p", Reason: "Error", Lasting: true, ExitCode: 1,
 			Text: "container main: it ended with exit code 1, Error; the end of its log: fake logs",
 		}}},
 		{"no room", corev1.PodStatus{Conditions: []corev1.PodCondition{{

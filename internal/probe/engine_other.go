@@ -7,6 +7,7 @@ package probe
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"runtime"
 	"time"
@@ -26,6 +27,11 @@ type Engine struct {
 func New(Config) (*Engine, error) {
 	return nil, fmt.Errorf("probe from this machine: expected Linux, not %s: agents and test "+
 		"clients run in pods; \"netpol-latency run\" works from here", runtime.GOOS)
+}
+
+// ListenSCTP returns an error that says so.
+func ListenSCTP(int) (net.Listener, error) {
+	return nil, fmt.Errorf("serve SCTP from this machine: expected Linux, not %s", runtime.GOOS)
 }
 
 // Schedule is empty.

@@ -14,6 +14,11 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 )
 
+// ExitUnsupported is the exit code of an agent, a starting pod or a target whose node lacks for good
+// what it needs, such as a protocol of the kernel: another attempt would end alike (sysexits.h,
+// EX_UNAVAILABLE).
+const ExitUnsupported = 69
+
 const (
 	// diagnoseEvery is how often pods that are waited for are looked at.
 	diagnoseEvery = 3 * time.Second
@@ -23,7 +28,7 @@ const (
 )
 
 // diagnosed does what waits for pods of a namespace, says meanwhile what keeps them from starting,
-// and ends it with an error when that lasts.
+// and ends it with an error when that lasts, or at once when the pods say that it does.
 func (e *environment) diagnosed(
 	ctx context.Context, namespace string, wait func(context.Context) error,
 ) error {
@@ -64,8 +69,13 @@ func (e *environment) diagnose(ctx context.Context, namespace string) error {
 			}
 		}
 
+		never := slices.IndexFunc(problems, func(p kube.Problem) bool {
+			return p.ExitCode == ExitUnsupported
+		})
 		lasts := slices.IndexFunc(problems, func(p kube.Problem) bool { return p.Lasting })
 		switch {
+		case never >= 0:
+			return fmt.Errorf("start pods: %s", problems[never])
 		case lasts < 0:
 			since = time.Time{}
 		case since.IsZero():

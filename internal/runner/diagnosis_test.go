@@ -37,6 +37,11 @@ func TestDiagnosed(t *testing.T) {
 	unschedulable.Status.Conditions = []corev1.PodCondition{{
 		Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable",
 	}}
+	unsupported := waitingPod("")
+	unsupported.Status.ContainerStatuses[0].State = corev1.ContainerState{
+		Terminated: &corev1.ContainerStateTerminated{ExitCode: ExitUnsupported},
+	}
+	const noKernel = "pod p does not start: container main: it ended with exit code 69"
 	tests := []struct {
 		name  string
 		pod   *corev1.Pod
@@ -48,6 +53,8 @@ func TestDiagnosed(t *testing.T) {
 			"ErrImagePull", 33 * time.Second, "start pods: pod p does not start"},
 		{"no room", unschedulable, "pod p does not start: Unschedulable", time.Hour,
 			errSetupTimeout.Error()},
+		{"no such kernel", unsupported, noKernel + ", ; the end of its log: fake logs",
+			3 * time.Second, "start pods: " + noKernel},
 		{"slow", waitingPod("ContainerCreating"), "", time.Hour, errSetupTimeout.Error()},
 	}
 	for _, test := range tests {

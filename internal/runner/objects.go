@@ -333,7 +333,7 @@ func (e *environment) targetSpec() corev1.PodSpec {
 const firstUnprivileged = 1024
 
 // ports are what the targets serve: of a user's own change the port that it is about, else both
-// ports of the scenarios with both protocols.
+// ports of the scenarios by TCP, UDP and the protocol that is measured.
 func (e *environment) ports() []corev1.ContainerPort {
 	if t := e.options.Trigger; t != nil {
 		return []corev1.ContainerPort{{
@@ -342,9 +342,13 @@ func (e *environment) ports() []corev1.ContainerPort {
 		}}
 	}
 
+	served := []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP}
+	if e.options.Protocol == setting.SCTP { // which not every kernel has
+		served = append(served, corev1.ProtocolSCTP)
+	}
 	var all []corev1.ContainerPort
 	for _, port := range []int{scenario.Port, scenario.OtherPort} {
-		for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP} {
+		for _, protocol := range served {
 			all = append(all, corev1.ContainerPort{
 				Name: scenario.PortName(string(protocol), port), ContainerPort: int32(port),
 				Protocol: protocol,
@@ -363,7 +367,9 @@ func serveFlags(ports []corev1.ContainerPort) []string {
 	}
 
 	var flags []string
-	for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP} {
+	for _, protocol := range []corev1.Protocol{
+		corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP,
+	} {
 		if all := numbers[protocol]; len(all) > 0 {
 			flag := "--" + strings.ToLower(string(protocol)) + "="
 			flags = append(flags, flag+strings.Join(all, ","))

@@ -154,6 +154,13 @@ func derivedTests() []derivedTest {
 			places: map[string]Place{"": AtAgents, "kube-system": AtTargets}, isolated: true,
 		},
 		{
+			name: "a port of SCTP",
+			policy: policyYAML(none, `{podSelector: {matchLabels: {app: amf}}, ingress: [{`+
+				`ports: [{protocol: SCTP, port: 38412}]}]}`),
+			want:   "ingress, SCTP, to app=amf, to-port 38412, expect allowed",
+			places: map[string]Place{"": AtTargets}, isolated: true,
+		},
+		{
 			name: "the other direction, protocol and port are asked for",
 			policy: policyYAML(none, `{podSelector: {}, policyTypes: [Ingress, Egress], `+
 				`ingress: [{}], egress: [{ports: [{protocol: UDP, port: 53}, {port: 53}]}]}`),
@@ -390,8 +397,9 @@ func TestDeriveRefuses(t *testing.T) {
 			"spec.ingress[0].ports[0] is TCP 80, and the targets serve TCP 443"},
 		{"a direction that it is not about", web, []string{"direction=egress"},
 			"--direction egress, and this is about ingress"},
-		{"a protocol that is not probed", policyYAML(none, `{podSelector: {}, ingress: [{ports: [`+
-			`{port: 80, protocol: SCTP}]}]}`), []string{"expect=allowed"}, "its port is of SCTP"},
+		{"another protocol", policyYAML(none, `{podSelector: {}, ingress: [{ports: [`+
+			`{port: 80, protocol: SCTP}]}]}`), []string{"expect=allowed", "protocol=TCP"},
+			"--protocol TCP, and this is about SCTP"},
 		{"labels of Kubernetes", policyYAML(none, `{podSelector: {matchLabels: `+
 			`{pod-template-hash: abc}}, ingress: [{}]}`), nil,
 			"podSelector names the label pod-template-hash, which Kubernetes gives"},

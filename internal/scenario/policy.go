@@ -6,6 +6,7 @@ package scenario
 import (
 	"maps"
 	"net/netip"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -45,16 +46,14 @@ const (
 	OtherPort = 8081
 )
 
-// portNames are the names of the targets' ports.
-func portNames(protocol string) map[int]string {
-	if protocol == string(corev1.ProtocolUDP) {
-		return map[int]string{Port: "probe-udp", OtherPort: "other-udp"}
+// PortName is the name of a target's port: no other of the pod has it, be it of another protocol.
+func PortName(protocol string, port int) string {
+	name := map[int]string{Port: "probe", OtherPort: "other"}[port]
+	if protocol == setting.TCP {
+		return name
 	}
-	return map[int]string{Port: "probe", OtherPort: "other"}
+	return name + "-" + strings.ToLower(protocol)
 }
-
-// PortName is the name of a target's port.
-func PortName(protocol string, port int) string { return portNames(protocol)[port] }
 
 // policy is an empty policy on the side that the direction says: of all agents, or of all targets.
 func (w Parameters) policy(name string) *networkingv1.NetworkPolicy {

@@ -88,9 +88,6 @@ func (d *derivation) settle(c candidate) (setting.Settings, error) {
 	}
 	if c.port != nil {
 		protocol := string(protocolOf(*c.port))
-		if protocol != setting.TCP && protocol != setting.UDP {
-			return s, fmt.Errorf("its port is of %s: a run probes TCP and UDP", protocol)
-		}
 		mistakes = append(mistakes, choose("protocol", &s.Protocol, protocol))
 	}
 	if err := errors.Join(mistakes...); err != nil {

@@ -77,13 +77,13 @@ func TestParseMistakes(t *testing.T) {
 	tests := []struct{ name, text, want string }{
 		{"direction", "up", `direction "up": expected one of egress, ingress`},
 		{"direction", "ingres", `; did you mean ingress?`},
-		{"protocol", "udp", `protocol "udp": expected one of TCP, UDP; did you mean UDP?`},
-		{"protocol", "SCTP", `protocol "SCTP": expected one of TCP, UDP`},
+		{"protocol", "udp", `protocol "udp": expected one of TCP, UDP, SCTP; did you mean UDP?`},
+		{"protocol", "ICMP", `protocol "ICMP": expected one of TCP, UDP, SCTP`},
 		{"family", "IPv5", `family "IPv5": expected one of IPv4, IPv6`},
 		{"peer", "all", `peer "all": expected one of`},
 		{"port", "any", `port "any": expected one of`},
 		{"probe", "established",
-			`probe "established": expected one of connect, http, udp, syn, auto`},
+			`probe "established": expected one of connect, http, udp, sctp, syn, auto`},
 		{"targets", "0", `targets "0": expected a whole number from 1 to 10000`},
 		{"targets", "10001", `targets "10001": expected a whole number from 1 to 10000`},
 		{"confirm", "0", `confirm "0": expected a whole number`},
@@ -126,6 +126,9 @@ func TestValidate(t *testing.T) {
 		{"the mode that suits", func(s *Settings) { s.Protocol = UDP }, ""},
 		{"TCP for UDP", func(s *Settings) { s.Probe, s.Protocol = ProbeSYN, UDP }, "sends TCP"},
 		{"UDP for TCP", func(s *Settings) { s.Probe = ProbeUDP }, "sends UDP"},
+		{"SCTP", func(s *Settings) { s.Probe, s.Protocol = ProbeSCTP, SCTP }, ""},
+		{"UDP for SCTP", func(s *Settings) { s.Probe, s.Protocol = ProbeUDP, SCTP },
+			`sends UDP: expected protocol UDP with it, or mode sctp`},
 		{"changes of nothing", func(s *Settings) {
 			s.BackgroundRate = 1
 		}, "expected --background-policies"},

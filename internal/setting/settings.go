@@ -23,8 +23,9 @@ const (
 
 // The protocols of the policies and of the probes.
 const (
-	TCP = "TCP"
-	UDP = "UDP"
+	TCP  = "TCP"
+	UDP  = "UDP"
+	SCTP = "SCTP"
 )
 
 // The IP families.
@@ -65,6 +66,7 @@ const (
 const (
 	ProbeConnect     = "connect"
 	ProbeUDP         = "udp"
+	ProbeSCTP        = "sctp"
 	ProbeSYN         = "syn"
 	ProbeAuto        = "auto"
 	ProbeEstablished = "established"
@@ -157,22 +159,31 @@ func (s Settings) Validate() error {
 			"expected --background-policies of 1 or more with it")
 	}
 
-	switch udp := s.Probe == ProbeUDP; {
-	case s.Probe == "" || udp == (s.Protocol == UDP):
-	case udp:
-		probe = fmt.Errorf("probe mode %q sends UDP: "+
-			"expected protocol UDP with it, or another mode", s.Probe)
-	default:
-		probe = fmt.Errorf("probe mode %q sends TCP: "+
-			"expected protocol TCP with it, or mode udp", s.Probe)
+	if sends := protocolOf(s.Probe); s.Probe != "" && sends != s.Protocol {
+		probe = fmt.Errorf("probe mode %q sends %s: expected protocol %s with it, or mode %s",
+			s.Probe, sends, sends, s.UsualProbe())
 	}
 	return errors.Join(background, probe)
 }
 
 // UsualProbe is the probe mode that suits the protocol.
 func (s Settings) UsualProbe() string {
-	if s.Protocol == UDP {
+	switch s.Protocol {
+	case UDP:
 		return ProbeUDP
+	case SCTP:
+		return ProbeSCTP
 	}
 	return ProbeConnect
+}
+
+// protocolOf is the protocol that a probe mode sends.
+func protocolOf(mode string) string {
+	switch mode {
+	case ProbeUDP:
+		return UDP
+	case ProbeSCTP:
+		return SCTP
+	}
+	return TCP
 }

@@ -22,7 +22,6 @@ type Table []Field
 // ProbeModes are all probe modes, with what they do.
 func ProbeModes() []Choice {
 	return append(runModes(),
-		Choice{"sctp", "open an SCTP association and abort it"},
 		Choice{ProbeEstablished, "requests on a connection that stays open"})
 }
 
@@ -33,6 +32,7 @@ func runModes() []Choice {
 		{ProbeConnect, "open a TCP connection and reset it"},
 		{"http", "any response to a GET"},
 		{ProbeUDP, "a datagram that the target sends back"},
+		{ProbeSCTP, "open an SCTP association and abort it"},
 		{ProbeSYN, "crafted TCP segments, needs NET_RAW"},
 		{ProbeAuto, "syn if the process may and it works, else connect"},
 	}
@@ -61,8 +61,8 @@ func policies() Table {
 		}),
 		at(func(s *Settings) *string { return &s.Protocol }, Field{
 			Name: "protocol", Title: "protocol", Default: TCP, Phrase: "%s",
-			Usage:   "TCP or UDP",
-			Choices: []Choice{{Value: TCP}, {Value: UDP}},
+			Usage:   "TCP, UDP, or SCTP where the nodes have it",
+			Choices: []Choice{{Value: TCP}, {Value: UDP}, {Value: SCTP}},
 		}),
 		at(func(s *Settings) *string { return &s.Peer }, Field{
 			Name: "peer", Title: "peer", Default: PeerPod, Phrase: "%s",
@@ -132,8 +132,9 @@ func probing() Table {
 	return Table{
 		at(func(s *Settings) *string { return &s.Probe }, Field{
 			Name: "probe", Title: "probe mode", Default: "", Usual: usualProbe,
-			Usage: "probe mode: connect, http, udp, or syn or auto, for which\n" +
-				"the agents get NET_RAW (default connect, or udp)",
+			Usage: "probe mode: connect, http, udp, sctp, or syn or auto, for\n" +
+				"which the agents get NET_RAW (default connect, udp or sctp,\n" +
+				"by the protocol)",
 			Choices: runModes(),
 		}),
 		at(func(s *Settings) *int { return &s.Confirm }, Field{

@@ -12,7 +12,7 @@
 //	    family: IPv6             # IPv4 or IPv6
 //	    peer: podSelector        # podSelector, namespaceSelector, ipBlock or ipBlockExcept
 //	    port: number             # number, name or range
-//	    protocol: TCP            # TCP or UDP
+//	    protocol: TCP            # TCP, UDP or SCTP
 //	    targets: 200
 //	    agents: 2
 //	    repeat: 10
