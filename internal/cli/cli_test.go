@@ -116,6 +116,14 @@ func TestMainOutput(t *testing.T) {
 			[]string{`probe mode "udp" sends UDP`},
 		},
 		{
+			"a part of no scenario", "run policy-deny --skip policy-update/peer", ExitFailure, nil,
+			[]string{"--skip policy-update/peer leaves out nothing: expected scenario"},
+		},
+		{
+			"a part that is needed", "run policy-update --skip policy-update/port", ExitFailure,
+			nil, []string{`--skip "policy-update/port": expected one of policy-update/peer`},
+		},
+		{
 			"a baseline of policies", "run --baseline", ExitFailure, nil,
 			[]string{"scenario policy-creation ignores baseline", "expected pod-creation alone"},
 		},

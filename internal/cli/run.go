@@ -124,7 +124,7 @@ func (o *runOptions) prepare(
 	o.Settings = settings
 
 	tasks, err := o.tasks(names)
-	mistakes := []error{wrong, runner.ValidateRunID(o.RunID), err}
+	mistakes := []error{wrong, runner.ValidateRunID(o.RunID), err, o.checkSkip(tasks)}
 	thresholds, err := parseThresholds(o.thresholds, tasks)
 	return tasks, thresholds, errors.Join(append(mistakes, err)...)
 }

@@ -83,6 +83,18 @@ func joinOnce(mistakes []error) error {
 	return errors.Join(all...)
 }
 
+// checkSkip reports a part that is to be left out of a run that has not got its scenario.
+func (o *runOptions) checkSkip(tasks []task) error {
+	skip := o.Settings.Skip
+	name, _, _ := strings.Cut(skip, "/")
+	if skip == "" || slices.ContainsFunc(tasks, func(t task) bool {
+		return t.scenario.Name == name
+	}) {
+		return nil
+	}
+	return fmt.Errorf("--skip %s leaves out nothing: expected scenario %s in this run", skip, name)
+}
+
 // each are the errors that were joined.
 func each(err error) []error {
 	joined, ok := err.(interface{ Unwrap() []error })

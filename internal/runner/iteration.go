@@ -382,7 +382,33 @@ func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
 		return nil, err
 	}
 
-	return it.account(), nil
+	samples := it.account()
+	it.doubtBlocks(samples)
+	return samples, nil
+}
+
+// doubtBlocks says why nothing may have become allowed where policies name pods by their addresses:
+// to some plugins a pod is in no block, as to Cilium (docs.cilium.io, "IP/CIDR based").
+func (it *iteration) doubtBlocks(samples []measure.Sample) {
+	opening := slices.DeleteFunc(slices.Clone(samples), func(sample measure.Sample) bool {
+		return sample.Kind == measure.KindBlocked || sample.Want != measure.StateAllowed
+	})
+	inTime := slices.ContainsFunc(opening, func(sample measure.Sample) bool {
+		return sample.Status != measure.Censored
+	})
+	setup := slices.Concat(it.env.scenario.Setup(it.env.parameters)...)
+	if len(opening) == 0 || inTime ||
+		!scenario.NamesPodsByAddress(append(setup, it.part.Change.Apply...)) {
+		return
+	}
+
+	way := "measure it with peers that are selectors"
+	if it.name == setting.SkipPeer {
+		way = "--skip " + setting.SkipPeer + " leaves it out"
+	}
+	it.env.collector.warn(fmt.Sprintf("%s: no pair was allowed in time by the addresses of pods: "+
+		"the address blocks of some network plugins, Cilium's among them, hold no pods: %s",
+		it.name, way))
 }
 
 // have counts the awaited pairs that have a sample, from what has come since it was last asked. The

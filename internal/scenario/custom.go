@@ -125,7 +125,7 @@ func (t Trigger) isolation(w Parameters) []runtime.Object {
 	if t.KeepAPI {
 		w.Direction = setting.Egress
 		keep := w.isolation()
-		keep.Name = "isolate-agents"
+		keep.Name = isolationName + "-agents"
 		all = append(all, keep)
 	}
 	return all

@@ -6,11 +6,14 @@ package scenario
 import (
 	"maps"
 	"net/netip"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/netpol-latency/netpol-latency/internal/setting"
@@ -77,10 +80,14 @@ func role(name string) metav1.LabelSelector {
 	return metav1.LabelSelector{MatchLabels: map[string]string{RoleLabel: name}}
 }
 
+// isolationName is the name of the policy that denies everything, and nobody's peers are named in
+// it but the API server's addresses.
+const isolationName = "isolate"
+
 // isolation denies everything on its side, but the agents' way to the API server: without that they
 // could not be told what to do.
 func (w Parameters) isolation() *networkingv1.NetworkPolicy {
-	p := w.policy("isolate")
+	p := w.policy(isolationName)
 	if w.Direction == setting.Egress {
 		p.Spec.Egress = w.toAPIServers()
 	}
@@ -176,6 +183,21 @@ func block(address netip.Addr) networkingv1.NetworkPolicyPeer {
 	return networkingv1.NetworkPolicyPeer{
 		IPBlock: &networkingv1.IPBlock{CIDR: netip.PrefixFrom(address, address.BitLen()).String()},
 	}
+}
+
+// NamesPodsByAddress reports whether some of the objects are policies that do: isolation names the
+// API server's addresses alone.
+func NamesPodsByAddress(objects []runtime.Object) bool {
+	return slices.ContainsFunc(objects, func(object runtime.Object) bool {
+		switch one := object.(type) {
+		case *networkingv1.NetworkPolicy:
+			return !strings.HasPrefix(one.Name, isolationName) && namesBlocks(*one)
+		case *unstructured.Unstructured: // of a user's own change
+			policies, err := networkPolicies([]Object{{Unstructured: one}})
+			return err == nil && slices.ContainsFunc(policies, namesBlocks)
+		}
+		return false
+	})
 }
 
 // allowOthers permits everybody but the agents to reach a group of targets.

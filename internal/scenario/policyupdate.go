@@ -27,7 +27,7 @@ func policyUpdate() Scenario {
 		Parts: func(w Parameters) []Part {
 			blocks := w
 			blocks.Peer = setting.PeerBlock
-			return []Part{
+			parts := []Part{
 				swap("selector", w.byPods().allow("allow", GroupB, Port), side{GroupA, Port},
 					side{GroupB, Port}),
 				swap("port", w.byPods().allow("allow", GroupB, OtherPort), side{GroupB, Port},
@@ -35,6 +35,10 @@ func policyUpdate() Scenario {
 				swap("peer", blocks.allow("allow", GroupA, OtherPort), side{GroupB, OtherPort},
 					side{GroupA, OtherPort}),
 			}
+			if w.Skip == setting.SkipPeer {
+				parts = parts[:len(parts)-1]
+			}
+			return parts
 		},
 	}
 }

@@ -92,6 +92,25 @@ func checkPolicy(t *testing.T, w Parameters, name string, policy *networkingv1.N
 	}
 }
 
+// TestSkip leaves out the part that can be, which is one of the scenario's, and nothing else.
+func TestSkip(t *testing.T) {
+	s, err := Find("policy-update")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := func(skip string) []string {
+		var all []string
+		for _, part := range s.Parts(Parameters{Settings: setting.Settings{Skip: skip}}) {
+			all = append(all, s.FullName(part))
+		}
+		return all
+	}
+	whole, rest := names(""), names(setting.SkipPeer)
+	if !slices.Equal(append(rest, setting.SkipPeer), whole) {
+		t.Errorf("the parts are %q, and %q without %s", whole, rest, setting.SkipPeer)
+	}
+}
+
 // TestCatalog checks that everything in it explains itself, and can be found.
 func TestCatalog(t *testing.T) {
 	for _, s := range All() {

@@ -42,6 +42,9 @@ const (
 	PeerBlockExcept = "ipBlockExcept"
 )
 
+// SkipPeer is the part whose change names pods by their addresses.
+const SkipPeer = "policy-update/peer"
+
 // The kinds of ports that the policies name.
 const (
 	PortNumber = "number"
@@ -84,7 +87,9 @@ type Settings struct {
 	Placement                               string
 	Targets, Agents                         int
 	Baseline                                bool
-	Repeat                                  int
+	// Skip is the part of a scenario that is left out, empty for none.
+	Skip   string
+	Repeat int
 	// Timeout is for a trigger to show on all pairs, Patience for everything else.
 	Timeout, Patience time.Duration
 	// Probe is the probe mode, empty for the one that suits the protocol.

@@ -111,6 +111,12 @@ func amounts() Table {
 			Name: "baseline", Title: "baseline", Default: false, Phrase: "baseline",
 			Usage: "pod-creation without policies", Range: Range{Want: "true or false"},
 		}),
+		at(func(s *Settings) *string { return &s.Skip }, Field{
+			Name: "skip", Title: "skipped part", Default: "", Optional: true, Incidental: true,
+			Usage: "part of a scenario to leave out: policy-update/peer, where\n" +
+				"the network's address blocks hold no pods",
+			Choices: []Choice{{SkipPeer, "an update whose peers are address blocks"}},
+		}),
 		at(func(s *Settings) *int { return &s.Repeat }, Field{
 			Name: "repeat", Title: "number of iterations", Default: 1, Incidental: true,
 			Usage: "iterations of each scenario", Range: whole(1, 100_000),
