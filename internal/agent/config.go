@@ -138,6 +138,26 @@ func (c Config) ValidateProbing() error {
 	)
 }
 
+// ValidateTime reports settings by which one of so many pairs, which this process probes together,
+// could not show a transition within a time, be it the instant of the trigger.
+func (c Config) ValidateTime(pairs int, within time.Duration) error {
+	schedule := c.engine().Schedule
+	if schedule.MaxRate == 0 {
+		schedule.MaxRate = c.Probe.DefaultMaxRate(probe.MinProcs)
+	}
+	var confirmed time.Duration
+	for range c.Confirm {
+		confirmed += schedule.After(confirmed, pairs)
+	}
+	if max(confirmed, c.Hold) < within {
+		return nil
+	}
+	return fmt.Errorf("--timeout %s is too short to confirm a change: --confirm %d probes of a pair, of "+
+		"which there are %d at %g probes a second, take %s, and --hold is %s: expected a longer "+
+		"--timeout, or less of these", within, c.Confirm, pairs, schedule.MaxRate,
+		confirmed.Round(time.Millisecond), c.Hold)
+}
+
 func (c Config) validateSelector() error {
 	if c.TargetSelector == "" {
 		return errors.New(

@@ -6,6 +6,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/netip"
 	"time"
@@ -26,6 +27,12 @@ type StartupConfig struct {
 	Allowed, Forbidden []netip.AddrPort
 	// Watch is how long it probes at least, and Timeout how long at most.
 	Watch, Timeout time.Duration
+}
+
+// Validate reports every mistake in what is not about how to probe.
+func (c StartupConfig) Validate() error {
+	return atLeast("watch", c.Watch < c.Timeout, c.Watch,
+		fmt.Sprintf("less than --timeout %s, when everything ends", c.Timeout))
 }
 
 // RunStartup probes from the first instant of its process until every allowed address was reached

@@ -163,7 +163,7 @@ func newStartup() *cobra.Command {
 			var wrong error
 			config.Allowed, err = endpoints("allowed", allowed)
 			config.Forbidden, wrong = endpoints("forbidden", forbidden)
-			if err := errors.Join(err, wrong); err != nil {
+			if err := errors.Join(err, wrong, config.Validate()); err != nil {
 				return err
 			}
 			return agent.RunStartup(cmd.Context(), config, began, cmd.OutOrStdout())

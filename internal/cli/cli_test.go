@@ -136,6 +136,32 @@ func TestMainOutput(t *testing.T) {
 			},
 		},
 		{
+			"no time for a transition", "run policy-deny --hold 5s --timeout 3s", ExitFailure, nil,
+			[]string{"--timeout 3s is too short to confirm a change", "and --hold is 5s"},
+		},
+		{
+			"too few probes for a transition",
+			"run policy-deny --max-probe-rate 1 --targets 30", ExitFailure, nil,
+			[]string{"--timeout 1m0s is too short to confirm a change: --confirm 3 probes of a pair, " +
+				"of which there are 30 at 1 probes a second, take 1m30s"},
+		},
+		{
+			"too many probes for a transition", "run policy-deny --confirm 1000", ExitFailure,
+			nil, []string{"--confirm 1000 probes of a pair, of which there are 20"},
+		},
+		{
+			"a rate that is next to none", "run policy-deny --max-probe-rate 1e-300", ExitFailure,
+			nil, []string{"--timeout 1m0s is too short"},
+		},
+		{
+			"a watch beyond the end", "run pod-startup --watch 2m", ExitFailure, nil,
+			[]string{"--watch 2m0s is out of range: expected less than --timeout 1m0s"},
+		},
+		{
+			"no pod at all", "run pod-creation --churn 0.1 --churn-duration 1s", ExitFailure, nil,
+			[]string{"--churn 0.1 for --churn-duration 1s creates no pod"},
+		},
+		{
 			"one placement", "run --same-node --any", ExitFailure, nil,
 			[]string{"--same-node, --other-node and --any exclude each other: expected one"},
 		},

@@ -11,6 +11,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/spf13/pflag"
+
+	"github.com/netpol-latency/netpol-latency/internal/agent"
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/overlay"
 	"github.com/netpol-latency/netpol-latency/internal/result"
@@ -163,9 +166,34 @@ func (o *runOptions) task(
 		options.Overlay, wrong = overlay.Of(options.Settings)
 	}
 	err := errors.Join(options.Validate(s), unread, wrong)
+	if err == nil {
+		err = refusedByAgents(options, s)
+	}
 	options.Probe = options.Mode(s)
 	options.Label = o.settings.table.Label(options.Settings)
 	return task{scenario: s, options: options}, err
+}
+
+// refusedByAgents is what agents would refuse of what they are told, by what they refuse it with:
+// it is to be known before there are any.
+func refusedByAgents(options runner.Options, s scenario.Scenario) error {
+	var told probing
+	flags := pflag.NewFlagSet("agent", pflag.ContinueOnError)
+	told.add(flags)
+	if err := flags.Parse(options.Probing(s)); err != nil {
+		return err
+	}
+	config, err := told.finish()
+	switch {
+	case err != nil:
+		return err
+	case s.Kind == scenario.Inside:
+		return errors.Join(config.ValidateTime(1, options.Timeout), agent.StartupConfig{
+			Watch: options.Watch, Timeout: options.Timeout,
+		}.Validate())
+	}
+	pairs := (options.Targets + options.Agents - 1) / options.Agents
+	return config.ValidateTime(pairs, options.Timeout)
 }
 
 // readFiles replaces the names of files by what the files have, as JSON in one line.

@@ -71,9 +71,12 @@ func (s Schedule) After(elapsed time.Duration, pairs int) time.Duration {
 	return max(s.MinInterval, relative, s.budget(pairs))
 }
 
+// longest is the longest interval: a rate may be so low that no duration holds what it makes.
+const longest = 24 * time.Hour
+
 // budget is the interval at which that many pairs make the maximum rate.
 func (s Schedule) budget(pairs int) time.Duration {
-	return time.Duration(float64(pairs) / s.MaxRate * float64(time.Second))
+	return time.Duration(min(float64(pairs)/s.MaxRate*float64(time.Second), float64(longest)))
 }
 
 // Phase is where in its first interval the pair of that number begins. However many pairs there

@@ -42,6 +42,15 @@ func TestScheduleAfter(t *testing.T) {
 	}
 }
 
+// TestScheduleOfHardlyAnyRate does not take an interval that no duration holds for none.
+func TestScheduleOfHardlyAnyRate(t *testing.T) {
+	schedule := DefaultSchedule(Connect)
+	schedule.MaxRate = 1e-300
+	if got := schedule.After(0, 1); got != longest {
+		t.Errorf("a pair is probed every %s; want %s", got, longest)
+	}
+}
+
 func TestNext(t *testing.T) {
 	for _, test := range []struct{ planned, now, want instant }{
 		{100, 100, 110}, {100, 109, 110}, {100, 110, 120}, {100, 135, 140},

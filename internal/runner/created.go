@@ -63,11 +63,14 @@ func (e *environment) runCreated(
 }
 
 // count is how many pods are created.
-func (it *iteration) count() int {
-	if it.env.options.ChurnFor > 0 {
-		return int(it.env.options.CreateRate * it.env.options.ChurnFor.Seconds())
+func (it *iteration) count() int { return it.env.options.created() }
+
+// created is how many pods a scenario creates that creates some.
+func (o Options) created() int {
+	if o.ChurnFor > 0 {
+		return int(o.CreateRate * o.ChurnFor.Seconds())
 	}
-	return it.env.options.Targets
+	return o.Targets
 }
 
 // createPods creates the pods at the rate that is asked for. Each is expected as soon as the API

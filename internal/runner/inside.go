@@ -260,7 +260,7 @@ func (it *iteration) startupJob(pods int) *batchv1.Job {
 			"--timeout=" + it.env.options.Timeout.String(), "--forbidden=" + forbidden,
 			// They may all be on one node, where what the first container has left is still there.
 			fmt.Sprintf("--conntrack-share=%d", 2*pods),
-		}, more, it.env.options.probing(it.env.scenario))
+		}, more, it.env.options.Probing(it.env.scenario))
 	}
 
 	container := corev1.Container{

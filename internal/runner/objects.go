@@ -416,7 +416,7 @@ func (e *environment) agents() runtime.Object {
 			"--target-namespace=" + e.parameters.TargetNamespace,
 			"--target-selector=" + scenario.RoleLabel + "=" + scenario.RoleTarget,
 			"--agents=" + strconv.Itoa(e.options.Agents),
-		}, e.options.probing(e.scenario)),
+		}, e.options.Probing(e.scenario)),
 		Env: []corev1.EnvVar{{Name: PodVariable, ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"},
 		}}},

@@ -45,7 +45,12 @@ func DefaultOptions() Options {
 
 // Validate reports everything in which the options are wrong, or do not fit the scenario.
 func (o Options) Validate(s scenario.Scenario) error {
-	return errors.Join(o.Settings.Validate(), s.Check(o.Settings))
+	var none error
+	if s.Kind == scenario.Created && o.created() < 1 {
+		none = fmt.Errorf("--churn %g for --churn-duration %s creates no pod: expected more of one",
+			o.CreateRate, o.ChurnFor)
+	}
+	return errors.Join(o.Settings.Validate(), s.Check(o.Settings), none)
 }
 
 // ValidateRunID checks the run's ID, which is a part of names of namespaces.
@@ -66,8 +71,8 @@ func (o Options) Mode(s scenario.Scenario) string {
 	return cmp.Or(o.Probe, o.UsualProbe())
 }
 
-// probing are the arguments of the agents that say how to probe.
-func (o Options) probing(s scenario.Scenario) []string {
+// Probing are the arguments of the agents that say how to probe.
+func (o Options) Probing(s scenario.Scenario) []string {
 	return []string{
 		"--probe=" + o.Mode(s), "--hold=" + o.Hold.String(), fmt.Sprintf("--confirm=%d", o.Confirm),
 		fmt.Sprintf("--tolerate-losses=%d", o.TolerateLosses),
