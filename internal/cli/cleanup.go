@@ -63,7 +63,9 @@ func cleanUp(
 		return err
 	}
 
-	removed, left, err := runner.Cleanup(cmd.Context(), cluster, namespaces, named)
+	progress := newProgress(cmd.ErrOrStderr())
+	removed, left, err := runner.Cleanup(cmd.Context(), cluster, namespaces, named, progress.show)
+	progress.end()
 	for _, text := range left {
 		fmt.Fprintln(cmd.ErrOrStderr(), visible.Line(text))
 	}

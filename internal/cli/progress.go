@@ -36,8 +36,12 @@ func newProgress(out io.Writer) *progress {
 		began: time.Now()}
 }
 
-// redraw is the shortest time between two changes of the line.
-const redraw = 50 * time.Millisecond
+// redraw is the shortest time between two changes of the line, and again that between two lines
+// about the same where none can change.
+const (
+	redraw = 50 * time.Millisecond
+	again  = 10 * time.Second
+)
 
 func (p *progress) show(now runner.Progress) {
 	p.mu.Lock()
@@ -50,19 +54,21 @@ func (p *progress) show(now runner.Progress) {
 	}
 
 	what := now.Scenario + ": " + now.What
-	if what != p.last {
+	switch since := time.Since(p.drawn); {
+	case what != p.last:
 		p.last, p.phase = what, time.Now()
-		if !p.terminal {
-			fmt.Fprintf(p.out, "[%5.1fs] %s%s\n", time.Since(p.began).Seconds(), what, of(now, " "))
-			return
-		}
-	} else if !p.terminal || time.Since(p.drawn) < redraw && now.Done != now.Of {
+	case !p.terminal && (now.Of == 0 || since < again),
+		p.terminal && since < redraw && now.Done != now.Of:
 		return
 	}
 
-	p.drawn, p.onLine = time.Now(), true
-	fmt.Fprintf(p.out, "\r\x1b[K[%5.1fs] %s%s%s", time.Since(p.began).Seconds(), what, of(now, " "),
-		p.eta(now))
+	p.drawn, p.onLine = time.Now(), p.terminal
+	before, after := "", "\n"
+	if p.terminal {
+		before, after = "\r\x1b[K", ""
+	}
+	fmt.Fprintf(p.out, "%s[%5.1fs] %s%s%s%s", before, time.Since(p.began).Seconds(), what,
+		of(now, " "), p.eta(now), after)
 }
 
 func of(now runner.Progress, before string) string {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -143,6 +144,7 @@ func inUse(runID, namespace string) error {
 // that was left alone.
 func Cleanup(
 	ctx context.Context, cluster *kube.Cluster, namespaces []corev1.Namespace, named []string,
+	progress func(Progress),
 ) (removed int, left []string, err error) {
 	var names []string
 	var mistakes []error
@@ -160,8 +162,8 @@ func Cleanup(
 		others, err := deleteClusterScoped(ctx, cluster, namespace)
 		left, mistakes = append(left, others...), append(mistakes, err)
 	}
-	mistakes = append(mistakes, deleteNamespaces(ctx, cluster, names),
-		awaitNamespaces(ctx, cluster, names))
+	mistakes = append(mistakes, deleteNamespaces(ctx, cluster, names, progress),
+		awaitNamespaces(ctx, cluster, names, progress))
 	return len(names), left, errors.Join(mistakes...)
 }
 
@@ -171,7 +173,10 @@ const podsFirst = 30 * time.Second
 
 // deleteNamespaces ends what runs in namespaces and has them deleted, all at the same time: one
 // whose pods take long must not keep the others.
-func deleteNamespaces(ctx context.Context, cluster *kube.Cluster, names []string) error {
+func deleteNamespaces(
+	ctx context.Context, cluster *kube.Cluster, names []string, progress func(Progress),
+) error {
+	pods := countdown{most: make(map[string]int), left: make(map[string]int), progress: progress}
 	mistakes := make([]error, len(names))
 	var group errgroup.Group
 	group.SetLimit(writers)
@@ -179,7 +184,7 @@ func deleteNamespaces(ctx context.Context, cluster *kube.Cluster, names []string
 		group.Go(func() error {
 			bounded, cancel := context.WithTimeout(ctx, podsFirst)
 			defer cancel()
-			err := removePods(bounded, cluster, name)
+			err := removePods(bounded, cluster, name, func(left int) { pods.count(name, left) })
 			if bounded.Err() != nil && ctx.Err() == nil {
 				err = nil // the namespace takes them along
 			}
@@ -196,10 +201,40 @@ func deleteNamespaces(ctx context.Context, cluster *kube.Cluster, names []string
 	return errors.Join(mistakes...)
 }
 
+// countdown adds up the pods that are left in namespaces, and says how many are gone.
+type countdown struct {
+	progress func(Progress)
+
+	mu         sync.Mutex
+	most, left map[string]int // by namespace
+}
+
+// count takes in how many are left in a namespace.
+func (c *countdown) count(namespace string, left int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left[namespace] = left
+	c.most[namespace] = max(left, c.most[namespace])
+	all, here := 0, 0
+	for name, most := range c.most {
+		all, here = all+most, here+c.left[name]
+	}
+	c.progress(Progress{Scenario: removing, What: "deleting pods", Done: all - here, Of: all})
+}
+
+// removing is what progress is about after the last scenario, and between two of them.
+const removing = "removal"
+
 // awaitNamespaces waits until namespaces are gone, which takes seconds after they are empty.
-func awaitNamespaces(ctx context.Context, cluster *kube.Cluster, names []string) error {
+func awaitNamespaces(
+	ctx context.Context, cluster *kube.Cluster, names []string, progress func(Progress),
+) error {
 	var mistakes []error
-	for _, name := range names {
+	for number, name := range names {
+		progress(Progress{
+			Scenario: removing, What: "waiting until the namespaces are gone", Done: number,
+			Of: len(names),
+		})
 		if err := awaitGone(ctx, cluster, name); err != nil {
 			mistakes = append(mistakes, fmt.Errorf("delete namespace %s: %w", name, err))
 		}
@@ -209,14 +244,16 @@ func awaitNamespaces(ctx context.Context, cluster *kube.Cluster, names []string)
 
 // removePods ends the pods of a namespace, and what would start them anew, before the namespace:
 // its own removal waits for the pods' grace periods, and looks again only after seconds.
-func removePods(ctx context.Context, cluster *kube.Cluster, name string) error {
+func removePods(
+	ctx context.Context, cluster *kube.Cluster, name string, left func(int),
+) error {
 	background := metav1.DeletePropagationBackground
 	owners := metav1.DeleteOptions{PropagationPolicy: &background}
 	err := errors.Join(
 		cluster.AppsV1().Deployments(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
 		cluster.AppsV1().ReplicaSets(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
 		cluster.BatchV1().Jobs(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
-		deletePods(ctx, cluster, name, ""),
+		deletePods(ctx, cluster, name, "", left),
 	)
 	if err != nil {
 		return fmt.Errorf("delete the pods of namespace %s: %w", name, err)
@@ -230,8 +267,11 @@ const deletedAtOnce = 200
 
 // deletePods deletes the pods that a selector matches, without grace, until none is left or the
 // context ends. A server whose time for a request is over has deleted a part, and may go on. While
-// the first one that is left stays the same the requests come at longer and longer distances.
-func deletePods(ctx context.Context, cluster *kube.Cluster, namespace, selector string) error {
+// the first one that is left stays the same the requests come at longer and longer distances. Left
+// is told how many there still are, as far as the server says.
+func deletePods(
+	ctx context.Context, cluster *kube.Cluster, namespace, selector string, left func(int),
+) error {
 	now := metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))}
 	some := metav1.ListOptions{LabelSelector: selector, Limit: deletedAtOnce}
 	pods := cluster.CoreV1().Pods(namespace)
@@ -241,12 +281,19 @@ func deletePods(ctx context.Context, cluster *kube.Cluster, namespace, selector 
 		if err := pods.DeleteCollection(ctx, now, some); err != nil && !apierrors.IsTimeout(err) {
 			return err
 		}
-		left, err := pods.List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: 1})
-		if err != nil || len(left.Items) == 0 {
+		others, err := pods.List(ctx, metav1.ListOptions{LabelSelector: selector, Limit: 1})
+		if err != nil {
 			return err
 		}
+		count := len(others.Items)
+		if more := others.RemainingItemCount; more != nil {
+			count += int(*more)
+		}
+		if left(count); count == 0 {
+			return nil
+		}
 
-		if first := left.Items[0].UID; first != stuck {
+		if first := others.Items[0].UID; first != stuck {
 			stuck, pause = first, pollRemoval
 			continue
 		}

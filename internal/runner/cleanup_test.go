@@ -58,7 +58,7 @@ func TestDeletePods(t *testing.T) {
 					return true, nil, err
 				},
 			)
-			err := deletePods(t.Context(), &kube.Cluster{Interface: client}, "n", "")
+			err := deletePods(t.Context(), &kube.Cluster{Interface: client}, "n", "", func(int) {})
 			if !errors.Is(err, test.want) || requests != len(test.answers) {
 				t.Errorf("%d requests ended with %v; want %d and %v", requests, err,
 					len(test.answers), test.want)
@@ -145,7 +145,7 @@ func TestCleanupIsNobodysDeputy(t *testing.T) {
 				t.Fatal(err)
 			}
 			removed, left, err := Cleanup(t.Context(), cluster, namespaces,
-				[]string{"stage"})
+				[]string{"stage"}, func(Progress) {})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -225,9 +225,41 @@ func TestDeletePodsPauses(t *testing.T) {
 			_ = client.Tracker().Delete(v1.SchemeGroupVersion.WithResource("pods"), "n", "p")
 		})
 		defer gone.Stop()
-		err := deletePods(t.Context(), &kube.Cluster{Interface: client}, "n", "")
+		err := deletePods(t.Context(), &kube.Cluster{Interface: client}, "n", "", func(int) {})
 		if got := len(client.Actions()); err != nil || got > 80 {
 			t.Errorf("%d requests in a minute, %v; want at most 80", got, err)
 		}
 	})
+}
+
+// TestRemovalTakesAsLongAsThereIsToRemove gives what is left more time the more that is.
+func TestRemovalTakesAsLongAsThereIsToRemove(t *testing.T) {
+	tests := []struct {
+		name, scenario string
+		change         func(*Options)
+		want           time.Duration // beyond that of namespaces, agents and two targets
+	}{
+		{"a few pods", "policy-deny", func(*Options) {}, 0},
+		{"many targets", "policy-deny", func(o *Options) { o.Targets = 1002 }, 50 * time.Second},
+		{"many pods that come", "pod-creation", func(o *Options) {
+			o.CreateRate, o.ChurnFor = 100, 10*time.Second
+		}, 49900 * time.Millisecond},
+		{"many agents", "policy-deny", func(o *Options) { o.Agents = 101 }, 5 * time.Second},
+		{"many policies", "policy-deny", func(o *Options) { o.BackgroundPolicies = 1000 },
+			20 * time.Second},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s, err := scenario.Find(test.scenario)
+			check(t, err)
+			options := DefaultOptions()
+			options.Targets = 2
+			few := newEnvironment(options, s, nil, nil, nil).removalTime()
+			test.change(&options)
+			if got := newEnvironment(options, s, nil, nil, nil).removalTime() - few; got !=
+				test.want {
+				t.Errorf("%s more; want %s", got, test.want)
+			}
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -37,9 +38,28 @@ func TestAllNamespacesAreAsked(t *testing.T) {
 
 		ctx := t.Context()
 		cluster := &kube.Cluster{Interface: client}
-		check(t, deleteNamespaces(ctx, cluster, []string{"stuck", "empty"}))
+		check(t, deleteNamespaces(ctx, cluster, []string{"stuck", "empty"}, func(Progress) {}))
 		if asked["empty"] != 0 || asked["stuck"] < podsFirst || asked["stuck"] > 2*podsFirst {
 			t.Errorf("the namespaces were asked to go after %v", asked)
 		}
 	})
+}
+
+// TestCountdown adds up what is left in two namespaces.
+func TestCountdown(t *testing.T) {
+	var said []Progress
+	pods := countdown{most: make(map[string]int), left: make(map[string]int),
+		progress: func(p Progress) { said = append(said, p) }}
+	pods.count("a", 300)
+	pods.count("b", 100)
+	pods.count("a", 100)
+	pods.count("b", 0)
+
+	var got [][2]int
+	for _, one := range said {
+		got = append(got, [2]int{one.Done, one.Of})
+	}
+	if diff := cmp.Diff([][2]int{{0, 300}, {0, 400}, {200, 400}, {300, 400}}, got); diff != "" {
+		t.Errorf("gone, of all (-want +got):\n%s", diff)
+	}
 }

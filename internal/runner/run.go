@@ -45,9 +45,10 @@ type Runner struct {
 	// Recorder keeps what is found.
 	Recorder Recorder
 
-	removed []string // namespaces that are being removed
-	left    error    // why some are not
-	earlier []leftover
+	removed  []string      // namespaces that are being removed
+	patience time.Duration // how much longer that may take because of what is in them
+	left     error         // why some are not
+	earlier  []leftover
 }
 
 // Recorder keeps what a run finds as soon as it has it. An error of its own ends the run.
@@ -72,10 +73,9 @@ func (r *Runner) Wait(ctx context.Context) error {
 	if len(r.removed) == 0 {
 		return r.left
 	}
-	r.Progress(Progress{Scenario: "all", What: "waiting until the namespaces are gone"})
-	ctx, cancel := r.Options.removal(context.WithoutCancel(ctx))
+	ctx, cancel := r.Options.removal(context.WithoutCancel(ctx), r.patience)
 	defer cancel()
-	return errors.Join(r.left, awaitNamespaces(ctx, r.Cluster, r.removed))
+	return errors.Join(r.left, awaitNamespaces(ctx, r.Cluster, r.removed, r.Progress))
 }
 
 // Run carries out a scenario as often as the options say, and removes what it created, also when it
@@ -98,6 +98,7 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
 		if !r.Options.Keep {
 			r.left = errors.Join(r.left, env.remove(context.WithoutCancel(ctx)))
 			r.removed = append(r.removed, env.created...)
+			r.patience += env.removalTime()
 		}
 	}()
 
@@ -174,7 +175,7 @@ func (r *Runner) checkTrigger(ctx context.Context) error {
 			continue // the run has a name for its own
 		}
 		if slices.Contains(r.removed, name) { // by the scenario before
-			if err := awaitNamespaces(ctx, r.Cluster, []string{name}); err != nil {
+			if err := awaitNamespaces(ctx, r.Cluster, []string{name}, r.Progress); err != nil {
 				return err
 			}
 		}
@@ -425,25 +426,44 @@ func (e *environment) nodesOfPods(ctx context.Context) (agents, targets []string
 		nodes(e.parameters.TargetNamespace, scenario.RoleLabel+"="+scenario.RoleTarget)
 }
 
-// The removal of what a run has created may take a while, and a while more for each target.
+// The removal of what a run has created may take a while, and longer the more that is.
 const (
-	longestRemoval   = 2 * time.Minute
-	removalOfATarget = 50 * time.Millisecond
+	shortestRemoval     = 2 * time.Minute
+	removalOfANamespace = 5 * time.Second
+	removalOfAPod       = 50 * time.Millisecond
+	removalOfAnObject   = 20 * time.Millisecond
 )
 
-func (o Options) removal(ctx context.Context) (context.Context, context.CancelFunc) {
-	longest := longestRemoval + time.Duration(o.Targets)*removalOfATarget
-	return context.WithTimeoutCause(
-		ctx,
-		longest,
-		fmt.Errorf("it is not gone after %s: see \"netpol-latency "+
-			"cleanup --run-id %s\"", longest, o.RunID),
-	)
+// removalTime is how much longer the removal may take because of this scenario.
+func (e *environment) removalTime() time.Duration {
+	pods := e.options.Agents
+	for _, group := range e.groups() {
+		pods += group.Size(e.options.Targets)
+	}
+	switch e.scenario.Kind {
+	case scenario.Created:
+		pods += e.options.created()
+	case scenario.Inside:
+		pods += e.options.Targets
+	}
+	return time.Duration(len(e.namespaceNames()))*removalOfANamespace +
+		time.Duration(pods)*removalOfAPod +
+		time.Duration(e.options.BackgroundPolicies)*removalOfAnObject
+}
+
+// removal is a context for what must be gone after a while, of which more is the part that is for
+// what was created.
+func (o Options) removal(
+	ctx context.Context, more time.Duration,
+) (context.Context, context.CancelFunc) {
+	longest := shortestRemoval + more
+	return context.WithTimeoutCause(ctx, longest, fmt.Errorf("it is not gone after %s: see "+
+		"\"netpol-latency cleanup --run-id %s\"", longest, o.RunID))
 }
 
 // remove has everything deleted that the scenario has created.
 func (e *environment) remove(ctx context.Context) error {
-	ctx, cancel := e.options.removal(ctx)
+	ctx, cancel := e.options.removal(ctx, e.removalTime())
 	defer cancel()
 
 	e.report("cleaning up", 0, 0)
@@ -453,7 +473,7 @@ func (e *environment) remove(ctx context.Context) error {
 		}
 	}
 
-	return deleteNamespaces(ctx, e.cluster, e.created)
+	return deleteNamespaces(ctx, e.cluster, e.created, e.progress)
 }
 
 // removeTrigger deletes those objects of a user's own change that no namespace takes along. What
