@@ -302,7 +302,7 @@ func IsReady(pod *v1.Pod) bool {
 // AwaitAPI waits until the API server answers again.
 func (l *Lab) AwaitAPI() {
 	l.t.Helper()
-	l.Await("the API server to be ready", time.Minute, func(ctx context.Context) (bool, error) {
+	l.Await("the API server to be ready", startTimeout, func(ctx context.Context) (bool, error) {
 		return l.Client.Discovery().RESTClient().Get().AbsPath("/readyz").Do(ctx).Error() == nil,
 			nil
 	})
