@@ -29,11 +29,16 @@ type RemoteConfig struct {
 	Config
 	// Index is the agent's number among all Agents, from 0: it probes its share of the targets.
 	Index, Agents int
+	// Plan is the name of the config map with the plan.
+	Plan string
 	// Pod is the name of the pod that the agent runs in, empty if it does not know.
 	Pod string
 	// Skew is what is wrong with its clock, in tests.
 	Skew Skew
 }
+
+// DefaultPlan is the name of the config map with the plan, unless there is another.
+const DefaultPlan = protocol.PlanName
 
 // share selects the targets of this agent: all of them if there is no other.
 func (c RemoteConfig) share() string {
@@ -75,7 +80,7 @@ func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err err
 	plans, pods := make(chan measure.Event), make(chan measure.Event)
 	var watches errgroup.Group
 	watches.Go(func() error {
-		return home.WatchConfigMap(ctx, protocol.PlanName, into(ctx, plans))
+		return home.WatchConfigMap(ctx, config.Plan, into(ctx, plans))
 	})
 	watches.Go(func() error {
 		return targets.WatchPods(ctx, config.share(), into(ctx, pods), func() {})

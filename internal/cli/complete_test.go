@@ -211,7 +211,7 @@ func TestEveryFlagIsCompleted(t *testing.T) {
 		"run --from-namespace", "run --to-namespace", "run --to-port",
 		"manifests --image", "manifests --target-image", "manifests --client-arg",
 		"manifests --api-server",
-		"summary --selector", "agent --target-selector", "agent --pod",
+		"summary --selector", "agent --target-selector", "agent --pod", "agent --plan",
 		"agent startup --allowed",
 		"agent startup --forbidden",
 		"compare --fail-if",

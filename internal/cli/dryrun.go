@@ -17,7 +17,7 @@ import (
 
 // printTasks writes the objects of the tasks as YAML, and creates nothing.
 func printTasks(ctx context.Context, out io.Writer, cluster *kube.Cluster, tasks []task) error {
-	servers, err := kube.APIServers(ctx, cluster)
+	servers, err := runner.APIServers(ctx, cluster, tasks[0].options)
 	if err != nil {
 		return err
 	}

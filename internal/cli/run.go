@@ -83,6 +83,8 @@ func newRunOptions(build version.Build, settings setting.Table) *runOptions {
 func (o *runOptions) offer(cmd *cobra.Command) {
 	o.settings.offer(cmd)
 	offerFunc(cmd, "threshold", thresholdBeginnings)
+	offerFunc(cmd, "namespace", namespaces(&o.access.Access))
+	offerFunc(cmd, "target-namespace", namespaces(&o.access.Access))
 	offerDirectories(cmd, "output")
 	offerFiles(cmd, "config", "yaml", "yml", "json")
 	for _, name := range []string{"policy", "before", "replace"} {
@@ -109,6 +111,11 @@ func (o *runOptions) flags(f *pflag.FlagSet) {
 	f.BoolVar(&o.Keep, "keep", false, "leave everything in place, for \"netpol-latency "+
 		"cleanup\"\nto remove")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the objects instead of creating them")
+	f.StringVarP(&o.AgentNamespace, "namespace", "n", "",
+		"namespace that exists, for the agents, and for the targets\nif they have no other one "+
+			"(default new ones for both)")
+	f.StringVar(&o.TargetNamespace, "target-namespace", "",
+		"namespace that exists, for the targets")
 	f.StringVar(&o.RunID, "run-id", "", "name of the run (default a new one)")
 }
 
@@ -173,7 +180,7 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 func (o *runOptions) begin(
 	ctx context.Context, cluster *kube.Cluster, tasks []task,
 ) (*work, error) {
-	if err := runner.CheckUnused(ctx, cluster, o.RunID); err != nil {
+	if err := runner.CheckUnused(ctx, cluster, o.Options); err != nil {
 		return nil, err
 	}
 	if o.output == "" {

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -97,6 +98,19 @@ func (a Access) contextName() string {
 		return ""
 	}
 	return raw.CurrentContext
+}
+
+// portOf is the port at which a user reaches the API server, 0 if none is said.
+func portOf(config *rest.Config) uint16 {
+	server, _, err := rest.DefaultServerUrlFor(config)
+	if err != nil {
+		return 0
+	}
+	port, err := strconv.ParseUint(server.Port(), 10, 16)
+	if err != nil {
+		return 0
+	}
+	return uint16(port)
 }
 
 // limitRequests ends requests that take longer than a limit, if there is one. Those that are to

@@ -54,6 +54,23 @@ func APIServers(ctx context.Context, client kubernetes.Interface) ([]netip.AddrP
 	return slices.Compact(found), nil
 }
 
+// AnyAPIServer stands for the API server where its addresses cannot be read: every address, at the
+// ports that API servers and the service kubernetes usually have, and at that which the user has,
+// but for some.
+func (c *Cluster) AnyAPIServer(but ...uint16) []netip.AddrPort {
+	var all []netip.AddrPort
+	for _, port := range []uint16{443, 6443, c.port} {
+		if port == 0 || slices.Contains(but, port) {
+			continue
+		}
+		for _, every := range []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()} {
+			all = append(all, netip.AddrPortFrom(every, port))
+		}
+	}
+	slices.SortFunc(all, netip.AddrPort.Compare)
+	return slices.Compact(all)
+}
+
 func endpoints(slice discoveryv1.EndpointSlice) []netip.AddrPort {
 	var found []netip.AddrPort
 	for _, endpoint := range slice.Endpoints {

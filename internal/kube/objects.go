@@ -40,6 +40,7 @@ type Cluster struct {
 	// Context is that of the kubeconfig, empty if there is none, and UserNamespace where its user
 	// is at home.
 	Context, UserNamespace string
+	port                   uint16  // of the API server, as the user reaches it
 	outage                 *outage // nil in tests
 }
 
@@ -80,6 +81,7 @@ func ConnectCluster(access Access, userAgent string) (*Cluster, error) {
 	)
 	cluster := NewCluster(client, dynamicClient, metadataClient, mapper)
 	cluster.Context, cluster.UserNamespace = access.contextName(), home
+	cluster.port = portOf(config)
 	cluster.outage = away
 	return cluster, nil
 }

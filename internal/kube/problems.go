@@ -38,8 +38,8 @@ func (p Problem) String() string { return fmt.Sprintf("%s does not start: %s", p
 const mostAsked = 100
 
 // Problems are what keeps pods that the label selector matches from starting, as far as pods and
-// events tell.
-func (n Namespace) Problems(ctx context.Context, selector string) ([]Problem, error) {
+// events tell. Where the names of those who create pods begin with a prefix, others do not count.
+func (n Namespace) Problems(ctx context.Context, prefix, selector string) ([]Problem, error) {
 	var found []Problem
 	pods := 0
 	// Those that run come last: there a container may have ended again.
@@ -62,7 +62,7 @@ func (n Namespace) Problems(ctx context.Context, selector string) ([]Problem, er
 		}
 	}
 
-	for _, warning := range append(n.conditions(ctx), n.warnings(ctx)...) {
+	for _, warning := range append(n.conditions(ctx, selector), n.warnings(ctx, prefix)...) {
 		warning.Lasting = pods == 0 && warning.Reason == failedCreate
 		found = append(found, warning)
 	}
@@ -178,9 +178,9 @@ const failedCreate = "FailedCreate"
 
 // conditions are those of deployments that could not create their pods. They tell the same as
 // events, to who may not read these.
-func (n Namespace) conditions(ctx context.Context) []Problem {
+func (n Namespace) conditions(ctx context.Context, selector string) []Problem {
 	list, err := n.Client.AppsV1().Deployments(n.Name).List(ctx,
-		metav1.ListOptions{Limit: mostAsked})
+		metav1.ListOptions{LabelSelector: selector, Limit: mostAsked})
 	if err != nil {
 		return nil
 	}
@@ -201,7 +201,7 @@ func (n Namespace) conditions(ctx context.Context) []Problem {
 
 // warnings are events that tell of pods that could not even be created, or prepared on their nodes.
 // Who may not read events learns of the rest.
-func (n Namespace) warnings(ctx context.Context) []Problem {
+func (n Namespace) warnings(ctx context.Context, prefix string) []Problem {
 	list, err := n.Client.CoreV1().Events(n.Name).List(ctx, metav1.ListOptions{
 		FieldSelector: fields.OneTermEqualSelector("type", corev1.EventTypeWarning).String(),
 		Limit:         mostAsked,
@@ -214,7 +214,8 @@ func (n Namespace) warnings(ctx context.Context) []Problem {
 		"NetworkNotReady"}
 	var found []Problem
 	for _, event := range list.Items {
-		if slices.Contains(told, event.Reason) {
+		if slices.Contains(told, event.Reason) &&
+			strings.HasPrefix(event.InvolvedObject.Name, prefix) {
 			found = append(found, Problem{
 				Object: strings.ToLower(event.InvolvedObject.Kind) + " " +
 					event.InvolvedObject.Name,

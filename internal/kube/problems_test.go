@@ -80,7 +80,7 @@ func TestProblems(t *testing.T) {
 			client := fake.NewClientset(&corev1.Pod{
 				ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "p"}, Status: test.status,
 			})
-			got, err := Namespace{client, "n"}.Problems(t.Context(), "")
+			got, err := Namespace{client, "n"}.Problems(t.Context(), "", "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,7 +118,7 @@ func TestProblemsOfNoPod(t *testing.T) {
 				ObjectMeta: metav1.ObjectMeta{Namespace: "n", Name: "p"}})
 		}
 		client := fake.NewClientset(objects...)
-		got, err := Namespace{client, "n"}.Problems(t.Context(), "")
+		got, err := Namespace{client, "n"}.Problems(t.Context(), "", "")
 		want := []Problem{
 			{Object: "deployment target", Reason: "FailedCreate", Lasting: !some,
 				Text: "FailedCreate: pods are forbidden"},

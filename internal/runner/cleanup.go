@@ -120,22 +120,34 @@ func Leftovers(
 // CheckUnused makes sure that no run has left anything under an ID, or is under way with it: two of
 // them would write to the same objects, and one would remove those of the other. A user who may not
 // list namespaces learns of it from the first one that exists.
-func CheckUnused(ctx context.Context, cluster *kube.Cluster, runID string) error {
-	left, err := Leftovers(ctx, cluster, runID)
+func CheckUnused(ctx context.Context, cluster *kube.Cluster, o Options) error {
+	if o.guest() {
+		plans, err := cluster.CoreV1().ConfigMaps(o.AgentNamespace).List(ctx,
+			metav1.ListOptions{LabelSelector: guestSelector(o.RunID)})
+		if err != nil || len(plans.Items) == 0 {
+			return nil // who may not look is told so with everything else
+		}
+		return inUse(o, o.AgentNamespace)
+	}
+
+	left, err := Leftovers(ctx, cluster, o.RunID)
 	switch {
 	case apierrors.IsForbidden(err):
 		return nil
 	case err != nil || len(left) == 0:
 		return err
 	}
-	return inUse(runID, left[0].Name)
+	return inUse(o, left[0].Name)
 }
 
-// inUse is why a run does not begin: a namespace is one of its ID.
-func inUse(runID, namespace string) error {
-	return fmt.Errorf("run ID %s is in use: namespace %s is of such a run: expected another "+
-		"--run-id, or \"netpol-latency cleanup --run-id %s\" if that run is over", runID, namespace,
-		runID)
+// inUse is why a run does not begin: a namespace, or something in it, is of a run of its ID.
+func inUse(o Options, namespace string) error {
+	is := "is"
+	if o.guest() {
+		is = "has objects"
+	}
+	return fmt.Errorf("run ID %s is in use: namespace %s %s of such a run: expected another "+
+		"--run-id, or %q if that run is over", o.RunID, namespace, is, o.cleanup())
 }
 
 // Cleanup removes those of the namespaces, which Leftovers has found, that have the name of a run's

@@ -180,7 +180,7 @@ func (it *iteration) deletePod(ctx context.Context, pod string) error {
 
 // deletePods removes what is left of the iteration's pods, before the next one.
 func (it *iteration) deletePods(ctx context.Context) error {
-	targets := scenario.RoleLabel + "=" + scenario.RoleTarget
+	targets := it.env.selector(scenario.RoleTarget)
 	err := deletePods(ctx, it.env.cluster, it.env.parameters.TargetNamespace, targets,
 		func(int) {})
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/labels"
+
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 )
 
@@ -89,7 +91,8 @@ func (e *environment) diagnose(ctx context.Context, namespace string) error {
 // problems are what keeps the pods of a namespace that the run has created from starting.
 func (e *environment) problems(ctx context.Context, namespace string) ([]kube.Problem, error) {
 	home := kube.Namespace{Client: e.cluster, Name: namespace}
-	return home.Problems(ctx, RunLabel+"="+e.options.RunID)
+	return home.Problems(ctx, e.parameters.Prefix,
+		labels.FormatLabels(e.scoped(map[string]string{RunLabel: e.options.RunID})))
 }
 
 // explain is an error that says what keeps the pods of a namespace from starting, as far as that is

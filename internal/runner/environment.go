@@ -57,8 +57,10 @@ func (e *environment) needsRaw() bool {
 
 // build creates what the scenario needs in its namespaces and waits until it is up.
 func (e *environment) build(ctx context.Context) error {
-	if err := e.copyPullSecrets(ctx); err != nil {
-		return err
+	if !e.guest() {
+		if err := e.copyPullSecrets(ctx); err != nil {
+			return err
+		}
 	}
 	if err := e.apply(ctx, e.objects()...); err != nil {
 		return err
@@ -71,6 +73,9 @@ func (e *environment) build(ctx context.Context) error {
 	}
 
 	e.startCollecting(ctx)
+	if err := e.nameForeignPods(ctx); err != nil {
+		return err
+	}
 	if e.scenario.Kind != scenario.Inside {
 		if err := e.apply(ctx, e.agents()); err != nil {
 			return err
@@ -108,7 +113,7 @@ func (e *environment) createNamespaces(ctx context.Context) error {
 		}
 		err := e.cluster.Create(ctx, namespace)
 		if apierrors.IsAlreadyExists(err) {
-			return inUse(e.options.RunID, name)
+			return inUse(e.options, name)
 		}
 		e.created = append(e.created, name) // an answer that did not come may have been yes
 		if err != nil {
@@ -164,10 +169,7 @@ func (e *environment) startCollecting(ctx context.Context) {
 	e.collected = make(chan struct{})
 	go func() {
 		defer close(e.collected)
-		_ = e.collector.run(
-			ctx,
-			scenario.RoleLabel+"="+scenario.RoleAgent,
-		) // it ends with the context
+		_ = e.collector.run(ctx, e.selector(scenario.RoleAgent)) // it ends with the context
 	}()
 }
 
@@ -216,7 +218,7 @@ func (e *environment) awaitAgents(ctx context.Context) error {
 
 // findAgents reads the names and the addresses of the agents' pods.
 func (e *environment) findAgents(ctx context.Context) error {
-	pods, err := e.list(ctx, e.parameters.AgentNamespace, scenario.RoleLabel+"="+scenario.RoleAgent)
+	pods, err := e.list(ctx, e.parameters.AgentNamespace, e.selector(scenario.RoleAgent))
 	if err != nil {
 		return err
 	}
@@ -380,8 +382,10 @@ func (e *environment) reset(ctx context.Context) error {
 			switch {
 			case policy.Labels[backgroundLabel] != "" || begins(layers, policy):
 				continue
-			case policy.Labels[RunLabel] != e.options.RunID:
-				e.foreign(namespace + "/" + policy.Name)
+			case !e.own(policy.Labels):
+				if e.selects(policy) {
+					e.foreign(namespace + "/" + policy.Name)
+				}
 				continue
 			}
 			err := policies.Delete(ctx, policy.Name, metav1.DeleteOptions{})
@@ -423,6 +427,12 @@ func (e *environment) reset(ctx context.Context) error {
 	}
 
 	return nil
+}
+
+// own reports whether labels are those of what the scenario has created.
+func (e *environment) own(labels map[string]string) bool {
+	return labels[RunLabel] == e.options.RunID &&
+		labels[scopeLabel] == e.parameters.Scope[scopeLabel]
 }
 
 // foreign notes that a policy in a namespace of the run is not its own, and says so once: it stays

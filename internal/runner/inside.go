@@ -147,7 +147,7 @@ func (it *iteration) readStartupLogs(ctx context.Context, pods int) []measure.Sa
 	defer stop()
 	all.readers.Go(func() {
 		// It ends with the context, and the pods that it did not deliver are missing then.
-		starting := scenario.RoleLabel + "=" + scenario.RoleStarter
+		starting := it.env.selector(scenario.RoleStarter)
 		_ = it.env.collector.namespace.WatchPods(reading, starting,
 			func(event measure.Event) { all.observe(reading, event) }, func() {})
 	})

@@ -323,7 +323,7 @@ func (it *iteration) leaveOutGone(ctx context.Context) bool {
 		return false
 	}
 
-	pods, err := it.env.list(ctx, home, scenario.RoleLabel+"="+scenario.RoleAgent)
+	pods, err := it.env.list(ctx, home, it.env.selector(scenario.RoleAgent))
 	if err != nil {
 		return false
 	}

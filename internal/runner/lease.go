@@ -60,13 +60,16 @@ func (e *environment) grantLeases(ctx context.Context) error {
 		return nil
 	}
 	e.granted = time.Now()
-	for _, namespace := range e.created {
+	for _, namespace := range e.namespaceNames() {
 		lease := e.leaseOf(namespace)
 		if err := e.options.Overlay.Apply(lease); err != nil {
 			return err
 		}
 		job, err := kube.Create(ctx, e.cluster.BatchV1().Jobs(namespace), lease,
 			metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) {
+			return inUse(e.options, namespace) // of another run in a namespace that both share
+		}
 		if err != nil {
 			return fmt.Errorf("create the lease of namespace %s: %w", namespace, err)
 		}
@@ -82,7 +85,7 @@ func (e *environment) owners(namespace string) []metav1.OwnerReference {
 		return nil
 	}
 	return []metav1.OwnerReference{
-		{APIVersion: "batch/v1", Kind: "Job", Name: leaseName, UID: uid},
+		{APIVersion: "batch/v1", Kind: "Job", Name: e.name(leaseName), UID: uid},
 	}
 }
 
@@ -112,7 +115,7 @@ func (e *environment) renewLease(ctx context.Context, namespace string) error {
 	// began to create it: no clock is compared with another.
 	until := (time.Since(e.granted) + leaseTerm).Seconds()
 	patch := fmt.Appendf(nil, `{"spec":{"activeDeadlineSeconds":%d}}`, int64(until))
-	_, err := e.cluster.BatchV1().Jobs(namespace).Patch(ctx, leaseName, types.MergePatchType, patch,
-		metav1.PatchOptions{})
+	_, err := e.cluster.BatchV1().Jobs(namespace).Patch(ctx, e.name(leaseName),
+		types.MergePatchType, patch, metav1.PatchOptions{})
 	return err
 }

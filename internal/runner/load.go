@@ -62,7 +62,7 @@ func (e *environment) background(number, change int) *networkingv1.NetworkPolicy
 	}
 
 	policy.Spec.PodSelector = metav1.LabelSelector{
-		MatchLabels: map[string]string{scenario.RoleLabel: scenario.RoleTarget},
+		MatchLabels: e.scoped(map[string]string{scenario.RoleLabel: scenario.RoleTarget}),
 	}
 	policy.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
 	policy.Spec.Egress = []networkingv1.NetworkPolicyEgressRule{{

@@ -72,20 +72,26 @@ func ownLabels(runID string) map[string]string {
 }
 
 func (e *environment) labels(more map[string]string) map[string]string {
-	all := ownLabels(e.options.RunID)
+	all := maps.Clone(e.parameters.Labels)
+	if all == nil {
+		all = make(map[string]string)
+	}
 	maps.Copy(all, more)
 	return all
 }
 
 func (e *environment) meta(namespace, name string, labels map[string]string) metav1.ObjectMeta {
 	return metav1.ObjectMeta{
-		Namespace: namespace, Name: name, Labels: e.labels(labels),
+		Namespace: namespace, Name: e.name(name), Labels: e.labels(labels),
 		OwnerReferences: e.owners(namespace),
 	}
 }
 
-// namespaces are those of the scenario, the agents' first.
+// namespaces are those that are created for the scenario, the agents' first.
 func (e *environment) namespaces() []runtime.Object {
+	if e.guest() {
+		return nil
+	}
 	level := "restricted"
 	if e.needsRaw() {
 		level = "privileged" // no level between them allows the capability NET_RAW
@@ -128,7 +134,7 @@ func (e *environment) objects() []runtime.Object {
 
 	all = append(all, e.permission(e.parameters.AgentNamespace, agentName, rbacv1.PolicyRule{
 		APIGroups: []string{""}, Resources: []string{"configmaps"},
-		ResourceNames: []string{protocol.PlanName}, Verbs: []string{"get", "list", "watch"},
+		ResourceNames: []string{e.name(protocol.PlanName)}, Verbs: []string{"get", "list", "watch"},
 	})...)
 	all = append(all, e.permission(e.parameters.TargetNamespace, watcherName, rbacv1.PolicyRule{
 		APIGroups: []string{""}, Resources: []string{"pods"},
@@ -150,7 +156,8 @@ func (e *environment) namespace(name, level string, more map[string]string) *cor
 	maps.Copy(all, more)
 	all["pod-security.kubernetes.io/enforce"] = level
 	return &corev1.Namespace{
-		TypeMeta: kind("v1", "Namespace"), ObjectMeta: e.meta("", name, all),
+		TypeMeta:   kind("v1", "Namespace"),
+		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: e.labels(all)},
 	}
 }
 
@@ -168,10 +175,11 @@ func (e *environment) permission(
 		&rbacv1.RoleBinding{
 			TypeMeta:   kind(group+"/v1", "RoleBinding"),
 			ObjectMeta: e.meta(namespace, name, nil),
-			RoleRef:    rbacv1.RoleRef{APIGroup: group, Kind: "Role", Name: name},
-			Subjects: []rbacv1.Subject{
-				{Kind: "ServiceAccount", Name: agentName, Namespace: e.parameters.AgentNamespace},
-			},
+			RoleRef:    rbacv1.RoleRef{APIGroup: group, Kind: "Role", Name: e.name(name)},
+			Subjects: []rbacv1.Subject{{
+				Kind: "ServiceAccount", Name: e.name(agentName),
+				Namespace: e.parameters.AgentNamespace,
+			}},
 		},
 	}
 }
@@ -239,7 +247,7 @@ func (e *environment) targets(group scenario.Group) []runtime.Object {
 		if share == 0 {
 			break // so are those of all further ones
 		}
-		labels := e.targetLabels(group.Name, agent)
+		labels := e.scoped(e.targetLabels(group.Name, agent))
 		name := fmt.Sprintf("target-%s-%d", group.Name, agent)
 		all = append(all, &appsv1.Deployment{
 			TypeMeta:   kind("apps/v1", "Deployment"),
@@ -414,9 +422,9 @@ func (e *environment) agents() runtime.Object {
 		Args: slices.Concat([]string{
 			"agent", "--namespace=" + e.parameters.AgentNamespace,
 			"--target-namespace=" + e.parameters.TargetNamespace,
-			"--target-selector=" + scenario.RoleLabel + "=" + scenario.RoleTarget,
+			"--target-selector=" + e.selector(scenario.RoleTarget),
 			"--agents=" + strconv.Itoa(e.options.Agents),
-		}, e.options.Probing(e.scenario)),
+		}, e.planFlag(), e.options.Probing(e.scenario)),
 		Env: []corev1.EnvVar{{Name: PodVariable, ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"},
 		}}},
@@ -424,13 +432,13 @@ func (e *environment) agents() runtime.Object {
 	}
 
 	spec := podSpec(container)
-	spec.ServiceAccountName, spec.AutomountServiceAccountToken = agentName, new(true)
+	spec.ServiceAccountName, spec.AutomountServiceAccountToken = e.name(agentName), new(true)
 	spec.RestartPolicy = corev1.RestartPolicyNever
 	e.grantRaw(&spec)
 	if e.options.Placement != setting.PlaceAny {
 		spec.Affinity = nodeAffinity(corev1.NodeSelectorOpIn, e.node)
 	}
-	spec.TopologySpreadConstraints = spread(scenario.RoleAgent)
+	spec.TopologySpreadConstraints = e.spread(scenario.RoleAgent)
 
 	job := e.job(agentName, e.options.Agents,
 		map[string]string{scenario.RoleLabel: scenario.RoleAgent}, spec, agentRestarts)

@@ -30,6 +30,9 @@ type Options struct {
 	// AgentImage and TargetImage are container images. Without a target image, targets are of the
 	// agents' image, which is told to serve; any other serves the ports by itself.
 	AgentImage, TargetImage string
+	// AgentNamespace and TargetNamespace are namespaces that are there already, empty for new ones
+	// of the run's own. Where only the first is named everything is in it.
+	AgentNamespace, TargetNamespace string
 	// Keep leaves everything in place at the end.
 	Keep bool
 	// Overlay is laid over everything that is created.
@@ -50,7 +53,7 @@ func (o Options) Validate(s scenario.Scenario) error {
 		none = fmt.Errorf("--churn %g for --churn-duration %s creates no pod: expected more of one",
 			o.CreateRate, o.ChurnFor)
 	}
-	return errors.Join(o.Settings.Validate(), s.Check(o.Settings), none)
+	return errors.Join(o.Settings.Validate(), s.Check(o.Settings), o.validateGuest(s), none)
 }
 
 // ValidateRunID checks the run's ID, which is a part of names of namespaces.

@@ -91,12 +91,12 @@ func nodeAffinity(operator corev1.NodeSelectorOperator, node string) *corev1.Aff
 
 // spread prefers to put pods of a role on as many nodes as there are: those on one node share its
 // processors and its table of connections.
-func spread(role string) []corev1.TopologySpreadConstraint {
+func (e *environment) spread(role string) []corev1.TopologySpreadConstraint {
 	return []corev1.TopologySpreadConstraint{{
 		MaxSkew: 1, TopologyKey: corev1.LabelHostname,
 		WhenUnsatisfiable: corev1.ScheduleAnyway,
 		LabelSelector: &metav1.LabelSelector{
-			MatchLabels: map[string]string{scenario.RoleLabel: role},
+			MatchLabels: e.scoped(map[string]string{scenario.RoleLabel: role}),
 		},
 	}}
 }

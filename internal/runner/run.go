@@ -18,6 +18,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -81,6 +83,9 @@ func (r *Runner) Wait(ctx context.Context) error {
 // Run carries out a scenario as often as the options say, and removes what it created, also when it
 // fails or the context ends. Wait tells when that is gone, and what is not.
 func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
+	if err := r.checkMayCreate(ctx); err != nil {
+		return err
+	}
 	if err := r.checkTrigger(ctx); err != nil {
 		return err
 	}
@@ -88,8 +93,12 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := env.choosePlace(ctx); err != nil {
-		return err
+	for _, check := range []func(context.Context) error{
+		env.choosePlace, env.checkNamespaces, env.checkRights, env.checkSecrets,
+	} {
+		if err := check(ctx); err != nil {
+			return err
+		}
 	}
 	env.earlier = r.earlier
 	defer func() {
@@ -209,11 +218,28 @@ func (r *Runner) checkAbsent(ctx context.Context, object named) error {
 
 // environment names the namespaces of a scenario.
 func (r *Runner) environment(ctx context.Context, s scenario.Scenario) (*environment, error) {
-	servers, err := kube.APIServers(ctx, r.Cluster)
+	servers, err := APIServers(ctx, r.Cluster, r.Options)
 	if err != nil {
 		return nil, err
 	}
+	if servers[0].Addr().IsUnspecified() {
+		r.Progress(Progress{Scenario: s.Name, Problem: "this user may not read the addresses of " +
+			"the API server: isolation leaves the agents all of these: " +
+			strings.Join(texts(servers), ", ")})
+	}
 	return newEnvironment(r.Options, s, r.Cluster, servers, r.Progress), nil
+}
+
+// APIServers are the addresses of the API server that isolation leaves the agents. A guest may not
+// be allowed to read them: then any could be one, at ports that no target serves.
+func APIServers(
+	ctx context.Context, cluster *kube.Cluster, o Options,
+) ([]netip.AddrPort, error) {
+	servers, err := kube.APIServers(ctx, cluster)
+	if o.guest() && apierrors.IsForbidden(err) {
+		return cluster.AnyAPIServer(scenario.Port, scenario.OtherPort), nil
+	}
+	return servers, err
 }
 
 func newEnvironment(
@@ -240,7 +266,10 @@ func newEnvironment(
 			APIServers: servers, From: from, Addresses: make(map[string][]netip.Addr),
 		},
 	}
-	if o.Trigger != nil {
+	switch {
+	case o.guest():
+		env.beGuest()
+	case o.Trigger != nil:
 		env.nameNamespaces(prefix, *o.Trigger)
 	}
 	return env
@@ -268,29 +297,39 @@ func Objects(
 	o Options, s scenario.Scenario, cluster *kube.Cluster, servers []netip.AddrPort,
 ) (Preview, error) {
 	env := newEnvironment(o, s, cluster, servers, nil)
-	all := Preview{Before: env.namespaces()}
-	for _, name := range env.namespaceNames() {
-		all.Before = append(all.Before, env.leaseOf(name))
-	}
-	all.Before = append(all.Before, env.objects()...)
-	for _, group := range env.groups() {
-		all.Before = append(all.Before, env.targets(group)...)
-	}
-	if s.Kind != scenario.Inside {
-		all.Before = append(all.Before, env.agents())
-	}
-	all.Before = append(all.Before, slices.Concat(s.Setup(env.parameters)...)...)
+	all, pods := env.preview(), env.createdPods()
+	all.Triggers = append(all.Triggers, pods...)
+	return all, o.Overlay.Apply(slices.Concat(all.Before, pods)...)
+}
 
-	for _, part := range s.Parts(env.parameters) {
+// preview is what the scenario would write, but for the pods that its trigger creates.
+func (e *environment) preview() Preview {
+	all := Preview{Before: e.namespaces()}
+	for _, name := range e.namespaceNames() {
+		all.Before = append(all.Before, e.leaseOf(name))
+	}
+	all.Before = append(all.Before, e.objects()...)
+	for _, group := range e.groups() {
+		all.Before = append(all.Before, e.targets(group)...)
+	}
+	if e.scenario.Kind != scenario.Inside {
+		all.Before = append(all.Before, e.agents())
+	}
+	all.Before = append(all.Before, slices.Concat(e.scenario.Setup(e.parameters)...)...)
+
+	for _, part := range e.scenario.Parts(e.parameters) {
 		all.Triggers = append(all.Triggers, part.Change.Apply...)
 		all.Deletions = append(all.Deletions, part.Change.Delete...)
 	}
-	var pods []runtime.Object
-	if s.Kind == scenario.Created {
-		pods = append(pods, env.targetPod(0, 0))
+	return all
+}
+
+// createdPods are the pods that the trigger creates, one for all.
+func (e *environment) createdPods() []runtime.Object {
+	if e.scenario.Kind != scenario.Created {
+		return nil
 	}
-	all.Triggers = append(all.Triggers, pods...)
-	return all, o.Overlay.Apply(slices.Concat(all.Before, pods)...)
+	return []runtime.Object{e.targetPod(0, 0)}
 }
 
 // maxAttempts is how often the parts of a scenario are begun, at the most.
@@ -422,8 +461,8 @@ func (e *environment) nodesOfPods(ctx context.Context) (agents, targets []string
 		})
 	}
 
-	return nodes(e.parameters.AgentNamespace, scenario.RoleLabel+"="+e.parameters.From),
-		nodes(e.parameters.TargetNamespace, scenario.RoleLabel+"="+scenario.RoleTarget)
+	return nodes(e.parameters.AgentNamespace, e.selector(e.parameters.From)),
+		nodes(e.parameters.TargetNamespace, e.selector(scenario.RoleTarget))
 }
 
 // The removal of what a run has created may take a while, and longer the more that is.
@@ -457,8 +496,20 @@ func (o Options) removal(
 	ctx context.Context, more time.Duration,
 ) (context.Context, context.CancelFunc) {
 	longest := shortestRemoval + more
-	return context.WithTimeoutCause(ctx, longest, fmt.Errorf("it is not gone after %s: see "+
-		"\"netpol-latency cleanup --run-id %s\"", longest, o.RunID))
+	return context.WithTimeoutCause(ctx, longest, fmt.Errorf("it is not gone after %s: see %q",
+		longest, o.cleanup()))
+}
+
+// cleanup is the command that removes what the run has left.
+func (o Options) cleanup() string {
+	command := "netpol-latency cleanup --run-id " + o.RunID
+	if o.guest() {
+		command += " --namespace " + o.AgentNamespace
+	}
+	if o.TargetNamespace != "" {
+		command += " --target-namespace " + o.TargetNamespace
+	}
+	return command
 }
 
 // remove has everything deleted that the scenario has created.
@@ -473,7 +524,15 @@ func (e *environment) remove(ctx context.Context) error {
 		}
 	}
 
-	return deleteNamespaces(ctx, e.cluster, e.created, e.progress)
+	if !e.guest() {
+		return deleteNamespaces(ctx, e.cluster, e.created, e.progress)
+	}
+	var mistakes []error
+	for _, name := range e.namespaceNames() {
+		_, err := clearNamespace(ctx, e.cluster, name, labels.FormatLabels(e.parameters.Scope))
+		mistakes = append(mistakes, err)
+	}
+	return errors.Join(mistakes...)
 }
 
 // removeTrigger deletes those objects of a user's own change that no namespace takes along. What

@@ -31,7 +31,7 @@ func (e *environment) watchTargets(ctx context.Context) error {
 	watching, stop := context.WithCancel(ctx)
 	defer stop()
 	targets := kube.Namespace{Client: e.cluster.Interface, Name: e.parameters.TargetNamespace}
-	err := targets.WatchPods(watching, scenario.RoleLabel+"="+scenario.RoleTarget,
+	err := targets.WatchPods(watching, e.selector(scenario.RoleTarget),
 		func(event measure.Event) {
 			if enough {
 				return // what is still on its way
@@ -70,8 +70,7 @@ func (e *environment) watchTargets(ctx context.Context) error {
 // onLostNodes reports whether there are targets of every group, and those that lack are on nodes
 // that are not ready.
 func (e *environment) onLostNodes(ctx context.Context, sizes map[string]int) bool {
-	pods, err := e.list(ctx, e.parameters.TargetNamespace,
-		scenario.RoleLabel+"="+scenario.RoleTarget)
+	pods, err := e.list(ctx, e.parameters.TargetNamespace, e.selector(scenario.RoleTarget))
 	if err != nil {
 		return false
 	}

@@ -4,8 +4,6 @@
 package scenario
 
 import (
-	"maps"
-
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
@@ -23,17 +21,23 @@ func CiliumPolicies() schema.GroupVersionResource {
 // blocks hold nodes, it compares them after the service's address was translated, and its service
 // rules are the endpoints that isolation names (docs.tigera.io, "Use service rules in policy").
 func (w Parameters) CiliumToAPIServer() *unstructured.Unstructured {
-	labels := make(map[string]any)
-	for key, value := range maps.All(w.Labels) {
-		labels[key] = value
+	plain := func(labels map[string]string) map[string]any {
+		all := make(map[string]any)
+		for key, value := range labels {
+			all[key] = value
+		}
+		return all
 	}
 	return &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": CiliumPolicies().GroupVersion().String(), "kind": "CiliumNetworkPolicy",
 		"metadata": map[string]any{
-			"name": "allow-apiserver", "namespace": w.AgentNamespace, "labels": labels,
+			"name": w.Prefix + "allow-apiserver", "namespace": w.AgentNamespace,
+			"labels": plain(w.Labels),
 		},
 		"spec": map[string]any{
-			"endpointSelector":  map[string]any{"matchLabels": map[string]any{RoleLabel: w.From}},
+			"endpointSelector": map[string]any{
+				"matchLabels": plain(w.only(role(w.From)).MatchLabels),
+			},
 			"enableDefaultDeny": map[string]any{"egress": false, "ingress": false},
 			"egress": []any{
 				map[string]any{"toEntities": []any{"kube-apiserver"}},

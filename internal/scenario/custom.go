@@ -90,7 +90,9 @@ func Custom(trigger Trigger) Scenario {
 	return Scenario{
 		Name:    CustomName,
 		Summary: "A change of your own: when does the traffic become what you expect?",
-		Groups:  onlyA,
+		// What the user has there would be subject to it.
+		OwnNamespaces: "puts objects of your own into force",
+		Groups:        onlyA,
 		Setup: func(w Parameters) [][]runtime.Object {
 			var layers [][]runtime.Object
 			if isolation := trigger.isolation(w); len(isolation) > 0 {
@@ -125,7 +127,7 @@ func (t Trigger) isolation(w Parameters) []runtime.Object {
 	if t.KeepAPI {
 		w.Direction = setting.Egress
 		keep := w.isolation()
-		keep.Name = isolationName + "-agents"
+		keep.Name = w.Prefix + isolationOfAgents
 		all = append(all, keep)
 	}
 	return all

@@ -20,7 +20,8 @@ func namespaceLabel() Scenario {
 		Detail: "The peers' namespace is labelled: that of the targets (egress) or of the agents " +
 			"(ingress).\n" +
 			"namespace-label/in: until allowed. namespace-label/out: until blocked.",
-		Groups: onlyA,
+		OwnNamespaces: "labels a namespace",
+		Groups:        onlyA,
 		Setup: func(w Parameters) [][]runtime.Object {
 			p := w.allow("allow", GroupA, Port)
 			peer := networkingv1.NetworkPolicyPeer{

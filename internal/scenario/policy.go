@@ -63,14 +63,14 @@ func (w Parameters) policy(name string) *networkingv1.NetworkPolicy {
 	p := &networkingv1.NetworkPolicy{
 		TypeMeta: metav1.TypeMeta{APIVersion: "networking.k8s.io/v1", Kind: "NetworkPolicy"},
 		ObjectMeta: metav1.ObjectMeta{
-			Name: name, Namespace: w.AgentNamespace, Labels: maps.Clone(w.Labels),
+			Name: w.Prefix + name, Namespace: w.AgentNamespace, Labels: maps.Clone(w.Labels),
 		},
 	}
-	p.Spec.PodSelector = role(w.From)
+	p.Spec.PodSelector = w.only(role(w.From))
 	p.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
 	if w.Direction == setting.Ingress {
 		p.Namespace = w.TargetNamespace
-		p.Spec.PodSelector = role(RoleTarget)
+		p.Spec.PodSelector = w.only(role(RoleTarget))
 		p.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
 	}
 	return p
@@ -82,7 +82,16 @@ func role(name string) metav1.LabelSelector {
 
 // isolationName is the name of the policy that denies everything, and nobody's peers are named in
 // it but the API server's addresses.
-const isolationName = "isolate"
+const (
+	isolationName     = "isolate"
+	isolationOfAgents = isolationName + "-agents"
+)
+
+// only narrows a selector to pods of the run.
+func (w Parameters) only(pods metav1.LabelSelector) metav1.LabelSelector {
+	maps.Copy(pods.MatchLabels, w.Scope)
+	return pods
+}
 
 // isolation denies everything on its side, but the agents' way to the API server: without that they
 // could not be told what to do.
@@ -152,10 +161,10 @@ func (w Parameters) port(number int) networkingv1.NetworkPolicyPort {
 
 // peers are the other side of the policy: a group of targets, or the agents.
 func (w Parameters) peers(group string) []networkingv1.NetworkPolicyPeer {
-	namespace, pods := w.TargetNamespace,
-		metav1.LabelSelector{MatchLabels: map[string]string{GroupLabel: group}}
+	namespace := w.TargetNamespace
+	pods := w.only(metav1.LabelSelector{MatchLabels: map[string]string{GroupLabel: group}})
 	if w.Direction == setting.Ingress {
-		namespace, pods, group = w.AgentNamespace, role(w.From), ""
+		namespace, pods, group = w.AgentNamespace, w.only(role(w.From)), ""
 	}
 
 	named := metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}}
@@ -179,10 +188,21 @@ func (w Parameters) peers(group string) []networkingv1.NetworkPolicyPeer {
 	return []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &named, PodSelector: &pods}}
 }
 
+// block is the peer of one address, or of all of its family where it is the unspecified one.
 func block(address netip.Addr) networkingv1.NetworkPolicyPeer {
-	return networkingv1.NetworkPolicyPeer{
-		IPBlock: &networkingv1.IPBlock{CIDR: netip.PrefixFrom(address, address.BitLen()).String()},
+	bits := address.BitLen()
+	if address.IsUnspecified() {
+		bits = 0
 	}
+	return networkingv1.NetworkPolicyPeer{
+		IPBlock: &networkingv1.IPBlock{CIDR: netip.PrefixFrom(address, bits).String()},
+	}
+}
+
+// isIsolation reports whether a policy of that name is one that denies everything, of either side,
+// whatever the names of the run's policies begin with.
+func isIsolation(name string) bool {
+	return strings.HasSuffix(name, isolationName) || strings.HasSuffix(name, isolationOfAgents)
 }
 
 // NamesPodsByAddress reports whether some of the objects are policies that do: isolation names the
@@ -191,7 +211,7 @@ func NamesPodsByAddress(objects []runtime.Object) bool {
 	return slices.ContainsFunc(objects, func(object runtime.Object) bool {
 		switch one := object.(type) {
 		case *networkingv1.NetworkPolicy:
-			return !strings.HasPrefix(one.Name, isolationName) && namesBlocks(*one)
+			return !isIsolation(one.Name) && namesBlocks(*one)
 		case *unstructured.Unstructured: // of a user's own change
 			policies, err := networkPolicies([]Object{{Unstructured: one}})
 			return err == nil && slices.ContainsFunc(policies, namesBlocks)

@@ -37,6 +37,8 @@ type Scenario struct {
 	Connections bool
 	// Baseline says that the scenario can be run without its policies.
 	Baseline bool
+	// OwnNamespaces says why the namespaces must be the run's own; empty if others will do.
+	OwnNamespaces string
 	// Groups are the groups of target pods that are up before the trigger.
 	Groups func(s setting.Settings) []Group
 	// Setup are the objects that are in force before the first trigger, in layers: after each but
