@@ -4,6 +4,7 @@
 package verify
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -90,22 +91,13 @@ jobs:
 	}
 }
 
-// database is a list of known vulnerabilities with one: a symbol of cobra, which the command line
-// is made of.
-func database(t *testing.T, symbol string) string {
+// database is a list of known vulnerabilities, each of a symbol of the package cobra, which the
+// command line is made of: GO-2026-0001 is of the first, and so on.
+func database(t *testing.T, symbols ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	const about = `"id": "GO-2026-0001", "modified": "2026-01-02T03:04:05Z"`
-	for name, content := range map[string]string{
-		"index/db.json":      `{"modified": "2026-01-02T03:04:05Z"}`,
-		"index/modules.json": `[{"path": "github.com/spf13/cobra", "vulns": [{` + about + `}]}]`,
-		"index/vulns.json":   `[{` + about + `}]`,
-		"ID/GO-2026-0001.json": `{` + about + `, "schema_version": "1.3.1", "published": "2026-01-02T03:04:05Z",
-			"summary": "made up for a test", "details": "it is not real", "database_specific": {"url": "https://vulnerabilities.example"},
-			"affected": [{"package": {"name": "github.com/spf13/cobra", "ecosystem": "Go"},
-				"ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}],
-				"ecosystem_specific": {"imports": [{"path": "github.com/spf13/cobra", "symbols": ["` + symbol + `"]}]}}]}`,
-	} {
+	write := func(name, content string) {
+		t.Helper()
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			t.Fatal(err)
@@ -114,20 +106,36 @@ func database(t *testing.T, symbol string) string {
 			t.Fatal(err)
 		}
 	}
+	var all []string
+	for i, symbol := range symbols {
+		id := fmt.Sprintf("GO-2026-%04d", i+1)
+		about := `"id": "` + id + `", "modified": "2026-01-02T03:04:05Z"`
+		all = append(all, "{"+about+"}")
+		write("ID/"+id+".json", `{`+about+`, "schema_version": "1.3.1", "published": "2026-01-02T03:04:05Z",
+			"summary": "made up for a test", "details": "it is not real", "database_specific": {"url": "https://vulnerabilities.example"},
+			"affected": [{"package": {"name": "github.com/spf13/cobra", "ecosystem": "Go"},
+				"ranges": [{"type": "SEMVER", "events": [{"introduced": "0"}]}],
+				"ecosystem_specific": {"imports": [{"path": "github.com/spf13/cobra", "symbols": ["`+symbol+`"]}]}}]}`)
+	}
+	list := "[" + strings.Join(all, ", ") + "]"
+	write("index/db.json", `{"modified": "2026-01-02T03:04:05Z"}`)
+	write("index/vulns.json", list)
+	write("index/modules.json", `[{"path": "github.com/spf13/cobra", "vulns": `+list+`}]`)
 	return "VULNDB=file://" + dir
 }
 
 func TestVulnerabilities(t *testing.T) {
 	const refused = "Vulnerabilities were NOT checked"
-	t.Run("a symbol that the programs call", func(t *testing.T) {
-		worked, output := run(t, "vulnerabilities", database(t, "Command.ExecuteContext"))
+	t.Run("a symbol that the programs call, and one that they do not", func(t *testing.T) {
+		worked, output := run(t, "vulnerabilities", database(t, "Command.ExecuteContext",
+			"Command.GenBashCompletionFile"))
 		if worked || !strings.Contains(output, "GO-2026-0001") ||
-			strings.Contains(output, refused) {
+			strings.Contains(output, "GO-2026-0002") || strings.Contains(output, refused) {
 			t.Errorf("worked %v:\n%s", worked, output)
 		}
 	})
-	t.Run("a symbol that they do not call", func(t *testing.T) {
-		worked, output := run(t, "vulnerabilities", database(t, "Command.GenBashCompletionFile"))
+	t.Run("nothing is known", func(t *testing.T) {
+		worked, output := run(t, "vulnerabilities", database(t))
 		if !worked || !strings.Contains(output, "No vulnerabilities found") {
 			t.Errorf("worked %v:\n%s", worked, output)
 		}
