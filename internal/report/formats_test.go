@@ -8,6 +8,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -307,13 +308,57 @@ func TestBenchstat(t *testing.T) {
 	}
 }
 
-// TestPlacements compares same-node pairs with cross-node ones.
+// TestPlacements compares pairs on one node with pairs on others that were run alike, and no others.
 func TestPlacements(t *testing.T) {
-	got := placements(Build(opened(t, "schema1"), troubled(t)))
-	want := []string{"same-node vs cross-node: policy-deny: p50 303ms and 300ms, p99 304ms " +
-		"and >5000ms"}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("placements() (-want +got):\n%s", diff)
+	began := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+	played := func(direction, placement string, ms ...int) Source {
+		scenario := result.Scenario{Scenario: "policy-deny", Settings: setting.Record{
+			"direction": fmt.Appendf(nil, "%q", direction),
+			"placement": fmt.Appendf(nil, "%q", placement),
+		}}
+		scenario.Setting = setting.All().Label(setting.All().Recall(scenario.Settings))
+		source := Source{Settings: setting.All(),
+			Run: result.Run{Scenarios: []result.Scenario{scenario}}}
+		for i, upper := range ms {
+			sample := measure.Sample{
+				Scenario: "policy-deny", Setting: scenario.Setting, Status: measure.Measured,
+				Start: measure.Start{Source: measure.StartWrite, At: began},
+				Bracket: measure.Bracket{
+					Lower: began.Add(time.Duration(upper-2) * time.Millisecond),
+					Upper: began.Add(time.Duration(upper) * time.Millisecond),
+				},
+			}
+			if placement == "any" {
+				sample.ClientNode, sample.TargetNode = "a", []string{"a", "b"}[i]
+			}
+			source.Samples = append(source.Samples, sample)
+		}
+		return source
+	}
+	for _, test := range []struct {
+		name    string
+		sources []Source
+		want    []string
+	}{
+		{"two placements of one setting",
+			[]Source{played("ingress", "same-node", 11), played("ingress", "other-node", 31)},
+			[]string{"policy-deny (ingress): p50 10.0ms and 30.0ms, p99 10.0ms and 30.0ms"}},
+		{"one placement of each of two settings",
+			[]Source{played("ingress", "same-node", 11), played("egress", "other-node", 31)}, nil},
+		{"two settings with pairs in both places",
+			[]Source{played("ingress", "any", 11, 21), played("egress", "any", 31, 41)},
+			[]string{"policy-deny (ingress): p50 10.0ms and 20.0ms, p99 10.0ms and 20.0ms",
+				"policy-deny: p50 30.0ms and 40.0ms, p99 30.0ms and 40.0ms"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var want []string
+			for _, text := range test.want {
+				want = append(want, "same-node vs cross-node: "+text)
+			}
+			if diff := cmp.Diff(want, placements(Build(test.sources...))); diff != "" {
+				t.Errorf("placements() (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
 

@@ -4,6 +4,7 @@
 package report
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -109,25 +110,141 @@ func partOf(name, scenario string) bool {
 	return name == scenario || len(name) > len(scenario) && name[:len(scenario)+1] == scenario+"/"
 }
 
-// Places are the samples of a result by where their pods were.
-type Places map[Place][]measure.Sample
+// Located are the pairs of a result that were in one place, with what was measured of them.
+type Located struct {
+	Place   Place
+	Samples []measure.Sample
+	Summary measure.Summary
+	Cells   []Cell
+}
+
+// Places are the pairs of a result by where their pods were: the same node, other nodes, unknown.
+type Places []Located
 
 // split divides samples by where their pods were.
 func (n Nodes) split(samples []measure.Sample) Places {
-	all := make(Places)
+	byPlace := make(map[Place][]measure.Sample)
 	for _, s := range samples {
 		place := n.Place(s)
-		all[place] = append(all[place], s)
+		byPlace[place] = append(byPlace[place], s)
+	}
+
+	var all Places
+	for _, place := range []Place{PlaceSame, PlaceOther, PlaceUnknown} {
+		found := byPlace[place]
+		if len(found) == 0 {
+			continue
+		}
+		summary := measure.Summarize(found[0].Scenario, found)
+		all = append(all, Located{place, found, summary, Cells(summary)})
 	}
 	return all
 }
 
-// Only is the place of all samples, unknown if they were in several.
-func (p Places) Only() Place {
-	for _, place := range []Place{PlaceSame, PlaceOther} {
-		if len(p) == 1 && len(p[place]) > 0 {
-			return place
+// find is what was in a place, nothing if no pair was.
+func (p Places) find(place Place) Located {
+	for _, one := range p {
+		if one.Place == place {
+			return one
 		}
 	}
-	return PlaceUnknown
+	return Located{}
+}
+
+// Only is the place of all samples, unknown if they were in several.
+func (p Places) Only() Place {
+	if len(p) != 1 {
+		return PlaceUnknown
+	}
+	return p[0].Place
+}
+
+// PlaceComparison holds the pairs of a scenario on one node against those on two. They are of one
+// result, or of two that were run alike but for the placement.
+type PlaceComparison struct {
+	// Name is the scenario with its setting, but for the placement.
+	Name        string
+	Same, Other Located
+}
+
+// whole reports whether both sides have a latency.
+func (c PlaceComparison) whole() bool { return hasLatency(c.Same.Cells) && hasLatency(c.Other.Cells) }
+
+// String is the comparison in a line.
+func (c PlaceComparison) String() string {
+	of := func(name string) string {
+		return fmt.Sprintf("%s %s and %s", name, FindCell(c.Same.Cells, name).Value,
+			FindCell(c.Other.Cells, name).Value)
+	}
+	return fmt.Sprintf("same-node vs cross-node: %s: %s, %s", c.Name, of("p50"), of("p99"))
+}
+
+// comparePlaces finds for each result the comparison of places that it is in. One that has pairs in
+// both is compared with itself, others with the first that was run alike but for the placement.
+func comparePlaces(reports []Report) {
+	type single struct {
+		result     *Result
+		comparison *PlaceComparison
+	}
+	var singles []single
+	byName := make(map[string]*PlaceComparison)
+	for _, report := range reports {
+		for i := range report.Results {
+			one := &report.Results[i]
+			own := PlaceComparison{
+				Name: report.Nodes.nameApart(one.Result), Same: one.Places.find(PlaceSame),
+				Other: one.Places.find(PlaceOther),
+			}
+			if own.whole() {
+				one.Compared = &own
+				continue
+			}
+
+			shared := byName[own.Name]
+			if shared == nil {
+				shared = &PlaceComparison{Name: own.Name}
+				byName[own.Name] = shared
+			}
+			if !hasLatency(shared.Same.Cells) {
+				shared.Same = own.Same
+			}
+			if !hasLatency(shared.Other.Cells) {
+				shared.Other = own.Other
+			}
+			singles = append(singles, single{one, shared})
+		}
+	}
+
+	for _, one := range singles {
+		if one.comparison.whole() {
+			one.result.Compared = one.comparison
+		}
+	}
+}
+
+// nameApart names a result without the placement among its settings.
+func (n Nodes) nameApart(one measure.Result) string {
+	label := one.Summary.Setting
+	if played := n.scenario(one.Samples[0]); len(played.Settings) > 0 {
+		rest := slices.DeleteFunc(slices.Clone(n.settings), func(f setting.Field) bool {
+			return f.Name == "placement"
+		})
+		label = rest.Label(rest.Recall(played.Settings))
+	}
+	return measure.ResultName(one.Summary.Scenario, label)
+}
+
+// placements are the comparisons of places, one for each name: that of the first run that has it.
+func placements(reports []Report) []string {
+	var lines []string
+	named := make(map[string]bool)
+	for _, report := range reports {
+		for _, one := range report.Results {
+			if one.Compared != nil && !named[one.Compared.Name] {
+				named[one.Compared.Name] = true
+				lines = append(lines, one.Compared.String())
+			}
+		}
+	}
+	return lines
 }

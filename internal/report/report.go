@@ -26,6 +26,8 @@ type Result struct {
 	// Cells are the shown quantiles, none if there is no latency.
 	Cells  []Cell
 	Places Places
+	// Compared is the comparison of places that the result is in, nil if there is none.
+	Compared *PlaceComparison
 }
 
 // Cell is a quantile as text: what is known of it, the ends of its interval of 95 % confidence, and
@@ -41,6 +43,7 @@ func Build(sources ...Source) []Report {
 	for _, source := range sources {
 		all = append(all, build(source))
 	}
+	comparePlaces(all)
 	return all
 }
 
@@ -67,7 +70,9 @@ func build(source Source) Report {
 func (r Result) Name() string { return measure.ResultName(r.Summary.Scenario, r.Summary.Setting) }
 
 // HasLatency reports whether something is known of the latency of a pair.
-func (r Result) HasLatency() bool { return len(r.Cells) > 0 && r.Cells[0].Value != none }
+func (r Result) HasLatency() bool { return hasLatency(r.Cells) }
+
+func hasLatency(cells []Cell) bool { return len(cells) > 0 && cells[0].Value != none }
 
 // Interval is the confidence interval of the quantile, if one of its ends is known.
 func (c Cell) Interval() (text string, known bool) {

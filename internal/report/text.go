@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +27,7 @@ func Text(w io.Writer, reports []Report) error {
 	}
 
 	for _, line := range placements(reports) {
-		fmt.Fprintln(&page, line)
+		wrapped(&page, "", line)
 	}
 
 	if _, err := page.WriteTo(w); err != nil {
@@ -131,37 +130,4 @@ func wrapped(page *bytes.Buffer, label, text string) {
 		line += word + " "
 	}
 	fmt.Fprintln(page, strings.TrimRight(line, " "))
-}
-
-// placements compare the pairs on the same node with those on other nodes, of each scenario that
-// has both: of the first run that has such pairs.
-func placements(reports []Report) []string {
-	byPlace := map[Place]map[string][]Cell{PlaceSame: {}, PlaceOther: {}}
-	var names []string
-	for _, report := range reports {
-		for _, result := range report.Results {
-			for place, cells := range byPlace {
-				name := result.Summary.Scenario
-				samples := result.Places[place]
-				if len(samples) == 0 || !result.HasLatency() || cells[name] != nil {
-					continue
-				}
-				cells[name] = Cells(measure.Summarize(name, samples))
-				names = append(names, name)
-			}
-		}
-	}
-
-	var lines []string
-	for i, name := range names {
-		same, other := byPlace[PlaceSame][name], byPlace[PlaceOther][name]
-		if same == nil || other == nil || slices.Contains(names[:i], name) {
-			continue
-		}
-		lines = append(lines, fmt.Sprintf(
-			"same-node vs cross-node: %s: p50 %s and %s, p99 %s and %s", name,
-			FindCell(same, "p50").Value, FindCell(other, "p50").Value,
-			FindCell(same, "p99").Value, FindCell(other, "p99").Value))
-	}
-	return lines
 }

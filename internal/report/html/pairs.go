@@ -35,8 +35,10 @@ type pairs struct {
 	Target     []int `json:"target"`
 	ClientNode []int `json:"clientNode"`
 	TargetNode []int `json:"targetNode"`
-	Address    []int `json:"address"`
-	Iteration  []int `json:"iteration"`
+	// Place says whether that was the same node or others, empty where it is not known.
+	Place     []int `json:"place"`
+	Address   []int `json:"address"`
+	Iteration []int `json:"iteration"`
 	// Status numbers measure.Statuses from 0.
 	Status []int `json:"status"`
 	// Lower and Upper are the bracket of the transition, or of the first leak; End is when the pair
@@ -67,6 +69,7 @@ func newPairs(samples []measure.Sample, nodes report.Nodes) pairs {
 		p.Target = append(p.Target, p.text(name(sample.Target.Pod)))
 		p.ClientNode = append(p.ClientNode, p.text(client))
 		p.TargetNode = append(p.TargetNode, p.text(target))
+		p.Place = append(p.Place, p.text(string(nodes.Place(sample))))
 		p.Address = append(p.Address, p.text(address(sample)))
 		p.Iteration = append(p.Iteration, sample.Iteration)
 		p.Status = append(p.Status, int(sample.Status-measure.Measured))

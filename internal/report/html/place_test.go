@@ -4,11 +4,14 @@
 package html
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/report"
+	"github.com/netpol-latency/netpol-latency/internal/result"
+	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
 func onNodes(s measure.Sample, client, target string) measure.Sample {
@@ -29,6 +32,29 @@ func TestSectionComparesPlaces(t *testing.T) {
 	if s := newRun(report.Build(nowhere)[0], 1).Sections[0]; !strings.Contains(s.PlaceNote,
 		"do not say") || s.Places != nil {
 		t.Errorf("the places are %+v, %q", s.Places, s.PlaceNote)
+	}
+}
+
+// TestPairsHavePlaces writes the place that the run's placement tells where no node is known, so that
+// the filter of the page says what the table of places does.
+func TestPairsHavePlaces(t *testing.T) {
+	source := sourceOf(sampleAt(1, 1, 2))
+	source.Settings = setting.All()
+	source.Run.Scenarios = []result.Scenario{{Scenario: "policy-deny",
+		Settings: setting.Record{"placement": []byte(`"same-node"`)}}}
+	s := newRun(report.Build(source)[0], 1).Sections[0]
+	if got := s.Data.Pairs.Texts[s.Data.Pairs.Place[0]]; got != string(report.PlaceSame) {
+		t.Errorf("the place of the pair is %q; want %q", got, report.PlaceSame)
+	}
+
+	script, err := files.ReadFile("assets/pairs.js")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, place := range []report.Place{report.PlaceSame, report.PlaceOther} {
+		if !strings.Contains(string(script), fmt.Sprintf("%q", string(place))) {
+			t.Errorf("the filter of pairs does not know the place %q", place)
+		}
 	}
 }
 

@@ -4,6 +4,7 @@
 package html
 
 import (
+	"cmp"
 	"fmt"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -47,28 +48,16 @@ type placeRow struct {
 	Median, P99 quantileRow
 }
 
-func placeRows(places report.Places) []placeRow {
+func placeRows(places ...report.Located) []placeRow {
 	var rows []placeRow
-	for _, group := range []struct {
-		name  string
-		place report.Place
-	}{
-		{"same node", report.PlaceSame}, {"other node", report.PlaceOther},
-		{"not known", report.PlaceUnknown},
-	} {
-		samples := places[group.place]
-		if len(samples) == 0 {
-			continue
-		}
-		summary := measure.Summarize(group.name, samples)
-		cells := report.Cells(summary)
+	for _, one := range places {
+		account := one.Summary.Account
 		rows = append(rows, placeRow{
-			Name: group.name, Median: newQuantileRow(report.FindCell(cells, "p50")),
-			P99: newQuantileRow(report.FindCell(cells, "p99")),
-			Of: fmt.Sprintf("%d of %d", summary.Account.Count(measure.Measured),
-				summary.Account.Expected),
+			Name:   cmp.Or(string(one.Place), "not known"),
+			Of:     fmt.Sprintf("%d of %d", account.Count(measure.Measured), account.Expected),
+			Median: newQuantileRow(report.FindCell(one.Cells, "p50")),
+			P99:    newQuantileRow(report.FindCell(one.Cells, "p99")),
 		})
 	}
-
 	return rows
 }

@@ -73,29 +73,34 @@ func newSection(result report.Result, nodes report.Nodes, anchor, badge string) 
 	}
 
 	one.Data.Curves = []curve{newCurve("all pairs", samples)}
-	one.compare(result.Places)
+	one.compare(result)
 	return one
 }
 
-// compare adds the pairs on one node beside those on two, if it is known which they are.
-func (s *section) compare(places report.Places) {
-	same, other, unknown := places[report.PlaceSame], places[report.PlaceOther],
-		places[report.PlaceUnknown]
-	switch {
-	case len(same)+len(other) == 0:
+// compare adds the pairs on one node beside those on others, if it is known which they are.
+func (s *section) compare(result report.Result) {
+	switch only := result.Places.Only(); {
+	case len(result.Places) > 1:
+		s.Places = placeRows(result.Places...)
+		for _, one := range result.Places {
+			if one.Place != report.PlaceUnknown {
+				s.Data.Curves = append(s.Data.Curves, newCurve(string(one.Place), one.Samples))
+			}
+		}
+		return
+	case only == report.PlaceSame:
+		s.PlaceNote = "Every pair had both pods on one node."
+	case only == report.PlaceOther:
+		s.PlaceNote = "Every pair had its two pods on different nodes."
+	default:
 		s.PlaceNote = "The records do not say on which nodes the pods ran, so that pairs on one " +
 			"node cannot be told from others."
-		return
-	case len(same) == 0 && len(unknown) == 0:
-		s.PlaceNote = "Every pair had its two pods on different nodes."
-	case len(other) == 0 && len(unknown) == 0:
-		s.PlaceNote = "Every pair had both pods on one node."
-	default:
-		s.Data.Curves = append(s.Data.Curves, newCurve("same node", same),
-			newCurve("other node", other))
 	}
 
-	s.Places = placeRows(places)
+	if c := result.Compared; c != nil {
+		s.PlaceNote += " Beside them are those of the run with the other placement."
+		s.Places = placeRows(c.Same, c.Other)
+	}
 }
 
 // want is the state that the pairs were to change to.

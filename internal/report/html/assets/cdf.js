@@ -96,7 +96,7 @@ report.Distribution = class {
     return (
       {
         "same node": { key: "same", colour: report.colour("same"), type: "dashed" },
-        "other node": { key: "other", colour: report.colour("other"), type: "dotted" },
+        "other nodes": { key: "other", colour: report.colour("other"), type: "dotted" },
       }[name] || { key: "all", colour: report.colour("allowed"), type: "solid" }
     );
   }

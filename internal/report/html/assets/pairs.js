@@ -136,9 +136,8 @@ report.View = class {
     const { kind, node } = this.filter;
     const p = this.data.pairs;
     if (kind !== "" && !report.View.kinds[kind](p, row)) return false;
-    if (node === "=" || node === "≠") {
-      const known = p.clientNode[row] > 0 && p.targetNode[row] > 0;
-      if (!known || (p.clientNode[row] === p.targetNode[row]) !== (node === "=")) return false;
+    if (node in report.View.places) {
+      if (this.text("place", row) !== report.View.places[node]) return false;
     } else if (
       node !== "" &&
       this.text("clientNode", row) !== node.slice(1) &&
@@ -171,6 +170,7 @@ report.View = class {
   }
 };
 report.View.collator = new Intl.Collator("en", { numeric: true });
+report.View.places = { "=": "same node", "≠": "other nodes" };
 report.View.kinds = {
   measured: (p, row) => p.status[row] === 0,
   censored: (p, row) => p.status[row] === 1,
@@ -241,8 +241,8 @@ report.Filters = class {
       .filter((n) => n > 0)
       .map((n) => p.texts[n])
       .sort(report.View.collator.compare);
-    if (names.length < 2) return [];
-    return [["", "all"], ["=", "same node"], ["≠", "other node"], ...names.map((name) => ["@" + name, name])];
+    if (names.length < 2 && new Set(p.place).size < 2) return [];
+    return [["", "all"], ...Object.entries(report.View.places), ...names.map((name) => ["@" + name, name])];
   }
 };
 
