@@ -356,7 +356,7 @@ func (r *remote) conclude() error {
 		protocol.Line{
 			Finished: &protocol.Finished{
 				Iteration: r.plan.Iteration, Samples: r.samples,
-				Entries: r.tracker.prober.ConntrackEntries(),
+				Entries: r.tracker.prober.ConntrackEntries(), Stay: probe.ConntrackLife,
 			},
 		},
 	)

@@ -57,11 +57,13 @@ type Pairs struct {
 }
 
 // Finished is an agent's last line about an iteration: how many samples it has written, and how
-// many entries its probes may have by then in the connection tracking table of a node.
+// many entries its probes may have by then in the connection tracking table of a node, and for how
+// long.
 type Finished struct {
-	Iteration int `json:"round"`
-	Samples   int `json:"samples"`
-	Entries   int `json:"entries,omitempty"`
+	Iteration int           `json:"round"`
+	Samples   int           `json:"samples"`
+	Entries   int           `json:"entries,omitempty"`
+	Stay      time.Duration `json:"stay,omitempty"`
 }
 
 // Warning is something that qualifies all results of an agent.

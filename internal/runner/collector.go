@@ -46,7 +46,7 @@ type agentLog struct {
 	// presumed are pairs that wait for the proof that they are blocked.
 	presumed protocol.Pairs
 	finished int // the newest iteration that it has finished
-	entries  int // of connection tracking that its probes may have had then
+	left     leftover
 	answered int // the newest ping that it has answered
 	// reopen has the log opened again, rereading says that it was, flowed when anything came from
 	// it, and trouble why it could not be read last.
@@ -284,7 +284,8 @@ func (c *collector) record(agent *agentLog, line protocol.Line, came time.Time) 
 	case line.Presumed != nil:
 		agent.presumed = *line.Presumed
 	case line.Finished != nil:
-		agent.finished, agent.entries = line.Finished.Iteration, line.Finished.Entries
+		agent.finished = line.Finished.Iteration
+		agent.left = leftover{line.Finished.Entries, came.Add(line.Finished.Stay)}
 	case line.Warn != nil:
 		c.warnings[line.Warn.Text] = true
 	case line.Sample != nil:

@@ -7,8 +7,6 @@ import (
 	"math"
 	"slices"
 	"time"
-
-	"github.com/netpol-latency/netpol-latency/internal/probe"
 )
 
 // share is among how many agents a node's connection tracking table is shared: those that run on it
@@ -55,8 +53,9 @@ func (e *environment) leftovers() []leftover {
 	if e.collector == nil {
 		return later // nothing was built
 	}
-	entries := e.collector.entries() * e.share() / max(1, e.options.Agents)
-	return append(later, leftover{entries, now.Add(probe.ConntrackLife)})
+	left := e.collector.left()
+	left.entries = left.entries * e.share() / max(1, e.options.Agents)
+	return append(later, left)
 }
 
 // leftAt is how much is left at an instant.
@@ -70,13 +69,16 @@ func leftAt(at time.Time, of []leftover) int {
 	return left
 }
 
-// entries are how many the agents say that they may have left in the tables of their nodes.
-func (c *collector) entries() int {
+// left is what the agents say that they may have left in all tables, until the last of it is gone.
+func (c *collector) left() leftover {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	all := 0
+	var all leftover
 	for _, agent := range c.agents {
-		all += agent.entries
+		all.entries += agent.left.entries
+		if agent.left.until.After(all.until) {
+			all.until = agent.left.until
+		}
 	}
 	return all
 }

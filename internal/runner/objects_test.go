@@ -18,7 +18,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
-	"github.com/netpol-latency/netpol-latency/internal/probe"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
@@ -91,6 +90,7 @@ func TestConntrackShare(t *testing.T) {
 // may have left in a table, until it is gone.
 func TestLeftovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const stay = 2 * time.Minute
 		var earlier []leftover
 		for _, test := range []struct {
 			entries []int // that each agent may have left
@@ -107,7 +107,9 @@ func TestLeftovers(t *testing.T) {
 			for number, entries := range test.entries {
 				agent := &agentLog{node: "a"}
 				e.collector.agents[strconv.Itoa(number)] = agent
-				line := protocol.Line{Finished: &protocol.Finished{Entries: entries}}
+				line := protocol.Line{Finished: &protocol.Finished{
+					Entries: entries, Stay: stay,
+				}}
 				check(t, e.collector.record(agent, line, time.Now()))
 			}
 
@@ -116,7 +118,7 @@ func TestLeftovers(t *testing.T) {
 				t.Errorf("after agents with %v there are %d entries; want %d", test.entries, got,
 					test.left)
 			}
-			time.Sleep(probe.ConntrackLife * 2 / 3)
+			time.Sleep(stay * 2 / 3)
 		}
 	})
 }
