@@ -218,7 +218,7 @@ func (r Result) alike(all []Result) []Sample {
 func unenforced(samples []Sample) bool {
 	exposed := false
 	for _, s := range samples {
-		if s.wasBlocked() || s.Status == Measured && s.Kind != KindBlocked {
+		if s.WasBlocked() || s.Status == Measured && s.Kind != KindBlocked {
 			return false
 		}
 		exposed = exposed || s.exposed()
@@ -235,7 +235,7 @@ func unreachable(samples []Sample) bool {
 			s.Probes[Allowed] > 0 {
 			return false
 		}
-		probed = probed || s.wasBlocked()
+		probed = probed || s.WasBlocked()
 	}
 	return probed
 }
@@ -243,7 +243,7 @@ func unreachable(samples []Sample) bool {
 // exposed reports whether every probe was answered of a pair that had to be blocked: before the
 // trigger, after it, or all the time. That an open connection lives on says nothing about policy.
 func (s Sample) exposed() bool {
-	if s.Probes[Allowed] == 0 || s.wasBlocked() {
+	if s.Probes[Allowed] == 0 || s.WasBlocked() {
 		return false
 	}
 	switch s.Kind {
@@ -264,14 +264,14 @@ func (s Sample) showsPolicy() bool {
 		return false
 	}
 	if s.Kind == KindBlocked {
-		return s.Leaks == 0 && s.wasBlocked()
+		return s.Leaks == 0 && s.WasBlocked()
 	}
 	return s.Start.Source == StartWrite
 }
 
-// wasBlocked reports whether a probe of the pair met a filter, or nothing. One that was unanswered
+// WasBlocked reports whether a probe of the pair met a filter, or nothing. One that was unanswered
 // did not: its connection opened.
-func (s Sample) wasBlocked() bool {
+func (s Sample) WasBlocked() bool {
 	blocks := func(v Verdict) bool { return v.Blocked() && v != Unanswered }
 	if blocks(s.Baseline) {
 		return true

@@ -58,9 +58,7 @@ func inForce(samples []measure.Sample) bool {
 	for _, sample := range samples {
 		stays := sample.Kind == measure.KindBlocked
 		open := !stays && sample.Status == measure.Measured
-		shut := stays && sample.Leaks == 0 &&
-			sample.Probes[measure.Dropped]+sample.Probes[measure.Rejected]+
-				sample.Probes[measure.Refused] > 0
+		shut := stays && sample.Leaks == 0 && sample.WasBlocked()
 		// The first container may have met a leak.
 		last := strings.HasSuffix(sample.Scenario, "/main/forbidden")
 		if !open && !shut && (!stays || last) {

@@ -30,6 +30,37 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
+// Policies are in force once what is forbidden was blocked from the first probe on, in whatever way
+// a network blocks.
+func TestInForce(t *testing.T) {
+	open := measure.Sample{Scenario: "pod-startup/main/allowed", Status: measure.Measured}
+	never := measure.Sample{Scenario: "pod-startup/main/forbidden", Kind: measure.KindBlocked}
+	shut := func(verdict measure.Verdict, leaks int) measure.Sample {
+		sample := never
+		sample.Leaks, sample.Probes[verdict] = leaks, 3
+		return sample
+	}
+	tests := []struct {
+		name  string
+		of    measure.Sample
+		force bool
+	}{
+		{"dropped", shut(measure.Dropped, 0), true},
+		{"rejected", shut(measure.Rejected, 0), true},
+		{"unreachable", shut(measure.Unreachable, 0), true},
+		{"a leak at first", shut(measure.Dropped, 1), false},
+		{"opened, and not answered", shut(measure.Unanswered, 0), false},
+		{"never probed", never, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			if got := inForce([]measure.Sample{open, test.of}); got != test.force {
+				t.Errorf("the policies are in force: %t; want %t", got, test.force)
+			}
+		})
+	}
+}
+
 // TestStartupLogsAreReadSideBySide reads the logs of many pods at once, while their watch still
 // delivers: for the race detector, which cannot come along to a real cluster. These logs say
 // nothing of ours, so every sample is missing, and there is one of each all the same.
