@@ -15,6 +15,13 @@
 //	collector.go    what the agents' logs say
 //	clock.go        the agents' clocks
 //	diagnosis.go    what keeps pods from starting
+//	silence.go      agents that are not heard any more
+//	conntrack.go    how the tables of the nodes are shared
+//	place.go        the nodes that may take pods
+//	own.go          changes that a user brings
+//	guest.go        namespaces that exist, of people who may not create any
+//	changes.go      what a trigger writes, as the API serves it
 //	load.go         policies that keep the policy engine busy
+//	lease.go        how agents learn that their run is gone
 //	cleanup.go      what a run leaves when it could not clean up itself
 package runner
