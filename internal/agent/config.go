@@ -152,7 +152,8 @@ func (c Config) ValidateTime(pairs int, within time.Duration) error {
 	if max(confirmed, c.Hold) < within {
 		return nil
 	}
-	return fmt.Errorf("--timeout %s is too short to confirm a change: --confirm %d probes of a pair, of "+
+	return fmt.Errorf("--timeout %s is too short to confirm a change: --confirm %d probes of a "+
+		"pair, of "+
 		"which there are %d at %g probes a second, take %s, and --hold is %s: expected a longer "+
 		"--timeout, or less of these", within, c.Confirm, pairs, schedule.MaxRate,
 		confirmed.Round(time.Millisecond), c.Hold)

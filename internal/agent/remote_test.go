@@ -342,8 +342,8 @@ func TestRemoteShares(t *testing.T) {
 	}
 }
 
-// A plan says among how many agents the budget of a node is shared, anew where one was replaced, and
-// how much of it earlier ones have left; who has finished says the same of itself.
+// A plan says among how many agents the budget of a node is shared, anew where one was replaced,
+// and how much of it earlier ones have left; who has finished says the same of itself.
 func TestRemoteConntrackShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStand(t)

@@ -19,9 +19,9 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// accessFlags are kubectl's flags for the cluster that a command talks to: those of client-go, which
-// kubectl's own library (k8s.io/cli-runtime) is made of. That one would bring 2 MB and the modules
-// of kustomize, for the same flags.
+// accessFlags are kubectl's flags for the cluster that a command talks to: those of client-go,
+// which kubectl's own library (k8s.io/cli-runtime) is made of. That one would bring 2 MB and the
+// modules of kustomize, for the same flags.
 type accessFlags struct{ kube.Access }
 
 // forAccess annotates these flags.

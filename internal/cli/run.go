@@ -46,7 +46,8 @@ func newRun(build version.Build, settings setting.Table) *cobra.Command {
 		Short: "Measure policy changes in a cluster, from nothing to a table",
 		Long: "Create targets and agents in namespaces of its own, make the changes, measure " +
 			"each pair, and remove\n" +
-			"everything again. \"netpol-latency scenarios\" explains the scenarios; without one,\n" +
+			"everything again. \"netpol-latency scenarios\" explains the scenarios; without " +
+			"one,\n" +
 			"pod-creation and policy-creation are measured.\n\n" +
 			"Exit codes: 0 everything was measured and is within the thresholds; 1 wrong usage, " +
 			"it failed, or\n" +

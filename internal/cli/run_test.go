@@ -75,8 +75,8 @@ func TestExitCodes(t *testing.T) {
 func TestRecordHasNoSecrets(t *testing.T) {
 	line := strings.Fields("run policy-deny --token abc --context kind --token=abc --proxy-url " +
 		"http://me:abc@proxy --targets 5")
-	want := strings.Fields("run policy-deny --token … --context kind --token=… --proxy-url … " +
-		"--targets 5")
+	want := strings.Fields("run policy-deny --token … --context kind --token=… " +
+		"--proxy-url … --targets 5")
 	if diff := cmp.Diff(want, withoutSecrets(line)); diff != "" {
 		t.Errorf("the record (-want +got):\n%s", diff)
 	}

@@ -157,7 +157,8 @@ func (m *syn) launch(batch []int32, replies []reply) []reply {
 
 	for family := range m.tcp {
 		for _, i := range routed {
-			if e := &m.table.entries[i]; packet.FamilyOf(e.pair.to.Addr()) == packet.Family(family) {
+			e := &m.table.entries[i]
+			if packet.FamilyOf(e.pair.to.Addr()) == packet.Family(family) {
 				m.addRouted(i, e)
 			}
 		}

@@ -16,9 +16,9 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 )
 
-// ExitUnsupported is the exit code of an agent, a starting pod or a target whose node lacks for good
-// what it needs, such as a protocol of the kernel: another attempt would end alike (sysexits.h,
-// EX_UNAVAILABLE).
+// ExitUnsupported is the exit code of an agent, a starting pod or a target whose node lacks for
+// good what it needs, such as a protocol of the kernel: another attempt would end alike
+// (sysexits.h, EX_UNAVAILABLE).
 const ExitUnsupported = 69
 
 const (

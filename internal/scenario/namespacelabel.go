@@ -25,7 +25,9 @@ func namespaceLabel() Scenario {
 		Setup: func(w Parameters) [][]runtime.Object {
 			p := w.allow("allow", GroupA, Port)
 			peer := networkingv1.NetworkPolicyPeer{
-				NamespaceSelector: &metav1.LabelSelector{MatchLabels: map[string]string{SideLabel: "in"}},
+				NamespaceSelector: &metav1.LabelSelector{
+					MatchLabels: map[string]string{SideLabel: "in"},
+				},
 			}
 			w.setRule(p, []networkingv1.NetworkPolicyPeer{peer}, Port)
 			return layer(p, w.isolation()) // isolation last: when it is seen, the other is in force

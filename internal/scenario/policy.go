@@ -167,7 +167,9 @@ func (w Parameters) peers(group string) []networkingv1.NetworkPolicyPeer {
 		namespace, pods, group = w.AgentNamespace, w.only(role(w.From)), ""
 	}
 
-	named := metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: namespace}}
+	named := metav1.LabelSelector{
+		MatchLabels: map[string]string{corev1.LabelMetadataName: namespace},
+	}
 	switch w.Peer {
 	case setting.PeerNamespace:
 		return []networkingv1.NetworkPolicyPeer{{NamespaceSelector: &named}}

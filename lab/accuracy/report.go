@@ -108,7 +108,8 @@ func Report(w io.Writer, rows []*Row) error {
 		"made.\n", holding, expected, flaps)
 	fmt.Fprintf(w, "%d times a pair that was presumed to be blocked was not.\n", recanted)
 	if holding != expected || flaps > 0 {
-		return fmt.Errorf("hold every bracket: %d of %d do not contain their commit, %d false flaps",
+		return fmt.Errorf("hold every bracket: %d of %d do not contain their commit, %d false "+
+			"flaps",
 			expected-holding, expected, flaps)
 	}
 

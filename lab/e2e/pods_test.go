@@ -146,7 +146,8 @@ func createPods(
 	group.SetLimit(20)
 	for i := range count {
 		if perSecond > 0 {
-			<-time.After(time.Until(start.Add(time.Duration(float64(i) / perSecond * float64(time.Second)))))
+			due := time.Duration(float64(i) / perSecond * float64(time.Second))
+			<-time.After(time.Until(start.Add(due)))
 		}
 		group.Go(func() error {
 			pod := targetPod(fmt.Sprintf("target-%04d", i))

@@ -14,8 +14,9 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 )
 
-// However far the runner is, and it is as far as the lab was told: what the trigger changes is read by the agents, near the API server,
-// the states on the way to the old one are not taken for it, and every bracket is true.
+// However far the runner is, and it is as far as the lab was told: what the trigger changes is read
+// by the agents, near the API server, the states on the way to the old one are not taken for it,
+// and every bracket is true.
 func TestRunFromAfar(t *testing.T) {
 	t.Parallel()
 	const roundTrip = 200 * time.Millisecond
