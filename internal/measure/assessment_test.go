@@ -390,3 +390,34 @@ func TestObserved(t *testing.T) {
 		}
 	}
 }
+
+// TestTook has what is shown of a pair's time: of one that leaked, when that began.
+func TestTook(t *testing.T) {
+	unbounded := func(s *Sample) { s.Bracket.Lower = time.Time{} }
+	for _, test := range []struct {
+		name     string
+		sample   Sample
+		took     time.Duration
+		censored Censoring
+		ok       bool
+	}{
+		{"a pair that changed took its latency", pairOf(Measured, nil), 11 * time.Millisecond,
+			Exact, true},
+		{"a leak between two probes", pairOf(Measured, nil, staysBlocked(1)), 11 * time.Millisecond,
+			Exact, true},
+		{"a leak of the first probe", pairOf(Measured, nil, staysBlocked(1), unbounded),
+			12 * time.Millisecond, LeftCensored, true},
+		{"nothing leaked", pairOf(Measured, nil, staysBlocked(0), func(s *Sample) {
+			s.Bracket = Bracket{}
+		}), 0, Exact, false},
+		{"a pair that did not change", pairOf(Censored, nil), 3 * time.Second, RightCensored, true},
+		{"one of which nobody knows since when it was watched", pairOf(Censored, nil,
+			func(s *Sample) { s.Start = Start{} }), 0, Exact, false},
+	} {
+		took, censored, ok := test.sample.Took()
+		if took != test.took || censored != test.censored || ok != test.ok {
+			t.Errorf("%s: %s, %q, %t; want %s, %q, %t", test.name, took, censored, ok, test.took,
+				test.censored, test.ok)
+		}
+	}
+}

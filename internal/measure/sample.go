@@ -195,10 +195,9 @@ func (s Sample) Observed() (latency time.Duration, censored Censoring, ok bool) 
 	switch {
 	case s.Kind == KindBlocked:
 		return 0, Exact, false
-	case s.Status == Measured && !s.Bracket.Bounded():
-		return s.Latency().Upper, LeftCensored, true
 	case s.Status == Measured:
-		return s.Latency().Estimate(), Exact, true
+		latency, censored = s.changed()
+		return latency, censored, true
 	case s.Status != Censored:
 		return 0, Exact, false
 	case s.Start.At.IsZero():
@@ -206,6 +205,28 @@ func (s Sample) Observed() (latency time.Duration, censored Censoring, ok bool) 
 	}
 
 	return s.Ended.Sub(s.Start.At), RightCensored, true
+}
+
+// changed is the time from the start to the bracketed change: its middle, or the most that it can be
+// if no probe saw the old state.
+func (s Sample) changed() (time.Duration, Censoring) {
+	if !s.Bracket.Bounded() {
+		return s.Latency().Upper, LeftCensored
+	}
+	return s.Latency().Estimate(), Exact
+}
+
+// Took is what there is to show of the pair's time: its latency as [Sample.Observed] has it, or, if
+// it must stay blocked, when it first leaked. Where nothing is known of it, ok is false.
+func (s Sample) Took() (took time.Duration, censored Censoring, ok bool) {
+	if s.Start.At.IsZero() {
+		return 0, Exact, false
+	}
+	if s.Kind == KindBlocked && s.Status == Measured && !s.Bracket.Upper.IsZero() {
+		took, censored = s.changed()
+		return took, censored, true
+	}
+	return s.Observed()
 }
 
 // Estimate is the middle of the interval: the error of a schedule's probes is uniform over it, so

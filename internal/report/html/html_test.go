@@ -7,9 +7,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"math"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/report"
@@ -138,6 +140,16 @@ func TestDataOfPairs(t *testing.T) {
 	if p.Upper[0] == nil || *p.Upper[0] != 12.346 || p.Upper[1] != nil || p.End[1] == nil ||
 		*p.End[1] != 3000 || p.Status[1] != 1 {
 		t.Errorf("the pairs are %+v", p)
+	}
+}
+
+// A leak that the first probe met began at some time before: the most that it can be is shown.
+func TestFirstProbeLeaked(t *testing.T) {
+	leak := leaking(3)
+	leak.Bracket.Lower = time.Time{}
+	p := newPairs([]measure.Sample{leak}, report.NewNodes(report.Source{}))
+	if p.Latency[0] != 6 || !math.IsNaN(float64(p.Lower[0])) {
+		t.Errorf("it leaked at %v ms, from %v ms on; want 6 at most", p.Latency[0], p.Lower[0])
 	}
 }
 

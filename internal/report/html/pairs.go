@@ -46,6 +46,7 @@ type pairs struct {
 	Lower []millis `json:"lower"`
 	Upper []millis `json:"upper"`
 	// Latency is that of a pair, what it is longer than if it is censored, or when it first leaked.
+	// Without a lower end of the bracket it is the most that it can be.
 	Latency []millis `json:"latency"`
 	End     []millis `json:"end"`
 	Leaks   []int    `json:"leaks"`
@@ -108,14 +109,10 @@ func (p *pairs) times(row int, s measure.Sample) {
 		if !s.Bracket.Bounded() {
 			lower = none
 		}
-		if s.Kind == measure.KindBlocked {
-			took = milliseconds(latency.Estimate())
-		}
 	}
 
-	if latency, censored, ok := s.Observed(); ok && (censored != measure.RightCensored ||
-		latency != 0) {
-		took = milliseconds(latency)
+	if known, _, ok := s.Took(); ok {
+		took = milliseconds(known)
 	}
 
 	p.Latency = append(p.Latency, took)

@@ -175,9 +175,8 @@ func slowest(results []measure.Result, run run) statement {
 	most := time.Duration(math.MinInt64)
 	for _, result := range results {
 		for _, s := range result.Samples {
-			took, censored, ok := s.Observed()
-			if !ok || took <= most || s.Kind == measure.KindOpen ||
-				censored == measure.RightCensored && took == 0 {
+			took, censored, ok := s.Took()
+			if !ok || took <= most || s.Kind != measure.KindNew {
 				continue
 			}
 			most = took

@@ -89,7 +89,7 @@ report.View = class {
     const took = this.data.pairs.latency[row];
     if (this.data.pairs.status[row] === 1) return took === null ? "unknown" : ">" + report.duration(took);
     if (took === null) return "-";
-    const reached = this.data.pairs.lower[row] === null && !this.data.forbidden; // by the first probe
+    const reached = this.data.pairs.lower[row] === null; // by the first probe
     return (reached ? "≤" : "") + report.duration(took);
   }
 
