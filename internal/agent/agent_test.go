@@ -439,13 +439,13 @@ func TestPolicyCreationStatuses(t *testing.T) {
 		name   string
 		opened bool // the target can be reached before the client starts
 		blind  bool // the client may not get the policy: its news is all that it has
-		play   func(b *bench)
+		steps  func(b *bench)
 		want   measure.Status
 		check  func(b *bench, sample measure.Sample)
 	}{
 		{
 			name: "a target that is reachable although there is no policy is invalid",
-			play: func(b *bench) {
+			steps: func(b *bench) {
 				time.Sleep(time.Second)
 				b.network.open("10.0.0.1")
 				time.Sleep(5 * time.Second)
@@ -463,7 +463,7 @@ func TestPolicyCreationStatuses(t *testing.T) {
 		{
 			name:   "a target that was denied late, but before the policy, is measured",
 			opened: true,
-			play: func(b *bench) {
+			steps: func(b *bench) {
 				time.Sleep(2 * time.Second)
 				b.network.shut("10.0.0.1")
 				time.Sleep(3 * time.Second)
@@ -483,7 +483,7 @@ func TestPolicyCreationStatuses(t *testing.T) {
 		{
 			name:   "a target whose denial is known only after the policy is measured",
 			opened: true,
-			play: func(b *bench) {
+			steps: func(b *bench) {
 				time.Sleep(2 * time.Second)
 				b.network.shut("10.0.0.1")
 				time.Sleep(100 * time.Millisecond) // no probe has run out of time yet
@@ -500,7 +500,7 @@ func TestPolicyCreationStatuses(t *testing.T) {
 		{
 			name:   "a target that was never denied is invalid",
 			opened: true,
-			play: func(b *bench) {
+			steps: func(b *bench) {
 				b.createPolicy()
 				time.Sleep(time.Second)
 			},
@@ -512,7 +512,7 @@ func TestPolicyCreationStatuses(t *testing.T) {
 		{
 			name:  "enforcement that beats its own notification is a measurement below zero",
 			blind: true,
-			play: func(b *bench) {
+			steps: func(b *bench) {
 				time.Sleep(time.Second)
 				b.network.open("10.0.0.1")
 				time.Sleep(40 * time.Millisecond)
@@ -526,7 +526,7 @@ func TestPolicyCreationStatuses(t *testing.T) {
 		},
 		{
 			name: "what was reached before the policy was there is none of its effects",
-			play: func(b *bench) {
+			steps: func(b *bench) {
 				time.Sleep(time.Second)
 				b.network.open("10.0.0.1")
 				time.Sleep(40 * time.Millisecond)
@@ -540,7 +540,7 @@ func TestPolicyCreationStatuses(t *testing.T) {
 		},
 		{
 			name: "a target that is deleted before it was reached is deleted",
-			play: func(b *bench) {
+			steps: func(b *bench) {
 				time.Sleep(time.Second)
 				b.createPolicy()
 				b.deletePod("a")
@@ -550,7 +550,7 @@ func TestPolicyCreationStatuses(t *testing.T) {
 		},
 		{
 			name: "a target whose time runs out is censored",
-			play: func(b *bench) {
+			steps: func(b *bench) {
 				time.Sleep(time.Second)
 				b.createPolicy()
 				time.Sleep(b.config.TargetTimeout + time.Second)
@@ -559,7 +559,7 @@ func TestPolicyCreationStatuses(t *testing.T) {
 		},
 		{
 			name: "a target that is denied when the run ends is censored",
-			play: func(b *bench) {
+			steps: func(b *bench) {
 				time.Sleep(time.Second)
 				b.cancel()
 				<-b.env.progress.concluded.sent
@@ -580,7 +580,7 @@ func TestPolicyCreationStatuses(t *testing.T) {
 					b.client.PrependReactor("get", "networkpolicies", forbid)
 				}
 				b.start(PolicyCreation())
-				test.play(b)
+				test.steps(b)
 				sample := b.expectStatus("a", test.want)
 				if test.check != nil {
 					test.check(b, sample)
@@ -901,12 +901,12 @@ func TestLogFactsInOrder(t *testing.T) {
 		name     string
 		scenario Scenario
 		existing []*corev1.Pod
-		play     func(b *bench)
+		steps    func(b *bench)
 		facts    []string // regular expressions
 	}{
 		{
 			name: "pod creation", scenario: PodCreation(),
-			play: func(b *bench) {
+			steps: func(b *bench) {
 				time.Sleep(time.Second)
 				if !idle.MatchString(b.log()) {
 					b.t.Errorf("it does not say that it is idle before there is a pod:\n%s",
@@ -929,7 +929,7 @@ func TestLogFactsInOrder(t *testing.T) {
 		{
 			name: "policy creation", scenario: PolicyCreation(),
 			existing: []*corev1.Pod{pod("web", "web", "10.0.0.1")},
-			play: func(b *bench) {
+			steps: func(b *bench) {
 				time.Sleep(2 * time.Second)
 				b.createPolicy()
 				time.Sleep(time.Second)
@@ -959,7 +959,7 @@ func TestLogFactsInOrder(t *testing.T) {
 					b.createPod(existing)
 				}
 				b.start(test.scenario)
-				test.play(b)
+				test.steps(b)
 				if err := b.stop(); err != nil {
 					t.Error(err)
 				}

@@ -217,7 +217,7 @@ func (r *remote) execute(ctx context.Context, event measure.Event) (exit bool, e
 	case plan.Step == protocol.StepFinish:
 		r.accepting = false
 		r.stopReading() // a change that has not been seen by now has no start from reads
-		r.tracker.endAll(errRunEnded)
+		r.tracker.stopAll(errRunEnded)
 		err = r.conclude()
 	}
 	if err != nil || plan.Ping == previous.Ping {

@@ -68,7 +68,7 @@ func (t *tracker) observe(event measure.Event) (startable []*pair) {
 	uid := event.Object.UID
 	if event.Type == measure.EventDeleted || event.Finished {
 		t.endPod(uid, errTargetGone)
-		t.forgetPod(uid)
+		t.removePod(uid)
 		return nil
 	}
 
@@ -87,7 +87,7 @@ func (t *tracker) observe(event measure.Event) (startable []*pair) {
 // restart gives up all pairs, whose results nobody waits for any more, and considers every pod
 // anew. It returns the pairs that can be started.
 func (t *tracker) restart() (startable []*pair) {
-	t.endAll(errRunEnded)
+	t.stopAll(errRunEnded)
 	t.open = make(map[*pair]bool)
 	t.byAddress = make(map[netip.Addr]string)
 	t.proved, t.presumed = 0, 0
@@ -178,8 +178,8 @@ func (t *tracker) endPod(uid string, cause error) {
 	}
 }
 
-// forgetPod drops a pod that is gone.
-func (t *tracker) forgetPod(uid string) {
+// removePod drops a pod that is gone.
+func (t *tracker) removePod(uid string) {
 	pod, known := t.pods[uid]
 	if !known {
 		return
@@ -190,8 +190,8 @@ func (t *tracker) forgetPod(uid string) {
 	delete(t.pods, uid)
 }
 
-// endAll ends every open pair.
-func (t *tracker) endAll(cause error) {
+// stopAll ends every open pair.
+func (t *tracker) stopAll(cause error) {
 	for p := range t.open {
 		p.end(cause)
 	}
@@ -243,7 +243,7 @@ func change(before, now bool) int {
 
 // drain ends every open pair and waits until all have ended.
 func (t *tracker) drain(cause error) error {
-	t.endAll(cause)
+	t.stopAll(cause)
 	for len(t.open) > 0 {
 		<-t.notices.ready
 		if err := t.handle(); err != nil {

@@ -7,7 +7,7 @@
 // epoll loop. Each turn of it goes one way: the worker takes the pairs that are due from its queue,
 // gives their probes entries in its table of probes in flight, and has the mode launch them in
 // batches. The mode returns the replies that it knows of, from a launch, from events of sockets, or
-// when it is polled. The worker alone settles them, after the batch: it gives verdicts, and tells
+// when it is polled. The worker alone evaluates them, after the batch: it gives verdicts, and tells
 // each pair's observer its outcomes in the order of their sends. No mode calls the worker.
 //
 // Probes leave on schedule whatever became of the earlier ones, so that a dropped packet never

@@ -388,7 +388,7 @@ func TestRefusedWhileRead(t *testing.T) {
 	w, p, r := lone(t, UDP, closed(t), 1)
 	launch(t, w, p)
 	s := &w.table.entries[p.first]
-	w.settle(w.prober.ready(s.fd, unix.EPOLLIN, nil))
+	w.evaluate(w.prober.ready(s.fd, unix.EPOLLIN, nil))
 	if len(r.outcomes) != 1 || r.outcomes[0].Verdict != measure.Refused {
 		t.Errorf("got %v; want one that was refused", r.outcomes)
 	}

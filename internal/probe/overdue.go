@@ -61,8 +61,8 @@ func (o *overdue) miss(sent instant) {
 	}
 }
 
-// news is how many replies in a row are overdue, if the observer does not know that.
-func (o *overdue) news() (row int, is bool) {
+// changed is how many replies in a row are overdue, if the observer does not know that.
+func (o *overdue) changed() (row int, is bool) {
 	is = o.row != o.told
 	o.told = o.row
 	return o.row, is

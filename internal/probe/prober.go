@@ -16,7 +16,7 @@ import (
 const batchSize = packet.BatchSize
 
 // prober is how a mode probes. It belongs to the worker's thread, and only tells what has happened:
-// the worker settles it when the call has returned, so that no probe ends, and no socket is taken
+// the worker evaluates it when the call has returned, so that no probe ends, and no socket is taken
 // away, in the middle of a batch.
 type prober interface {
 	// add readies a pair, before its first probe.

@@ -18,7 +18,7 @@ const maxPerTurn = 128
 
 // worker probes the pairs of one engine from one thread.
 type worker struct {
-	settler
+	evaluator
 	due      dueQueue
 	commands *commandQueue
 	ports    sourcePorts
@@ -56,7 +56,7 @@ func newWorker(
 	most := inFlight(schedule, wait.opening)
 	space.conntrack = newConntrack(mode)
 	w := &worker{
-		settler: settler{
+		evaluator: evaluator{
 			workspace: space, prober: prober,
 			opening: newTimers(wait.opening, most), replying: newTimers(wait.response, most),
 			flows: flowsOf(mode, most),
@@ -173,7 +173,7 @@ func (w *worker) pollReplies() {
 		}
 		w.polled = now
 		w.replies = w.prober.poll(w.replies[:0])
-		w.settle(w.replies)
+		w.evaluate(w.replies)
 		w.looked = now
 	case w.opening.overdue(w.table, now) || w.replying.overdue(w.table, now):
 		for w.takeEvents(0) {
@@ -183,7 +183,7 @@ func (w *worker) pollReplies() {
 	w.expire(now)
 }
 
-// takeEvents waits so long for something to happen, below zero for ever, and settles what has. It
+// takeEvents waits so long for something to happen, below zero for ever, and evaluates what has. It
 // reports whether there may be more, since the poller tells of so many sockets at once.
 func (w *worker) takeEvents(timeout time.Duration) bool {
 	w.replies = w.replies[:0]
@@ -192,7 +192,7 @@ func (w *worker) takeEvents(timeout time.Duration) bool {
 	for _, event := range events {
 		w.replies = w.prober.ready(event.Fd, event.Events, w.replies)
 	}
-	w.settle(w.replies)
+	w.evaluate(w.replies)
 	if len(events) < eventsAtOnce-1 && w.prober.pollInterval() == 0 {
 		w.looked = now // nothing is left that had come before
 	}
@@ -278,11 +278,11 @@ func (w *worker) rest(p *pair, now instant) bool {
 	return true
 }
 
-// launch sends a batch, and settles what is known of it at once.
+// launch sends a batch, and evaluates what is known of it at once.
 func (w *worker) launch(batch []int32) {
 	w.replies = w.prober.launch(batch, w.replies[:0])
 	w.unsent(w.replies)
-	w.settle(w.replies)
+	w.evaluate(w.replies)
 }
 
 // postpone lets the pair wait where every source port of its target has been used of late, or no
@@ -365,7 +365,7 @@ func (w *worker) interval(p *pair, schedule Schedule, now instant) time.Duration
 	}
 }
 
-// await waits until something is due or has happened, and settles what has.
+// await waits until something is due or has happened, and evaluates what has.
 func (w *worker) await() {
 	if !w.quitting {
 		w.takeEvents(w.idle())

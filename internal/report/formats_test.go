@@ -311,7 +311,7 @@ func TestBenchstat(t *testing.T) {
 // TestPlacements compares pairs on one node with pairs on others that were run alike, and no others.
 func TestPlacements(t *testing.T) {
 	began := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
-	played := func(direction, placement string, ms ...int) Source {
+	ran := func(direction, placement string, ms ...int) Source {
 		scenario := result.Scenario{Scenario: "policy-deny", Settings: setting.Record{
 			"direction": fmt.Appendf(nil, "%q", direction),
 			"placement": fmt.Appendf(nil, "%q", placement),
@@ -341,12 +341,12 @@ func TestPlacements(t *testing.T) {
 		want    []string
 	}{
 		{"two placements of one setting",
-			[]Source{played("ingress", "same-node", 11), played("ingress", "other-node", 31)},
+			[]Source{ran("ingress", "same-node", 11), ran("ingress", "other-node", 31)},
 			[]string{"policy-deny (ingress): p50 10.0ms and 30.0ms, p99 10.0ms and 30.0ms"}},
 		{"one placement of each of two settings",
-			[]Source{played("ingress", "same-node", 11), played("egress", "other-node", 31)}, nil},
+			[]Source{ran("ingress", "same-node", 11), ran("egress", "other-node", 31)}, nil},
 		{"two settings with pairs in both places",
-			[]Source{played("ingress", "any", 11, 21), played("egress", "any", 31, 41)},
+			[]Source{ran("ingress", "any", 11, 21), ran("egress", "any", 31, 41)},
 			[]string{"policy-deny (ingress): p50 10.0ms and 20.0ms, p99 10.0ms and 20.0ms",
 				"policy-deny: p50 30.0ms and 40.0ms, p99 30.0ms and 40.0ms"}},
 	} {

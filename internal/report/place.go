@@ -63,36 +63,36 @@ func (n Nodes) Of(s measure.Sample) (client, target string) {
 		return ""
 	}
 
-	played := n.scenario(s)
-	return find(s.ClientNode, s.Client.UID, played.AgentNodes),
-		find(s.TargetNode, s.Target.Pod.UID, played.TargetNodes)
+	ran := n.scenario(s)
+	return find(s.ClientNode, s.Client.UID, ran.AgentNodes),
+		find(s.TargetNode, s.Target.Pod.UID, ran.TargetNodes)
 }
 
 // Place is where the two pods of a sample were. Where their nodes are not known, how the run placed
 // its pods tells.
 func (n Nodes) Place(s measure.Sample) Place {
 	client, target := n.Of(s)
-	played := n.scenario(s)
-	shared := func(node string) bool { return slices.Contains(played.AgentNodes, node) }
-	apart := len(played.AgentNodes) > 0 && len(played.TargetNodes) > 0 &&
-		!slices.ContainsFunc(played.TargetNodes, shared)
+	ran := n.scenario(s)
+	shared := func(node string) bool { return slices.Contains(ran.AgentNodes, node) }
+	apart := len(ran.AgentNodes) > 0 && len(ran.TargetNodes) > 0 &&
+		!slices.ContainsFunc(ran.TargetNodes, shared)
 
 	switch known := client != "" && target != ""; {
-	case known && client == target, !known && n.placement(played) == setting.PlaceSame:
+	case known && client == target, !known && n.placement(ran) == setting.PlaceSame:
 		return PlaceSame
-	case known, apart, n.placement(played) == setting.PlaceOther:
+	case known, apart, n.placement(ran) == setting.PlaceOther:
 		return PlaceOther
 	}
 	return PlaceUnknown
 }
 
 // placement is how the run placed the pods of a scenario, empty if it did not note it.
-func (n Nodes) placement(played result.Scenario) string {
+func (n Nodes) placement(ran result.Scenario) string {
 	field, err := n.settings.Find("placement")
 	if err != nil {
 		return ""
 	}
-	return field.RecallText(played.Settings)
+	return field.RecallText(ran.Settings)
 }
 
 // scenario is what run.json says about the scenario of a sample.
@@ -225,11 +225,11 @@ func comparePlaces(reports []Report) {
 // nameApart names a result without the placement among its settings.
 func (n Nodes) nameApart(one measure.Result) string {
 	label := one.Summary.Setting
-	if played := n.scenario(one.Samples[0]); len(played.Settings) > 0 {
+	if ran := n.scenario(one.Samples[0]); len(ran.Settings) > 0 {
 		rest := slices.DeleteFunc(slices.Clone(n.settings), func(f setting.Field) bool {
 			return f.Name == "placement"
 		})
-		label = rest.Label(rest.Recall(played.Settings))
+		label = rest.Label(rest.Recall(ran.Settings))
 	}
 	return measure.ResultName(one.Summary.Scenario, label)
 }

@@ -23,7 +23,7 @@ func TestPlace(t *testing.T) {
 	tests := []struct {
 		name    string
 		sample  measure.Sample
-		played  result.Scenario
+		ran     result.Scenario
 		place   Place
 		client  string
 		target  string
@@ -35,7 +35,7 @@ func TestPlace(t *testing.T) {
 		},
 		{
 			name: "the sample names two nodes", sample: pair("a", "node-0", "node-1"),
-			played: result.Scenario{AgentNodes: []string{"node-0"},
+			ran: result.Scenario{AgentNodes: []string{"node-0"},
 				TargetNodes: []string{"node-0"}},
 			place: PlaceOther, client: "node-0", target: "node-1", because: "it knows best",
 		},
@@ -46,35 +46,35 @@ func TestPlace(t *testing.T) {
 		},
 		{
 			name: "all pods of a kind were on one node", sample: pair("a", "", ""),
-			played: result.Scenario{AgentNodes: []string{"node-0"},
+			ran: result.Scenario{AgentNodes: []string{"node-0"},
 				TargetNodes: []string{"node-0"}},
 			place: PlaceSame, client: "node-0", target: "node-0",
 			because: "there was no other node",
 		},
 		{
 			name: "agents and targets had no node in common", sample: pair("a", "", ""),
-			played: result.Scenario{AgentNodes: []string{"x"}, TargetNodes: []string{"y", "z"}},
-			place:  PlaceOther, client: "x", because: "whichever node it was, it was another one",
+			ran:   result.Scenario{AgentNodes: []string{"x"}, TargetNodes: []string{"y", "z"}},
+			place: PlaceOther, client: "x", because: "whichever node it was, it was another one",
 		},
 		{
 			name:   "the targets were spread, one of them beside the agent",
 			sample: pair("a", "", ""),
-			played: result.Scenario{AgentNodes: []string{"x"}, TargetNodes: []string{"x", "z"}},
+			ran:    result.Scenario{AgentNodes: []string{"x"}, TargetNodes: []string{"x", "z"}},
 			place:  PlaceUnknown, client: "x", because: "it may have been either",
 		},
 		{
 			name: "the run placed its pods on one node", sample: pair("a", "", ""),
-			played: result.Scenario{Settings: setting.Record{"placement": []byte(`"same-node"`)}},
-			place:  PlaceSame, because: "it was asked for, and nothing says that it failed",
+			ran:   result.Scenario{Settings: setting.Record{"placement": []byte(`"same-node"`)}},
+			place: PlaceSame, because: "it was asked for, and nothing says that it failed",
 		},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			test.played.Scenario = "policy-deny"
+			test.ran.Scenario = "policy-deny"
 			nodes := NewNodes(Source{
 				Settings: setting.All(), Samples: []measure.Sample{pair("known", "", "node-1"),
 					test.sample},
-				Run: result.Run{Scenarios: []result.Scenario{test.played}},
+				Run: result.Run{Scenarios: []result.Scenario{test.ran}},
 			})
 			client, target := nodes.Of(test.sample)
 			if client != test.client || target != test.target {

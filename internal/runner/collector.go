@@ -193,14 +193,14 @@ func (c *collector) take(agent *agentLog, text []byte) error {
 }
 
 // takeSample reads one line of a log for its sample, if it has one.
-func (c *collector) takeSample(log *agentLog, text []byte, enter func(measure.Sample)) error {
+func (c *collector) takeSample(log *agentLog, text []byte, record func(measure.Sample)) error {
 	return c.read(log, text, func(line protocol.Line) error {
 		if line.Sample == nil {
 			return nil
 		}
 		sample, err := result.Unmarshal(line.Sample)
 		if err == nil {
-			enter(sample)
+			record(sample)
 		}
 		return err
 	})
@@ -208,7 +208,7 @@ func (c *collector) takeSample(log *agentLog, text []byte, enter func(measure.Sa
 
 // read hands a line on, under the lock. The lines that it has read before come again when a log had
 // to be opened anew, and what libraries write is no line of ours.
-func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line) error) error {
+func (c *collector) read(agent *agentLog, text []byte, record func(protocol.Line) error) error {
 	if !bytes.HasPrefix(text, []byte(protocol.LinePrefix)) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -248,7 +248,7 @@ func (c *collector) read(agent *agentLog, text []byte, enter func(protocol.Line)
 			return err
 		}
 	}
-	if err := enter(line); err != nil {
+	if err := record(line); err != nil {
 		c.warnings[unreadable(agent, err)] = true
 	}
 

@@ -25,7 +25,7 @@ const (
 	// one within an instant. Not so if the API server was away before: that breaks the logs off as
 	// well, and clients pause for up to half a minute, and as long again by chance, before they try
 	// it again, which takes them reconnect.
-	contact   = 15 * time.Second
+	contact   = 13 * time.Second
 	reconnect = time.Minute
 	// unheardAfter is after what time nothing is expected any more of an agent that is silent
 	// while others answer.

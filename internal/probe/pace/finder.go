@@ -348,7 +348,7 @@ func (p *Finder) Advance(now time.Duration, wanted float64) (changed bool) {
 	if p.settling {
 		p.drain(now)
 	} else if now-p.since >= shortStep {
-		p.judge(now, min(wanted, p.ceiling()))
+		p.evaluate(now, min(wanted, p.ceiling()))
 	}
 
 	changed = p.rate != p.applied || p.searching != p.appliedSearching
@@ -370,8 +370,8 @@ func (p *Finder) drain(now time.Duration) {
 	}
 }
 
-// judge ends a step if there is enough to judge it by. The goal is the highest rate of use.
-func (p *Finder) judge(now time.Duration, goal float64) {
+// evaluate ends a step if there is enough to judge it by. The goal is the highest rate of use.
+func (p *Finder) evaluate(now time.Duration, goal float64) {
 	elapsed := now - p.since
 	replies, rising, from := 0, false, FromPair
 	for i := range p.trips {

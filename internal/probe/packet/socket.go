@@ -58,12 +58,12 @@ func openRaw(family Family, protocol int, filter []bpf.Instruction) (_ int, err 
 // Dropped is how many packets the kernel has not kept for a socket so far, for want of room in its
 // buffer (linux/sock_diag.h, SK_MEMINFO_DROPS), 0 if it does not say.
 func Dropped(socket int) uint32 {
-	const drops, count = 8, 9 // of the figures that there are
-	var figures [count]uint32
-	length := uint32(unsafe.Sizeof(figures))
+	const drops, count = 8, 9 // of the values that there are
+	var values [count]uint32
+	length := uint32(unsafe.Sizeof(values))
 	_, _, _ = unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(socket), unix.SOL_SOCKET,
-		unix.SO_MEMINFO, uintptr(unsafe.Pointer(&figures[0])), uintptr(unsafe.Pointer(&length)), 0)
-	return figures[drops]
+		unix.SO_MEMINFO, uintptr(unsafe.Pointer(&values[0])), uintptr(unsafe.Pointer(&length)), 0)
+	return values[drops]
 }
 
 // Devices are sockets that send frames, one for each device. Each is bound to it, so that the

@@ -50,21 +50,21 @@ type warning struct{ About, Anchor, Text string }
 // each scenario.
 type settings struct {
 	Scenarios []string
-	Rows      []wayRow
+	Rows      []settingRow
 }
 
-type wayRow struct {
+type settingRow struct {
 	Name   string
 	Values []string
 }
 
 func newSettings(source report.Source) settings {
 	var all settings
-	played := source.Run.Scenarios
+	scenarios := source.Run.Scenarios
 	row := func(name string, value func(result.Scenario) string) {
-		one := wayRow{Name: name}
+		one := settingRow{Name: name}
 		noted := false
-		for _, scenario := range played {
+		for _, scenario := range scenarios {
 			text := value(scenario)
 			one.Values, noted = append(one.Values, text), noted || text != ""
 		}
@@ -73,7 +73,7 @@ func newSettings(source report.Source) settings {
 		}
 	}
 
-	for _, scenario := range played {
+	for _, scenario := range scenarios {
 		all.Scenarios = append(all.Scenarios, scenario.Scenario)
 	}
 	for _, field := range source.Settings {

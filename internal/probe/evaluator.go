@@ -13,8 +13,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/probe/pace"
 )
 
-// settler gives probes their verdicts and tells observers, and nobody else does.
-type settler struct {
+// evaluator gives probes their verdicts and tells observers, and nobody else does.
+type evaluator struct {
 	*workspace
 	prober   prober
 	queue    *dueQueue
@@ -32,8 +32,8 @@ type settler struct {
 	triggers int          // pairs that have had their trigger
 }
 
-// settle takes in what a mode has found out.
-func (s *settler) settle(replies []reply) {
+// evaluate takes in what a mode has found out.
+func (s *evaluator) evaluate(replies []reply) {
 	for i := range replies {
 		switch r := &replies[i]; {
 		case r.entry == none:
@@ -47,7 +47,7 @@ func (s *settler) settle(replies []reply) {
 }
 
 // open takes in that a probe's connection is open and a response is awaited.
-func (s *settler) open(i int32, at instant) {
+func (s *evaluator) open(i int32, at instant) {
 	e := &s.table.entries[i]
 	switch {
 	case e.phase != launched:
@@ -68,7 +68,7 @@ func (s *settler) open(i int32, at instant) {
 }
 
 // expire ends the probes whose time was over at an instant.
-func (s *settler) expire(now instant) {
+func (s *evaluator) expire(now instant) {
 	for t, ok := s.opening.expired(s.table, now); ok; t, ok = s.opening.expired(s.table, now) {
 		switch e := &s.table.entries[t.entry]; {
 		case e.phase != launched:
@@ -84,7 +84,7 @@ func (s *settler) expire(now instant) {
 }
 
 // end gives a probe its verdict, and tells the observer as far as the order of sends permits.
-func (s *settler) end(i int32, verdict measure.Verdict, done instant, err error) {
+func (s *evaluator) end(i int32, verdict measure.Verdict, done instant, err error) {
 	e := &s.table.entries[i]
 	if e.phase == idle || e.phase == ended {
 		return
@@ -103,7 +103,7 @@ func (s *settler) end(i int32, verdict measure.Verdict, done instant, err error)
 
 // updateOverdue takes in what a probe that has ended says about those whose replies are overdue.
 // One whose connection was open has said it before.
-func (s *settler) updateOverdue(e *entry, opened bool) {
+func (s *evaluator) updateOverdue(e *entry, opened bool) {
 	switch {
 	case opened || e.verdict == measure.Ambiguous:
 		return
@@ -116,7 +116,7 @@ func (s *settler) updateOverdue(e *entry, opened bool) {
 }
 
 // reply takes in a probe's first answer.
-func (s *settler) reply(e *entry, at instant) {
+func (s *evaluator) reply(e *entry, at instant) {
 	lost, before := e.pair.overdue.reply(e, at)
 	if s.pace == nil {
 		return
@@ -141,7 +141,7 @@ func (e *entry) miss() {
 // checkOverdue finds the pair's probes whose replies are overdue by now, and tells its observer if
 // that is new. It is called before each probe of the pair, so it may be late by as much as the
 // pair's interval.
-func (s *settler) checkOverdue(p *pair, now instant) {
+func (s *evaluator) checkOverdue(p *pair, now instant) {
 	after, known := p.overdue.trips.Overdue()
 	if !known {
 		return
@@ -162,17 +162,17 @@ func (s *settler) checkOverdue(p *pair, now instant) {
 }
 
 // notifyOverdue tells the pair's observer how many replies in a row are overdue, if that is new.
-func (s *settler) notifyOverdue(p *pair, now instant) {
+func (s *evaluator) notifyOverdue(p *pair, now instant) {
 	if p.done {
 		return
 	}
-	if row, is := p.overdue.news(); is {
+	if row, is := p.overdue.changed(); is {
 		p.observer.OnOverdue(row, s.clock.time(now))
 	}
 }
 
 // report tells the observer the outcomes that no earlier probe's holds back.
-func (s *settler) report(p *pair) {
+func (s *evaluator) report(p *pair) {
 	for p.first != none && s.table.entries[p.first].phase == ended {
 		one := s.table.shift(p)
 		if !p.done {
@@ -185,7 +185,7 @@ func (s *settler) report(p *pair) {
 }
 
 // outcome is an ended probe as a observer is told of it.
-func (s *settler) outcome(e *entry) measure.Outcome {
+func (s *evaluator) outcome(e *entry) measure.Outcome {
 	outcome := measure.Outcome{
 		Verdict: e.verdict, Response: int(e.response), Err: e.err,
 		Planned: s.clock.time(e.planned), Sent: s.clock.time(e.sent),
@@ -202,7 +202,7 @@ func (s *settler) outcome(e *entry) measure.Outcome {
 }
 
 // cancel stops a pair that is not done. What is still in flight proves nothing.
-func (s *settler) cancel(p *pair) {
+func (s *evaluator) cancel(p *pair) {
 	if p.stopped {
 		return
 	}
@@ -215,7 +215,7 @@ func (s *settler) cancel(p *pair) {
 }
 
 // cancelAll stops all pairs, and ends what pairs that were done have left in flight.
-func (s *settler) cancelAll() {
+func (s *evaluator) cancelAll() {
 	for len(*s.queue) > 0 {
 		s.cancel((*s.queue)[len(*s.queue)-1].pair)
 	}
@@ -226,7 +226,7 @@ func (s *settler) cancelAll() {
 }
 
 // removePair takes a pair out, once.
-func (s *settler) removePair(p *pair) {
+func (s *evaluator) removePair(p *pair) {
 	if p.stopped {
 		return
 	}
@@ -247,7 +247,7 @@ func (s *settler) removePair(p *pair) {
 // releaseProbes gives up a done pair's probes. One that waits for its first answer keeps its socket
 // until it has come or its time is over: to free hundreds at once would make the probes of other
 // pairs late, just when the network changes.
-func (s *settler) releaseProbes(p *pair) {
+func (s *evaluator) releaseProbes(p *pair) {
 	for i := p.first; i != none; i = s.table.entries[i].next {
 		if e := &s.table.entries[i]; e.phase != launched || e.fd == none {
 			s.prober.release(e)
@@ -258,7 +258,7 @@ func (s *settler) releaseProbes(p *pair) {
 }
 
 // keepsFlow reports whether the pair's next probe can have the flow of an earlier one.
-func (s *settler) keepsFlow(p *pair) bool {
+func (s *evaluator) keepsFlow(p *pair) bool {
 	if p.flows == none || p.silent < minSilent {
 		return false
 	}
@@ -270,7 +270,7 @@ func (s *settler) keepsFlow(p *pair) bool {
 
 // chooseFlow gives a new probe its flow: one that connection tracking knows already, if the pair
 // keeps one, else that of a port that has rested.
-func (s *settler) chooseFlow(e *entry, now instant) {
+func (s *evaluator) chooseFlow(e *entry, now instant) {
 	p := e.pair
 	if p.ports == nil {
 		return
@@ -285,7 +285,7 @@ func (s *settler) chooseFlow(e *entry, now instant) {
 }
 
 // livesOf are the lives of the entries of a pair's probes. The control is probed by TCP.
-func (s *settler) livesOf(p *pair) lives {
+func (s *evaluator) livesOf(p *pair) lives {
 	if p == s.control {
 		return tcpLives
 	}
@@ -293,7 +293,7 @@ func (s *settler) livesOf(p *pair) lives {
 }
 
 // unsent takes in that probes could not be sent: they have left no entry.
-func (s *settler) unsent(replies []reply) {
+func (s *evaluator) unsent(replies []reply) {
 	for i := range replies {
 		r := &replies[i]
 		if r.entry == none || r.opened || r.verdict == measure.Allowed {
@@ -307,7 +307,7 @@ func (s *settler) unsent(replies []reply) {
 
 // settleFlow takes in what a probe that has ended has left, and keeps its flow for the pair's next
 // one if nothing can have answered it.
-func (s *settler) settleFlow(e *entry) {
+func (s *evaluator) settleFlow(e *entry) {
 	p, lives := e.pair, s.livesOf(e.pair)
 	switch e.verdict {
 	case measure.Allowed, measure.Unanswered:
@@ -330,14 +330,14 @@ func (s *settler) settleFlow(e *entry) {
 }
 
 // settleEntry takes in that a probe's entry lives for so long after an instant.
-func (s *settler) settleEntry(e *entry, after instant, life time.Duration) {
+func (s *evaluator) settleEntry(e *entry, after instant, life time.Duration) {
 	if e.until != 0 {
 		e.until = s.conntrack.move(s.clock.now(), e.until, gone(after, life))
 	}
 }
 
 // answeredFlow takes in that a probe had an answer: what went before it may have been answered too.
-func (s *settler) answeredFlow(e *entry) {
+func (s *evaluator) answeredFlow(e *entry) {
 	p := e.pair
 	p.answered, p.silent = true, 0
 	s.flows.drop(p)
