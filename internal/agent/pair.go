@@ -169,7 +169,7 @@ func (p *pair) sample() measure.Sample {
 		sample.Kind, sample.Leaks = measure.KindBlocked, int(p.observed.probes[measure.Allowed])
 	}
 
-	sample.Warnings = p.warnings()
+	sample.Warnings = p.warnings(sample.CountFlaps())
 	if p.overloaded() {
 		return sample.Unobserve(measure.Overloaded)
 	}
@@ -184,7 +184,7 @@ func (p *pair) overloaded() bool {
 }
 
 // warnings qualify what was seen.
-func (p *pair) warnings() []string {
+func (p *pair) warnings(flaps int) []string {
 	var all []string
 	if p.observed.deferred {
 		all = append(all, "source ports ran short: probes left less often than planned, so that "+
@@ -193,7 +193,7 @@ func (p *pair) warnings() []string {
 	if limit := p.pace.Warning(); limit != "" {
 		all = append(all, limit)
 	}
-	_, flaps := p.observed.transition.Flaps()
+
 	switch change := p.observed.transition.Change(); {
 	case !p.observed.transition.Changed():
 		return all

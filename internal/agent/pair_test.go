@@ -174,3 +174,34 @@ func TestOverloadedPair(t *testing.T) {
 			sample.RoundTrip)
 	}
 }
+
+// TestEndOfLeakIsNoFlap warns about the changes of a pair that has to change, and not about those of
+// one that must stay blocked: they are a leak.
+func TestEndOfLeakIsNoFlap(t *testing.T) {
+	for _, forbidden := range []bool{false, true} {
+		p := &pair{notices: newQueue[notice](), port: 80}
+		p.expect.Forbidden = forbidden
+		p.observed.counters = NewMetrics().begin("test")
+		p.observed.transition = measure.NewTransition(measure.StateAllowed,
+			measure.Rules{Confirm: 3})
+		now := time.Now()
+		p.trigger(now)
+		for i := range 60 {
+			o := measure.Outcome{Verdict: measure.Dropped, Sent: now.Add(time.Duration(i) * 5e6)}
+			o.SentBy, o.Done = o.Sent, o.Sent.Add(time.Millisecond)
+			if i/15%2 == 1 {
+				o.Verdict = measure.Allowed
+			}
+			p.OnOutcome(o)
+		}
+
+		sample := p.sample()
+		warned := slices.ContainsFunc(sample.Warnings, func(text string) bool {
+			return strings.Contains(text, "flapped")
+		})
+		if sample.FlapCount == 0 || warned == forbidden {
+			t.Errorf("forbidden %t: %d changes, and the warnings %q", forbidden, sample.FlapCount,
+				sample.Warnings)
+		}
+	}
+}

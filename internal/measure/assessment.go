@@ -339,8 +339,8 @@ func (c *counts) add(s Sample) {
 
 	c.leaks += s.Leaks
 	c.leaking += is(s.Leaks > 0)
-	c.flaps += s.flaps()
-	c.flapping += is(s.flaps() > 0)
+	c.flaps += s.CountFlaps()
+	c.flapping += is(s.CountFlaps() > 0)
 }
 
 // findings say what the counts mean. What there was nothing of is left out.

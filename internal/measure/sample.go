@@ -76,7 +76,7 @@ type Sample struct {
 	Evidence Verdict
 	Response int
 	// Flaps are the first changes of state around and after the transition, FlapCount the number of
-	// all.
+	// all, as they were seen: [Sample.CountFlaps] knows which of them count.
 	Flaps     []Change
 	FlapCount int
 	// Lost counts the probes that failed between answered ones, too few in a row to be a change.
@@ -157,9 +157,9 @@ func (s Sample) Unobserve(reason string) Sample {
 	return s
 }
 
-// flaps counts the changes of state other than the transition. The beginning and the end of a leak
-// are none.
-func (s Sample) flaps() int {
+// CountFlaps counts the changes of state other than the transition. The beginning and the end of a
+// leak are none.
+func (s Sample) CountFlaps() int {
 	if s.Kind == KindBlocked {
 		return 0
 	}

@@ -65,7 +65,7 @@ func Summarize(scenario string, samples []Sample) Summary {
 		}
 		summary.Leaks += sample.Leaks
 		summary.Kind = max(summary.Kind, sample.Kind)
-		summary.Flaps += sample.flaps()
+		summary.Flaps += sample.CountFlaps()
 		if _, known, ok := sample.Observed(); ok && known == Exact {
 			latency := sample.Latency()
 			estimates = append(estimates, latency.Estimate())

@@ -106,7 +106,7 @@ func csvColumns() []csvColumn {
 			return strconv.FormatBool(s.Kind == measure.KindBlocked)
 		}),
 		of("leaks", func(s measure.Sample) string { return strconv.Itoa(s.Leaks) }),
-		of("flaps", func(s measure.Sample) string { return strconv.Itoa(s.FlapCount) }),
+		of("flaps", func(s measure.Sample) string { return strconv.Itoa(s.CountFlaps()) }),
 		of("lost", func(s measure.Sample) string { return strconv.FormatUint(s.Lost, 10) }),
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -279,6 +280,25 @@ func TestCSV(t *testing.T) {
 	lines, err := csv.NewReader(&page).ReadAll()
 	if err != nil || len(lines) != 1+len(source.Samples) || lines[1][6] != `targets/a,"b"` {
 		t.Errorf("%d lines, %v: %q", len(lines), err, lines)
+	}
+}
+
+// TestCSVFlaps has no flap of a pair that must stay blocked: its changes are those of a leak.
+func TestCSVFlaps(t *testing.T) {
+	flapped := measure.Sample{Scenario: "policy-deny", Status: measure.Measured, FlapCount: 2}
+	leaked := flapped
+	leaked.Kind, leaked.Leaks = measure.KindBlocked, 3
+	var page bytes.Buffer
+	if err := CSV(&page, Build(Source{Samples: []measure.Sample{flapped, leaked}})); err != nil {
+		t.Fatal(err)
+	}
+	lines, err := csv.NewReader(&page).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	column := slices.Index(lines[0], "flaps")
+	if lines[1][column] != "2" || lines[2][column] != "0" {
+		t.Errorf("%s and %s flaps; want 2 and 0", lines[1][column], lines[2][column])
 	}
 }
 

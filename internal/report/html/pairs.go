@@ -54,7 +54,7 @@ type pairs struct {
 	// Note says why a pair was not measured, or what qualifies its latency.
 	Note []int `json:"note"`
 	// Changes are the changes of state other than the transition, by row: to allowed (1) or blocked
-	// (0), from, to.
+	// (0), from, to. They are flaps where Flaps counts some.
 	Changes map[int][][3]millis `json:"changes"`
 
 	known map[string]int
@@ -74,7 +74,7 @@ func newPairs(samples []measure.Sample, nodes report.Nodes) pairs {
 		p.Address = append(p.Address, p.text(address(sample)))
 		p.Iteration = append(p.Iteration, sample.Iteration)
 		p.Status = append(p.Status, int(sample.Status-measure.Measured))
-		p.Leaks, p.Flaps = append(p.Leaks, sample.Leaks), append(p.Flaps, sample.FlapCount)
+		p.Leaks, p.Flaps = append(p.Leaks, sample.Leaks), append(p.Flaps, sample.CountFlaps())
 		p.Note = append(p.Note, p.text(note(sample)))
 		p.times(row, sample)
 	}

@@ -74,6 +74,17 @@ func TestVerdict(t *testing.T) {
 	}
 }
 
+// TestEndOfLeakIsNoFlap counts the changes of a pair that must stay blocked nowhere as flaps.
+func TestEndOfLeakIsNoFlap(t *testing.T) {
+	ending := leaking(3)
+	ending.Flaps, ending.FlapCount = []measure.Change{{To: measure.StateBlocked}}, 1
+	section := newRun(report.Build(sourceOf(ending))[0], 1).Sections[0]
+	if p := section.Data.Pairs; p.Flaps[0] != 0 || len(p.Changes[0]) != 1 {
+		t.Errorf("%d flaps and the changes %v; want none, and one change to draw", p.Flaps[0],
+			p.Changes[0])
+	}
+}
+
 func TestVerdictSaysWhichPair(t *testing.T) {
 	v := newRun(report.Build(sourceOf(sampleAt(1, 10, 12), sampleAt(2, 300, 310),
 		sampleAt(3, 20, 22)))[0], 1).Verdict

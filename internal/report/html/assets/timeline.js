@@ -173,7 +173,7 @@ report.Timeline = class {
     }
     const changes = (p.changes[row] || [])
       .filter((change) => change[2] !== null)
-      .map(([to, lower, upper]) => ({ to: to === 1, lower, upper, flap: true }));
+      .map(([to, lower, upper]) => ({ to: to === 1, lower, upper, flap: p.flaps[row] > 0 }));
     if (p.upper[row] !== null)
       changes.push({
         to: this.data.forbidden || this.data.want === "allowed",
