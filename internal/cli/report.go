@@ -131,11 +131,12 @@ func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths [
 		return err
 	}
 
-	failed, err := limit(sources, o.thresholds)
+	further, err := limit(sources, o.thresholds)
 	if err != nil {
 		return err
 	}
-	if err := o.write(cmd.OutOrStdout(), format, sources); err != nil {
+	reports := report.Build(sources...)
+	if err := o.write(cmd.OutOrStdout(), format, reports); err != nil {
 		return err
 	}
 
@@ -145,7 +146,7 @@ func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths [
 		}
 	}
 
-	if failed > 0 {
+	if failed := failures(reports, further); failed > 0 {
 		return fmt.Errorf("%w: %d failed", errThreshold, failed)
 	}
 	return o.incomplete(sources)
@@ -176,9 +177,9 @@ func (o *reportOptions) imply(formatGiven bool, paths []string) error {
 	return nil
 }
 
-// limit adds thresholds to the runs that have results of which they are, and counts the failed
-// ones.
-func limit(sources []report.Source, texts []string) (failed int, err error) {
+// limit adds thresholds to the runs that have results of which they are, unless they have them.
+func limit(sources []report.Source, texts []string) ([]measure.Threshold, error) {
+	var further []measure.Threshold
 	var mistakes []error
 	for _, text := range texts {
 		threshold, err := measure.ParseThreshold(text)
@@ -186,18 +187,15 @@ func limit(sources []report.Source, texts []string) (failed int, err error) {
 			mistakes = append(mistakes, err)
 			continue
 		}
+		further = append(further, threshold)
 		about := 0
 		for i, source := range sources {
-			summaries := source.Summaries()
-			if !slices.ContainsFunc(summaries, threshold.About) {
+			if !slices.ContainsFunc(source.Summaries(), threshold.About) {
 				continue
 			}
 			about++
-			sources[i].Thresholds = append(source.Thresholds, threshold)
-			for _, one := range measure.EvaluateAll([]measure.Threshold{threshold}, summaries) {
-				if !one.Passed {
-					failed++
-				}
+			if !slices.Contains(source.Thresholds, threshold) {
+				sources[i].Thresholds = append(source.Thresholds, threshold)
 			}
 		}
 		if about == 0 {
@@ -206,14 +204,26 @@ func limit(sources []report.Source, texts []string) (failed int, err error) {
 		}
 	}
 
-	return failed, errors.Join(mistakes...)
+	return further, errors.Join(mistakes...)
+}
+
+// failures counts how often the further thresholds failed, as the reports say.
+func failures(reports []report.Report, further []measure.Threshold) int {
+	failed := 0
+	for _, one := range reports {
+		for _, evaluation := range measure.Failed(one.Assessment.Thresholds) {
+			if slices.Contains(further, evaluation.Threshold) {
+				failed++
+			}
+		}
+	}
+	return failed
 }
 
 // write writes to where the flags say. Nothing is left of a report that could not be made.
 func (o *reportOptions) write(
-	stdout io.Writer, format report.Format, sources []report.Source,
+	stdout io.Writer, format report.Format, reports []report.Report,
 ) error {
-	reports := report.Build(sources...)
 	if o.output == "" {
 		return format.Write(stdout, reports)
 	}

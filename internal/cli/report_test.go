@@ -12,6 +12,7 @@ import (
 	"testing"
 	"unicode"
 
+	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/report"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
@@ -108,4 +109,40 @@ func encode(t testing.TB, value any) []byte {
 		t.Fatal(err)
 	}
 	return content
+}
+
+// TestFurtherThresholds counts what the report says of the thresholds that were given, and of no
+// others; one that the run has already is in it once.
+func TestFurtherThresholds(t *testing.T) {
+	source := sourceOf(t, t.TempDir(), "policy-deny")
+	own, err := measure.ParseThreshold("policy-deny.expected==7")
+	if err != nil {
+		t.Fatal(err)
+	}
+	source.Thresholds = []measure.Threshold{own}
+	for _, test := range []struct {
+		name         string
+		texts        []string
+		failed, said int
+	}{
+		{"none is given", nil, 0, 1},
+		{"the run's own", []string{"policy-deny.expected==7"}, 1, 1},
+		{"one that passes", []string{"policy-deny.expected>=0"}, 0, 2},
+		{"one that fails twice is one", []string{"policy-deny.expected>999",
+			"policy-deny.expected>999"},
+			1, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			sources := []report.Source{source}
+			further, err := limit(sources, test.texts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reports := report.Build(sources...)
+			said := len(reports[0].Assessment.Thresholds)
+			if failed := failures(reports, further); failed != test.failed || said != test.said {
+				t.Errorf("%d failed of %d; want %d of %d", failed, said, test.failed, test.said)
+			}
+		})
+	}
 }

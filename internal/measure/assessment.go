@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 )
 
 // Conclusion is how a run that could be carried out ends: the reason of its exit code.
@@ -120,6 +121,34 @@ func (a Assessment) Summaries() []Summary {
 	return all
 }
 
+// Slowest is the new connection that took longest to change, or was watched longest in vain.
+type Slowest struct {
+	Sample   Sample
+	Took     time.Duration
+	Censored Censoring
+}
+
+// Severity is how much the pair wants attention: it is a fact, unless the pair did not change.
+func (s Slowest) Severity() Severity {
+	if s.Censored == RightCensored {
+		return SeverityCritical
+	}
+	return SeverityInfo
+}
+
+// Slowest is the slowest pair, if the time of any is known. Open connections may live on.
+func (a Assessment) Slowest() (slowest Slowest, ok bool) {
+	for _, result := range a.Results {
+		for _, s := range result.Samples {
+			took, censored, known := s.Took()
+			if s.Kind == KindNew && known && (!ok || took > slowest.Took) {
+				slowest, ok = Slowest{s, took, censored}, true
+			}
+		}
+	}
+	return slowest, ok
+}
+
 // conclude decides how the run ends. A run that was carried out in part is to be repeated, whatever
 // the rest of it shows. What was not proved counts before what was too slow: a state that nobody
 // has seen makes every latency, and every threshold, meaningless.
@@ -137,12 +166,7 @@ func (a Assessment) conclude(samples []Sample) (Conclusion, string) {
 	}
 	unobserved, invalid, censored := reason(Unobserved), reason(Invalid), reason(Censored)
 	refuted := slices.IndexFunc(a.Findings, Finding.refutes)
-	failed := 0
-	for _, one := range a.Thresholds {
-		if !one.Passed {
-			failed++
-		}
-	}
+	failed := len(Failed(a.Thresholds))
 
 	switch {
 	case unobserved != "":

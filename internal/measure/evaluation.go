@@ -40,14 +40,23 @@ func EvaluateAll(thresholds []Threshold, summaries []Summary) []Evaluation {
 
 // finding is the evaluation as a finding.
 func (j Evaluation) finding() Finding {
-	found := Finding{
-		Topic: TopicThreshold, Severity: SeverityCritical, Text: j.Text,
+	return Finding{
+		Topic: TopicThreshold, Severity: j.Severity(), Text: j.Text,
 		Scenario: j.Summary.Scenario, Setting: j.Summary.Setting,
 	}
+}
+
+// Severity is how much the evaluation wants attention.
+func (j Evaluation) Severity() Severity {
 	if j.Passed {
-		found.Severity = SeverityOK
+		return SeverityOK
 	}
-	return found
+	return SeverityCritical
+}
+
+// Failed are those of the evaluations that failed.
+func Failed(all []Evaluation) []Evaluation {
+	return slices.DeleteFunc(slices.Clone(all), func(one Evaluation) bool { return one.Passed })
 }
 
 // which tells a summary apart from others that the threshold is about.

@@ -17,12 +17,8 @@ type threshold struct {
 func thresholds(found []measure.Evaluation) []threshold {
 	var all []threshold
 	for _, one := range found {
-		shown := threshold{bad, measure.ResultName(one.Summary.Scenario, one.Summary.Setting),
-			one.Text}
-		if one.Passed {
-			shown.Severity = good
-		}
-		all = append(all, shown)
+		about := measure.ResultName(one.Summary.Scenario, one.Summary.Setting)
+		all = append(all, threshold{severity(one.Severity()), about, one.Text})
 	}
 	return all
 }

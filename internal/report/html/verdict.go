@@ -6,9 +6,7 @@ package html
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"strings"
-	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
@@ -56,7 +54,7 @@ func newVerdict(assessment measure.Assessment, run run) verdict {
 		}
 	}
 
-	v.Statements = append(v.Statements, slowest(assessment.Results, run))
+	v.Statements = append(v.Statements, slowest(assessment, run))
 	v.Statements = append(v.Statements, limits(assessment.Thresholds)...)
 	if n := len(run.Warnings); n > 0 {
 		v.Statements = append(v.Statements, statement{
@@ -147,53 +145,38 @@ func joined(parts []string) string {
 
 // limits is about the thresholds, if there are any.
 func limits(thresholds []measure.Evaluation) []statement {
-	passed := 0
-	for _, one := range thresholds {
-		if one.Passed {
-			passed++
-		}
-	}
-
 	if len(thresholds) == 0 {
 		return nil
 	}
-
-	one := statement{Severity: good, Label: "Thresholds", Value: fmt.Sprintf("%d of %d", passed,
-		len(thresholds)), Text: "passed"}
-	if passed < len(thresholds) {
-		one.Severity = bad
+	one := statement{Severity: plain, Label: "Thresholds", Text: "passed",
+		Value: fmt.Sprintf("%d of %d", len(thresholds)-len(measure.Failed(thresholds)),
+			len(thresholds))}
+	for _, threshold := range thresholds {
+		one.Severity = max(one.Severity, severity(threshold.Severity()))
 	}
-
 	return []statement{one}
 }
 
-// slowest is about the pair that took longest, or that was watched longest in vain. Open
-// connections may live on.
-func slowest(results []measure.Result, run run) statement {
+// slowest is about the pair that took longest, or that was watched longest in vain.
+func slowest(assessment measure.Assessment, run run) statement {
 	one := statement{Severity: plain, Label: "Slowest pair", Value: "-",
 		Text: "no pair has a latency"}
-	most := time.Duration(math.MinInt64)
-	for _, result := range results {
-		for _, s := range result.Samples {
-			took, censored, ok := s.Took()
-			if !ok || took <= most || s.Kind != measure.KindNew {
-				continue
-			}
-			most = took
-			section := run.section(s.Scenario, s.Setting)
-			one.Severity, one.Value, one.Anchor = plain, measure.FormatDuration(took),
-				section.Anchor
-			one.Text = cmp.Or(s.Target.Pod.Name, "a pod without a name") + " in " + section.title()
-			one.Value = censored.String() + one.Value
-			switch censored {
-			case measure.RightCensored:
-				one.Severity, one.Text = bad, one.Text+", which did not change in that time"
-			case measure.LeftCensored:
-				one.Text += ", which its first probe reached"
-			}
-		}
+	found, ok := assessment.Slowest()
+	if !ok {
+		return one
 	}
 
+	s := found.Sample
+	section := run.section(s.Scenario, s.Setting)
+	one.Severity, one.Anchor = severity(found.Severity()), section.Anchor
+	one.Value = found.Censored.String() + measure.FormatDuration(found.Took)
+	one.Text = cmp.Or(s.Target.Pod.Name, "a pod without a name") + " in " + section.title()
+	switch found.Censored {
+	case measure.RightCensored:
+		one.Text += ", which did not change in that time"
+	case measure.LeftCensored:
+		one.Text += ", which its first probe reached"
+	}
 	return one
 }
 
