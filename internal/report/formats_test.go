@@ -179,6 +179,26 @@ func TestJUnitUnobserved(t *testing.T) {
 	}
 }
 
+// TestJUnitFailsForMoreThanRun has what fails a case although the run passes: docs/report.md says why.
+func TestJUnitFailsForMoreThanRun(t *testing.T) {
+	measured := measure.Sample{Scenario: "policy-deny", Status: measure.Measured}
+	flapped, deleted, leaked := measured, measured, measured
+	flapped.FlapCount, deleted.Status = 2, measure.Deleted
+	leaked.Kind, leaked.Leaks = measure.KindBlocked, 1
+	leaked.Probes[measure.Dropped] = 1
+	for name, sample := range map[string]measure.Sample{
+		"flaps": flapped, "account": deleted, "leaks": leaked,
+	} {
+		one := Build(Source{Samples: []measure.Sample{sample}})[0]
+		suite := junitOf(one)
+		if one.Assessment.Conclusion != measure.Passed || suite.Failures != 1 ||
+			suite.Cases[0].Failure.Type != name {
+			t.Errorf("%s: the outcome is %s, and the case %+v", name, one.Assessment.Conclusion,
+				suite.Cases[0].Failure)
+		}
+	}
+}
+
 // TestJUnitSchema holds the XML against the schema of what CI systems read.
 func TestJUnitSchema(t *testing.T) {
 	xmllint := need.Program(t, "xmllint", "make packages installs it (Debian's libxml2-utils)")
