@@ -44,7 +44,7 @@ type Compared struct {
 	// Statistics are empty if the pairs were to stay blocked: there is no latency.
 	Statistics []ComparedStatistic
 
-	old, new []measure.Summary // the replicates
+	oldReplicates, newReplicates []measure.Summary
 }
 
 // ComparedStatistic is one statistic on both sides, with its probability adjusted for all
@@ -152,7 +152,7 @@ func (c *Comparison) match() {
 		c.Results = append(c.Results, Compared{
 			Name: key.String(), Old: pooledOld[key].Summary, New: pooledNew[other].Summary,
 			OldSamples: pooledOld[key].Samples, NewSamples: pooledNew[other].Samples,
-			old: before[key], new: after[other],
+			oldReplicates: before[key], newReplicates: after[other],
 		})
 	}
 }
@@ -203,8 +203,8 @@ func (r *Compared) compare(limits []measure.Limit) {
 
 	for _, statistic := range statistics {
 		r.Statistics = append(r.Statistics, ComparedStatistic{Comparison: measure.Compare(statistic,
-			r.old,
-			r.new)})
+			r.oldReplicates,
+			r.newReplicates)})
 	}
 }
 
@@ -233,8 +233,8 @@ func (c *Comparison) check(limits []measure.Limit) error {
 			if one.Old.Kind == measure.KindBlocked || !limit.About(one.Old.Scenario) {
 				continue
 			}
-			p, err := limit.Test(one.old, one.new)
-			compared := measure.Compare(limit.Statistic(), one.old, one.new)
+			p, err := limit.Test(one.oldReplicates, one.newReplicates)
+			compared := measure.Compare(limit.Statistic(), one.oldReplicates, one.newReplicates)
 			c.Checks = append(c.Checks, Check{
 				Limit: limit, Name: one.Name, Comparison: compared, Err: err,
 			})
