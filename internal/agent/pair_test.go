@@ -175,8 +175,8 @@ func TestOverloadedPair(t *testing.T) {
 	}
 }
 
-// TestEndOfLeakIsNoFlap warns about the changes of a pair that has to change, and not about those of
-// one that must stay blocked: they are a leak.
+// TestEndOfLeakIsNoFlap warns about the changes of a pair that has to change, and not about those
+// of one that must stay blocked: they are a leak.
 func TestEndOfLeakIsNoFlap(t *testing.T) {
 	for _, forbidden := range []bool{false, true} {
 		p := &pair{notices: newQueue[notice](), port: 80}

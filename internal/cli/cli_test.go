@@ -216,7 +216,7 @@ func TestMainOutput(t *testing.T) {
 		{
 			"compare names all mistakes", "compare --format pdf --fail-if p99>5 " + aRun + " " +
 				aRun, ExitFailure, nil,
-			[]string{`"pdf": expected text`, `"p99>5": "5" is neither`},
+			[]string{`"pdf": expected one of text`, `"p99>5": "5" is neither`},
 		},
 		{"what differs is not compared", "compare " + aRun + " " + fast, ExitFailure, nil,
 			[]string{"not comparable", "--force", "pod-creation is in the one"}},

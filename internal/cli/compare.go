@@ -91,14 +91,15 @@ var errSlower = errors.New("slower than allowed")
 func (o *compareOptions) run(
 	cmd *cobra.Command, formats []report.ComparisonFormat, oldPath, newPath string,
 ) error {
-	at := slices.IndexFunc(formats, func(f report.ComparisonFormat) bool {
-		return f.Name == o.format
-	})
+	var known []string
+	for _, one := range formats {
+		known = append(known, one.Name)
+	}
+	at := slices.Index(known, o.format)
 
 	var mistakes []error
 	if at < 0 {
-		mistakes = append(mistakes, fmt.Errorf("format %q: expected text, markdown or html",
-			o.format))
+		mistakes = append(mistakes, unknownFormat(o.format, known))
 	}
 
 	var limits []measure.Limit

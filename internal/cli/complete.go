@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/probe"
 	"github.com/netpol-latency/netpol-latency/internal/runner"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
@@ -103,11 +104,7 @@ func thresholdBeginnings(
 	name, _, named := strings.Cut(typed, ".")
 	var all []cobra.Completion
 	if named {
-		for _, statistic := range []string{
-			"min", "mean", "median", "p90", "p95", "p99", "max",
-			"expected", "measured", "censored", "invalid", "deleted", "unobserved",
-			"leaks", "flaps",
-		} {
+		for _, statistic := range measure.ThresholdStatistics("p90", "p95", "p99") {
 			all = append(all, name+"."+statistic)
 		}
 	} else {

@@ -11,6 +11,7 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -104,10 +105,13 @@ func describe(formats []report.Format) string {
 func findFormat(formats []report.Format, name string) (report.Format, error) {
 	at := slices.IndexFunc(formats, func(f report.Format) bool { return f.Name == name })
 	if at < 0 {
-		return report.Format{}, fmt.Errorf("format %q: expected one of %s", name,
-			report.Names(formats))
+		return report.Format{}, unknownFormat(name, report.Names(formats))
 	}
 	return formats[at], nil
+}
+
+func unknownFormat(name string, known []string) error {
+	return fmt.Errorf("format %q: expected one of %s", name, strings.Join(known, ", "))
 }
 
 func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths []string) error {

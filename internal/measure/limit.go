@@ -25,11 +25,15 @@ type Limit struct {
 // limitExample ends every message about a limit that cannot be read.
 const limitExample = "for example 'p99 > +20%', 'median > +50ms' or 'policy-deny.p99 > +20%'"
 
+// limitForm is that of a limit, whose parts are its groups.
+var limitForm = regexp.MustCompile(
+	`^(?:([a-z][a-z0-9-]*(?:/[a-z0-9-]+)*)\.)?([a-z]+[0-9.]*)\s*>\s*\+?([0-9.]\S*)$`,
+)
+
 // ParseLimit reads [SCENARIO.]STATISTIC > +CHANGE, where the change is a percentage or a duration.
 func ParseLimit(text string) (Limit, error) {
-	form := regexp.MustCompile(`^(?:([a-z][a-z0-9-]*(?:/[a-z0-9-]+)*)\.)?([a-z]+[0-9.]*)\s*>\s*\+?([0-9.]\S*)$`)
 	text = strings.TrimSpace(text)
-	parts := form.FindStringSubmatch(text)
+	parts := limitForm.FindStringSubmatch(text)
 	if parts == nil {
 		return Limit{}, fmt.Errorf("limit %q: expected [SCENARIO.]STATISTIC > +CHANGE, %s", text,
 			limitExample)

@@ -207,8 +207,8 @@ func (s Sample) Observed() (latency time.Duration, censored Censoring, ok bool) 
 	return s.Ended.Sub(s.Start.At), RightCensored, true
 }
 
-// changed is the time from the start to the bracketed change: its middle, or the most that it can be
-// if no probe saw the old state.
+// changed is the time from the start to the bracketed change: its middle, or the most that it can
+// be if no probe saw the old state.
 func (s Sample) changed() (time.Duration, Censoring) {
 	if !s.Bracket.Bounded() {
 		return s.Latency().Upper, LeftCensored

@@ -5,6 +5,7 @@ package measure
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -18,10 +19,21 @@ type Statistic string
 func ParseStatistic(text string) (Statistic, error) {
 	statistic := Statistic(text)
 	if _, ok := statistic.quantile(); !ok && statistic != "mean" {
-		return "", fmt.Errorf("unknown statistic %q: expected min, mean, median, p0 to p100 or max",
-			text)
+		return "", fmt.Errorf("unknown statistic %q: expected %s", text,
+			alternatives(durationStatistics("p0 to p100")))
 	}
 	return statistic, nil
+}
+
+// durationStatistics are the names of statistics, with some percentiles in the place of all.
+func durationStatistics(percentiles ...string) []string {
+	return slices.Concat([]string{"min", "mean", "median"}, percentiles, []string{"max"})
+}
+
+// alternatives lists names for a message: "a, b or c".
+func alternatives(names []string) string {
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // of is the statistic of a summary; without latencies ok is false.

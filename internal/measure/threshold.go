@@ -23,13 +23,17 @@ type Threshold struct {
 // thresholdExample ends every message about a threshold that cannot be read.
 const thresholdExample = "for example policy-deny.p99<500ms or pod-startup/forbidden.leaks==0"
 
+// thresholdForm is that of a threshold, whose parts are its groups.
+var thresholdForm = regexp.MustCompile(
+	`^([a-z0-9-]+(?:/[a-z0-9-]+)*)\.([a-z0-9.]+)\s*(<=|>=|==|!=|<|>)\s*(\S+)$`,
+)
+
 // ParseThreshold reads SCENARIO.STATISTIC, an operator (<, <=, >, >=, ==, !=) and a limit. The
 // statistics min, max, mean, median and pNN are durations; expected, measured, censored, invalid,
 // deleted, unobserved, leaks and flaps are counts.
 func ParseThreshold(text string) (Threshold, error) {
-	form := regexp.MustCompile(`^([a-z0-9-]+(?:/[a-z0-9-]+)*)\.([a-z0-9.]+)\s*(<=|>=|==|!=|<|>)\s*(\S+)$`)
 	text = strings.TrimSpace(text)
-	parts := form.FindStringSubmatch(text)
+	parts := thresholdForm.FindStringSubmatch(text)
 	if parts == nil {
 		return Threshold{},
 			fmt.Errorf("threshold %q: expected SCENARIO.STATISTIC, an operator (<, <=, >, >=, == "+
@@ -55,9 +59,8 @@ func ParseThreshold(text string) (Threshold, error) {
 		}
 		t.limit = float64(limit)
 	default:
-		return Threshold{}, fmt.Errorf("threshold %q: unknown statistic %q: expected min, mean, "+
-			"median, p0 to p100, max, expected, measured, censored, invalid, deleted, "+
-			"unobserved, leaks or flaps, %s", text, t.statistic, thresholdExample)
+		return Threshold{}, fmt.Errorf("threshold %q: unknown statistic %q: expected %s, %s", text,
+			t.statistic, alternatives(ThresholdStatistics("p0 to p100")), thresholdExample)
 	}
 
 	return t, nil
@@ -84,23 +87,41 @@ func (t Threshold) Name() string { return t.scenario }
 // String is the threshold as it was written.
 func (t Threshold) String() string { return t.text }
 
+// countStatistic is a statistic that counts.
+type countStatistic struct {
+	name string
+	of   func(Summary) int
+}
+
+// countStatistics lists all of them, in the order of messages.
+func countStatistics() []countStatistic {
+	all := []countStatistic{{"expected", func(s Summary) int { return s.Account.Expected }}}
+	for _, status := range Statuses() {
+		all = append(all, countStatistic{status.String(), func(s Summary) int {
+			return s.Account.Count(status)
+		}})
+	}
+	return append(all, countStatistic{"leaks", func(s Summary) int { return s.Leaks }},
+		countStatistic{"flaps", func(s Summary) int { return s.Flaps }})
+}
+
+// ThresholdStatistics are the statistics that a threshold can be about: durations, with some
+// percentiles in the place of all, and counts.
+func ThresholdStatistics(percentiles ...string) []string {
+	all := durationStatistics(percentiles...)
+	for _, one := range countStatistics() {
+		all = append(all, one.name)
+	}
+	return all
+}
+
 // count is the statistic as a count, if it is one.
 func (t Threshold) count(s Summary) (int, bool) {
-	switch t.statistic {
-	case "expected":
-		return s.Account.Expected, true
-	case "leaks":
-		return s.Leaks, true
-	case "flaps":
-		return s.Flaps, true
-	}
-
-	for _, status := range Statuses() {
-		if t.statistic == status.String() {
-			return s.Account.Count(status), true
+	for _, one := range countStatistics() {
+		if t.statistic == one.name {
+			return one.of(s), true
 		}
 	}
-
 	return 0, false
 }
 

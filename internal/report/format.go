@@ -5,7 +5,6 @@ package report
 
 import (
 	"io"
-	"strings"
 )
 
 // Format is a form of a report on runs.
@@ -42,10 +41,10 @@ func Formats() []Format {
 }
 
 // Names are the names of formats, for messages.
-func Names(formats []Format) string {
+func Names(formats []Format) []string {
 	var all []string
 	for _, one := range formats {
 		all = append(all, one.Name)
 	}
-	return strings.Join(all, ", ")
+	return all
 }

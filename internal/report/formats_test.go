@@ -179,7 +179,8 @@ func TestJUnitUnobserved(t *testing.T) {
 	}
 }
 
-// TestJUnitFailsForMoreThanRun has what fails a case although the run passes: docs/report.md says why.
+// TestJUnitFailsForMoreThanRun has what fails a case although the run passes, for the reason in
+// docs/report.md.
 func TestJUnitFailsForMoreThanRun(t *testing.T) {
 	measured := measure.Sample{Scenario: "policy-deny", Status: measure.Measured}
 	flapped, deleted, leaked := measured, measured, measured
@@ -348,7 +349,8 @@ func TestBenchstat(t *testing.T) {
 	}
 }
 
-// TestPlacements compares pairs on one node with pairs on others that were run alike, and no others.
+// TestPlacements compares pairs on one node with pairs on others that were run alike, and no
+// others.
 func TestPlacements(t *testing.T) {
 	began := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
 	ran := func(direction, placement string, ms ...int) Source {

@@ -168,7 +168,9 @@ type PlaceComparison struct {
 }
 
 // whole reports whether both sides have a latency.
-func (c PlaceComparison) whole() bool { return hasLatency(c.Same.Cells) && hasLatency(c.Other.Cells) }
+func (c PlaceComparison) whole() bool {
+	return hasLatency(c.Same.Cells) && hasLatency(c.Other.Cells)
+}
 
 // String is the comparison in a line.
 func (c PlaceComparison) String() string {
