@@ -102,11 +102,11 @@ test-tools: $(GOTESTSUM) check-packages prometheus ## Run the tests of what chec
 test-release: $(GOTESTSUM) release-packages ## Run the tests of images and archives: pushed to a registry, pulled, unpacked, made twice
 	@cd release && $(GO) vet ./... && $(GOTEST) -timeout 20m ./...
 
-# Three tests keep two cores busy: runs wait for pods to come and go. More starve each other's API servers.
+# Two labs keep two cores busy; a third starves the API servers of the others.
 .PHONY: test-lab
 test-lab: $(GOTESTSUM) lab releaser prometheus helm check-packages ## Run the lab's tests and the end-to-end tests (needs root); PKG=./e2e RUN=TestNode runs some
 	@ln -sf $(notdir $(LAB)) $(BIN)/kubectl # the lab's program is kubectl, too, under that name
-	@cd lab && PATH=$(BIN):$$PATH NETPOL_LATENCY_LAB_BIN=$(LAB) $(GOTEST) -vet=off -count=1 -timeout 60m -p 1 -parallel 3 \
+	@cd lab && PATH=$(BIN):$$PATH NETPOL_LATENCY_LAB_BIN=$(LAB) $(GOTEST) -vet=off -count=1 -timeout 60m -p 1 -parallel 2 \
 	  $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
 
 .PHONY: regression

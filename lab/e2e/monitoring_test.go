@@ -425,8 +425,11 @@ const finest = .001
 func column(letter string, samples []measure.Sample) (least, most float64) {
 	var latencies, resolutions []time.Duration
 	for _, sample := range samples {
-		latencies = append(latencies, max(0, sample.Latency().Estimate()))
-		resolutions = append(resolutions, sample.Latency().Resolution())
+		latency, known, _ := sample.Observed()
+		latencies = append(latencies, max(0, latency))
+		if known == measure.Exact {
+			resolutions = append(resolutions, sample.Latency().Resolution())
+		}
 	}
 	one := 1 / float64(len(samples))
 	percentile := func(all []time.Duration, q float64) (least, most float64) {
