@@ -48,7 +48,7 @@ func restartAPI(lab *labtest.Lab) {
 // no line. Each file is long enough for the lines of one iteration.
 func TestRunAcrossRotations(t *testing.T) {
 	t.Parallel()
-	lab := labtest.Start(t, "--delay", "300ms", "--log-size", "20000", "--log-stall")
+	lab := labtest.Start(t, "--delay", "300ms", "--log-size", "60000", "--log-stall")
 	run := begin(t, lab, "policy-deny", "--targets=20", "--repeat=3", "--target-image=nginx")
 	for _, phase := range []string{"proving the old state", "measuring", "measuring"} {
 		run.await(t, phase)
