@@ -46,7 +46,7 @@ func (f *labFlags) add(cmd *cobra.Command) {
 		"NAME=VALUE: environment variable of every container\n(repeatable)")
 	flags.IntVar(&f.nodes, "nodes", 1, "number of nodes")
 	flags.StringVar(&f.family, "family", string(topology.Dual),
-		"IP families of nodes, pods and services: dual, IPv4 or IPv6")
+		"IP families of nodes, pods and services:\ndual, IPv4 or IPv6")
 	flags.DurationVar(&f.runnerDelay, "runner-delay", 0,
 		"round trip between the host and the API server")
 	flags.IntVar(&f.verdicts, "verdicts", 0,
