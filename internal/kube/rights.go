@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	authorizationv1 "k8s.io/api/authorization/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/util/workqueue"
 )
 
 // Right is something that a user may do, or not.
@@ -40,16 +40,9 @@ const askers = 16
 // does not tell, the user is taken to have them: what then is refused says so itself.
 func (c *Cluster) Lacking(ctx context.Context, rights []Right) []Right {
 	refused := make([]bool, len(rights))
-	var asking sync.WaitGroup
-	room := make(chan struct{}, askers)
-	for i, right := range rights {
-		room <- struct{}{}
-		asking.Go(func() {
-			defer func() { <-room }()
-			refused[i] = c.lacks(ctx, right)
-		})
-	}
-	asking.Wait()
+	workqueue.ParallelizeUntil(ctx, askers, len(rights), func(i int) {
+		refused[i] = c.lacks(ctx, rights[i])
+	})
 
 	var lacking []Right
 	for i, right := range rights {
