@@ -5,7 +5,6 @@ package runner
 
 import (
 	"math"
-	"slices"
 	"time"
 )
 
@@ -44,18 +43,14 @@ type leftover struct {
 	until   time.Time
 }
 
-// leftovers are those of earlier scenarios that are not gone yet, and this one's.
-func (e *environment) leftovers() []leftover {
-	now := time.Now()
-	later := slices.DeleteFunc(slices.Clone(e.earlier), func(l leftover) bool {
-		return now.After(l.until)
-	})
+// leftover is what this scenario may have left.
+func (e *environment) leftover() leftover {
 	if e.collector == nil {
-		return later // nothing was built
+		return leftover{} // nothing was built
 	}
 	left := e.collector.left()
 	left.entries = left.entries * e.share() / max(1, e.options.Agents)
-	return append(later, left)
+	return left
 }
 
 // leftAt is how much is left at an instant.

@@ -101,7 +101,7 @@ func TestLeftovers(t *testing.T) {
 			{nil, 600},              // the first are gone
 		} {
 			e := &environment{
-				collector: newCollector(kube.Namespace{}, setting.ClockAuto), earlier: earlier,
+				collector: newCollector(kube.Namespace{}, setting.ClockAuto),
 			}
 			e.options.Agents = len(test.entries)
 			for number, entries := range test.entries {
@@ -113,7 +113,7 @@ func TestLeftovers(t *testing.T) {
 				check(t, e.collector.record(agent, line, time.Now()))
 			}
 
-			earlier = e.leftovers()
+			earlier = append(earlier, e.leftover())
 			if got := leftAt(time.Now(), earlier); got != test.left {
 				t.Errorf("after agents with %v there are %d entries; want %d", test.entries, got,
 					test.left)

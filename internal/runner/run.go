@@ -103,7 +103,7 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
 	env.earlier = r.earlier
 	defer func() {
 		env.close()
-		r.earlier = env.leftovers()
+		r.earlier = append(r.earlier, env.leftover())
 		if !r.Options.Keep {
 			r.left = errors.Join(r.left, env.remove(context.WithoutCancel(ctx)))
 			r.removed = append(r.removed, env.created...)
