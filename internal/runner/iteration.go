@@ -396,9 +396,11 @@ func (it *iteration) doubtBlocks(samples []measure.Sample) {
 	inTime := slices.ContainsFunc(opening, func(sample measure.Sample) bool {
 		return sample.Status != measure.Censored
 	})
+	if len(opening) == 0 || inTime {
+		return
+	}
 	setup := slices.Concat(it.env.scenario.Setup(it.env.parameters)...)
-	if len(opening) == 0 || inTime ||
-		!scenario.NamesPodsByAddress(append(setup, it.part.Change.Apply...)) {
+	if !scenario.NamesPodsByAddress(append(setup, it.part.Change.Apply...)) {
 		return
 	}
 
