@@ -96,7 +96,7 @@ func (s *evaluator) end(i int32, verdict measure.Verdict, done instant, err erro
 
 	opened := e.phase == answering
 	e.phase, e.verdict, e.done, e.err = ended, verdict, max(done, e.sent), err
-	s.settleFlow(e)
+	s.recordFlow(e)
 	s.updateOverdue(e, opened)
 	s.report(e.pair)
 }
@@ -305,23 +305,23 @@ func (s *evaluator) unsent(replies []reply) {
 	}
 }
 
-// settleFlow takes in what a probe that has ended has left, and keeps its flow for the pair's next
+// recordFlow takes in what a probe that has ended has left, and keeps its flow for the pair's next
 // one if nothing can have answered it.
-func (s *evaluator) settleFlow(e *entry) {
+func (s *evaluator) recordFlow(e *entry) {
 	p, lives := e.pair, s.livesOf(e.pair)
 	switch e.verdict {
 	case measure.Allowed, measure.Unanswered:
-		s.settleEntry(e, s.clock.now(), lives.answered)
+		s.recordEntry(e, s.clock.now(), lives.answered)
 		s.answeredFlow(e)
 	case measure.Refused:
-		s.settleEntry(e, e.sent, lives.refused)
+		s.recordEntry(e, e.sent, lives.refused)
 		s.answeredFlow(e)
 	case measure.Dropped, measure.Rejected, measure.Unreachable:
 		life := lives.dropped
 		if s.conntrack.dropsHere.Load() && p != s.control {
 			life = 0
 		}
-		s.settleEntry(e, e.sent, life)
+		s.recordEntry(e, e.sent, life)
 		p.silent++
 		if e.quiet && p.silent >= minSilent && p.ports != nil && !p.done && !p.stopped {
 			s.flows.keep(p, e.flow)
@@ -329,8 +329,8 @@ func (s *evaluator) settleFlow(e *entry) {
 	}
 }
 
-// settleEntry takes in that a probe's entry lives for so long after an instant.
-func (s *evaluator) settleEntry(e *entry, after instant, life time.Duration) {
+// recordEntry takes in that a probe's entry lives for so long after an instant.
+func (s *evaluator) recordEntry(e *entry, after instant, life time.Duration) {
 	if e.until != 0 {
 		e.until = s.conntrack.move(s.clock.now(), e.until, gone(after, life))
 	}
