@@ -153,9 +153,8 @@ func (c Config) ValidateTime(pairs int, within time.Duration) error {
 		return nil
 	}
 	return fmt.Errorf("--timeout %s is too short to confirm a change: --confirm %d probes of a "+
-		"pair, of "+
-		"which there are %d at %g probes a second, take %s, and --hold is %s: expected a longer "+
-		"--timeout, or less of these", within, c.Confirm, pairs, schedule.MaxRate,
+		"pair, of which there are %d at %g probes a second, take %s, and --hold is %s: expected "+
+		"a longer --timeout, or less of these", within, c.Confirm, pairs, schedule.MaxRate,
 		confirmed.Round(time.Millisecond), c.Hold)
 }
 

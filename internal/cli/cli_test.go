@@ -143,8 +143,7 @@ func TestMainOutput(t *testing.T) {
 			"too few probes for a transition",
 			"run policy-deny --max-probe-rate 1 --targets 30", ExitFailure, nil,
 			[]string{"--timeout 1m0s is too short to confirm a change: --confirm 3 probes of a " +
-				"pair, " +
-				"of which there are 30 at 1 probes a second, take 1m30s"},
+				"pair, of which there are 30 at 1 probes a second, take 1m30s"},
 		},
 		{
 			"too many probes for a transition", "run policy-deny --confirm 1000", ExitFailure,

@@ -202,9 +202,8 @@ func (r *Compared) compare(limits []measure.Limit) {
 	}
 
 	for _, statistic := range statistics {
-		r.Statistics = append(r.Statistics, ComparedStatistic{Comparison: measure.Compare(statistic,
-			r.oldReplicates,
-			r.newReplicates)})
+		r.Statistics = append(r.Statistics, ComparedStatistic{Comparison: measure.Compare(
+			statistic, r.oldReplicates, r.newReplicates)})
 	}
 }
 

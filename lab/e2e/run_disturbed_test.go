@@ -280,7 +280,8 @@ func endAfter(
 	t.Helper()
 	run := begin(t, lab, "policy-creation", "pod-creation", "--targets=3")
 	run.await(t, phase)
-	time.AfterFunc(after, func() { _ = run.cmd.Process.Signal(signal) }) // it may have ended by then
+	// It may have ended by then.
+	time.AfterFunc(after, func() { _ = run.cmd.Process.Signal(signal) })
 	run.end(t)
 	if signal == syscall.SIGKILL {
 		cleanUp(t, lab, run.id)

@@ -36,8 +36,8 @@ func TestRunSCTP(t *testing.T) {
 	}
 }
 
-// On a kernel without SCTP the first pod that is seen to need it ends the run: an agent, a target or a
-// starting pod.
+// On a kernel without SCTP the first pod that is seen to need it ends the run: an agent, a target
+// or a starting pod.
 func TestRunWithoutSCTP(t *testing.T) {
 	t.Parallel()
 	if sctp() == nil {

@@ -35,8 +35,8 @@ func TestSectionComparesPlaces(t *testing.T) {
 	}
 }
 
-// TestPairsHavePlaces writes the place that the run's placement tells where no node is known, so that
-// the filter of the page says what the table of places does.
+// TestPairsHavePlaces writes the place that the run's placement tells where no node is known, so
+// that the filter of the page says what the table of places does.
 func TestPairsHavePlaces(t *testing.T) {
 	source := sourceOf(sampleAt(1, 1, 2))
 	source.Settings = setting.All()
