@@ -4,6 +4,8 @@
 package e2e
 
 import (
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -21,14 +23,14 @@ func TestRunQueueEngine(t *testing.T) {
 	iterations, targets := fromEnvironment(t, "ITERATIONS", 1), fromEnvironment(t, "TARGETS", 10)
 	lab := labtest.Start(t, "--engine", "queue", "--verdicts", strconv.Itoa(verdicts), "--delay",
 		"100ms")
-	scenarios := []string{"policy-creation", "policy-deny"}
+	results := map[string]int{"policy-creation": 1, "policy-deny": 1} // of a target in a round
 	if iterations > 1 {
-		scenarios = append(scenarios, "policy-deletion")
+		results["policy-deletion"] = 2 // what it denied, and what it allowed
 	}
-	for _, scenario := range scenarios {
+	for _, scenario := range slices.Sorted(maps.Keys(results)) {
 		samples, output := measureRun(t, lab, exitOK, scenario,
 			"--targets="+strconv.Itoa(targets), "--repeat="+strconv.Itoa(iterations))
-		if want := iterations * targets; len(samples) != want {
+		if want := iterations * targets * results[scenario]; len(samples) != want {
 			t.Errorf("%s: %d samples; want %d", scenario, len(samples), want)
 		}
 		expectTrue(t, lab, samples, "TCP")
