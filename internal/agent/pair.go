@@ -74,24 +74,17 @@ func (p *pair) OnOutcome(outcome measure.Outcome) (done bool) {
 	o.deferred = o.deferred || outcome.Deferred
 	o.counters.Probe(outcome)
 
-	trigger := p.triggered.Load()
-	counts := trigger != nil && !outcome.Sent.Before(*trigger)
-	if !counts && !p.mayBeEffect(trigger) && o.oldState.Observe(&o.transition) &&
-		o.oldState.Proved() && o.oldState.Announced {
+	var trigger time.Time
+	if known := p.triggered.Load(); known != nil {
+		trigger = *known
+	}
+	if o.oldState.Observe(&o.transition, trigger) && o.oldState.Proved() && o.oldState.Announced {
 		o.probes = [measure.VerdictCount]uint64{} // the result begins here
 	}
 	p.notify(false)
 
+	counts := !trigger.IsZero() && !outcome.Sent.Before(trigger)
 	return counts && o.transition.Settled() && !p.expect.Forbidden
-}
-
-// mayBeEffect reports whether a change that was seen by a probe from before the announced trigger
-// can come of it all the same: where packets wait to be judged, one that was sent before the
-// trigger is judged after it.
-func (p *pair) mayBeEffect(trigger *time.Time) bool {
-	o := &p.observed
-	return trigger != nil && o.oldState.Announced && o.transition.Changed() &&
-		o.transition.Change().Bracket.Upper.After(*trigger)
 }
 
 // OnOverdue implements [probe.Observer].
@@ -211,7 +204,7 @@ func (p *pair) warnings(flaps int) []string {
 	return all
 }
 
-// status judges how the probing ended. A transition that was seen counts, even if the pair was
+// status is how the probing ended. A transition that was seen counts, even if the pair was
 // cancelled before every earlier probe had ended: its bracket is wider, not wrong.
 func (p *pair) status() (measure.Status, string) {
 	switch {

@@ -3,8 +3,10 @@
 
 package measure
 
-// OldState is the proof that a pair was in its old state, the one that its trigger ends. It is
-// judged by the pair's [Transition].
+import "time"
+
+// OldState is the proof that a pair was in its old state, the one that its trigger ends. What shows
+// it is the pair's [Transition].
 //
 // Before an announced trigger no change of state can be its effect, so what the network did until
 // the old state was seen is no part of the result: it may still be on its way there. It may also
@@ -15,7 +17,7 @@ package measure
 // An unannounced trigger may be anywhere between two probes, so that every change may be its
 // effect, unless it is taken back before the trigger is known: the transition begins anew then.
 type OldState struct {
-	// Announced says that Close is called before the trigger can have been written.
+	// Announced says that Observe knows of the trigger before it can have been written.
 	Announced bool
 
 	closed bool // nothing is proved or refuted any more
@@ -24,8 +26,9 @@ type OldState struct {
 
 // Observe takes in what the transition has learned from its newest outcome, and reports whether the
 // pair has become proved, or is proved no more. It resets a transition whose change came too early.
-func (s *OldState) Observe(t *Transition) (news bool) {
-	if s.closed {
+// Trigger is when the trigger may have been written, zero as long as nobody knows of it.
+func (s *OldState) Observe(t *Transition, trigger time.Time) (changed bool) {
+	if s.closed || s.mayBeEffect(t, trigger) {
 		return false
 	}
 
@@ -44,7 +47,20 @@ func (s *OldState) Observe(t *Transition) (news bool) {
 	return s.proved != before
 }
 
-// Close ends the proof: what the pair does from now on may be the effect of its trigger.
+// mayBeEffect reports whether what the newest outcome shows can come of the trigger: its probe was
+// sent since then, or the change that it belongs to may have come since then. Where packets wait to
+// be filtered, one that was sent before the trigger is filtered after it.
+func (s *OldState) mayBeEffect(t *Transition, trigger time.Time) bool {
+	switch {
+	case trigger.IsZero():
+		return false
+	case !t.newest.Before(trigger):
+		return true
+	}
+	return s.Announced && t.Changed() && t.Change().Bracket.Upper.After(trigger)
+}
+
+// Close ends the proof of a pair that came too late for one, or needs none.
 func (s *OldState) Close() { s.closed = true }
 
 // Proved reports whether the old state was seen, and nothing else since.

@@ -80,17 +80,18 @@ type watched struct {
 	subject    *subject
 	transition measure.Transition
 	oldState   measure.OldState
-	triggered  atomic.Bool // the trigger is about to come
+	trigger    atomic.Pointer[time.Time] // when the change will be made, nil before that is known
 	recanted   int
 }
 
 // OnOutcome implements [probe.Observer].
 func (w *watched) OnOutcome(o measure.Outcome) bool {
 	w.transition.Observe(o)
-	if w.triggered.Load() {
-		w.oldState.Close()
+	var trigger time.Time
+	if known := w.trigger.Load(); known != nil {
+		trigger = *known
 	}
-	if w.oldState.Observe(&w.transition) {
+	if w.oldState.Observe(&w.transition, trigger) {
 		change := int64(-1)
 		if w.oldState.Proved() {
 			change = 1
@@ -169,7 +170,7 @@ func (s *subject) do(one request) error {
 		return nil
 	case !one.Trigger.IsZero():
 		for _, pair := range s.pairs {
-			pair.triggered.Store(true)
+			pair.trigger.Store(&one.Trigger)
 		}
 		for _, handle := range s.handles {
 			handle.Trigger(one.Trigger)
