@@ -6,7 +6,6 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"math"
 	"time"
 
 	"k8s.io/apimachinery/pkg/labels"
@@ -103,11 +102,11 @@ func (c Config) Validate(scenario Scenario) error {
 		namespace("TargetNamespace", "the namespace of the target pods", c.TargetNamespace),
 		port("TargetPort", "the port of the target pods", c.TargetPort),
 		c.validatePolicy(scenario),
-		atLeast("MaxTargets", c.MaxTargets > 0, c.MaxTargets, "1 or more"),
+		inRange("MaxTargets", c.MaxTargets > 0, c.MaxTargets, "1 or more"),
 		port("MetricsPort", "the port to serve metrics on", c.MetricsPort),
-		atLeast("target-timeout", c.TargetTimeout >= 0, c.TargetTimeout, "0 (no limit) or more"),
+		inRange("target-timeout", c.TargetTimeout >= 0, c.TargetTimeout, "0 (no limit) or more"),
 		c.validateExpected(scenario),
-		atLeast("probe", c.Probe != probe.Established, c.Probe,
+		inRange("probe", c.Probe != probe.Established, c.Probe,
 			"another mode: there is no connection to a target before its trigger"),
 		c.ValidateProbing(),
 	)
@@ -115,27 +114,22 @@ func (c Config) Validate(scenario Scenario) error {
 
 // ValidateProbing reports every mistake in how to probe.
 func (c Config) ValidateProbing() error {
-	return errors.Join(
-		atLeast("probe-interval", c.ProbeInterval >= probe.ShortestBefore, c.ProbeInterval,
-			fmt.Sprintf("%s or more", probe.ShortestBefore)),
-		atLeast(
-			"probe-timeout",
-			c.ProbeTimeout > 0 && c.ProbeTimeout < probe.MaxTimeout,
-			c.ProbeTimeout,
-			fmt.Sprintf("more than 0 and less than %s, when the kernel sends a lost SYN again",
-				probe.MaxTimeout),
-		),
-		atLeast("probe-interval-min", c.ProbeIntervalMin >= probe.ShortestAfter, c.ProbeIntervalMin,
-			fmt.Sprintf("%s or more", probe.ShortestAfter)),
-		atLeast("relative-resolution", c.RelativeResolution >= 0 && c.RelativeResolution <= 1,
-			c.RelativeResolution, "0 to 1, for example 0.01"),
-		atLeast("max-probe-rate", c.MaxProbeRate >= 0 && !math.IsInf(c.MaxProbeRate, 0),
-			c.MaxProbeRate, "more than 0 probes a second, or 0 for what suits the mode"),
-		atLeast("confirm", c.Confirm > 0, c.Confirm, "1 or more"),
-		atLeast("hold", c.Hold >= 0, c.Hold, "0 or more"),
-		atLeast("tolerate-losses", c.TolerateLosses >= 0 && c.TolerateLosses <= measure.MaxLosses,
+	flags := map[string]string{
+		probe.ValueInterval: "probe-interval", probe.ValueMinInterval: "probe-interval-min",
+		probe.ValueResolution: "relative-resolution", probe.ValueTimeout: "probe-timeout",
+		probe.ValueMaxRate: "max-probe-rate",
+	}
+	var mistakes []error
+	for _, one := range c.engine().OutOfRange() {
+		mistakes = append(mistakes, inRange(flags[one.Name], false, one.Value, one.Want))
+	}
+
+	return errors.Join(append(mistakes,
+		inRange("confirm", c.Confirm > 0, c.Confirm, "1 or more"),
+		inRange("hold", c.Hold >= 0, c.Hold, "0 or more"),
+		inRange("tolerate-losses", c.TolerateLosses >= 0 && c.TolerateLosses <= measure.MaxLosses,
 			c.TolerateLosses, fmt.Sprintf("0 to %d", measure.MaxLosses)),
-	)
+	)...)
 }
 
 // ValidateTime reports settings by which one of so many pairs, which this process probes together,
@@ -145,6 +139,7 @@ func (c Config) ValidateTime(pairs int, within time.Duration) error {
 	if schedule.MaxRate == 0 {
 		schedule.MaxRate = c.Probe.DefaultMaxRate(probe.MinProcs)
 	}
+
 	var confirmed time.Duration
 	for range c.Confirm {
 		confirmed += schedule.After(confirmed, pairs)
@@ -152,6 +147,7 @@ func (c Config) ValidateTime(pairs int, within time.Duration) error {
 	if max(confirmed, c.Hold) < within {
 		return nil
 	}
+
 	return fmt.Errorf("--timeout %s is too short to confirm a change: --confirm %d probes of a "+
 		"pair, of which there are %d at %g probes a second, take %s, and --hold is %s: expected "+
 		"a longer --timeout, or less of these", within, c.Confirm, pairs, schedule.MaxRate,
@@ -203,7 +199,7 @@ func (c Config) validateExpected(scenario Scenario) error {
 				"which ends a run of new pods",
 		)
 	}
-	return atLeast("expected-targets", c.ExpectedTargets >= 0 && c.ExpectedTargets <= c.MaxTargets,
+	return inRange("expected-targets", c.ExpectedTargets >= 0 && c.ExpectedTargets <= c.MaxTargets,
 		c.ExpectedTargets, fmt.Sprintf("0 (unknown) to -MaxTargets, %d", c.MaxTargets))
 }
 
@@ -227,7 +223,7 @@ func port(flag, what string, value int) error {
 	return nil
 }
 
-func atLeast(flag string, ok bool, value any, expected string) error {
+func inRange(flag string, ok bool, value any, expected string) error {
 	if ok {
 		return nil
 	}

@@ -31,7 +31,7 @@ type StartupConfig struct {
 
 // Validate reports every mistake in what is not about how to probe.
 func (c StartupConfig) Validate() error {
-	return atLeast("watch", c.Watch < c.Timeout, c.Watch,
+	return inRange("watch", c.Watch < c.Timeout, c.Watch,
 		fmt.Sprintf("less than --timeout %s, when everything ends", c.Timeout))
 }
 

@@ -21,9 +21,8 @@ const checkTimeout = 200 * time.Millisecond
 // New starts an engine. The schedule is fitted to the descriptors that the process may open, with a
 // warning if that slows it down.
 func New(config Config) (*Engine, error) {
-	if config.Timeout <= 0 || config.Timeout >= MaxTimeout {
-		return nil, fmt.Errorf("use probe time-out %s: expected more than 0 and less than %s, "+
-			"after which the kernel sends a lost SYN again", config.Timeout, MaxTimeout)
+	if err := config.Validate(); err != nil {
+		return nil, err
 	}
 	mode, reason, err := choose(config.Mode)
 	if err != nil {
@@ -31,9 +30,6 @@ func New(config Config) (*Engine, error) {
 	}
 	if config.Schedule.MaxRate == 0 {
 		config.Schedule.MaxRate = defaultMaxRate(mode)
-	}
-	if err := config.Schedule.Validate(); err != nil {
-		return nil, err
 	}
 
 	e, err := start(mode, config)
@@ -100,7 +96,7 @@ func selfCheck(mode Mode) error {
 	return engine.Close()
 }
 
-// single is a observer of one probe.
+// single is the observer of one probe.
 type single struct{ outcome chan measure.Outcome }
 
 func (s single) OnOutcome(outcome measure.Outcome) bool {

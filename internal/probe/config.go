@@ -4,6 +4,9 @@
 package probe
 
 import (
+	"errors"
+	"fmt"
+	"math"
 	"net/netip"
 	"runtime"
 	"time"
@@ -51,6 +54,65 @@ type Config struct {
 	// ConntrackEntries is how many entries the probes may hold in the connection tracking table of
 	// a node ([ConntrackBudget]); 0 is any number.
 	ConntrackEntries int
+}
+
+// The values of a configuration that have a range, by name.
+const (
+	ValueTimeout     = "probe timeout"
+	ValueInterval    = "probe interval"
+	ValueMinInterval = "shortest probe interval"
+	ValueResolution  = "relative resolution"
+	ValueMaxRate     = "most probes a second"
+)
+
+// The shortest intervals between two probes of a pair, before its trigger and after it.
+const (
+	shortestBefore = time.Millisecond
+	shortestAfter  = 100 * time.Microsecond
+)
+
+// OutOfRange is the error that a value is not one that it can have.
+type OutOfRange struct {
+	Name  string // one of those above
+	Value any
+	Want  string // which values it can have
+}
+
+// Error implements error.
+func (e OutOfRange) Error() string {
+	return fmt.Sprintf("use %s %v: expected %s", e.Name, e.Value, e.Want)
+}
+
+// OutOfRange are the values that are not what they can be.
+func (c Config) OutOfRange() []OutOfRange {
+	var all []OutOfRange
+	check := func(ok bool, name string, value any, want string) {
+		if !ok {
+			all = append(all, OutOfRange{name, value, want})
+		}
+	}
+
+	s := c.Schedule
+	check(c.Timeout > 0 && c.Timeout < MaxTimeout, ValueTimeout, c.Timeout, fmt.Sprintf(
+		"more than 0 and less than %s, when the kernel sends a lost SYN again", MaxTimeout))
+	check(s.BaseInterval >= shortestBefore, ValueInterval, s.BaseInterval,
+		fmt.Sprintf("%s or more", shortestBefore))
+	check(s.MinInterval >= shortestAfter, ValueMinInterval, s.MinInterval,
+		fmt.Sprintf("%s or more", shortestAfter))
+	check(s.RelativeStep >= 0 && s.RelativeStep <= 1, ValueResolution, s.RelativeStep,
+		"0 to 1, for example 0.01")
+	check(s.MaxRate >= 0 && !math.IsInf(s.MaxRate, 0), ValueMaxRate, s.MaxRate,
+		"more than 0 probes a second, or 0 for what suits the mode")
+	return all
+}
+
+// Validate reports every mistake at once.
+func (c Config) Validate() error {
+	var mistakes []error
+	for _, one := range c.OutOfRange() {
+		mistakes = append(mistakes, one)
+	}
+	return errors.Join(mistakes...)
 }
 
 // Control is an address that stays allowed and is probed beside the pairs: nothing is measured by

@@ -4,16 +4,8 @@
 package probe
 
 import (
-	"errors"
-	"fmt"
 	"math"
 	"time"
-)
-
-// The shortest intervals between two probes of a pair, before its trigger and after it.
-const (
-	ShortestBefore = time.Millisecond
-	ShortestAfter  = 100 * time.Microsecond
 )
 
 // Schedule says how often each pair is probed. It keeps a constant relative error: the longer ago
@@ -28,26 +20,6 @@ type Schedule struct {
 	RelativeStep float64
 	// MaxRate is the most probes a second for all pairs together.
 	MaxRate float64
-}
-
-// Validate reports every mistake at once.
-func (s Schedule) Validate() error {
-	var mistakes []error
-	wrong := func(bad bool, what string, value any, expected string) {
-		if bad {
-			mistakes = append(mistakes, fmt.Errorf("use %s %v: expected %s", what, value, expected))
-		}
-	}
-
-	wrong(s.BaseInterval < ShortestBefore, "probe interval", s.BaseInterval,
-		fmt.Sprintf("%s or more", ShortestBefore))
-	wrong(s.MinInterval < ShortestAfter, "shortest probe interval", s.MinInterval,
-		fmt.Sprintf("%s or more", ShortestAfter))
-	wrong(!(s.RelativeStep >= 0 && s.RelativeStep <= 1),
-		"relative resolution", s.RelativeStep, "0 to 1")
-	wrong(!(s.MaxRate > 0) || math.IsInf(s.MaxRate, 0),
-		"maximum probe rate", s.MaxRate, "more than 0 probes a second")
-	return errors.Join(mistakes...)
 }
 
 // sustainedRate is how many probes a second may go on for ever.

@@ -35,7 +35,7 @@ func TestScheduleAfter(t *testing.T) {
 		})
 	}
 	if got := schedule.Before(20); got != 100*time.Millisecond {
-		t.Errorf("Before(20) = %s; want the beat", got)
+		t.Errorf("Before(20) = %s; want the base interval", got)
 	}
 	if got := schedule.Before(10_000); got != 2*time.Second {
 		t.Errorf("Before(10000) = %s; want what the budget permits", got)
@@ -82,7 +82,7 @@ func TestPhases(t *testing.T) {
 	}
 }
 
-// FuzzSchedule runs an due queue of pairs by virtual time: whatever the settings, the budget is
+// FuzzSchedule runs a due queue of pairs by virtual time: whatever the settings, the budget is
 // kept over every stretch of time, no pair starves, and the due queue stays in order.
 func FuzzSchedule(f *testing.F) {
 	f.Add(uint16(20), uint16(1), uint16(1000), uint32(20_000), uint16(10))
@@ -94,7 +94,8 @@ func FuzzSchedule(f *testing.F) {
 			MinInterval:  time.Duration(1+shortest%100) * time.Millisecond,
 			RelativeStep: float64(relative) / math.MaxUint16, MaxRate: float64(1 + rate%200_000),
 		}
-		if err := schedule.Validate(); err != nil {
+		config := Config{Schedule: schedule, Timeout: DefaultTimeout}
+		if err := config.Validate(); err != nil {
 			t.Fatal(err)
 		}
 		n := 1 + int(pairs)%500
