@@ -4,10 +4,8 @@
 package cli
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -27,26 +25,24 @@ type compareOptions struct {
 	force    bool
 }
 
-func newCompare(settings setting.Table) *cobra.Command {
-	o := compareOptions{settings: settings}
-	formats := append(report.ComparisonFormats(), report.ComparisonFormat{
+// comparisonFormats are the formats that the command offers, the default first.
+func comparisonFormats() []report.Format[report.Comparison] {
+	return append(report.ComparisonFormats(), report.Format[report.Comparison]{
 		Name: htmlFormat, Summary: "a page with the distributions drawn",
 		Write: html.WriteComparison,
 	})
+}
 
-	names := ""
-	var words []cobra.Completion
-	for _, one := range formats {
-		words = append(words, cobra.CompletionWithDesc(one.Name, one.Summary))
-		names += fmt.Sprintf("  %-12s %s\n", one.Name, one.Summary)
-	}
-
+func newCompare(settings setting.Table) *cobra.Command {
+	o := compareOptions{settings: settings}
+	formats := comparisonFormats()
 	cmd := &cobra.Command{
 		Use:   "compare OLD NEW",
 		Short: "Tell whether policy changes have become slower",
 		Long: "Compare two runs: each the directory of a run with at least five iterations " +
 			"(--repeat), or a\n" +
-			"directory that holds those of several runs. Formats:\n\n" + names + "\n" +
+			"directory that holds those of several runs. Formats:\n\n" +
+			describeFormats(formats) + "\n" +
 			"With --fail-if it exits with 4 if a statistic has grown by more than the limit and " +
 			"chance is no\n" +
 			"explanation (5 % significance over all limits together), and with 1 if that cannot " +
@@ -65,7 +61,7 @@ func newCompare(settings setting.Table) *cobra.Command {
 		},
 		ValidArgsFunction: directories,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.run(cmd, formats, args[0], args[1])
+			return o.run(cmd, args[0], args[1])
 		},
 	}
 
@@ -76,7 +72,7 @@ func newCompare(settings setting.Table) *cobra.Command {
 		"[SCENARIO.]STATISTIC > +CHANGE that fails it, the statistic min,\nmean, median, "+
 			"pNN or max, the change in percent or a duration\n(repeatable)")
 	f.BoolVar(&o.force, "force", false, "compare runs that are not comparable")
-	offer(cmd, "format", words...)
+	offerFormats(cmd, formats)
 	offerFiles(cmd, "output")
 	return cmd
 }
@@ -88,19 +84,9 @@ var errCut = errors.New("no limit is exceeded, but not everything was run")
 // errSlower is the end of a comparison that worked, and found what must not be.
 var errSlower = errors.New("slower than allowed")
 
-func (o *compareOptions) run(
-	cmd *cobra.Command, formats []report.ComparisonFormat, oldPath, newPath string,
-) error {
-	var known []string
-	for _, one := range formats {
-		known = append(known, one.Name)
-	}
-	at := slices.Index(known, o.format)
-
-	var mistakes []error
-	if at < 0 {
-		mistakes = append(mistakes, unknownFormat(o.format, known))
-	}
+func (o *compareOptions) run(cmd *cobra.Command, oldPath, newPath string) error {
+	format, err := findFormat(comparisonFormats(), o.format)
+	mistakes := []error{err}
 
 	var limits []measure.Limit
 	for _, text := range o.failIf {
@@ -120,18 +106,7 @@ func (o *compareOptions) run(
 		return err
 	}
 
-	var page bytes.Buffer
-	if err := formats[at].Write(&page, comparison); err != nil {
-		return err
-	}
-
-	if o.output != "" {
-		err = replace(o.output, page.Bytes())
-	} else {
-		_, err = page.WriteTo(cmd.OutOrStdout())
-	}
-
-	if err != nil {
+	if err := write(cmd.OutOrStdout(), o.output, format, comparison); err != nil {
 		return err
 	}
 

@@ -4,14 +4,11 @@
 package cli
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -30,12 +27,9 @@ type reportOptions struct {
 	open       bool
 }
 
-// htmlFormat is the format that a browser shows.
-const htmlFormat = "html"
-
 // reportFormats are the formats that the command offers, the default first.
-func reportFormats() []report.Format {
-	return append(report.Formats(), report.Format{
+func reportFormats() []report.Format[[]report.Report] {
+	return append(report.Formats(), report.Format[[]report.Report]{
 		Name: htmlFormat, Summary: "one page with charts, for a browser", Write: html.Write,
 	})
 }
@@ -43,18 +37,13 @@ func reportFormats() []report.Format {
 func newReport(settings setting.Table) *cobra.Command {
 	o := reportOptions{settings: settings}
 	formats := reportFormats()
-	var words []cobra.Completion
-	for _, one := range formats {
-		words = append(words, cobra.CompletionWithDesc(one.Name, one.Summary))
-	}
-
 	cmd := &cobra.Command{
 		Use:   "report DIRECTORY…",
 		Short: "Report on runs: for a terminal, a pull request, a CI system or a program",
 		Long: "Read the directories that \"netpol-latency run\" has written, and report on " +
 			"them. Formats:\n\n" +
-			describe(formats) + "\nWith --threshold it exits with 4 if one of these thresholds " +
-			"fails. Those of the runs\n" +
+			describeFormats(formats) + "\nWith --threshold it exits with 4 if one of these " +
+			"thresholds fails. Those of the runs\n" +
 			"themselves are shown, and were evaluated when they were run.",
 		Example: "  netpol-latency report results\n" +
 			"  netpol-latency report --open results\n" +
@@ -70,7 +59,7 @@ func newReport(settings setting.Table) *cobra.Command {
 		},
 		ValidArgsFunction: directories,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return o.run(cmd, formats, args)
+			return o.run(cmd, args)
 		},
 	}
 
@@ -82,7 +71,7 @@ func newReport(settings setting.Table) *cobra.Command {
 		"further limit of a result, for example\n'policy-deny.p99<500ms' (repeatable)")
 	f.BoolVar(&o.open, "open", false, "show the report in a browser: implies --format html, and "+
 		"without -o\na file report.html in the first directory")
-	offer(cmd, "format", words...)
+	offerFormats(cmd, formats)
 	offerFiles(cmd, "output")
 	offerFunc(cmd, "threshold", func(cmd *cobra.Command, _ []string,
 		typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
@@ -92,34 +81,12 @@ func newReport(settings setting.Table) *cobra.Command {
 	return cmd
 }
 
-// describe lists formats for a help text.
-func describe(formats []report.Format) string {
-	text := ""
-	for _, one := range formats {
-		text += fmt.Sprintf("  %-12s %s\n", one.Name, one.Summary)
-	}
-	return text
-}
-
-// findFormat is the format of a name.
-func findFormat(formats []report.Format, name string) (report.Format, error) {
-	at := slices.IndexFunc(formats, func(f report.Format) bool { return f.Name == name })
-	if at < 0 {
-		return report.Format{}, unknownFormat(name, report.Names(formats))
-	}
-	return formats[at], nil
-}
-
-func unknownFormat(name string, known []string) error {
-	return fmt.Errorf("format %q: expected one of %s", name, strings.Join(known, ", "))
-}
-
-func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths []string) error {
+func (o *reportOptions) run(cmd *cobra.Command, paths []string) error {
 	if err := o.imply(cmd.Flags().Changed("format"), paths); err != nil {
 		return err
 	}
 
-	format, err := findFormat(formats, o.format)
+	format, err := findFormat(reportFormats(), o.format)
 	if err != nil {
 		return err
 	}
@@ -140,7 +107,7 @@ func (o *reportOptions) run(cmd *cobra.Command, formats []report.Format, paths [
 		return err
 	}
 	reports := report.Build(sources...)
-	if err := o.write(cmd.OutOrStdout(), format, reports); err != nil {
+	if err := write(cmd.OutOrStdout(), o.output, format, reports); err != nil {
 		return err
 	}
 
@@ -222,28 +189,4 @@ func failures(reports []report.Report, further []measure.Threshold) int {
 		}
 	}
 	return failed
-}
-
-// write writes to where the flags say. Nothing is left of a report that could not be made.
-func (o *reportOptions) write(
-	stdout io.Writer, format report.Format, reports []report.Report,
-) error {
-	if o.output == "" {
-		return format.Write(stdout, reports)
-	}
-
-	if format.Files == nil {
-		var page bytes.Buffer
-		if err := format.Write(&page, reports); err != nil {
-			return err
-		}
-		return replace(o.output, page.Bytes())
-	}
-
-	files, err := format.Files(reports)
-	if err != nil {
-		return err
-	}
-
-	return replaceAll(o.output, files)
 }

@@ -171,7 +171,7 @@ func (o *runOptions) run(cmd *cobra.Command, names []string) error {
 		work.progress.show(runner.Progress{Scenario: "run", Problem: text})
 	})
 	fmt.Fprintf(output, "run %s: results go to %s\n", o.RunID, result.Directory(o.output))
-	failed, left := work.play(ctx)
+	failed, left := work.runTasks(ctx)
 	shown := work.show(cmd.OutOrStdout())
 	failed = errors.Join(failed, work.end(errors.Join(failed, left)), shown)
 	return work.conclude(cmd.OutOrStdout(), failed, left, thresholds)
@@ -226,9 +226,9 @@ type work struct {
 	number  int // of the task under way
 }
 
-// play carries out the tasks one after the other. It returns why that failed, and apart from that
-// what could not be removed.
-func (w *work) play(ctx context.Context) (failed, left error) {
+// runTasks carries out the tasks one after the other. It returns why that failed, and apart from
+// that what could not be removed.
+func (w *work) runTasks(ctx context.Context) (failed, left error) {
 	defer w.progress.end()
 	r := &runner.Runner{Cluster: w.cluster, Progress: w.progress.show, Recorder: w}
 	defer func() { left = r.Wait(ctx) }()
@@ -319,23 +319,23 @@ func (w *work) conclude(
 	out io.Writer, failed, left error, thresholds []measure.Threshold,
 ) error {
 	if failed == nil {
-		failed = w.verdict(out, thresholds)
+		failed = w.evaluate(out, thresholds)
 	}
 	return errors.Join(failed, left)
 }
 
-// verdict says how the run ends, after its findings and how its thresholds stand.
-func (w *work) verdict(out io.Writer, thresholds []measure.Threshold) error {
+// evaluate says how the run ends, after its findings and how its thresholds stand.
+func (w *work) evaluate(out io.Writer, thresholds []measure.Threshold) error {
 	assessment := measure.Assess(w.samples, thresholds)
 	if err := report.Findings(out, assessment); err != nil {
 		return err
 	}
 
-	kind, failed := map[measure.Conclusion]error{
+	kind, failed := map[measure.RunOutcome]error{
 		measure.NotObserved: errUnobserved, measure.NotProved: errInvalid,
 		measure.NotInTime:       errCensored,
 		measure.ThresholdFailed: errThreshold,
-	}[assessment.Conclusion]
+	}[assessment.Outcome]
 	if !failed {
 		return nil
 	}

@@ -60,7 +60,7 @@ func TestExitCodes(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			err := (&work{samples: test.samples}).verdict(io.Discard,
+			err := (&work{samples: test.samples}).evaluate(io.Discard,
 				[]measure.Threshold{threshold})
 			if exitCode(err) != test.code || err == nil ||
 				!strings.Contains(err.Error(), test.says) {
@@ -82,8 +82,8 @@ func TestRecordHasNoSecrets(t *testing.T) {
 	}
 }
 
-// TestSlowRemoval ends runs of which something is left: what was measured is judged all the same,
-// and a run that passes is no success.
+// TestSlowRemoval ends runs of which something is left: what was measured is evaluated all the
+// same, and a run that passes is no success.
 func TestSlowRemoval(t *testing.T) {
 	left := errors.New("delete namespace x: it is not gone after 2m0s")
 	for _, test := range []struct {

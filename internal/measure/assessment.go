@@ -4,20 +4,21 @@
 package measure
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 )
 
-// Conclusion is how a run that could be carried out ends: the reason of its exit code.
-type Conclusion uint8
+// RunOutcome is how a run that could be carried out ends: the reason of its exit code.
+type RunOutcome uint8
 
-// The conclusions, a closed enumeration. Of several that apply, the first counts that is not
+// The outcomes of a run, a closed enumeration. Of several that apply, the first counts that is not
 // Passed.
 const (
 	// Passed: everything changed in time, or nobody asked for it, and every threshold passed.
-	Passed Conclusion = iota
+	Passed RunOutcome = iota
 	// NotObserved: some pair was not watched, so the run was carried out in part only.
 	NotObserved
 	// NotProved: some result is invalid, or policy had no effect at all.
@@ -28,14 +29,14 @@ const (
 	ThresholdFailed
 )
 
-// String is the conclusion's name in reports.
-func (c Conclusion) String() string {
-	return [...]string{"passed", "unobserved", "invalid", "censored", "threshold"}[min(int(c), 4)]
+// String is the outcome's name in reports.
+func (o RunOutcome) String() string {
+	return [...]string{"passed", "unobserved", "invalid", "censored", "threshold"}[min(int(o), 4)]
 }
 
 // Assessment is what the samples of a run show, and how the run ends for that.
 type Assessment struct {
-	Conclusion Conclusion
+	Outcome RunOutcome
 	// Reason says why the run has not passed, empty if it has.
 	Reason string
 	// Findings are about the run, and those about single results that decide about it. Thresholds
@@ -45,6 +46,8 @@ type Assessment struct {
 	Results []Result
 	// Thresholds are how each threshold stands for each result that it is about.
 	Thresholds []Evaluation
+	// Warnings qualify the run as a whole.
+	Warnings []string
 }
 
 // Result is what was measured of one scenario, or of a part of it, in one setting.
@@ -55,11 +58,39 @@ type Result struct {
 	Findings []Finding
 }
 
-// Severity is the greatest of the findings.
-func (a Assessment) Severity() Severity { return worst(a.Findings) }
+// Severity is the greatest of the findings. What has warnings says less than it seems to.
+func (a Assessment) Severity() Severity {
+	greatest := worst(a.Findings)
+	if len(a.Warnings) > 0 || slices.ContainsFunc(a.Results, func(r Result) bool {
+		return len(r.Summary.Warnings) > 0
+	}) {
+		greatest = max(greatest, SeverityWarning)
+	}
+	return greatest
+}
 
 // Severity is the greatest of the findings.
 func (r Result) Severity() Severity { return worst(r.Findings) }
+
+// Failure is the worst of the findings that fail the result for who asks no more of it than to
+// pass; ok is false if none does. Of equals the one that pairs were not observed counts before the
+// others: what they say is of a part.
+func (r Result) Failure() (finding Finding, ok bool) {
+	failing := slices.DeleteFunc(slices.Clone(r.Findings),
+		func(one Finding) bool { return !one.fails() })
+	if len(failing) == 0 {
+		return Finding{}, false
+	}
+	rank := func(one Finding) int {
+		if one.Topic == TopicUnobserved {
+			return 1
+		}
+		return 0
+	}
+	return slices.MaxFunc(failing, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.Severity, b.Severity), cmp.Compare(rank(a), rank(b)))
+	}), true
+}
 
 func worst(findings []Finding) Severity {
 	greatest := SeverityOK
@@ -98,7 +129,7 @@ func Assess(samples []Sample, thresholds []Threshold) Assessment {
 	for _, one := range a.Thresholds {
 		a.Findings = append(a.Findings, one.finding())
 	}
-	a.Conclusion, a.Reason = a.conclude(samples)
+	a.Outcome, a.Reason = a.conclude(samples)
 	return a
 }
 
@@ -108,7 +139,7 @@ func (a Assessment) Incomplete(reason string) Assessment {
 	a.Findings = append([]Finding{
 		{Topic: TopicIncomplete, Severity: SeverityWarning, Text: reason},
 	}, a.Findings...)
-	a.Conclusion, a.Reason = NotObserved, reason
+	a.Outcome, a.Reason = NotObserved, reason
 	return a
 }
 
@@ -152,7 +183,7 @@ func (a Assessment) Slowest() (slowest Slowest, ok bool) {
 // conclude decides how the run ends. A run that was carried out in part is to be repeated, whatever
 // the rest of it shows. What was not proved counts before what was too slow: a state that nobody
 // has seen makes every latency, and every threshold, meaningless.
-func (a Assessment) conclude(samples []Sample) (Conclusion, string) {
+func (a Assessment) conclude(samples []Sample) (RunOutcome, string) {
 	reason := func(status Status) string {
 		found := withStatus(samples, status)
 		if len(found) == 0 {

@@ -79,34 +79,34 @@ func TestAssess(t *testing.T) {
 	leakedAll := pairOf(Measured, answered, staysBlocked(100))
 
 	tests := []struct {
-		name       string
-		because    string
-		samples    []Sample
-		threshold  string
-		conclusion Conclusion
-		reason     string
+		name      string
+		because   string
+		samples   []Sample
+		threshold string
+		outcome   RunOutcome
+		reason    string
 		// found are the topics of the findings, in order, each with its severity.
 		found string
 	}{
 		{
 			name: "all changed", samples: []Sample{moved, tight},
-			because:    "this is what a run is for",
-			conclusion: Passed, found: "enforced ok, leaks ok, flaps ok",
+			because: "this is what a run is for",
+			outcome: Passed, found: "enforced ok, leaks ok, flaps ok",
 		},
 		{
 			name: "nothing was run", samples: nil,
-			because:    "a page that says nothing must not show that all is well",
-			conclusion: Passed, found: "nothing-measured warning",
+			because: "a page that says nothing must not show that all is well",
+			outcome: Passed, found: "nothing-measured warning",
 		},
 		{
 			name: "one of two pairs was too slow", samples: []Sample{moved, slow},
-			because:    "the policy has an effect, and not on this pair while it was watched",
-			conclusion: NotInTime, reason: "1 of 2 pairs", found: "enforced critical, flaps ok",
+			because: "the policy has an effect, and not on this pair while it was watched",
+			outcome: NotInTime, reason: "1 of 2 pairs", found: "enforced critical, flaps ok",
 		},
 		{
 			name: "an agent did not report", samples: []Sample{moved, lost},
-			because:    "nobody watched its pair: that says nothing about the network",
-			conclusion: NotObserved, reason: "1 of 2 pairs (its agent did not report)",
+			because: "nobody watched its pair: that says nothing about the network",
+			outcome: NotObserved, reason: "1 of 2 pairs (its agent did not report)",
 			found: "enforced ok, flaps ok, unobserved warning",
 		},
 		{
@@ -114,131 +114,131 @@ func TestAssess(t *testing.T) {
 			samples: []Sample{slow, lost},
 			because: "a run that was carried out in part is to be repeated, " +
 				"whatever it has seen",
-			conclusion: NotObserved, reason: "1 of 2 pairs",
+			outcome: NotObserved, reason: "1 of 2 pairs",
 			found: "enforced critical, flaps ok, unobserved warning",
 		},
 		{
-			name:       "an agent did not report, and the old state of a pair was not seen",
-			samples:    []Sample{unproved, lost, moved},
-			because:    "a run that was carried out in part comes first",
-			conclusion: NotObserved, reason: "1 of 3 pairs",
+			name:    "an agent did not report, and the old state of a pair was not seen",
+			samples: []Sample{unproved, lost, moved},
+			because: "a run that was carried out in part comes first",
+			outcome: NotObserved, reason: "1 of 3 pairs",
 			found: "enforced ok, flaps ok, invalid warning, unobserved warning",
 		},
 		{
 			name: "no pair was ever blocked", samples: []Sample{never, never},
-			because:    "that policy is not enforced is another answer than that it is slow",
-			conclusion: NotProved, reason: "is policy enforced at all",
+			because: "that policy is not enforced is another answer than that it is slow",
+			outcome: NotProved, reason: "is policy enforced at all",
 			found: "not-enforced critical, enforced critical, flaps ok",
 		},
 		{
-			name:       "a connection opened, and its response did not come",
-			samples:    []Sample{pairOf(Censored, opened)},
-			because:    "Unanswered is no block: the network let the connection through",
-			conclusion: NotProved, reason: "is policy enforced at all",
+			name:    "a connection opened, and its response did not come",
+			samples: []Sample{pairOf(Censored, opened)},
+			because: "Unanswered is no block: the network let the connection through",
+			outcome: NotProved, reason: "is policy enforced at all",
 			found: "not-enforced critical, enforced critical, flaps ok",
 		},
 		{
-			name:       "of pairs that were never blocked one has no probes",
-			samples:    []Sample{never, pairOf(Censored, nil)},
-			because:    "a pair that nobody looked at does not show that policy works",
-			conclusion: NotProved, reason: "is policy enforced at all",
+			name:    "of pairs that were never blocked one has no probes",
+			samples: []Sample{never, pairOf(Censored, nil)},
+			because: "a pair that nobody looked at does not show that policy works",
+			outcome: NotProved, reason: "is policy enforced at all",
 			found: "not-enforced critical, enforced critical, flaps ok",
 		},
 		{
-			name:       "of pairs that were never blocked one was deleted",
-			samples:    []Sample{never, pairOf(Deleted, answered)},
-			because:    "the pair that is left was never blocked, which is worse than slow",
-			conclusion: NotProved, reason: "is policy enforced at all",
+			name:    "of pairs that were never blocked one was deleted",
+			samples: []Sample{never, pairOf(Deleted, answered)},
+			because: "the pair that is left was never blocked, which is worse than slow",
+			outcome: NotProved, reason: "is policy enforced at all",
 			found: "not-enforced critical, enforced critical, flaps ok, deleted warning",
 		},
 		{
 			name: "nothing is blocked in one of two settings",
 			samples: []Sample{pairOf(Censored, answered, set("ingress")),
 				pairOf(Measured, both, set("egress"))},
-			because:    "settings are never mixed: that egress works says nothing about ingress",
-			conclusion: NotProved,
-			reason:     "in policy-deny (ingress) not one probe was blocked: this policy is not",
-			found:      "policy-not-enforced critical, enforced critical, flaps ok",
+			because: "settings are never mixed: that egress works says nothing about ingress",
+			outcome: NotProved,
+			reason:  "in policy-deny (ingress) not one probe was blocked: this policy is not",
+			found:   "policy-not-enforced critical, enforced critical, flaps ok",
 		},
 		{
 			name: "another change worked", samples: []Sample{never,
 				pairOf(Measured, both, named("pod-label"))},
-			because:    "policy works in this cluster, but not this one",
-			conclusion: NotProved, reason: "this policy is not enforced, others are",
+			because: "policy works in this cluster, but not this one",
+			outcome: NotProved, reason: "this policy is not enforced, others are",
 			found: "policy-not-enforced critical, enforced critical, flaps ok",
 		},
 		{
 			name: "a pair stayed blocked elsewhere", samples: []Sample{never, tight},
-			because:    "what kept that pair blocked is policy",
-			conclusion: NotProved, reason: "this policy is not enforced, others are",
+			because: "what kept that pair blocked is policy",
+			outcome: NotProved, reason: "this policy is not enforced, others are",
 			found: "policy-not-enforced critical, enforced critical, leaks ok, flaps ok",
 		},
 		{
-			name:       "new pods were reached, after probes that failed",
-			samples:    []Sample{never, started},
-			because:    "a pod that has not started yet answers nobody: that is no policy",
-			conclusion: NotProved, reason: "is policy enforced at all",
+			name:    "new pods were reached, after probes that failed",
+			samples: []Sample{never, started},
+			because: "a pod that has not started yet answers nobody: that is no policy",
+			outcome: NotProved, reason: "is policy enforced at all",
 			found: "not-enforced critical, enforced critical, flaps ok",
 		},
 		{
 			name: "one of the pairs was blocked for a moment", samples: []Sample{never, slow},
-			because:    "something filters, so it is slow or partial",
-			conclusion: NotInTime, reason: "2 of 2 pairs", found: "enforced critical, flaps ok",
+			because: "something filters, so it is slow or partial",
+			outcome: NotInTime, reason: "2 of 2 pairs", found: "enforced critical, flaps ok",
 		},
 		{
 			name: "pairs that had to be blocked first were open", samples: []Sample{open, open},
-			because:    "not one probe was blocked here either, whatever the trigger was to do",
-			conclusion: NotProved,
-			reason:     "in policy-creation not one probe was blocked: is policy enforced at all",
-			found:      "not-enforced critical, invalid critical",
+			because: "not one probe was blocked here either, whatever the trigger was to do",
+			outcome: NotProved,
+			reason:  "in policy-creation not one probe was blocked: is policy enforced at all",
+			found:   "not-enforced critical, invalid critical",
 		},
 		{
 			name: "one pair that had to be blocked first was open",
 			samples: []Sample{
 				open, pairOf(Measured, both, named("policy-creation"), allowing),
 			},
-			because:    "the policy that denies is in force on the other pair",
-			conclusion: NotProved, reason: "1 of 2 pairs (never seen blocked)",
+			because: "the policy that denies is in force on the other pair",
+			outcome: NotProved, reason: "1 of 2 pairs (never seen blocked)",
 			found: "enforced ok, flaps ok, invalid critical",
 		},
 		{
-			name:       "targets that had to be allowed first did not answer",
-			samples:    []Sample{dead, dead},
-			because:    "what does not answer without a policy has another fault than policy",
-			conclusion: NotProved, reason: "not one probe was answered before the trigger",
+			name:    "targets that had to be allowed first did not answer",
+			samples: []Sample{dead, dead},
+			because: "what does not answer without a policy has another fault than policy",
+			outcome: NotProved, reason: "not one probe was answered before the trigger",
 			found: "unreachable critical, invalid warning",
 		},
 		{
 			name: "one pair was not proved", samples: []Sample{moved, unproved},
-			because:    "a result that says nothing must not pass for one",
-			conclusion: NotProved, reason: "1 of 2 pairs (never seen allowed)",
+			because: "a result that says nothing must not pass for one",
+			outcome: NotProved, reason: "1 of 2 pairs (never seen allowed)",
 			found: "enforced ok, flaps ok, invalid warning",
 		},
 		{
 			name: "one pair was not proved, and one was slow", samples: []Sample{slow, unproved},
-			because:    "a state that nobody has seen comes before a statistic",
-			conclusion: NotProved, reason: "1 of 2 pairs (never seen allowed)",
+			because: "a state that nobody has seen comes before a statistic",
+			outcome: NotProved, reason: "1 of 2 pairs (never seen allowed)",
 			found: "enforced critical, flaps ok, invalid warning",
 		},
 		{
 			name: "a target was deleted", samples: []Sample{moved, gone},
-			because:    "who deletes a target has no result of it, and the others count",
-			conclusion: Passed, found: "enforced ok, flaps ok, deleted warning",
+			because: "who deletes a target has no result of it, and the others count",
+			outcome: Passed, found: "enforced ok, flaps ok, deleted warning",
 		},
 		{
 			name: "replies came that policy forbids", samples: []Sample{moved, leaking},
-			because:    "a leak is critical; it decides about the exit code if a threshold asks",
-			conclusion: Passed, found: "enforced ok, leaks critical, flaps ok",
+			because: "a leak is critical; it decides about the exit code if a threshold asks",
+			outcome: Passed, found: "enforced ok, leaks critical, flaps ok",
 		},
 		{
 			name: "the end of a leak", samples: []Sample{moved, endOfLeak},
-			because:    "the beginning and the end of a leak are a leak, and no flaps besides",
-			conclusion: Passed, found: "enforced ok, leaks critical, flaps ok",
+			because: "the beginning and the end of a leak are a leak, and no flaps besides",
+			outcome: Passed, found: "enforced ok, leaks critical, flaps ok",
 		},
 		{
 			name: "every probe leaked from the first pods on", samples: []Sample{leakedAll},
-			because:    "without a policy in force the number of leaks says nothing",
-			conclusion: NotProved, reason: "in pod-startup/forbidden not one probe was blocked",
+			because: "without a policy in force the number of leaks says nothing",
+			outcome: NotProved, reason: "in pod-startup/forbidden not one probe was blocked",
 			found: "not-enforced critical, leaks critical",
 		},
 		{
@@ -247,58 +247,58 @@ func TestAssess(t *testing.T) {
 				leakedAll, pairOf(Measured, silent, staysBlocked(0),
 					named("pod-startup/main/forbidden")),
 			},
-			because:    "the policy was late, which is a leak, and then it was in force",
-			conclusion: Passed, found: "leaks critical",
+			because: "the policy was late, which is a leak, and then it was in force",
+			outcome: Passed, found: "leaks critical",
 		},
 		{
 			name: "a pair that must stay blocked was not reported",
 			samples: []Sample{
 				tight, pairOf(Unobserved, nil, staysBlocked(0)),
 			},
-			because:    "of a pair that nobody watched it is not known that nothing leaked",
-			conclusion: NotObserved, reason: "1 of 2 pairs", found: "leaks ok, unobserved warning",
+			because: "of a pair that nobody watched it is not known that nothing leaked",
+			outcome: NotObserved, reason: "1 of 2 pairs", found: "leaks ok, unobserved warning",
 		},
 		{
 			name: "a pair flapped", samples: []Sample{flapped},
-			because:    "a policy that was taken back did not hold; it decides if a threshold asks",
-			conclusion: Passed, found: "enforced ok, flaps critical",
+			because: "a policy that was taken back did not hold; it decides if a threshold asks",
+			outcome: Passed, found: "enforced ok, flaps critical",
 		},
 		{
 			name: "open connections live on", samples: []Sample{connection},
-			because:    "that is an answer and no fault; its exit code is documented",
-			conclusion: NotInTime, reason: "1 of 1 pairs", found: "flaps ok, connections info",
+			because: "that is an answer and no fault; its exit code is documented",
+			outcome: NotInTime, reason: "1 of 1 pairs", found: "flaps ok, connections info",
 		},
 		{
-			name:       "open connections live on beside pairs that changed",
-			samples:    []Sample{connection, moved},
-			because:    "new connections are filtered: policy is enforced",
-			conclusion: NotInTime, reason: "1 of 2 pairs",
+			name:    "open connections live on beside pairs that changed",
+			samples: []Sample{connection, moved},
+			because: "new connections are filtered: policy is enforced",
+			outcome: NotInTime, reason: "1 of 2 pairs",
 			found: "enforced ok, flaps ok, connections info",
 		},
 		{
 			name: "a threshold failed", samples: []Sample{moved}, threshold: "policy-deny.p99<1ms",
-			because:    "it was asked for",
-			conclusion: ThresholdFailed, reason: "1 of 1",
+			because: "it was asked for",
+			outcome: ThresholdFailed, reason: "1 of 1",
 			found: "enforced ok, flaps ok, threshold critical",
 		},
 		{
 			name: "a threshold about nothing that was run", samples: []Sample{moved},
-			threshold:  "pod-label.p99<1s",
-			because:    "what was not measured has not passed",
-			conclusion: ThresholdFailed, reason: "1 of 1",
+			threshold: "pod-label.p99<1s",
+			because:   "what was not measured has not passed",
+			outcome:   ThresholdFailed, reason: "1 of 1",
 			found: "enforced ok, flaps ok, threshold critical",
 		},
 		{
 			name: "a threshold failed, and a pair was slow", samples: []Sample{moved, slow},
-			threshold:  "policy-deny.p99<1ms",
-			because:    "that a pair did not change explains the threshold",
-			conclusion: NotInTime, reason: "1 of 2 pairs",
+			threshold: "policy-deny.p99<1ms",
+			because:   "that a pair did not change explains the threshold",
+			outcome:   NotInTime, reason: "1 of 2 pairs",
 			found: "enforced critical, flaps ok, threshold critical",
 		},
 		{
 			name: "a threshold passed", samples: []Sample{moved}, threshold: "policy-deny.p99<1s",
-			because:    "it was asked for, and is so",
-			conclusion: Passed, found: "enforced ok, flaps ok, threshold ok",
+			because: "it was asked for, and is so",
+			outcome: Passed, found: "enforced ok, flaps ok, threshold ok",
 		},
 	}
 	for _, test := range tests {
@@ -312,9 +312,9 @@ func TestAssess(t *testing.T) {
 				thresholds = append(thresholds, threshold)
 			}
 			a := Assess(test.samples, thresholds)
-			if a.Conclusion != test.conclusion || !strings.Contains(a.Reason, test.reason) ||
+			if a.Outcome != test.outcome || !strings.Contains(a.Reason, test.reason) ||
 				(a.Reason == "") != (test.reason == "") {
-				t.Errorf("it ends %s, %q; want %s, %q: %s", a.Conclusion, a.Reason, test.conclusion,
+				t.Errorf("it ends %s, %q; want %s, %q: %s", a.Outcome, a.Reason, test.outcome,
 					test.reason, test.because)
 			}
 			var found []string
@@ -419,5 +419,64 @@ func TestTook(t *testing.T) {
 			t.Errorf("%s: %s, %q, %t; want %s, %q, %t", test.name, took, censored, ok, test.took,
 				test.censored, test.ok)
 		}
+	}
+}
+
+// TestFailure has what a result fails with for who asks no more of it than to pass.
+func TestFailure(t *testing.T) {
+	both := map[Verdict]uint64{Allowed: 10, Dropped: 90}
+	moved, lost, gone := pairOf(Measured, both), pairOf(Unobserved, nil), pairOf(Deleted, both)
+	lives := pairOf(Censored, both, openConnection)
+	cut := pairOf(Measured, both, openConnection)
+	for _, test := range []struct {
+		name    string
+		samples []Sample
+		want    Topic
+	}{
+		{"every pair was measured", []Sample{moved}, ""},
+		{"a pair was slow, another went away", []Sample{pairOf(Censored, both), gone},
+			TopicEnforced},
+		{"a pair went away", []Sample{moved, gone}, TopicDeleted},
+		{"nobody watched a pair, another went away", []Sample{gone, lost}, TopicUnobserved},
+		{"nobody watched a pair, another leaked", []Sample{
+			pairOf(Measured, both, staysBlocked(1)), pairOf(Unobserved, nil, staysBlocked(0)),
+		}, TopicLeaks},
+		{"open connections were cut", []Sample{cut}, ""},
+		{"an open connection lives on", []Sample{cut, lives}, TopicConnections},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			found, ok := Assess(test.samples, nil).Results[0].Failure()
+			if found.Topic != test.want || ok != (test.want != "") {
+				t.Errorf("it fails with %q, %t; want %q", found.Topic, ok, test.want)
+			}
+		})
+	}
+}
+
+// TestSeverity has warnings make of a good run one that wants attention.
+func TestSeverity(t *testing.T) {
+	both := map[Verdict]uint64{Allowed: 10, Dropped: 90}
+	moved := pairOf(Measured, both)
+	warned := moved
+	warned.Warnings = []string{"the filter resets"}
+	for _, test := range []struct {
+		name   string
+		sample Sample
+		run    []string
+		want   Severity
+	}{
+		{"nothing to say", moved, nil, SeverityOK},
+		{"a warning of a sample", warned, nil, SeverityWarning},
+		{"a warning of the run", moved, []string{"a policy of others"}, SeverityWarning},
+		{"a warning beside worse", pairOf(Censored, both), []string{"a policy of others"},
+			SeverityCritical},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a := Assess([]Sample{test.sample}, nil)
+			a.Warnings = test.run
+			if got := a.Severity(); got != test.want {
+				t.Errorf("it is %s; want %s", got, test.want)
+			}
+		})
 	}
 }

@@ -92,6 +92,22 @@ func (f Finding) String() string {
 	return f.Text
 }
 
+// fails reports whether its result does not pass for it. That open connections live on is a fact
+// about the network, and yet not what was waited for.
+func (f Finding) fails() bool {
+	return f.Severity >= SeverityWarning || f.Topic == TopicConnections && f.Count < f.Of
+}
+
+// FindTopic is the first of the findings about a topic, if there is one.
+func FindTopic(findings []Finding, topic Topic) (finding Finding, ok bool) {
+	for _, one := range findings {
+		if one.Topic == topic {
+			return one, true
+		}
+	}
+	return Finding{}, false
+}
+
 // ResultName names a result in messages and reports: the scenario, and its setting if it has one.
 func ResultName(scenario, setting string) string {
 	if setting == "" {

@@ -52,6 +52,9 @@ type Summary struct {
 	observed []observed // in ascending order
 }
 
+// HasLatency reports whether something is known of the latency of a pair.
+func (s Summary) HasLatency() bool { return len(s.observed) > 0 }
+
 // Summarize condenses the samples of one scenario.
 func Summarize(scenario string, samples []Sample) Summary {
 	summary := Summary{Scenario: scenario, Account: Account{Expected: len(samples)}}
@@ -122,7 +125,7 @@ func warnings(summary Summary, warned map[string]int) []string {
 	var all []string
 	for _, status := range Statuses()[1:] {
 		if n := summary.Account.Count(status); n > 0 {
-			all = append(all, fmt.Sprintf("%d of %d targets %s: %s", n, summary.Account.Expected,
+			all = append(all, fmt.Sprintf("%d of %d pairs %s: %s", n, summary.Account.Expected,
 				status, meaning(status)))
 		}
 	}
@@ -134,7 +137,7 @@ func warnings(summary Summary, warned map[string]int) []string {
 		}
 	}
 	if reached > 0 {
-		all = append(all, fmt.Sprintf("%d of %d targets were reached by their first probe: they "+
+		all = append(all, fmt.Sprintf("%d of %d pairs were reached by their first probe: they "+
 			"enter the percentiles as at most the time that this took", reached,
 			summary.Account.Expected))
 	}

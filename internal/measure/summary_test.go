@@ -59,8 +59,8 @@ func TestSummarize(t *testing.T) {
 		t.Errorf("latency (-want +got):\n%s", diff)
 	}
 	wantWarnings := []string{
-		"1 of 4 targets censored: they enter the percentiles as longer than they were watched for",
-		"1 of 4 targets deleted: they are in no percentile",
+		"1 of 4 pairs censored: they enter the percentiles as longer than they were watched for",
+		"1 of 4 pairs deleted: they are in no percentile",
 		"1 of 4 samples: the clocks disagree",
 	}
 	if diff := cmp.Diff(wantWarnings, summary.Warnings); diff != "" {
@@ -85,7 +85,7 @@ func TestSummarizeReachedAtOnce(t *testing.T) {
 	summary := Summarize("pod-creation", []Sample{{
 		Status: Measured, Start: Start{At: at(0)}, Bracket: Bracket{Upper: at(475)},
 	}})
-	want := []string{"1 of 1 targets were reached by their first probe: they enter the " +
+	want := []string{"1 of 1 pairs were reached by their first probe: they enter the " +
 		"percentiles as at most the time that this took"}
 	if diff := cmp.Diff(want, summary.Warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)

@@ -312,7 +312,7 @@ func (r *Compared) warnings(unit Unit, statistics int) []string {
 
 	for _, status := range measure.Statuses()[1:] {
 		if old, now := r.Old.Account.Count(status), r.New.Account.Count(status); old+now > 0 {
-			say("%d of %d targets %s in the old, %d of %d in the new", old, r.Old.Account.Expected,
+			say("%d of %d pairs %s in the old, %d of %d in the new", old, r.Old.Account.Expected,
 				status, now, r.New.Account.Expected)
 		}
 	}
@@ -356,8 +356,7 @@ func many(n int, unit Unit) string { return measure.Plural(n, string(unit)) }
 
 // Text says how the limit stands.
 func (c Check) Text() string {
-	of := c.Name
-	text := fmt.Sprintf("limit %s: %s: ", c.Limit, of)
+	text := fmt.Sprintf("limit %s: %s: ", c.Limit, c.Name)
 	change := fmt.Sprintf("%s, %s (p %s)", signed(c.Comparison.Change.Value),
 		percent(c.Comparison.Ratio.Value), probability(c.P))
 	switch {

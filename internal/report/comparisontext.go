@@ -13,21 +13,6 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// ComparisonFormat is a way to write a comparison.
-type ComparisonFormat struct {
-	Name    string
-	Summary string
-	Write   func(io.Writer, Comparison) error
-}
-
-// ComparisonFormats are all formats of comparisons of this package, the default first.
-func ComparisonFormats() []ComparisonFormat {
-	return []ComparisonFormat{
-		{"text", "tables for a terminal", ComparisonText},
-		{"markdown", "for a comment on a pull request", ComparisonMarkdown},
-	}
-}
-
 // ComparisonText writes what a person reads in a terminal.
 func ComparisonText(w io.Writer, c Comparison) error {
 	var page bytes.Buffer
@@ -96,7 +81,7 @@ func (s Side) Describe() string {
 	first := s.Sources[0].Run
 	var plugins []string
 	for _, plugin := range first.Plugins {
-		plugins = append(plugins, strings.TrimSpace(plugin.Name+" "+plugin.Version))
+		plugins = append(plugins, plugin.String())
 	}
 	text := fmt.Sprintf("%s: %s of %s, Kubernetes %s", s.Path, many(len(s.Sources), UnitRun),
 		first.Began.UTC().Format("2006-01-02 15:04 UTC"), known(first.Kubernetes))

@@ -41,7 +41,7 @@ func notable(assessment measure.Assessment) []measure.Finding {
 // outcome says in a line how a run ends.
 func outcome(assessment measure.Assessment) string {
 	if assessment.Reason == "" {
-		return "outcome: " + assessment.Conclusion.String()
+		return "outcome: " + assessment.Outcome.String()
 	}
-	return fmt.Sprintf("outcome: %s: %s", assessment.Conclusion, assessment.Reason)
+	return fmt.Sprintf("outcome: %s: %s", assessment.Outcome, assessment.Reason)
 }

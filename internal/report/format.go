@@ -3,20 +3,18 @@
 
 package report
 
-import (
-	"io"
-)
+import "io"
 
-// Format is a form of a report on runs.
-type Format struct {
+// Format is a form of documents about something: reports on runs, or a comparison.
+type Format[T any] struct {
 	Name string
 	// Summary says in a few words what it is for.
 	Summary string
 	// Write writes everything as one document.
-	Write func(w io.Writer, reports []Report) error
+	Write func(w io.Writer, about T) error
 	// Files are the documents of a format whose readers expect several, by the names that they
 	// expect; else nil.
-	Files func(reports []Report) ([]File, error)
+	Files func(about T) ([]File, error)
 }
 
 // File is a document with the name that its readers expect.
@@ -25,9 +23,9 @@ type File struct {
 	Content []byte
 }
 
-// Formats are all formats of this package, the default first.
-func Formats() []Format {
-	return []Format{
+// Formats are all formats of reports on runs in this package, the default first.
+func Formats() []Format[[]Report] {
+	return []Format[[]Report]{
 		{Name: "text", Summary: "tables for a terminal", Write: Text},
 		{Name: "markdown", Summary: "for a comment on a pull request", Write: Markdown},
 		{Name: "json", Summary: "everything, for programs", Write: JSON},
@@ -40,11 +38,10 @@ func Formats() []Format {
 	}
 }
 
-// Names are the names of formats, for messages.
-func Names(formats []Format) []string {
-	var all []string
-	for _, one := range formats {
-		all = append(all, one.Name)
+// ComparisonFormats are all formats of comparisons in this package, the default first.
+func ComparisonFormats() []Format[Comparison] {
+	return []Format[Comparison]{
+		{Name: "text", Summary: "tables for a terminal", Write: ComparisonText},
+		{Name: "markdown", Summary: "for a comment on a pull request", Write: ComparisonMarkdown},
 	}
-	return all
 }

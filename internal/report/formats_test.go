@@ -188,15 +188,28 @@ func TestJUnitFailsForMoreThanRun(t *testing.T) {
 	leaked.Kind, leaked.Leaks = measure.KindBlocked, 1
 	leaked.Probes[measure.Dropped] = 1
 	for name, sample := range map[string]measure.Sample{
-		"flaps": flapped, "account": deleted, "leaks": leaked,
+		"flaps": flapped, "deleted": deleted, "leaks": leaked,
 	} {
 		one := Build(Source{Samples: []measure.Sample{sample}})[0]
 		suite := junitOf(one)
-		if one.Assessment.Conclusion != measure.Passed || suite.Failures != 1 ||
+		if one.Assessment.Outcome != measure.Passed || suite.Failures != 1 ||
 			suite.Cases[0].Failure.Type != name {
-			t.Errorf("%s: the outcome is %s, and the case %+v", name, one.Assessment.Conclusion,
+			t.Errorf("%s: the outcome is %s, and the case %+v", name, one.Assessment.Outcome,
 				suite.Cases[0].Failure)
 		}
+	}
+}
+
+// TestJUnitConnections fails with open connections that live on, as run does.
+func TestJUnitConnections(t *testing.T) {
+	lives := measure.Sample{
+		Scenario: "established", Status: measure.Censored, Kind: measure.KindOpen,
+	}
+	one := Build(Source{Samples: []measure.Sample{lives}})[0]
+	suite := junitOf(one)
+	if one.Assessment.Outcome != measure.NotInTime || suite.Failures != 1 ||
+		suite.Cases[0].Failure.Type != "connections" {
+		t.Errorf("the outcome is %s, and the case %+v", one.Assessment.Outcome, suite.Cases[0])
 	}
 }
 
@@ -243,7 +256,7 @@ func TestJUnitVerdicts(t *testing.T) {
 	source.Thresholds = nil
 	page.Reset()
 	if err := JUnit(&page, Build(source)); err != nil ||
-		!strings.Contains(page.String(), `type="account"`) {
+		!strings.Contains(page.String(), `type="enforced" message="1 of 2 pairs changed`) {
 		t.Errorf("a result that is not measured passes: %v, %s", err, page.String())
 	}
 }

@@ -62,7 +62,7 @@ type jsonThreshold struct {
 	Threshold string `json:"threshold"`
 	Scenario  string `json:"scenario"`
 	Setting   string `json:"setting,omitempty"`
-	Holds     bool   `json:"holds"`
+	Passed    bool   `json:"holds"`
 	Text      string `json:"text"`
 }
 
@@ -79,7 +79,7 @@ func JSON(w io.Writer, reports []Report) error {
 func jsonOf(report Report) jsonRun {
 	assessment := report.Assessment
 	run := jsonRun{
-		Run: report.Run, Outcome: assessment.Conclusion.String(), Reason: assessment.Reason,
+		Run: report.Run, Outcome: assessment.Outcome.String(), Reason: assessment.Reason,
 		Findings: jsonFindings(assessment.Findings), Thresholds: []jsonThreshold{},
 	}
 
@@ -98,7 +98,7 @@ func jsonOf(report Report) jsonRun {
 		run.Thresholds = append(run.Thresholds, jsonThreshold{
 			Threshold: one.Threshold.String(), Scenario: one.Summary.Scenario,
 			Setting: one.Summary.Setting,
-			Holds:   one.Passed, Text: one.Text,
+			Passed:  one.Passed, Text: one.Text,
 		})
 	}
 

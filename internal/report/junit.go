@@ -7,7 +7,6 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -55,9 +54,9 @@ type junitFailure struct {
 }
 
 // JUnit writes a test suite for each run: a test case for each result and threshold that is about
-// it, and for a result without a threshold one that fails if a pair is not measured, or something
-// was found that wants attention. A case with pairs that were not observed is an error: it was not
-// carried out as a whole. A run that did not come to its end has one more, which says so.
+// it, and for a result without a threshold one that fails with what was found against it. A case
+// with pairs that were not observed is an error: it was not carried out as a whole. A run that did
+// not come to its end has one more, which says so.
 func JUnit(w io.Writer, reports []Report) error {
 	all := junitSuites{Name: "netpol-latency"}
 	for _, report := range reports {
@@ -90,10 +89,10 @@ func junitOf(report Report) junitSuite {
 		suite.Properties = append(suite.Properties, junitProperty{fact[0], fact[1]})
 	}
 
-	if cut := run.Cut(); cut != "" {
+	if cut, ok := measure.FindTopic(report.Assessment.Findings, measure.TopicIncomplete); ok {
 		suite.Cases = append(suite.Cases, junitCase{
 			Class: suite.Name, Name: "complete", Time: seconds(0),
-			Error: &junitFailure{string(measure.TopicIncomplete), cut, cut},
+			Error: failureOf(cut, cut.String()),
 		})
 	}
 	for _, one := range report.Results {
@@ -137,41 +136,34 @@ func junitThreshold(one measure.Evaluation, report Report) junitCase {
 	}
 
 	found := junitCaseOf(about, one.Threshold.String())
+	lost, unobserved := measure.FindTopic(about.Findings, measure.TopicUnobserved)
 	switch {
 	case !one.Passed:
-		found.Failure = &junitFailure{"threshold", one.Text, found.Output}
-	case one.Summary.Account.Count(measure.Unobserved) > 0:
-		found.Error = unobserved(one.Summary, found.Output)
+		found.Failure = &junitFailure{string(measure.TopicThreshold), one.Text, found.Output}
+	case unobserved:
+		found.Error = failureOf(lost, found.Output)
 	}
 
 	return found
 }
 
-// junitDefault is what is expected of any result: that every pair was measured, and that nothing
-// wants attention.
+// junitDefault is what is expected of any result: that nothing was found against it.
 func junitDefault(one Result) junitCase {
 	found := junitCaseOf(one, "all measured, no leaks")
-	account, severity := one.Summary.Account, one.Severity()
-	switch {
-	case account.Count(measure.Unobserved) > 0 && severity < measure.SeverityCritical:
-		found.Error = unobserved(one.Summary, found.Output)
-	case !account.AllMeasured():
-		found.Failure = &junitFailure{"account", account.String(), found.Output}
-	case severity >= measure.SeverityWarning:
-		worst := slices.IndexFunc(one.Findings, func(finding measure.Finding) bool {
-			return finding.Severity == severity
-		})
-		finding := one.Findings[worst]
-		found.Failure = &junitFailure{string(finding.Topic), finding.String(), found.Output}
+	switch worst, failed := one.Failure(); {
+	case !failed:
+	case worst.Topic == measure.TopicUnobserved:
+		found.Error = failureOf(worst, found.Output)
+	default:
+		found.Failure = failureOf(worst, found.Output)
 	}
 
 	return found
 }
 
-// unobserved is the error of a case whose pairs were not all watched: it was not carried out as a
-// whole.
-func unobserved(summary measure.Summary, output string) *junitFailure {
-	return &junitFailure{measure.Unobserved.String(), summary.Account.String(), output}
+// failureOf is a finding as what a case fails with.
+func failureOf(finding measure.Finding, output string) *junitFailure {
+	return &junitFailure{string(finding.Topic), finding.String(), output}
 }
 
 func junitCaseOf(one Result, name string) junitCase {

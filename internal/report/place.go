@@ -18,8 +18,8 @@ type Place string
 // The places.
 const (
 	PlaceUnknown Place = ""
-	PlaceSame    Place = "same node"
-	PlaceOther   Place = "other nodes"
+	PlaceSame    Place = "same-node"
+	PlaceOther   Place = "cross-node"
 )
 
 // Nodes knows on which nodes the pods of a run were, as far as its records tell.
@@ -118,7 +118,7 @@ type Located struct {
 	Cells   []Cell
 }
 
-// Places are the pairs of a result by where their pods were: the same node, other nodes, unknown.
+// Places are the pairs of a result by where their pods were: same-node, cross-node, unknown.
 type Places []Located
 
 // split divides samples by where their pods were.
@@ -169,7 +169,7 @@ type PlaceComparison struct {
 
 // whole reports whether both sides have a latency.
 func (c PlaceComparison) whole() bool {
-	return hasLatency(c.Same.Cells) && hasLatency(c.Other.Cells)
+	return c.Same.Summary.HasLatency() && c.Other.Summary.HasLatency()
 }
 
 // String is the comparison in a line.
@@ -178,18 +178,24 @@ func (c PlaceComparison) String() string {
 		return fmt.Sprintf("%s %s and %s", name, FindCell(c.Same.Cells, name).Value,
 			FindCell(c.Other.Cells, name).Value)
 	}
-	return fmt.Sprintf("same-node vs cross-node: %s: %s, %s", c.Name, of("p50"), of("p99"))
+	return fmt.Sprintf("%s vs %s: %s: %s, %s", PlaceSame, PlaceOther, c.Name, of("p50"),
+		of("p99"))
 }
 
 // comparePlaces finds for each result the comparison of places that it is in. One that has pairs in
-// both is compared with itself, others with the first that was run alike but for the placement.
+// both is compared with itself, others with the first that was run alike in the same cluster but
+// for the placement.
 func comparePlaces(reports []Report) {
 	type single struct {
 		result     *Result
 		comparison *PlaceComparison
 	}
+	type shared struct {
+		PlaceComparison
+		run result.Run // the first
+	}
 	var singles []single
-	byName := make(map[string]*PlaceComparison)
+	byName := make(map[string][]*shared)
 	for _, report := range reports {
 		for i := range report.Results {
 			one := &report.Results[i]
@@ -202,18 +208,25 @@ func comparePlaces(reports []Report) {
 				continue
 			}
 
-			shared := byName[own.Name]
-			if shared == nil {
-				shared = &PlaceComparison{Name: own.Name}
-				byName[own.Name] = shared
+			alike := byName[own.Name]
+			at := slices.IndexFunc(alike, func(s *shared) bool {
+				return sameCluster(s.run, report.Run)
+			})
+			if at < 0 {
+				at, alike = len(alike), append(alike, &shared{
+					PlaceComparison{Name: own.Name}, report.Run,
+				})
+				byName[own.Name] = alike
 			}
-			if !hasLatency(shared.Same.Cells) {
-				shared.Same = own.Same
+
+			first := &alike[at].PlaceComparison
+			if !first.Same.Summary.HasLatency() {
+				first.Same = own.Same
 			}
-			if !hasLatency(shared.Other.Cells) {
-				shared.Other = own.Other
+			if !first.Other.Summary.HasLatency() {
+				first.Other = own.Other
 			}
-			singles = append(singles, single{one, shared})
+			singles = append(singles, single{one, first})
 		}
 	}
 
@@ -222,6 +235,20 @@ func comparePlaces(reports []Report) {
 			one.result.Compared = one.comparison
 		}
 	}
+}
+
+// sameCluster reports whether two runs can have been in one cluster, as it was. What one of them
+// did not note is not held against it.
+func sameCluster(a, b result.Run) bool {
+	alike := func(a, b string) bool { return a == b || a == "" || b == "" }
+	nodes := len(a.Nodes) == 0 || len(b.Nodes) == 0 ||
+		slices.ContainsFunc(a.Nodes, func(one result.Node) bool {
+			return slices.ContainsFunc(b.Nodes, func(other result.Node) bool {
+				return one.Name == other.Name
+			})
+		})
+	plugins := len(a.Plugins) == 0 || len(b.Plugins) == 0 || slices.Equal(a.Plugins, b.Plugins)
+	return alike(a.Context, b.Context) && alike(a.Kubernetes, b.Kubernetes) && nodes && plugins
 }
 
 // nameApart names a result without the placement among its settings.

@@ -5,6 +5,7 @@ package report
 
 import (
 	"testing"
+	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
@@ -83,6 +84,50 @@ func TestPlace(t *testing.T) {
 			}
 			if got := nodes.Place(test.sample); got != test.place {
 				t.Errorf("it is %q; want %q: %s", got, test.place, test.because)
+			}
+		})
+	}
+}
+
+// TestPlacesOfOneCluster compares the pairs of two runs with the contrary placement only where
+// these can have been in one cluster.
+func TestPlacesOfOneCluster(t *testing.T) {
+	began := time.Unix(1000, 0)
+	source := func(targetNode string, run result.Run) Source {
+		return Source{Settings: setting.All(), Run: run, Samples: []measure.Sample{{
+			Scenario: "policy-deny", Status: measure.Measured, Want: measure.StateBlocked,
+			ClientNode: "node-0", TargetNode: targetNode,
+			Start:   measure.Start{Source: measure.StartWrite, At: began},
+			Bracket: measure.Bracket{Lower: began.Add(1e6), Upper: began.Add(2e6)},
+		}}}
+	}
+	first := result.Run{
+		Context: "a", Kubernetes: "v1.37.2", Plugins: []result.Plugin{{Name: "x"}},
+		Nodes: []result.Node{{Name: "node-0"}, {Name: "node-1"}},
+	}
+	for _, test := range []struct {
+		name   string
+		change func(*result.Run)
+		want   bool
+	}{
+		{"alike", func(*result.Run) {}, true},
+		{"a node is gone", func(r *result.Run) { r.Nodes = r.Nodes[:1] }, true},
+		{"a run of an earlier version, which noted less", func(r *result.Run) {
+			r.Context, r.Plugins, r.Nodes = "", nil, nil
+		}, true},
+		{"another context", func(r *result.Run) { r.Context = "b" }, false},
+		{"another version of Kubernetes", func(r *result.Run) { r.Kubernetes = "v1.36.0" }, false},
+		{"another plugin", func(r *result.Run) { r.Plugins = []result.Plugin{{Name: "y"}} }, false},
+		{"other nodes", func(r *result.Run) { r.Nodes = []result.Node{{Name: "n"}} }, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			second := first
+			test.change(&second)
+			reports := Build(source("node-0", first), source("node-1", second))
+			for _, one := range reports {
+				if got := one.Results[0].Compared != nil; got != test.want {
+					t.Errorf("the pairs are compared: %t; want %t", got, test.want)
+				}
 			}
 		})
 	}

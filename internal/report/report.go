@@ -52,6 +52,7 @@ func build(source Source) Report {
 		Source: source, Assessment: measure.Assess(source.Samples, source.Thresholds),
 		Nodes: NewNodes(source),
 	}
+	one.Assessment.Warnings = source.Run.Warnings
 	if cut := source.Run.Cut(); cut != "" {
 		one.Assessment = one.Assessment.Incomplete(cut)
 	}
@@ -69,11 +70,6 @@ func build(source Source) Report {
 // Name is the scenario of the result, with its setting.
 func (r Result) Name() string { return measure.ResultName(r.Summary.Scenario, r.Summary.Setting) }
 
-// HasLatency reports whether something is known of the latency of a pair.
-func (r Result) HasLatency() bool { return hasLatency(r.Cells) }
-
-func hasLatency(cells []Cell) bool { return len(cells) > 0 && cells[0].Value != none }
-
 // Interval is the confidence interval of the quantile, if one of its ends is known.
 func (c Cell) Interval() (text string, known bool) {
 	return c.Lower + " to " + c.Upper, c.Lower != none || c.Upper != none
@@ -88,8 +84,6 @@ func Cells(summary measure.Summary) []Cell {
 		return nil
 	}
 
-	account := summary.Account
-	known := account.Count(measure.Measured)+account.Count(measure.Censored) > 0
 	var all []Cell
 	for _, shown := range measure.ShownQuantiles() {
 		found := summary.Quantile(shown.Q)
@@ -98,7 +92,7 @@ func Cells(summary measure.Summary) []Cell {
 			Lower: end(found.Lower, found.UnboundedBelow), Upper: end(found.Upper, found.Unbounded),
 			Resolution: end(summary.Resolution.Quantile(shown.Q), len(summary.Resolution) == 0),
 		}
-		if known {
+		if summary.HasLatency() {
 			cell.Value = found.String()
 		}
 		all = append(all, cell)

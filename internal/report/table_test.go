@@ -39,7 +39,7 @@ func TestTable(t *testing.T) {
     resolution                               10.0ms  10.0ms  10.0ms  10.0ms  10.0ms  10.0ms
   empty                                 0/0       -       -       -       -       -       -
     resolution                                    -       -       -       -       -       -
-warning: 1 of 21 targets deleted: they are in no percentile
+warning: 1 of 21 pairs deleted: they are in no percentile
 `, "\n")
 	if diff := cmp.Diff(want, b.String()); diff != "" {
 		t.Errorf("Table() (-want +got):\n%s", diff)

@@ -68,7 +68,7 @@ func textOf(page *bytes.Buffer, report Report) error {
 func environment(run result.Run) [][2]string {
 	plugins, nodes := make([]string, 0, len(run.Plugins)), make([]string, 0, len(run.Nodes))
 	for _, plugin := range run.Plugins {
-		plugins = append(plugins, strings.TrimSpace(plugin.Name+" "+plugin.Version))
+		plugins = append(plugins, plugin.String())
 	}
 
 	for _, node := range run.Nodes {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -90,6 +91,9 @@ type Plugin struct {
 	Version string `json:"version,omitempty"`
 }
 
+// String is the plugin in a list.
+func (p Plugin) String() string { return strings.TrimSpace(p.Name + " " + p.Version) }
+
 // Node is a node of the cluster.
 type Node struct {
 	Name   string `json:"name"`
@@ -127,11 +131,11 @@ type Summary struct {
 // missing is open.
 type Quantile struct {
 	Value time.Duration `json:"ns"`
-	// Longer says that the quantile is longer than the value, AtMost that it is no longer.
-	Longer bool           `json:"longer,omitempty"`
-	AtMost bool           `json:"atMost,omitempty"`
-	Lower  *time.Duration `json:"lowerNs,omitempty"`
-	Upper  *time.Duration `json:"upperNs,omitempty"`
+	// AtLeast says that the quantile is longer than the value, AtMost that it is no longer.
+	AtLeast bool           `json:"longer,omitempty"`
+	AtMost  bool           `json:"atMost,omitempty"`
+	Lower   *time.Duration `json:"lowerNs,omitempty"`
+	Upper   *time.Duration `json:"upperNs,omitempty"`
 }
 
 // Read reads what a run left, of one that was cut what its finished iterations did. The digests in
@@ -185,8 +189,7 @@ func Digest(s measure.Summary) Summary {
 		Resolution: quantiles(s.Resolution),
 	}
 
-	if s.Kind != measure.KindBlocked &&
-		s.Account.Count(measure.Measured)+s.Account.Count(measure.Censored) > 0 {
+	if s.HasLatency() {
 		one.Latency = intervals(s)
 	}
 
@@ -202,7 +205,7 @@ func intervals(s measure.Summary) map[string]Quantile {
 	for _, shown := range measure.ShownQuantiles() {
 		found := s.Quantile(shown.Q)
 		one := Quantile{
-			Value: found.Value, Longer: found.Censored == measure.RightCensored,
+			Value: found.Value, AtLeast: found.Censored == measure.RightCensored,
 			AtMost: found.Censored == measure.LeftCensored,
 		}
 		if !found.UnboundedBelow {

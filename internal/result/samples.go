@@ -19,7 +19,7 @@ import (
 // Schema is the version of the records that this package writes. It reads every version up to it.
 const Schema = 3
 
-// record is one sample on the wire. Instants are RFC 3339 with nanoseconds; durations nanoseconds.
+// record is one sample as a line. Instants are RFC 3339 with nanoseconds; durations nanoseconds.
 type record struct {
 	Schema      int                 `json:"schema"`
 	Scenario    string              `json:"scenario"`

@@ -27,7 +27,7 @@ func document(t *testing.T, sources ...report.Source) string {
 	return b.String()
 }
 
-// own is the document without the library, which is not ours to judge.
+// own is the document without the library, which is not ours to check.
 func own(document string) string {
 	content, err := files.ReadFile(library)
 	if err != nil {

@@ -164,6 +164,7 @@ func facts(source report.Source) []fact {
 	if run.Context != "" { // there is none in a pod, and earlier versions did not note it
 		all = append(all, fact{"Context", run.Context})
 	}
+
 	for i := range all {
 		if all[i].Value == "" {
 			all[i].Value = "not known"
@@ -193,7 +194,7 @@ func plugins(found []result.Plugin) string {
 	}
 	var names []string
 	for _, one := range found {
-		names = append(names, strings.TrimSpace(one.Name+" "+one.Version))
+		names = append(names, one.String())
 	}
 	return strings.Join(names, ", ")
 }

@@ -62,7 +62,7 @@ func newSection(result report.Result, nodes report.Nodes, anchor, badge string) 
 	switch {
 	case one.Forbidden:
 		return one
-	case !result.HasLatency():
+	case !summary.HasLatency():
 		one.NoLatency = "No pair has a latency: there is neither a distribution nor a percentile " +
 			"to show."
 		return one
@@ -77,7 +77,7 @@ func newSection(result report.Result, nodes report.Nodes, anchor, badge string) 
 	return one
 }
 
-// compare adds the pairs on one node beside those on others, if it is known which they are.
+// compare adds the pairs of one node beside those across nodes, if it is known which they are.
 func (s *section) compare(result report.Result) {
 	switch only := result.Places.Only(); {
 	case len(result.Places) > 1:

@@ -60,9 +60,6 @@ func newVerdict(assessment measure.Assessment, run run) verdict {
 		v.Statements = append(v.Statements, statement{
 			warn, "Warnings", fmt.Sprint(n), "qualify the statistics", run.ID + "-warnings",
 		})
-		if v.Severity == good {
-			v.Severity = warn
-		}
 	}
 
 	return v
@@ -80,6 +77,7 @@ func (r run) statement(finding measure.Finding) statement {
 		measure.TopicInvalid: "Not proved",
 		measure.TopicDeleted: "Deleted",
 	}[finding.Topic]
+
 	return statement{
 		Severity: severity(finding.Severity), Label: label, Value: cmp.Or(finding.Value(), "-"),
 		Text:   finding.Text,

@@ -95,8 +95,8 @@ report.Distribution = class {
   static style(name) {
     return (
       {
-        "same node": { key: "same", colour: report.colour("same"), type: "dashed" },
-        "other nodes": { key: "other", colour: report.colour("other"), type: "dotted" },
+        "same-node": { key: "same", colour: report.colour("same"), type: "dashed" },
+        "cross-node": { key: "other", colour: report.colour("other"), type: "dotted" },
       }[name] || { key: "all", colour: report.colour("allowed"), type: "solid" }
     );
   }

@@ -170,7 +170,7 @@ report.View = class {
   }
 };
 report.View.collator = new Intl.Collator("en", { numeric: true });
-report.View.places = { "=": "same node", "≠": "other nodes" };
+report.View.places = { "=": "same-node", "≠": "cross-node" };
 report.View.kinds = {
   measured: (p, row) => p.status[row] === 0,
   censored: (p, row) => p.status[row] === 1,
