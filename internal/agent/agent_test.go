@@ -438,7 +438,7 @@ func TestPolicyCreationStatuses(t *testing.T) {
 	tests := []struct {
 		name   string
 		opened bool // the target can be reached before the client starts
-		blind  bool // the client may not get the policy: its news is all that it has
+		blind  bool // the client may not get the policy: its notification is all that it has
 		steps  func(b *bench)
 		want   measure.Status
 		check  func(b *bench, sample measure.Sample)
@@ -681,8 +681,8 @@ func TestPolicyCreationReady(t *testing.T) {
 				if denied && (waited < 2*time.Second || waited > 3*time.Second) {
 					t.Errorf("ready after %s; want 2s and the time of a probe", waited)
 				}
-				if !denied && waited.Truncate(time.Second) != deniedPatience {
-					t.Errorf("ready after %s; want %s", waited, deniedPatience)
+				if !denied && waited.Truncate(time.Second) != deniedTimeout {
+					t.Errorf("ready after %s; want %s", waited, deniedTimeout)
 				}
 			})
 		})
@@ -690,7 +690,7 @@ func TestPolicyCreationReady(t *testing.T) {
 }
 
 // A policy that is deleted before it took effect is no trigger any more: a target that can be
-// reached without it is judged when it is created again.
+// reached without it is evaluated when it is created again.
 func TestPolicyDeletedAndCreatedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, pod("a", "a", "10.0.0.1"))
@@ -776,7 +776,7 @@ func TestAddressReuse(t *testing.T) {
 	})
 }
 
-// A target that has its result is done: news of its pod does not make it a target again.
+// A target that has its result is done: an event of its pod does not make it a target again.
 func TestResultIsFinal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		reachable := pod("a", "a", "10.0.0.1")

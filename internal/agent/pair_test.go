@@ -38,9 +38,9 @@ func TestPortsRanShort(t *testing.T) {
 	}
 }
 
-// TestJudgedAfterTheTrigger has probes wait for their verdict, as in the queue of an engine in user
-// space: what was sent before the trigger, and judged after it, refutes no old state.
-func TestJudgedAfterTheTrigger(t *testing.T) {
+// TestFilteredAfterTheTrigger has probes wait for their verdict, as in the queue of an engine in
+// user space: what was sent before the trigger, and filtered after it, refutes no old state.
+func TestFilteredAfterTheTrigger(t *testing.T) {
 	tests := []struct {
 		name     string
 		answered time.Duration // when the first reply comes, since the trigger

@@ -12,16 +12,16 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
-// notificationGrace is how long the news of the policy may take: a fast cluster enforces a policy
-// before the policy's own notification arrives here.
+// notificationGrace is how long the notification of the policy may take: a fast cluster enforces a
+// policy before the policy's own notification arrives here.
 const notificationGrace = 2 * time.Second
 
-// deniedPatience is how long targets may take to be denied. An engine that learns of a new client
+// deniedTimeout is how long targets may take to be denied. An engine that learns of a new client
 // from the API lets it through for a while.
-const deniedPatience = 30 * time.Second
+const deniedTimeout = 30 * time.Second
 
-// policyCreation measures the targets that exist before the policy. Each is judged when the policy
-// is created: whether it could be reached before does not matter, if it was denied by then.
+// policyCreation measures the targets that exist before the policy. What counts is the creation of
+// the policy: whether it could be reached before does not matter, if it was denied by then.
 type policyCreation struct {
 	client
 	// trigger is the newest creation of the allow policy, nil until it exists.
@@ -33,9 +33,9 @@ type policyCreation struct {
 	// announced says that the policy may come, short that expected targets did not come in time.
 	announced, short bool
 	late             <-chan time.Time
-	// patience ends when targets have had long enough to be denied, tired says that it has.
-	patience <-chan time.Time
-	tired    bool
+	// denied ends when targets have had long enough to be denied, overdue says that it has.
+	denied  <-chan time.Time
+	overdue bool
 	// searching ticks while the rate of the probes is searched for, in which the policy must not
 	// come.
 	searching <-chan time.Time
@@ -73,8 +73,8 @@ func runPolicyCreation(ctx context.Context, env *environment) error {
 		case <-c.late:
 			c.short = true
 		case <-c.searching: // announce looks again
-		case <-c.patience:
-			c.tired = true
+		case <-c.denied:
+			c.overdue = true
 			c.warnReachable()
 		}
 		if err != nil {
@@ -104,11 +104,11 @@ func (c *policyCreation) announce() {
 		return
 	}
 
-	if c.patience == nil {
-		c.patience = time.After(deniedPatience)
+	if c.denied == nil {
+		c.denied = time.After(deniedTimeout)
 	}
 
-	if expected > 0 && came-len(c.reachable()) < expected && !c.tired {
+	if expected > 0 && came-len(c.reachable()) < expected && !c.overdue {
 		return
 	}
 
@@ -142,7 +142,7 @@ func (c *policyCreation) warnReachable() {
 	for _, p := range c.reachable() {
 		klog.Warningf("Pod %q in namespace %q with IP %q was not seen denied for %s: it is "+
 			"measured only if it is denied when the policy is created",
-			p.pod.Name, p.pod.Namespace, p.address, deniedPatience)
+			p.pod.Name, p.pod.Namespace, p.address, deniedTimeout)
 	}
 }
 
@@ -287,5 +287,6 @@ func (c *policyCreation) warnings(sample measure.Sample) []string {
 	if !c.trigger.Initial {
 		all = append(all, clockWarning("policy", c.trigger.Created, c.trigger.Arrived)...)
 	}
+
 	return all
 }

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
-	"os"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -129,13 +127,9 @@ func newRemote(config RemoteConfig, prober prober, out io.Writer) *remote {
 
 // hello says who the agent is, and on which kernel: processes of one kernel share their clock.
 func (r *remote) hello(engine *probe.Engine) error {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		boot = nil // the runner then measures the difference of the clocks
-	}
-	err = r.lines.Write(protocol.Line{Hello: &protocol.Hello{
-		Agent: r.config.Index, Boot: strings.TrimSpace(string(boot)),
-		Mode: string(engine.Mode), Reason: engine.Reason,
+	err := r.lines.Write(protocol.Line{Hello: &protocol.Hello{
+		Agent: r.config.Index, Boot: protocol.BootID(), Mode: string(engine.Mode),
+		Reason: engine.Reason,
 	}})
 	for _, warning := range engine.Warnings {
 		err = errors.Join(err, r.lines.Write(protocol.Line{Warn: &protocol.Warning{Text: warning}}))
@@ -147,7 +141,7 @@ func (r *remote) hello(engine *probe.Engine) error {
 // have failed, or nothing would be started in its place.
 var errEvicted = errors.New("this agent was ended before the run")
 
-// notifyEvery is how often the runner hears how many pairs are proved.
+// notifyEvery is how often the runner is told how many pairs are proved.
 const notifyEvery = 100 * time.Millisecond
 
 func (r *remote) run(ctx context.Context, plans, pods <-chan measure.Event) error {
@@ -176,7 +170,7 @@ func (r *remote) run(ctx context.Context, plans, pods <-chan measure.Event) erro
 		case <-r.tracker.notices.ready:
 			err = r.tracker.handle()
 		case <-tick.C:
-			r.scale.look()
+			r.scale.checkSteps()
 			err = r.notify()
 		}
 		if err != nil {
@@ -377,9 +371,6 @@ func (r *remote) sampleOf(p *pair) measure.Sample {
 	sample := p.sample()
 	sample.Iteration, sample.Agent, sample.Created = p.iteration, r.config.Index, p.created
 	sample.Want = p.observed.transition.Want()
-	if r.config.Probe == probe.Established && !p.expect.Forbidden {
-		sample.Kind = measure.KindOpen
-	}
 
 	switch {
 	case r.plan.NewPods:

@@ -203,7 +203,7 @@ func TestRemoteRefutesTheOldState(t *testing.T) {
 	})
 }
 
-// The runner hears that a pair's replies are overdue before there is a sample, which comes once
+// The runner is told that a pair's replies are overdue before there is a sample, which comes once
 // that is proved.
 func TestRemotePresumes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -82,9 +82,9 @@ func (s *timescale) difference() time.Duration {
 	return s.wall(now).Sub(s.at(now).Round(0))
 }
 
-// look notices whether the wall clock has been set. A process that stood still between the readings
-// of both clocks would see a step as well, but not twice.
-func (s *timescale) look() {
+// checkSteps notices whether the wall clock has been set. A process that stood still between the
+// readings of both clocks would see a step as well, but not twice.
+func (s *timescale) checkSteps() {
 	if (s.difference() - s.ahead).Abs() < smallestStep {
 		return
 	}
@@ -108,7 +108,7 @@ func (s *timescale) sample(sample measure.Sample, stepsBefore int) measure.Sampl
 		*instant = s.at(*instant)
 	}
 
-	if s.look(); s.steps != stepsBefore {
+	if s.checkSteps(); s.steps != stepsBefore {
 		sample.Warnings = append(sample.Warnings, stepWarning)
 	}
 	return sample

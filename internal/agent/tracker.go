@@ -21,7 +21,7 @@ type program interface {
 	finish(p *pair) error
 }
 
-// tracker owns the pods that a program has heard of, by UID and by address, and the pairs with them
+// tracker owns the pods that a program knows of, by UID and by address, and the pairs with them
 // until their probing has ended. It belongs to one goroutine; what others have to say comes through
 // its queue.
 type tracker struct {
@@ -149,7 +149,7 @@ func (t *tracker) trigger(at time.Time) {
 }
 
 // accept lets the open pairs be probed at the pace of the time since the API accepted the trigger.
-// Their pace counted from the news that it would be written, which can be long before.
+// Their pace counted from the announcement that it would be written, which can be long before.
 func (t *tracker) accept(at time.Time) {
 	for p := range t.open {
 		if p.probing != nil {

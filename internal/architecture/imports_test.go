@@ -57,8 +57,10 @@ func rules() map[string]rule {
 		"internal/version":   {},
 		"internal/suite": {own: []string{"internal/measure", "internal/setting"},
 			others: []string{"go.yaml.in/yaml/v3"}},
-		"internal/scenario": {own: []string{"internal/measure", "internal/setting"},
-			others: kubernetes},
+		"internal/scenario": {
+			own:    []string{"internal/measure", "internal/protocol", "internal/setting"},
+			others: kubernetes,
+		},
 		"internal/runner": {
 			own: []string{
 				"internal/kube", "internal/measure", "internal/protocol", "internal/result",

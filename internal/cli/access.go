@@ -117,6 +117,7 @@ func (a *accessFlags) check() error {
 	if err != nil {
 		return nil // who connects says it better
 	}
+
 	var mistakes []error
 	for _, one := range []struct {
 		flag, name string

@@ -29,11 +29,13 @@ type probing struct {
 	mode     string
 	interval time.Duration
 	shortest time.Duration
+	settings *settingFlags // those of a run that it tells its agents
 	config   agent.Config
 }
 
 func (p *probing) add(f *pflag.FlagSet) {
-	p.config = agent.DefaultConfig()
+	p.config, p.settings = agent.DefaultConfig(), newSettingFlags(setting.All().ForAgents())
+	p.settings.add(f)
 	f.StringVar(&p.mode, "probe", string(probe.Connect),
 		"probe mode: connect, http, udp, sctp, syn, established\nor auto")
 	f.DurationVar(&p.interval, "probe-interval", 0,
@@ -42,15 +44,8 @@ func (p *probing) add(f *pflag.FlagSet) {
 		"shortest time between two probes of a pair after it\n(default that of the mode)")
 	f.Float64Var(&p.config.RelativeResolution, "relative-resolution", p.config.RelativeResolution,
 		"time between two probes of a pair after the trigger, as a\npart of the time since then")
-	f.Float64Var(&p.config.MaxProbeRate, "max-probe-rate", 0,
-		"most probes a second (default that of the mode)")
 	f.DurationVar(&p.config.ProbeTimeout, "probe-timeout", p.config.ProbeTimeout,
 		fmt.Sprintf("longest wait of a probe, below %s", probe.MaxTimeout))
-	f.IntVar(&p.config.Confirm, "confirm", p.config.Confirm,
-		"probes in a row that must agree on a new state")
-	f.DurationVar(&p.config.Hold, "hold", p.config.Hold,
-		"how long a pair is watched after its transition")
-	f.IntVar(&p.config.TolerateLosses, "tolerate-losses", 0, "probes in a row that may be lost")
 }
 
 // finish chooses the defaults that depend on the mode.
@@ -71,7 +66,10 @@ func (p *probing) finish() (agent.Config, error) {
 		p.config.ProbeIntervalMin = p.shortest
 	}
 
-	return p.config, p.config.ValidateProbing()
+	s := p.settings.values
+	p.config.Confirm, p.config.Hold = s.Confirm, s.Hold
+	p.config.TolerateLosses, p.config.MaxProbeRate = s.TolerateLosses, s.ProbeRate
+	return p.config, errors.Join(append(p.settings.mistakes, p.config.ValidateProbing())...)
 }
 
 func newAgent() *cobra.Command {

@@ -145,6 +145,7 @@ func runIDs(access *kube.Access) cobra.CompletionFunc {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
+
 		var ids []cobra.Completion
 		for _, namespace := range found {
 			ids = append(ids, namespace.Labels[runner.RunLabel])
@@ -176,6 +177,7 @@ func namespaces(access *kube.Access) cobra.CompletionFunc {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveError
 		}
+
 		var names []cobra.Completion
 		for _, one := range found.Items {
 			names = append(names, one.Name)

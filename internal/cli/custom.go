@@ -99,12 +99,14 @@ func (o *runOptions) explain(
 	if derived.Source == "" {
 		return
 	}
+
 	if flags := o.derivedFlags(given.Settings, derived.Settings); len(flags) > 0 {
 		fmt.Fprintf(out, "%s: read off %s: %s\n", file, derived.Source, strings.Join(flags, " "))
 	}
 	if derived.Passed != "" {
 		fmt.Fprintf(out, "%s: not measured: %s\n", file, visible.Line(derived.Passed))
 	}
+
 	names := runner.Namespaces(given, derived.Trigger)
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		if name != "" {

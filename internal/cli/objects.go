@@ -75,6 +75,7 @@ func readDirectory(path string) ([]*object, error) {
 	if err != nil {
 		return nil, err
 	}
+
 	var all []*object
 	for _, entry := range entries {
 		extension := filepath.Ext(entry.Name())
@@ -91,6 +92,7 @@ func readDirectory(path string) ([]*object, error) {
 		}
 		all = append(all, objects...)
 	}
+
 	if len(all) == 0 {
 		return nil, errors.New("the directory has no file with an object: expected at least one " +
 			"that ends in .yaml, .yml or .json")

@@ -115,7 +115,7 @@ func (v *settingValue) String() string {
 // Set implements pflag.Value. It never fails: see [settingFlags].
 func (v *settingValue) Set(text string) error {
 	if v.field.List {
-		text = v.field.Longer(v.flags.values, text)
+		text = v.field.Append(v.flags.values, text)
 	}
 	if err := v.field.Parse(&v.flags.values, text); err != nil {
 		v.flags.mistakes = append(v.flags.mistakes, fmt.Errorf("--%w", err))

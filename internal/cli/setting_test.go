@@ -56,8 +56,8 @@ func plan(t *testing.T, line ...string) []task {
 	return tasks
 }
 
-// played writes the directory of a run that found nothing.
-func played(t *testing.T, tasks []task) string {
+// emptyRun writes the directory of a run that found nothing.
+func emptyRun(t *testing.T, tasks []task) string {
 	t.Helper()
 	directory, err := result.Create(filepath.Join(t.TempDir(), "results"))
 	if err != nil {
@@ -140,8 +140,8 @@ func TestOneEntryMakesASetting(t *testing.T) {
 		}
 	})
 	t.Run("run.json, comparability and HTML", func(t *testing.T) {
-		hot := played(t, plan(t, "policy-deny", "--flavour=hot"))
-		plain := played(t, plan(t, "policy-deny"))
+		hot := emptyRun(t, plan(t, "policy-deny", "--flavour=hot"))
+		plain := emptyRun(t, plan(t, "policy-deny"))
 		content, err := os.ReadFile(filepath.Join(hot, "run.json"))
 		if err != nil || !strings.Contains(string(content), `"flavour": "hot"`) {
 			t.Errorf("%v: run.json is\n%s", err, content)

@@ -183,6 +183,7 @@ func refusedByAgents(options runner.Options, s scenario.Scenario) error {
 	if err := flags.Parse(options.Probing(s)); err != nil {
 		return err
 	}
+
 	config, err := told.finish()
 	switch {
 	case err != nil:
@@ -192,6 +193,7 @@ func refusedByAgents(options runner.Options, s scenario.Scenario) error {
 			Watch: options.Watch, Timeout: options.Timeout,
 		}.Validate())
 	}
+
 	pairs := (options.Targets + options.Agents - 1) / options.Agents
 	return config.ValidateTime(pairs, options.Timeout)
 }
@@ -233,6 +235,7 @@ func (o *runOptions) fitFamily(
 	if err != nil {
 		return nil // who may not list nodes or pods learns of it from the run's own
 	}
+
 	for i := range tasks {
 		options := &tasks[i].options
 		family := &options.Family
@@ -240,6 +243,7 @@ func (o *runOptions) fitFamily(
 			*family = setting.IPv6
 			options.Label = o.settings.table.Label(options.Settings)
 		}
+
 		has := map[string]bool{setting.IPv4: families.IPv4, setting.IPv6: families.IPv6}
 		if !has[*family] {
 			return fmt.Errorf("probe over %s: the pods of this cluster have no such addresses: "+

@@ -16,8 +16,8 @@ import (
 )
 
 // APIServers are all addresses at which pods reach the API server: the endpoints of the service
-// kubernetes in every family, and the service's own addresses for policy engines that judge packets
-// before they are redirected to an endpoint.
+// kubernetes in every family, and the service's own addresses for policy engines that filter
+// packets before they are redirected to an endpoint.
 func APIServers(ctx context.Context, client kubernetes.Interface) ([]netip.AddrPort, error) {
 	slicesFound, err := client.DiscoveryV1().EndpointSlices(metav1.NamespaceDefault).List(ctx,
 		metav1.ListOptions{LabelSelector: discoveryv1.LabelServiceName + "=kubernetes"})

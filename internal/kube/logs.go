@@ -94,6 +94,7 @@ func (l Log) Follow(ctx context.Context) error {
 func (l Log) afterBreak(ctx context.Context, err error) (over bool, end error) {
 	pod, podErr := l.Namespace.Client.CoreV1().Pods(l.Namespace.Name).Get(ctx, l.Pod,
 		metav1.GetOptions{})
+
 	switch {
 	case apierrors.IsNotFound(podErr):
 		return true, l.wrap(fmt.Errorf("the pod is gone: %w", podErr))
@@ -162,7 +163,7 @@ func (l Log) wrap(err error) error {
 
 // ended reports whether a container of the pod has ended for good.
 func ended(pod *corev1.Pod, container string) bool {
-	if pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+	if PodEnded(pod) {
 		return true
 	}
 	for _, status := range statuses(pod) {

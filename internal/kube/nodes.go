@@ -23,6 +23,7 @@ func (c *Cluster) Nodes(ctx context.Context) ([]metav1.ObjectMeta, error) {
 	const page = 500
 	schedulable := fields.OneTermEqualSelector("spec.unschedulable", "false").String()
 	options := metav1.ListOptions{FieldSelector: schedulable, Limit: page}
+
 	var all []metav1.ObjectMeta
 	for {
 		list, err := c.metadata.Resource(corev1.SchemeGroupVersion.WithResource("nodes")).

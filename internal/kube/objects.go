@@ -236,6 +236,7 @@ func (c *Cluster) apply(ctx context.Context, manager string, objects []runtime.O
 		if err != nil {
 			return err
 		}
+
 		options := metav1.ApplyOptions{FieldManager: manager, Force: true}
 		_, err = endpoint.Apply(ctx, plain.GetName(), plain, options)
 		if apierrors.IsNotFound(err) {

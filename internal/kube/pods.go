@@ -40,8 +40,13 @@ func podEvent(object runtime.Object) measure.Event {
 		Labels:    pod.Labels,
 		Node:      pod.Spec.NodeName,
 		Ready:     PodReady(pod),
-		Finished:  pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
+		Finished:  PodEnded(pod),
 	}
+}
+
+// PodEnded reports whether a pod has ended for good, although its object still exists.
+func PodEnded(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
 // PodReady reports whether a pod is ready, and is to stay.

@@ -215,7 +215,7 @@ func (a *absence) giveUp(err error) {
 	}
 	a.told = true
 	klog.Warningf("This client may watch network policy %s, but not get it: latencies count from "+
-		"the arrival of its news, and nothing says how old that is: %v",
+		"its notification's arrival, and nothing says how old that is: %v",
 		a.namespace.Name+"/"+a.name, err)
 }
 

@@ -82,6 +82,7 @@ func (n Namespace) NodeProblem(ctx context.Context, name string) string {
 	if err != nil {
 		return ""
 	}
+
 	for _, condition := range node.Status.Conditions {
 		if condition.Type == corev1.NodeReady && condition.Status != corev1.ConditionTrue {
 			return fmt.Sprintf("node %s is not ready: %s", name,
@@ -184,6 +185,7 @@ func (n Namespace) conditions(ctx context.Context, selector string) []Problem {
 	if err != nil {
 		return nil
 	}
+
 	var found []Problem
 	for _, one := range list.Items {
 		for _, condition := range one.Status.Conditions {

@@ -84,6 +84,7 @@ func SubjectAt(client metadata.Interface, at Location) Subject {
 		resource = all.Namespace(at.Namespace)
 	}
 	what := at.Resource + " " + at.Name
+
 	return Subject{
 		Get: func(ctx context.Context) (metav1.Object, error) {
 			object, err := resource.Get(ctx, at.Name, metav1.GetOptions{})

@@ -85,9 +85,9 @@ func TestRevision(t *testing.T) {
 }
 
 // server is an API server whose every read takes a while: it answers with what it had in the
-// middle. If there is news of it, a watch delivers a change so much later.
+// middle. If there is notified of it, a watch delivers a change so much later.
 type server struct {
-	takes, news time.Duration
+	takes, notified time.Duration
 
 	mu      sync.Mutex
 	object  metav1.Object
@@ -100,7 +100,7 @@ type server struct {
 
 func (s *server) subject() Subject {
 	subject := Subject{Get: s.get}
-	if s.news > 0 {
+	if s.notified > 0 {
 		subject.Watch = s.watch
 	}
 	return subject
@@ -145,7 +145,7 @@ func (s *server) accept() {
 	defer s.mu.Unlock()
 	object := &metav1.ObjectMeta{UID: "a"}
 	s.object, s.changed = object, time.Now()
-	time.AfterFunc(s.news, func() {
+	time.AfterFunc(s.notified, func() {
 		for _, versions := range s.watches {
 			versions <- Version{object, time.Now()}
 		}
@@ -181,15 +181,15 @@ func (s *server) expectContains(t *testing.T, reading Reading) {
 
 func TestReadsContainTheChange(t *testing.T) {
 	tests := []struct {
-		name        string
-		takes, news time.Duration
-		widest      time.Duration
+		name            string
+		takes, notified time.Duration
+		widest          time.Duration
 	}{
 		// From the sending of the last read that missed the change to the answer to the next one.
 		{"a fast server", time.Millisecond, 0, 6 * time.Millisecond},
 		{"a busy one", 6 * time.Millisecond, 0, 11 * time.Millisecond},
 		{"a slow one", 40 * time.Millisecond, 0, 52 * time.Millisecond},
-		// From there to half a read and the news.
+		// From there to half a read and the notified.
 		{"a watch", 6 * time.Millisecond, time.Millisecond, 9 * time.Millisecond},
 		{"a slow server's watch", 40 * time.Millisecond, time.Millisecond, 32 * time.Millisecond},
 		{"a late watch", time.Millisecond, time.Second, 6 * time.Millisecond},
@@ -198,7 +198,7 @@ func TestReadsContainTheChange(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			for after := range 100 {
 				synctest.Test(t, func(t *testing.T) {
-					server := &server{takes: test.takes, news: test.news}
+					server := &server{takes: test.takes, notified: test.notified}
 					reads := NewReads(server.subject(), MinReadInterval)
 					must(t, second(reads.Begin(t.Context())))
 					// While reads begin they are further apart.
@@ -212,7 +212,7 @@ func TestReadsContainTheChange(t *testing.T) {
 						t.Errorf("the change is known to %s; want at most %s", width, test.widest)
 					}
 					want := measure.StartRead
-					if server.news > 0 {
+					if server.notified > 0 {
 						want = measure.StartWatchRead
 					}
 					if got := reading.Start().Source; got != want {
@@ -273,7 +273,7 @@ func TestReadsWithoutTheWatch(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				server := &server{takes: time.Millisecond, news: time.Second}
+				server := &server{takes: time.Millisecond, notified: time.Second}
 				subject := server.subject()
 				if test.refuse != nil {
 					subject.Watch = func(

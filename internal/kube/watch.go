@@ -121,7 +121,7 @@ func (s source[L]) stamp(object any) (any, error) {
 	}, nil
 }
 
-// describe adds to an event what every object has. Its news may have come by another way before.
+// describe adds to an event what every object has. It may have been known by another way before.
 func describe(event measure.Event, meta metav1.Object, arrived time.Time) measure.Event {
 	if event.Arrived.IsZero() || arrived.Before(event.Arrived) {
 		event.Arrived = arrived

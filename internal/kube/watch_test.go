@@ -328,7 +328,7 @@ func (w *policyWatch) reads() (count int) {
 	return count
 }
 
-// While a policy does not exist it is read as well: its news says since when it can have existed.
+// While a policy does not exist it is read as well: its event says since when it can have existed.
 // Nobody reads one that is there.
 func TestWatchPolicyReadsItUntilItExists(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -351,7 +351,7 @@ func TestWatchPolicyReadsItUntilItExists(t *testing.T) {
 	})
 }
 
-// Without the right to read it, or with many clients, the arrival of the news is the start.
+// Without the right to read it, or with many clients, the arrival of the notification is the start.
 func TestWatchPolicyWithoutReads(t *testing.T) {
 	tests := []struct {
 		name      string

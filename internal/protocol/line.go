@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"strings"
 	"time"
 )
 
@@ -35,11 +37,20 @@ type Hello struct {
 	// Protocol is its version of the protocol.
 	Protocol int `json:"protocol"`
 	Agent    int `json:"agent"`
-	// Boot identifies the kernel that the agent runs on (random(4), boot_id): processes of one
-	// kernel share their clock.
+	// Boot is the [BootID] of the kernel that the agent runs on.
 	Boot   string `json:"boot,omitempty"`
 	Mode   string `json:"mode"`
 	Reason string `json:"reason,omitempty"`
+}
+
+// BootID identifies the kernel of this process (random(4), boot_id): processes of one kernel share
+// their clock. It is empty where it cannot be read: the difference of the clocks is measured then.
+func BootID() string {
+	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(text))
 }
 
 // Clock is an agent's reading of its clock in answer to a ping.

@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
@@ -174,6 +175,7 @@ func Cleanup(
 		others, err := deleteClusterScoped(ctx, cluster, namespace)
 		left, mistakes = append(left, others...), append(mistakes, err)
 	}
+
 	mistakes = append(mistakes, deleteNamespaces(ctx, cluster, names, progress),
 		awaitNamespaces(ctx, cluster, names, progress))
 	return len(names), left, errors.Join(mistakes...)
@@ -196,7 +198,8 @@ func deleteNamespaces(
 		group.Go(func() error {
 			bounded, cancel := context.WithTimeout(ctx, podsFirst)
 			defer cancel()
-			err := removePods(bounded, cluster, name, func(left int) { pods.count(name, left) })
+			_, err := removePods(bounded, cluster, name, "",
+				func(left int) { pods.count(name, left) })
 			if bounded.Err() != nil && ctx.Err() == nil {
 				err = nil // the namespace takes them along
 			}
@@ -254,23 +257,27 @@ func awaitNamespaces(
 	return errors.Join(mistakes...)
 }
 
-// removePods ends the pods of a namespace, and what would start them anew, before the namespace:
-// its own removal waits for the pods' grace periods, and looks again only after seconds.
-func removePods(
-	ctx context.Context, cluster *kube.Cluster, name string, left func(int),
-) error {
-	background := metav1.DeletePropagationBackground
-	owners := metav1.DeleteOptions{PropagationPolicy: &background}
-	err := errors.Join(
-		cluster.AppsV1().Deployments(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
-		cluster.AppsV1().ReplicaSets(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
-		cluster.BatchV1().Jobs(name).DeleteCollection(ctx, owners, metav1.ListOptions{}),
-		deletePods(ctx, cluster, name, "", left),
-	)
-	if err != nil {
-		return fmt.Errorf("delete the pods of namespace %s: %w", name, err)
+// workloads are the kinds that start pods.
+func workloads() []schema.GroupVersionResource {
+	return []schema.GroupVersionResource{
+		{Group: "apps", Version: "v1", Resource: "deployments"},
+		{Group: "batch", Version: "v1", Resource: "jobs"},
+		{Group: "apps", Version: "v1", Resource: "replicasets"},
 	}
-	return nil
+}
+
+// removePods ends the pods in a namespace that a selector matches, and before them what would start
+// them anew, of which it returns how many there were. A namespace goes faster without them: its own
+// removal waits for their grace periods, and looks again only after seconds.
+func removePods(
+	ctx context.Context, cluster *kube.Cluster, namespace, selector string, left func(int),
+) (int, error) {
+	count, err := deleteSelected(ctx, cluster, workloads(), namespace, selector)
+	err = errors.Join(err, deletePods(ctx, cluster, namespace, selector, left))
+	if err != nil {
+		return count, fmt.Errorf("delete the pods of namespace %s: %w", namespace, err)
+	}
+	return count, nil
 }
 
 // deletedAtOnce is how many pods are deleted by one request: it should be done within the API

@@ -29,7 +29,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// TestDeletePods plays an API server that needs several requests, and one whose answer is no.
+// TestDeletePods has an API server that needs several requests, and one whose answer is no.
 func TestDeletePods(t *testing.T) {
 	refused := errors.New("no")
 	tests := map[string]struct {
@@ -68,7 +68,8 @@ func TestDeletePods(t *testing.T) {
 }
 
 // clusterOf is a cluster with some objects, which serves a few kinds.
-func clusterOf(objects ...runtime.Object) *kube.Cluster {
+func clusterOf(t *testing.T, objects ...runtime.Object) *kube.Cluster {
+	t.Helper()
 	rbac := rbacv1.SchemeGroupVersion
 	mapper := meta.NewDefaultRESTMapper(nil)
 	mapper.Add(rbac.WithKind("ClusterRole"), meta.RESTScopeRoot)
@@ -82,7 +83,7 @@ func clusterOf(objects ...runtime.Object) *kube.Cluster {
 		}
 	}
 	return kube.NewCluster(fake.NewClientset(typed...),
-		dynamicfake.NewSimpleDynamicClient(scheme.Scheme, objects...), nil, mapper)
+		dynamicfake.NewSimpleDynamicClient(scheme.Scheme, objects...), metadataOf(t), mapper)
 }
 
 // TestCleanupIsNobodysDeputy lists, on a namespace with the labels of a run, what others have: an
@@ -139,7 +140,7 @@ func TestCleanupIsNobodysDeputy(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			all := append([]runtime.Object{role("of-x", ownLabels("x")), test.namespace}, theirs...)
-			cluster := clusterOf(all...)
+			cluster := clusterOf(t, all...)
 			namespaces, err := Leftovers(t.Context(), cluster, "")
 			if err != nil {
 				t.Fatal(err)

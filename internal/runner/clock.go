@@ -4,8 +4,6 @@
 package runner
 
 import (
-	"os"
-	"strings"
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
@@ -89,13 +87,4 @@ func (c *clock) start(before, after time.Time) (start measure.Start, known bool)
 		return measure.Start{}, false
 	}
 	return measure.StartOfWrite(before.Round(0).Add(o.lower), after.Round(0).Add(o.upper)), true
-}
-
-// bootID identifies this kernel, empty if it cannot be read.
-func bootID() string {
-	text, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(text))
 }

@@ -40,7 +40,7 @@ func (c *clocks) ping(known *clock, number int) (stepped bool) {
 	}, c.now)
 }
 
-// TestClockContains plays exchanges over paths of any delay, between clocks of any difference and
+// TestClockContains has exchanges over paths of any delay, between clocks of any difference and
 // drift, over iterations of up to minutes: the start contains the trigger, and no clock was set.
 func TestClockContains(t *testing.T) {
 	random := rand.New(rand.NewPCG(11, 12))

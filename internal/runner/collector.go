@@ -90,7 +90,7 @@ func newCollector(namespace kube.Namespace, clocks string) *collector {
 		namespace: namespace,
 		shared:    clocks == setting.ClockAuto,
 		outage:    func() time.Time { return time.Time{} },
-		boot:      bootID(),
+		boot:      protocol.BootID(),
 		agents:    make(map[string]*agentLog),
 		samples:   make(map[pairKey]measure.Sample),
 		clocks:    make(map[int]*clock),
@@ -337,6 +337,7 @@ func (c *collector) await(ctx context.Context, condition func() bool) error {
 		case holds:
 			return nil
 		}
+
 		select {
 		case <-changed:
 		case <-ctx.Done():

@@ -111,6 +111,7 @@ func (e *environment) createNamespaces(ctx context.Context) error {
 		if err := e.options.Overlay.Apply(namespace); err != nil {
 			return err
 		}
+
 		err := e.cluster.Create(ctx, namespace)
 		if apierrors.IsAlreadyExists(err) {
 			return inUse(e.options, name)
@@ -139,6 +140,7 @@ func (e *environment) copyPullSecrets(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("copy the image pull secret %s/%s: %w", home, name.Name, err)
 		}
+
 		for _, namespace := range e.namespaceNames() {
 			err := e.apply(ctx, &corev1.Secret{
 				TypeMeta:   kind("v1", "Secret"),
@@ -166,6 +168,7 @@ func (e *environment) startCollecting(ctx context.Context) {
 	e.collector.say = func(text string) {
 		e.progress(Progress{Scenario: e.scenario.Name, Problem: text})
 	}
+
 	e.collected = make(chan struct{})
 	go func() {
 		defer close(e.collected)
@@ -185,8 +188,8 @@ func (e *environment) close() {
 func (e *environment) withSetupTimeout(
 	ctx context.Context, what string,
 ) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, e.options.Patience,
-		fmt.Errorf("%s: %w: not within %s", what, errSetupTimeout, e.options.Patience))
+	return context.WithTimeoutCause(ctx, e.options.SetupTimeout,
+		fmt.Errorf("%s: %w: not within %s", what, errSetupTimeout, e.options.SetupTimeout))
 }
 
 func (e *environment) awaitAgents(ctx context.Context) error {
@@ -311,8 +314,7 @@ func (e *environment) list(ctx context.Context, namespace, selector string) ([]c
 // livingPods are those that have not ended and are not about to.
 func livingPods(pods []corev1.Pod) []corev1.Pod {
 	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool {
-		return pod.DeletionTimestamp != nil || pod.Status.Phase == corev1.PodFailed ||
-			pod.Status.Phase == corev1.PodSucceeded
+		return pod.DeletionTimestamp != nil || kube.PodEnded(&pod)
 	})
 }
 
@@ -372,27 +374,8 @@ type Progress struct {
 // that is taken for the old one. Policies of others stay, which qualifies the results.
 func (e *environment) reset(ctx context.Context) error {
 	layers := e.scenario.Setup(e.parameters)
-	for _, namespace := range e.namespaceNames() {
-		policies := e.cluster.NetworkingV1().NetworkPolicies(namespace)
-		list, err := policies.List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return fmt.Errorf("list policies: %w", err)
-		}
-		for _, policy := range list.Items {
-			switch {
-			case policy.Labels[backgroundLabel] != "" || begins(layers, policy):
-				continue
-			case !e.own(policy.Labels):
-				if e.selects(policy) {
-					e.foreign(namespace + "/" + policy.Name)
-				}
-				continue
-			}
-			err := policies.Delete(ctx, policy.Name, metav1.DeleteOptions{})
-			if err != nil && !apierrors.IsNotFound(err) {
-				return fmt.Errorf("delete policy %s: %w", policy.Name, err)
-			}
-		}
+	if err := e.removePolicies(ctx, layers); err != nil {
+		return err
 	}
 
 	if e.options.Trigger != nil {
@@ -426,6 +409,39 @@ func (e *environment) reset(ctx context.Context) error {
 		}
 	}
 
+	return nil
+}
+
+// removePolicies deletes the policies of the scenario but for those of the first layer, and notes
+// those of others.
+func (e *environment) removePolicies(ctx context.Context, layers [][]runtime.Object) error {
+	pods, err := e.podLabels()
+	if err != nil {
+		return err
+	}
+
+	for _, namespace := range e.namespaceNames() {
+		policies := e.cluster.NetworkingV1().NetworkPolicies(namespace)
+		list, err := policies.List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("list policies: %w", err)
+		}
+		for _, policy := range list.Items {
+			switch {
+			case policy.Labels[backgroundLabel] != "" || begins(layers, policy):
+				continue
+			case !e.own(policy.Labels):
+				if selects(policy, pods) {
+					e.foreign(namespace + "/" + policy.Name)
+				}
+				continue
+			}
+			err := policies.Delete(ctx, policy.Name, metav1.DeleteOptions{})
+			if err != nil && !apierrors.IsNotFound(err) {
+				return fmt.Errorf("delete policy %s: %w", policy.Name, err)
+			}
+		}
+	}
 	return nil
 }
 

@@ -47,6 +47,7 @@ func (o Options) validateGuest(s scenario.Scenario) error {
 		mistakes = append(mistakes, errors.New("--target-namespace is where the targets are if "+
 			"the namespace of the agents exists, too: expected --namespace with it"))
 	}
+
 	for _, one := range []struct{ flag, name string }{
 		{"namespace", o.AgentNamespace}, {"target-namespace", o.TargetNamespace},
 	} {
@@ -55,6 +56,7 @@ func (o Options) validateGuest(s scenario.Scenario) error {
 				one.flag, one.name))
 		}
 	}
+
 	if o.guest() && s.OwnNamespaces != "" {
 		mistakes = append(mistakes, fmt.Errorf("scenario %s %s: expected namespaces of the run's "+
 			"own, without --namespace", s.Name, s.OwnNamespaces))
@@ -202,6 +204,7 @@ func (e *environment) nameForeignPods(ctx context.Context) error {
 	if !e.guest() {
 		return nil
 	}
+
 	others := scopeLabel + "!=" + e.parameters.Scope[scopeLabel]
 	for _, namespace := range e.namespaceNames() {
 		list, err := e.cluster.CoreV1().Pods(namespace).List(ctx,
@@ -212,6 +215,7 @@ func (e *environment) nameForeignPods(ctx context.Context) error {
 		if len(list.Items) == 0 {
 			continue
 		}
+
 		count := strconv.Itoa(len(list.Items))
 		if list.Continue != "" {
 			count += " or more"
@@ -224,30 +228,33 @@ func (e *environment) nameForeignPods(ctx context.Context) error {
 	return nil
 }
 
-// selects reports whether a policy is about pods of the run.
-func (e *environment) selects(policy networkingv1.NetworkPolicy) bool {
-	selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
-	if err != nil {
-		return true // the API server takes none that cannot be read
-	}
+// podLabels are the labels of the pods that are measured, by namespace: of those that probe, and of
+// the targets of each group.
+func (e *environment) podLabels() (map[string][]labels.Set, error) {
 	agents, target := e.agents(), runtime.Object(e.targetPod(0, 0))
 	if err := e.options.Overlay.Apply(agents, target); err != nil {
-		return true
+		return nil, err
 	}
 
 	from := agents.(*batchv1.Job).Spec.Template.Labels
 	from[scenario.RoleLabel] = e.parameters.From
-	if policy.Namespace == e.parameters.AgentNamespace && selector.Matches(labels.Set(from)) {
-		return true
-	}
-	to := maps.Clone(target.(metav1.Object).GetLabels())
+	all := map[string][]labels.Set{e.parameters.AgentNamespace: {from}}
+	home := e.parameters.TargetNamespace
 	for _, group := range []string{scenario.GroupA, scenario.GroupB, scenario.GroupC} {
+		to := maps.Clone(target.(metav1.Object).GetLabels())
 		to[scenario.GroupLabel] = group
-		if policy.Namespace == e.parameters.TargetNamespace && selector.Matches(labels.Set(to)) {
-			return true
-		}
+		all[home] = append(all[home], to)
 	}
-	return false
+	return all, nil
+}
+
+// selects reports whether a policy is about some of the pods.
+func selects(policy networkingv1.NetworkPolicy, pods map[string][]labels.Set) bool {
+	selector, err := metav1.LabelSelectorAsSelector(&policy.Spec.PodSelector)
+	return err != nil || // the API server takes none that cannot be read
+		slices.ContainsFunc(pods[policy.Namespace], func(one labels.Set) bool {
+			return selector.Matches(one)
+		})
 }
 
 // checkSecrets makes sure that secrets for pulling images are in the namespaces: in those of others
@@ -256,6 +263,7 @@ func (e *environment) checkSecrets(ctx context.Context) error {
 	if !e.guest() {
 		return nil // they are copied
 	}
+
 	for _, secret := range e.options.Overlay.PullSecrets {
 		for _, namespace := range e.namespaceNames() {
 			_, err := e.cluster.CoreV1().Secrets(namespace).Get(ctx, secret.Name,
@@ -280,11 +288,13 @@ func GuestNamespaces(ctx context.Context, cluster *kube.Cluster, runID string) [
 			names = append(names, name)
 		}
 	}
+
 	if plans, err := cluster.CoreV1().ConfigMaps("").List(ctx, selected); err == nil {
 		for i := range plans.Items {
 			note(&plans.Items[i])
 		}
 	}
+
 	policies, err := cluster.NetworkingV1().NetworkPolicies("").List(ctx, selected)
 	if err == nil {
 		for i := range policies.Items {
@@ -315,15 +325,6 @@ func Clear(
 	return removed, errors.Join(mistakes...)
 }
 
-// starters are the kinds that start pods: they go first.
-func starters() []schema.GroupVersionResource {
-	return []schema.GroupVersionResource{
-		{Group: "apps", Version: "v1", Resource: "deployments"},
-		{Group: "batch", Version: "v1", Resource: "jobs"},
-		{Group: "apps", Version: "v1", Resource: "replicasets"},
-	}
-}
-
 // clearNamespace removes the objects that a selector matches from a namespace which stays, and
 // returns how many there were.
 func clearNamespace(
@@ -331,12 +332,9 @@ func clearNamespace(
 ) (int, error) {
 	removed := 0
 	for pause := pollRemoval; ; pause = min(2*pause, longestPoll) {
-		count, err := deleteSelected(ctx, cluster, starters(), namespace, selector)
+		count, err := removePods(ctx, cluster, namespace, selector, func(int) {})
 		if err != nil {
 			return removed, err
-		}
-		if err := deletePods(ctx, cluster, namespace, selector, func(int) {}); err != nil {
-			return removed, fmt.Errorf("delete the pods of namespace %s: %w", namespace, err)
 		}
 		all, err := cluster.Removable()
 		if err != nil {
@@ -370,6 +368,7 @@ func deleteSelected(
 			return err
 		})
 	}
+
 	err := group.Wait()
 	sum := 0
 	for _, count := range counts {

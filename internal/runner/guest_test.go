@@ -50,7 +50,7 @@ func written(e *environment) []runtime.Object {
 // podsOf are the labels of the pods of a scenario.
 func podsOf(e *environment) []labels.Set {
 	agents := e.agents().(*batchv1.Job).Spec.Template.Labels
-	starters := labels.Merge(agents, labels.Set{scenario.RoleLabel: scenario.RoleStarter})
+	starters := labels.Merge(agents, labels.Set{scenario.RoleLabel: scenario.RoleStartup})
 	all := []labels.Set{agents, starters}
 	for _, group := range []string{scenario.GroupA, scenario.GroupB, scenario.GroupC} {
 		all = append(all, labels.Merge(e.targetPod(0, 0).Labels,
@@ -232,6 +232,14 @@ func servesAll() meta.RESTMapper {
 	return mapper
 }
 
+// metadataOf is a client of the metadata of some objects.
+func metadataOf(t *testing.T, objects ...runtime.Object) *metadatafake.FakeMetadataClient {
+	t.Helper()
+	known := metadatafake.NewTestScheme()
+	check(t, metav1.AddMetaToScheme(known))
+	return metadatafake.NewSimpleMetadataClient(known, objects...)
+}
+
 // TestClearNamespace removes a run's objects from a namespace, and nothing else of what is there.
 func TestClearNamespace(t *testing.T) {
 	of := func(kind, name, scope string) *metav1.PartialObjectMetadata {
@@ -242,10 +250,8 @@ func TestClearNamespace(t *testing.T) {
 		}
 		return object
 	}
-	metadataScheme := metadatafake.NewTestScheme()
-	check(t, metav1.AddMetaToScheme(metadataScheme))
-	objects := metadatafake.NewSimpleMetadataClient(metadataScheme, of("ConfigMap", "mine", "x-0"),
-		of("ConfigMap", "other", "x-1"), of("Secret", "mine", "x-0"))
+	objects := metadataOf(t, of("ConfigMap", "mine", "x-0"), of("ConfigMap", "other", "x-1"),
+		of("Secret", "mine", "x-0"))
 	client := fake.NewClientset()
 	served := []metav1.APIResource{
 		{Name: "configmaps", Kind: "ConfigMap", Namespaced: true,
@@ -277,7 +283,8 @@ func TestClearNamespace(t *testing.T) {
 // TestPoliciesOfOthersThatMatter tells policies in a shared namespace that select pods of the run
 // from those that do not.
 func TestPoliciesOfOthersThatMatter(t *testing.T) {
-	env := asGuest("x", 0, "policy-deny", setting.Egress)
+	pods, err := asGuest("x", 0, "policy-deny", setting.Egress).podLabels()
+	check(t, err)
 	tests := []struct {
 		name     string
 		selector metav1.LabelSelector
@@ -299,7 +306,7 @@ func TestPoliciesOfOthersThatMatter(t *testing.T) {
 				ObjectMeta: metav1.ObjectMeta{Namespace: "shared", Name: "theirs"},
 				Spec:       networkingv1.NetworkPolicySpec{PodSelector: test.selector},
 			}
-			if got := env.selects(policy); got != test.want {
+			if got := selects(policy, pods); got != test.want {
 				t.Errorf("it matters: %v; want %v", got, test.want)
 			}
 		})

@@ -76,8 +76,8 @@ func (it *iteration) start(ctx context.Context, pods int) ([]measure.Sample, err
 		return nil, err
 	}
 
-	bounded, cancel := context.WithTimeoutCause(ctx, it.env.options.Patience+it.env.options.Timeout,
-		errSetupTimeout)
+	bounded, cancel := context.WithTimeoutCause(ctx,
+		it.env.options.SetupTimeout+it.env.options.Timeout, errSetupTimeout)
 	defer cancel()
 
 	var samples []measure.Sample
@@ -145,7 +145,7 @@ func (it *iteration) readStartupLogs(ctx context.Context, pods int) []measure.Sa
 	defer stop()
 	all.readers.Go(func() {
 		// It ends with the context, and the pods that it did not deliver are missing then.
-		starting := it.env.selector(scenario.RoleStarter)
+		starting := it.env.selector(scenario.RoleStartup)
 		_ = it.env.collector.namespace.WatchPods(reading, starting,
 			func(event measure.Event) { all.observe(reading, event) }, func() {})
 	})
@@ -276,7 +276,7 @@ func (it *iteration) startupJob(pods int) *batchv1.Job {
 	spec.Affinity = it.env.place()
 	it.env.grantRaw(&spec)
 	labels := map[string]string{
-		scenario.RoleLabel: scenario.RoleStarter,
+		scenario.RoleLabel: scenario.RoleStartup,
 		iterationLabel:     strconv.Itoa(it.number),
 	}
 

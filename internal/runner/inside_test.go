@@ -72,9 +72,9 @@ func TestStartupLogsAreReadSideBySide(t *testing.T) {
 		objects = append(objects, &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{
 				Namespace: parameters.AgentNamespace,
-				Name:      fmt.Sprint("starter-", i), UID: types.UID(fmt.Sprint(i)),
+				Name:      fmt.Sprint("startup-", i), UID: types.UID(fmt.Sprint(i)),
 				Labels: map[string]string{
-					scenario.RoleLabel: scenario.RoleStarter,
+					scenario.RoleLabel: scenario.RoleStartup,
 					iterationLabel:     "1",
 				},
 			},
@@ -113,9 +113,9 @@ func TestReadersAreAwaited(t *testing.T) {
 		parameters := scenario.Parameters{AgentNamespace: "agents"}
 		client := fake.NewClientset(&corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{
-				Namespace: parameters.AgentNamespace, Name: "starter", UID: "1",
+				Namespace: parameters.AgentNamespace, Name: "startup", UID: "1",
 				Labels: map[string]string{
-					scenario.RoleLabel: scenario.RoleStarter,
+					scenario.RoleLabel: scenario.RoleStartup,
 					iterationLabel:     "1",
 				},
 			},

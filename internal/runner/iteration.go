@@ -282,12 +282,14 @@ var errTriggerFailed = errors.New("the API server was away")
 func (it *iteration) trigger(ctx context.Context) error {
 	ctx = kube.Once(ctx)
 	it.deaf, it.probing = it.env.lostAgents(), it.env.livingAgents()
+
 	it.before = time.Now()
 	err := it.change(ctx)
 	if err != nil && !kube.Transient(err) && it.leaveOutGone(ctx) {
 		err = it.change(ctx) // what has been changed before stays as it is
 	}
 	it.after = time.Now()
+
 	switch {
 	case kube.Transient(err) && ctx.Err() == nil:
 		return fmt.Errorf("apply the trigger of %s: %w: %w", it.name, errTriggerFailed, err)
@@ -365,17 +367,17 @@ func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
 		return nil, err
 	}
 
-	patient, cancelSetup := it.env.withSetupTimeout(ctx, "collect the results")
+	bounded, cancelSetup := it.env.withSetupTimeout(ctx, "collect the results")
 	defer cancelSetup()
 	if len(it.had)+len(it.early) >= len(it.expected) {
 		// Nothing is missing, and the change may have cut the agents off from the API server: they
 		// would not learn that the iteration is over.
 		var cancel context.CancelFunc
-		patient, cancel = context.WithTimeoutCause(patient, lastWords, errSetupTimeout)
+		bounded, cancel = context.WithTimeoutCause(bounded, lastWords, errSetupTimeout)
 		defer cancel()
 	}
 
-	err := it.env.await(patient, func() bool {
+	err := it.env.await(bounded, func() bool {
 		return it.env.collector.finished(it.number)
 	})
 	if err != nil && !errors.Is(err, errSetupTimeout) {
@@ -400,7 +402,7 @@ func (it *iteration) doubtBlocks(samples []measure.Sample) {
 		return
 	}
 	setup := slices.Concat(it.env.scenario.Setup(it.env.parameters)...)
-	if !scenario.NamesPodsByAddress(append(setup, it.part.Change.Apply...)) {
+	if !it.env.parameters.NamesPodsByAddress(append(setup, it.part.Change.Apply...)) {
 		return
 	}
 
@@ -441,6 +443,7 @@ func (it *iteration) account() []measure.Sample {
 			continue
 		}
 		delete(it.env.collector.samples, key)
+		sample.Kind = it.kindOf(key)
 		if sample.Target.Pod.Name == "" {
 			sample.Target.Pod = target.Pod
 		}
@@ -450,7 +453,7 @@ func (it *iteration) account() []measure.Sample {
 	return all
 }
 
-// kindOf is the kind of an expected pair.
+// kindOf is the kind of an expected pair. An agent only knows which of its pairs must stay blocked.
 func (it *iteration) kindOf(key pairKey) measure.Kind {
 	switch {
 	case !it.awaited[key]:

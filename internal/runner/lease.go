@@ -40,6 +40,7 @@ func (e *environment) leaseOf(namespace string) *batchv1.Job {
 		Resources: requests("10m", "16Mi"), SecurityContext: restricted(),
 	})
 	spec.RestartPolicy = corev1.RestartPolicyNever
+
 	return &batchv1.Job{
 		TypeMeta:   kind("batch/v1", "Job"),
 		ObjectMeta: e.meta(namespace, leaseName, nil),
@@ -59,12 +60,14 @@ func (e *environment) grantLeases(ctx context.Context) error {
 	if e.options.Keep {
 		return nil
 	}
+
 	e.granted = time.Now()
 	for _, namespace := range e.namespaceNames() {
 		lease := e.leaseOf(namespace)
 		if err := e.options.Overlay.Apply(lease); err != nil {
 			return err
 		}
+
 		job, err := kube.Create(ctx, e.cluster.BatchV1().Jobs(namespace), lease,
 			metav1.CreateOptions{})
 		if apierrors.IsAlreadyExists(err) {

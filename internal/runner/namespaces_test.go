@@ -37,7 +37,7 @@ func TestAllNamespacesAreAsked(t *testing.T) {
 			})
 
 		ctx := t.Context()
-		cluster := &kube.Cluster{Interface: client}
+		cluster := kube.NewCluster(client, nil, metadataOf(t), nil)
 		check(t, deleteNamespaces(ctx, cluster, []string{"stuck", "empty"}, func(Progress) {}))
 		if asked["empty"] != 0 || asked["stuck"] < podsFirst || asked["stuck"] > 2*podsFirst {
 			t.Errorf("the namespaces were asked to go after %v", asked)

@@ -36,7 +36,7 @@ const (
 const (
 	agentName   = "agent"
 	watcherName = "agent-watches"
-	startupName = "starter"
+	startupName = "startup"
 )
 
 // PodVariable is where an agent finds the name of its pod: that of its host has only its number.
@@ -247,6 +247,7 @@ func (e *environment) targets(group scenario.Group) []runtime.Object {
 		if share == 0 {
 			break // so are those of all further ones
 		}
+
 		labels := e.scoped(e.targetLabels(group.Name, agent))
 		name := fmt.Sprintf("target-%s-%d", group.Name, agent)
 		all = append(all, &appsv1.Deployment{

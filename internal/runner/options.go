@@ -76,9 +76,9 @@ func (o Options) Mode(s scenario.Scenario) string {
 
 // Probing are the arguments of the agents that say how to probe.
 func (o Options) Probing(s scenario.Scenario) []string {
-	return []string{
-		"--probe=" + o.Mode(s), "--hold=" + o.Hold.String(), fmt.Sprintf("--confirm=%d", o.Confirm),
-		fmt.Sprintf("--tolerate-losses=%d", o.TolerateLosses),
-		fmt.Sprintf("--max-probe-rate=%g", o.ProbeRate),
+	all := []string{"--probe=" + o.Mode(s)}
+	for _, field := range setting.All().ForAgents() {
+		all = append(all, "--"+field.Name+"="+field.Text(o.Settings))
 	}
+	return all
 }

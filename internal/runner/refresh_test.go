@@ -83,7 +83,7 @@ func TestRefresh(t *testing.T) {
 		expect(time.Second, "a", "d")
 
 		evict(t, e, "d")
-		expect(options.Patience, "a")
+		expect(options.SetupTimeout, "a")
 		expect(0, "a")
 		if all := strings.Join(e.warnings(), "\n"); !strings.Contains(all,
 			"1 of 2 targets of group a were gone") {

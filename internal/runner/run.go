@@ -47,10 +47,10 @@ type Runner struct {
 	// Recorder keeps what is found.
 	Recorder Recorder
 
-	removed  []string      // namespaces that are being removed
-	patience time.Duration // how much longer that may take because of what is in them
-	left     error         // why some are not
-	earlier  []leftover
+	removed []string      // namespaces that are being removed
+	longer  time.Duration // that may take because of what is in them
+	left    error         // why some are not
+	earlier []leftover
 }
 
 // Recorder keeps what a run finds as soon as it has it. An error of its own ends the run.
@@ -75,7 +75,7 @@ func (r *Runner) Wait(ctx context.Context) error {
 	if len(r.removed) == 0 {
 		return r.left
 	}
-	ctx, cancel := r.Options.removal(context.WithoutCancel(ctx), r.patience)
+	ctx, cancel := r.Options.removal(context.WithoutCancel(ctx), r.longer)
 	defer cancel()
 	return errors.Join(r.left, awaitNamespaces(ctx, r.Cluster, r.removed, r.Progress))
 }
@@ -107,7 +107,7 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
 		if !r.Options.Keep {
 			r.left = errors.Join(r.left, env.remove(context.WithoutCancel(ctx)))
 			r.removed = append(r.removed, env.created...)
-			r.patience += env.removalTime()
+			r.longer += env.removalTime()
 		}
 	}()
 
@@ -252,7 +252,7 @@ func newEnvironment(
 	prefix := namespacePrefix(o.RunID, o.Number, s.Name)
 	from := scenario.RoleAgent
 	if s.Kind == scenario.Inside {
-		from = scenario.RoleStarter
+		from = scenario.RoleStartup
 	}
 
 	env := &environment{

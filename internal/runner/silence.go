@@ -102,7 +102,7 @@ func (c *collector) reopenLogs(ping int, holds func(*agentLog) bool) {
 	for _, one := range silent {
 		if problem := c.namespace.NodeProblem(ctx, one.node); problem != "" {
 			c.mu.Lock()
-			c.lose(ping, one, problem)
+			c.markLost(ping, one, problem)
 			c.mu.Unlock()
 		}
 	}
@@ -141,13 +141,13 @@ func (c *collector) giveUp(ping int, within time.Duration, holds func(*agentLog)
 		if one.trouble != "" {
 			why += ": " + one.trouble
 		}
-		c.lose(ping, one, why)
+		c.markLost(ping, one, why)
 	}
 }
 
-// lose expects nothing more of an agent until it is heard again, and says why. The caller holds the
-// lock.
-func (c *collector) lose(ping int, one *agentLog, why string) {
+// markLost expects nothing more of an agent until it is heard again, and says why. The caller holds
+// the lock.
+func (c *collector) markLost(ping int, one *agentLog, why string) {
 	if one.answered >= ping || one.lost != "" {
 		return
 	}

@@ -41,7 +41,7 @@ func TestAwaitTargets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const targets = 20
 		env := environmentOf(t, "policy-creation", func(s *setting.Settings) {
-			s.Targets, s.Patience = targets, time.Minute
+			s.Targets, s.SetupTimeout = targets, time.Minute
 		})
 		client := fake.NewClientset()
 		env.cluster = &kube.Cluster{Interface: client}

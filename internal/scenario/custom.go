@@ -127,7 +127,7 @@ func (t Trigger) isolation(w Parameters) []runtime.Object {
 	if t.KeepAPI {
 		w.Direction = setting.Egress
 		keep := w.isolation()
-		keep.Name = w.Prefix + isolationOfAgents
+		keep.Name += "-agents"
 		all = append(all, keep)
 	}
 	return all
@@ -141,6 +141,7 @@ func (t Trigger) objects(w Parameters, objects []Object) []runtime.Object {
 			all = append(all, w.patches(object.DeepCopy())...)
 			continue
 		}
+
 		one := object.DeepCopy()
 		one.SetNamespace("")
 		if object.Namespaced {

@@ -145,6 +145,7 @@ func (d *derivation) findNamespaces() {
 			return name
 		})
 	}
+
 	for _, object := range all {
 		if isNamespace(object) {
 			d.inFiles[object.GetName()] = object.GetLabels()
@@ -162,6 +163,7 @@ func isNamespace(object Object) bool {
 func parsePods(flag, text, namespace string) (Pods, error) {
 	all, wrong := parseLabels(flag, text)
 	pods := Pods{Labels: all}
+
 	var texts []string
 	var mistakes []error
 	for part := range strings.SplitSeq(namespace, ",") {
@@ -176,6 +178,7 @@ func parsePods(flag, text, namespace string) (Pods, error) {
 			pods.Namespace = part
 		}
 	}
+
 	var err error
 	pods.NamespaceLabels, err = parseLabels(flag+"-namespace", strings.Join(texts, ","))
 	return pods, errors.Join(append(mistakes, wrong, err)...)

@@ -18,8 +18,8 @@ type Parameters struct {
 	OtherNamespaces []string
 	// Labels are those of everything that is created: only what carries them is ever deleted.
 	Labels map[string]string
-	// Prefix is what the names of policies begin with, and Scope are labels that selectors ask for
-	// besides, where namespaces are not the run's alone.
+	// Prefix is what the names of policies begin with, and Scope are further labels that selectors
+	// ask for, where namespaces are not the run's alone.
 	Prefix string
 	Scope  map[string]string
 	// APIServers must stay reachable for the agents.

@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
+	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
@@ -26,13 +27,13 @@ const RoleLabel = "netpol-latency/role"
 const (
 	RoleAgent   = "agent"
 	RoleTarget  = "target"
-	RoleStarter = "starter"
+	RoleStartup = "startup"
 )
 
-// GroupLabel is the label of target pods that names their group, SideLabel one of agents, targets
-// and their namespaces that label scenarios move in and out of a selection.
+// GroupLabel is the label of target pods by which plans name their group, SideLabel one of agents,
+// targets and their namespaces that label scenarios move in and out of a selection.
 const (
-	GroupLabel = "netpol-latency/group"
+	GroupLabel = protocol.GroupLabel
 	SideLabel  = "netpol-latency/side"
 )
 
@@ -80,13 +81,6 @@ func role(name string) metav1.LabelSelector {
 	return metav1.LabelSelector{MatchLabels: map[string]string{RoleLabel: name}}
 }
 
-// isolationName is the name of the policy that denies everything, and nobody's peers are named in
-// it but the API server's addresses.
-const (
-	isolationName     = "isolate"
-	isolationOfAgents = isolationName + "-agents"
-)
-
 // only narrows a selector to pods of the run.
 func (w Parameters) only(pods metav1.LabelSelector) metav1.LabelSelector {
 	maps.Copy(pods.MatchLabels, w.Scope)
@@ -96,7 +90,7 @@ func (w Parameters) only(pods metav1.LabelSelector) metav1.LabelSelector {
 // isolation denies everything on its side, but the agents' way to the API server: without that they
 // could not be told what to do.
 func (w Parameters) isolation() *networkingv1.NetworkPolicy {
-	p := w.policy(isolationName)
+	p := w.policy("isolate")
 	if w.Direction == setting.Egress {
 		p.Spec.Egress = w.toAPIServers()
 	}
@@ -201,22 +195,26 @@ func block(address netip.Addr) networkingv1.NetworkPolicyPeer {
 	}
 }
 
-// isIsolation reports whether a policy of that name is one that denies everything, of either side,
-// whatever the names of the run's policies begin with.
-func isIsolation(name string) bool {
-	return strings.HasSuffix(name, isolationName) || strings.HasSuffix(name, isolationOfAgents)
-}
+// NamesPodsByAddress reports whether some of the objects are policies that do: they have blocks
+// other than the addresses of the API server, which isolation leaves open to the agents.
+func (w Parameters) NamesPodsByAddress(objects []runtime.Object) bool {
+	var servers []string
+	for _, server := range w.APIServers {
+		servers = append(servers, block(server.Addr()).IPBlock.CIDR)
+	}
+	names := func(policy networkingv1.NetworkPolicy) bool {
+		return slices.ContainsFunc(blocksOf(policy), func(one *networkingv1.IPBlock) bool {
+			return !slices.Contains(servers, one.CIDR) || len(one.Except) > 0
+		})
+	}
 
-// NamesPodsByAddress reports whether some of the objects are policies that do: isolation names the
-// API server's addresses alone.
-func NamesPodsByAddress(objects []runtime.Object) bool {
 	return slices.ContainsFunc(objects, func(object runtime.Object) bool {
 		switch one := object.(type) {
 		case *networkingv1.NetworkPolicy:
-			return !isIsolation(one.Name) && namesBlocks(*one)
+			return names(*one)
 		case *unstructured.Unstructured: // of a user's own change
 			policies, err := networkPolicies([]Object{{Unstructured: one}})
-			return err == nil && slices.ContainsFunc(policies, namesBlocks)
+			return err == nil && slices.ContainsFunc(policies, names)
 		}
 		return false
 	})

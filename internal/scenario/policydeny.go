@@ -13,7 +13,7 @@ func policyDeny() Scenario {
 	return Scenario{
 		Name:    "policy-deny",
 		Summary: "A policy that isolates is created: how long does traffic still flow?",
-		Detail: "There is no policy before. New connections are judged; \"established\" is " +
+		Detail: "There is no policy before. What counts are new connections; \"established\" is " +
 			"about the others.",
 		Groups: onlyA,
 		Setup:  func(Parameters) [][]runtime.Object { return nil },

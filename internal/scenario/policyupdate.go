@@ -43,7 +43,7 @@ func policyUpdate() Scenario {
 	}
 }
 
-// byPods is the world with policies that tell the groups of targets apart.
+// byPods are the parameters with policies that tell the groups of targets apart.
 func (w Parameters) byPods() Parameters {
 	w.Peer = setting.PeerPod
 	return w

@@ -23,7 +23,7 @@ import (
 
 // realize makes a change of a candidate and of what is given, if that can be shown.
 func (d *derivation) realize(c candidate) (Derived, error) {
-	settings, err := d.settle(c)
+	settings, err := d.complete(c)
 	if err != nil {
 		return Derived{}, err
 	}
@@ -62,9 +62,9 @@ func (d *derivation) realize(c candidate) (Derived, error) {
 	return d.finish(c, trigger, settings, agents, targets)
 }
 
-// settle are the settings with the direction, the protocol, the port and the expectation of a
+// complete are the settings with the direction, the protocol, the port and the expectation of a
 // candidate.
-func (d *derivation) settle(c candidate) (setting.Settings, error) {
+func (d *derivation) complete(c candidate) (setting.Settings, error) {
 	s := d.settings
 	choose := func(name string, to *string, value string) error {
 		if s.Given(name) && *to != value {
@@ -122,6 +122,7 @@ func portOf(one intstr.IntOrString) TargetPort {
 func (d *derivation) newTrigger(s setting.Settings) Trigger {
 	policies, others := split(d.files.Policy)
 	replacing, more := split(d.files.Replace)
+
 	t := Trigger{
 		Before: slices.Concat(others, more, d.files.Before), Apply: policies,
 		Agents: d.agents, Targets: d.targets, Want: measure.StateBlocked,
@@ -129,6 +130,7 @@ func (d *derivation) newTrigger(s setting.Settings) Trigger {
 	if s.Own.Expect == setting.ExpectAllowed {
 		t.Want = measure.StateAllowed
 	}
+
 	t.Port.Number, t.Port.Name, _ = setting.ParsePort(cmp.Or(s.Own.ToPort, fmt.Sprint(Port)))
 	switch {
 	case s.Own.Delete:
@@ -217,6 +219,7 @@ func (t *Trigger) leavePatched() {
 		case object.GetName() == ofAgents:
 			from = &t.Agents.NamespaceLabels
 		}
+
 		*from = maps.Clone(*from)
 		for key := range object.GetLabels() {
 			delete(*from, key)
@@ -340,18 +343,22 @@ func (d *derivation) show(t *Trigger, s setting.Settings, agents, targets string
 }
 
 // namesBlocks reports whether a policy is about addresses.
-func namesBlocks(policy networkingv1.NetworkPolicy) bool {
+func namesBlocks(policy networkingv1.NetworkPolicy) bool { return len(blocksOf(policy)) > 0 }
+
+// blocksOf are the blocks of addresses that a policy names.
+func blocksOf(policy networkingv1.NetworkPolicy) []*networkingv1.IPBlock {
+	var all []*networkingv1.IPBlock
 	for _, ingress := range []bool{true, false} {
 		rules, _ := rulesOf(policy, ingress)
-		for _, one := range rules {
-			if slices.ContainsFunc(one.peers, func(peer networkingv1.NetworkPolicyPeer) bool {
-				return peer.IPBlock != nil
-			}) {
-				return true
+		for _, rule := range rules {
+			for _, peer := range rule.peers {
+				if peer.IPBlock != nil {
+					all = append(all, peer.IPBlock)
+				}
 			}
 		}
 	}
-	return false
+	return all
 }
 
 // namespaceLabels are the labels of the namespace of pods.
@@ -387,6 +394,7 @@ func (t Trigger) shows(p pair, direction string, isolated bool) error {
 	case before == (t.Want == measure.StateAllowed):
 		return fmt.Errorf("it is %s before the change already%s", t.Want, because(why))
 	}
+
 	after, why, err := t.verdict(p, direction, isolated || t.Isolated, true)
 	switch {
 	case err != nil:
@@ -421,16 +429,14 @@ func (t Trigger) verdict(
 	}
 
 	if isolated {
-		deny := networkingv1.NetworkPolicy{}
-		deny.Namespace = p.agents.namespace
-		deny.Spec.PodSelector = role(RoleAgent)
-		deny.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeEgress}
-		if direction == setting.Ingress {
-			deny.Namespace = p.targets.namespace
-			deny.Spec.PodSelector = role(RoleTarget)
-			deny.Spec.PolicyTypes = []networkingv1.PolicyType{networkingv1.PolicyTypeIngress}
+		w := Parameters{
+			AgentNamespace: p.agents.namespace, TargetNamespace: p.targets.namespace,
+			From: RoleAgent,
 		}
-		policies = append(policies, deny)
+		w.Direction = direction
+		isolation := w.isolation()
+		isolation.Name = "" // it is no policy of the user's, whom messages tell of theirs
+		policies = append(policies, *isolation)
 	}
 	allowed, why = p.verdict(policies)
 	return allowed, why, nil

@@ -29,7 +29,7 @@ const (
 // Scenario is one thing to measure.
 type Scenario struct {
 	Name string
-	// Summary is one sentence, Detail what a reader of the result must know besides.
+	// Summary is one sentence, Detail what else a reader of the result must know.
 	Summary string
 	Detail  string
 	Kind    Kind

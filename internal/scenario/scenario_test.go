@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
@@ -171,5 +172,29 @@ func TestCheck(t *testing.T) {
 				t.Errorf("Check() = %v; want %q", err, test.want)
 			}
 		})
+	}
+}
+
+// TestNamesPodsByAddress tells policies with blocks of pods from isolation, which has the API
+// server's addresses, by what they say, whatever they are called.
+func TestNamesPodsByAddress(t *testing.T) {
+	w := Parameters{
+		APIServers: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:6443")},
+		Addresses:  map[string][]netip.Addr{GroupA: {netip.MustParseAddr("10.0.0.9")}},
+	}
+	w.Direction, w.Peer = setting.Egress, setting.PeerBlock
+	named := w.allow("isolate", GroupA, Port)
+	for name, test := range map[string]struct {
+		policy *networkingv1.NetworkPolicy
+		want   bool
+	}{
+		"isolation":                         {w.isolation(), false},
+		"selectors":                         {w.byPods().allow("allow", GroupA, Port), false},
+		"blocks":                            {w.allow("allow", GroupA, Port), true},
+		"blocks under isolation's own name": {named, true},
+	} {
+		if got := w.NamesPodsByAddress([]runtime.Object{test.policy}); got != test.want {
+			t.Errorf("%s: it names pods by their addresses: %t; want %t", name, got, test.want)
+		}
 	}
 }

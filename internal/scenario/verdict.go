@@ -222,6 +222,7 @@ func (e end) missedBy(at string, peer networkingv1.NetworkPolicyPeer, namespace 
 		return fmt.Sprintf("%s is a podSelector alone, which means %s, and the %s are in %s", at,
 			namespaceText(namespace), e.what, namespaceText(e.namespace))
 	}
+
 	if peer.NamespaceSelector != nil {
 		text := unmatched(at+".namespaceSelector", peer.NamespaceSelector, e.namespaceLabels,
 			"the namespace of the "+e.what)

@@ -31,6 +31,8 @@ type Field struct {
 	// List says that the value is a list of texts, in the notation of [Items], and File that it may
 	// be the name of a file with the value.
 	List, File bool
+	// Agent settings are told each agent, by a flag of the same name.
+	Agent bool
 	// Optional settings have no meaning where they are not given: they are noted only where they
 	// are.
 	Optional bool

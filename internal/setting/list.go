@@ -28,8 +28,8 @@ func (f Field) Wrong(text string, why error) error {
 	return fmt.Errorf("--%s %q: expected %s: %w", f.Name, text, f.Expected(), why)
 }
 
-// Longer is the text of a setting that is a list, with another text.
-func (f Field) Longer(s Settings, text string) string {
+// Append is the text of a setting that is a list, with another text.
+func (f Field) Append(s Settings, text string) string {
 	if before := f.Text(s); before != "" {
 		return before + "," + text
 	}

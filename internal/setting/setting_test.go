@@ -159,8 +159,8 @@ func TestLabel(t *testing.T) {
 				Direction: Ingress, Family: IPv6, Protocol: UDP, Peer: PeerBlock, Port: PortRange,
 				Placement: PlaceSame,
 				Targets:   3, Agents: 2, Baseline: true, Repeat: 9, Timeout: 90 * time.Second,
-				Patience: time.Hour,
-				Probe:    ProbeUDP, Confirm: 5, Hold: time.Second, ProbeRate: 1000,
+				SetupTimeout: time.Hour,
+				Probe:        ProbeUDP, Confirm: 5, Hold: time.Second, ProbeRate: 1000,
 				Watch: 2 * time.Second, CreateRate: 50,
 				ChurnFor: 2 * time.Minute, BackgroundPolicies: 7, BackgroundRate: .5,
 				Clock: ClockExchange,
@@ -170,7 +170,7 @@ func TestLabel(t *testing.T) {
 		{"another mode", "probe http", func(s *Settings) { s.Probe = "http" }},
 		{"the scenario's own mode", "", func(s *Settings) { s.Probe = ProbeEstablished }},
 		{"how often, and how long for pods", "", func(s *Settings) {
-			s.Repeat, s.Patience = 5, time.Hour
+			s.Repeat, s.SetupTimeout = 5, time.Hour
 		}},
 	}
 	for _, test := range tests {

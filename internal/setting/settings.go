@@ -90,8 +90,8 @@ type Settings struct {
 	// Skip is the part of a scenario that is left out, empty for none.
 	Skip   string
 	Repeat int
-	// Timeout is for a trigger to show on all pairs, Patience for everything else.
-	Timeout, Patience time.Duration
+	// Timeout is for a trigger to show on all pairs, SetupTimeout for everything else.
+	Timeout, SetupTimeout time.Duration
 	// Probe is the probe mode, empty for the one that suits the protocol.
 	Probe   string
 	Confirm int

@@ -33,7 +33,7 @@ func runModes() []Choice {
 		{"http", "any response to a GET"},
 		{ProbeUDP, "a datagram that the target sends back"},
 		{ProbeSCTP, "open an SCTP association and abort it"},
-		{ProbeSYN, "crafted TCP segments, needs NET_RAW"},
+		{ProbeSYN, "TCP segments of its own, needs NET_RAW"},
 		{ProbeAuto, "syn if the process may and it works, else connect"},
 	}
 }
@@ -125,7 +125,7 @@ func amounts() Table {
 			Name: "timeout", Title: "timeout", Default: DefaultTimeout,
 			Usage: "how long a change may take to show on all pairs", Range: positiveDuration(),
 		}),
-		at(func(s *Settings) *time.Duration { return &s.Patience }, Field{
+		at(func(s *Settings) *time.Duration { return &s.SetupTimeout }, Field{
 			Name: "patience", Title: "setup timeout", Default: 2 * time.Minute, Incidental: true,
 			Usage: "how long everything else may take, for example\npods to start",
 			Range: positiveDuration(),
@@ -145,21 +145,22 @@ func probing() Table {
 		}),
 		at(func(s *Settings) *int { return &s.Confirm }, Field{
 			Name: "confirm", Title: "confirming probes", Default: measure.DefaultConfirm,
+			Agent: true,
 			Usage: "probes in a row that must agree on a new state", Range: whole(1, 1000),
 		}),
 		at(func(s *Settings) *time.Duration { return &s.Hold }, Field{
-			Name: "hold", Title: "hold", Default: 300 * time.Millisecond,
-			Usage: "how long a pair is watched after its transition", Range: anyDuration(),
+			Name: "hold", Title: "hold", Default: 300 * time.Millisecond, Agent: true,
+			Usage: "how long a pair is watched after its change", Range: anyDuration(),
 		}),
 		at(func(s *Settings) *int { return &s.TolerateLosses }, Field{
-			Name: "tolerate-losses", Title: "tolerated losses", Default: 0,
+			Name: "tolerate-losses", Title: "tolerated losses", Default: 0, Agent: true,
 			Phrase: "%s tolerated losses",
 			Usage: "probes in a row that the network may lose without making\n" +
 				"a result wrong; widens brackets by as many intervals",
 			Range: whole(0, measure.MaxLosses),
 		}),
 		at(func(s *Settings) *float64 { return &s.ProbeRate }, Field{
-			Name: "max-probe-rate", Title: "most probes a second", Default: 0.,
+			Name: "max-probe-rate", Title: "most probes a second", Default: 0., Agent: true,
 			Usage: "most probes a second of an agent (default that of the mode)", Range: anyRate(),
 		}),
 		at(func(s *Settings) *time.Duration { return &s.Watch }, Field{
@@ -341,6 +342,11 @@ func triggers() Table {
 			Range: anyText("a file"),
 		}),
 	}
+}
+
+// ForAgents are the settings that agents are told.
+func (t Table) ForAgents() Table {
+	return slices.DeleteFunc(slices.Clone(t), func(f Field) bool { return !f.Agent })
 }
 
 // Defaults are the settings of a run that says nothing.

@@ -81,7 +81,7 @@ func TestRunEvictedInEveryPhase(t *testing.T) {
 				"--timeout="+waits.String(), "--target-image=nginx")
 			role := "agent"
 			if scenario == "pod-startup" {
-				role = "starter"
+				role = "startup"
 			} else {
 				run.await(t, "proving")
 				evict(t, lab, run.id, role)
