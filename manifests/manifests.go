@@ -58,7 +58,7 @@ type Values struct {
 	Targets int `json:"targets"`
 	Clients int `json:"clients"`
 	// APIServers are all endpoints at which the client may find the API server: its own, and the
-	// ones of the kubernetes service for engines that judge packets before they are redirected.
+	// ones of the kubernetes service for engines that filter packets before they are redirected.
 	APIServers []Endpoint `json:"apiServers"`
 	// ClientArgs are further arguments of the client.
 	ClientArgs []string `json:"clientArgs"`

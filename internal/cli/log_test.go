@@ -11,7 +11,7 @@ import (
 	"k8s.io/klog/v2"
 )
 
-// What libraries log comes once, and nothing in it is obeyed by a terminal.
+// What libraries log comes once, and a terminal acts on nothing in it.
 func TestLibrariesLogVisibly(t *testing.T) {
 	var stderr strings.Builder
 	logTo(&stderr)

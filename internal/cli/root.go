@@ -54,8 +54,8 @@ func Main(release string, args []string, stdout, stderr io.Writer) int {
 	return exitCode(err)
 }
 
-// logTo has libraries write their logs there, so that no terminal obeys what an API server said to
-// them.
+// logTo has libraries write their logs there, so that no terminal acts on what an API server said
+// to them.
 func logTo(stderr io.Writer) {
 	var flags flag.FlagSet
 	klog.InitFlags(&flags)

@@ -200,8 +200,8 @@ func (d *detector) lasted(since, sent time.Time) bool {
 // passed is an instant by which a failed probe had met the filter: the answer of a filter that
 // rejects came after that; a packet that was dropped was there one way's time after it left, which
 // is less than the time that the slowest of the newest replies took for both ways, or of those of
-// others at that time: where packets wait to be judged, the pair's own replies do not tell for how
-// long those wait that get none.
+// others at that time: where packets wait to be filtered, the pair's own replies do not tell for
+// how long those wait that get none.
 func (d *detector) passed(o Outcome) time.Time {
 	if o.Verdict != Dropped || d.lastOpen.IsZero() {
 		return o.Done

@@ -129,7 +129,7 @@ func (k Kind) String() string {
 
 // WithStart is the sample with the instant that its latency counts from. A pair that changed before
 // that shows nothing about the trigger; by more than the grace, if the trigger may be older than
-// its news.
+// its notification.
 func (s Sample) WithStart(start Start, grace time.Duration) Sample {
 	s.Start = start
 	if start.causal() {

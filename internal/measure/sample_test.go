@@ -120,7 +120,7 @@ func TestSampleChanges(t *testing.T) {
 			Measured, CauseUnknown, measured.Bracket},
 		{"a start after the change", measured.WithStart(Start{At: at(13)}, 0),
 			Invalid, ChangedEarly, Bracket{}},
-		{"news of the start that came after the change",
+		{"notification of the start that came after the change",
 			measured.WithStart(Start{At: at(13)}, time.Second),
 			Measured, CauseUnknown, measured.Bracket},
 		{"a leak before the trigger", blocked.WithStart(Start{At: at(13)}, 0),

@@ -274,7 +274,7 @@ func TestBracketContainsTransition(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	decided := 0
 	for range 40_000 {
-		w := drawWorld(random)
+		w := drawNetwork(random)
 		transition := NewTransition(w.want, w.rules)
 		for i := range w.sends {
 			transition.Observe(w.outcome(i))
@@ -295,7 +295,7 @@ func TestBracketContainsTransition(t *testing.T) {
 		}
 	}
 	if decided < 30_000 {
-		t.Errorf("only %d of 40,000 worlds had a transition to judge", decided)
+		t.Errorf("only %d of 40,000 networks had a transition to evaluate", decided)
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 	// StartRead: whoever probes read the object that the trigger changes, again and again, until it
 	// was changed.
 	StartRead StartSource = "read"
-	// StartWatchRead: it was watched as well, so that its news need not wait for a read.
+	// StartWatchRead: it was watched as well, so that its notification need not wait for a read.
 	StartWatchRead StartSource = "watch+read"
 	// StartWatch: our watch delivered the trigger.
 	StartWatch StartSource = "watch-arrival"
@@ -33,7 +33,7 @@ const (
 )
 
 // Accepted reports whether the source has found out when the API accepted the trigger, whoever
-// wrote it: between a read that did not see it and its news.
+// wrote it: between a read that did not see it and its notification.
 func (s StartSource) Accepted() bool {
 	return s == StartRead || s == StartWatchRead || s == StartPoll
 }
@@ -59,6 +59,7 @@ func StartOfWrite(before, after time.Time) Start {
 func StartOf(event Event) Start {
 	read := !event.Initial && !event.Absent.IsZero()
 	contradicted := read && !(Bracket{event.Absent, event.Arrived}).Contains(event.TriggeredAt)
+
 	switch {
 	case !event.TriggeredAt.IsZero() && !contradicted:
 		return Start{Source: StartAnnotation, At: event.TriggeredAt}
@@ -102,5 +103,5 @@ func (s Start) Narrow(other Start) (narrow Start, ok bool) {
 }
 
 // causal reports whether nothing can have come of the trigger before this start: it contains the
-// instant at which the API accepted it. That its news arrived can be later than its effect.
+// instant at which the API accepted it. That its notification arrived can be later than its effect.
 func (s Start) causal() bool { return s.Source == StartWrite || s.Source.Accepted() }

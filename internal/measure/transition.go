@@ -68,7 +68,7 @@ func (t *Transition) Observe(o Outcome) {
 	}
 	switch {
 	case changed:
-		t.enter(change)
+		t.record(change)
 	case t.agrees(o):
 		t.agreed++
 	case o.Verdict.Blocked():
@@ -121,10 +121,10 @@ func (t *Transition) agrees(o Outcome) bool {
 	return (o.Verdict == Allowed) == (t.detector.state == StateAllowed)
 }
 
-// enter takes in a change of state. The newest into the wanted state is the transition. One that is
-// taken back before it has settled was a flap, and so is every later one: a state that did not last
-// is no result.
-func (t *Transition) enter(change Change) {
+// record takes in a change of state. The newest into the wanted state is the transition. One that
+// is taken back before it has settled was a flap, and so is every later one: a state that did not
+// last is no result.
+func (t *Transition) record(change Change) {
 	t.agreed = 1
 	if change.To == StateBlocked {
 		t.agreed = t.detector.run

@@ -321,9 +321,9 @@ func TestPresume(t *testing.T) {
 	}
 }
 
-// world is a network that changes once, as packets meet its filter, and loses no more packets in a
+// network is one that changes once, as packets meet its filter, and loses no more packets in a
 // row than the rules allow.
-type world struct {
+type network struct {
 	want    State
 	rules   Rules
 	sends   []time.Time
@@ -341,8 +341,8 @@ const (
 	longestBack    = 200 * time.Millisecond
 )
 
-func drawWorld(random *rand.Rand) world {
-	w := world{want: StateAllowed, timeout: time.Second, rules: Rules{Losses: random.IntN(3)}}
+func drawNetwork(random *rand.Rand) network {
+	w := network{want: StateAllowed, timeout: time.Second, rules: Rules{Losses: random.IntN(3)}}
 	w.rules.Confirm = w.rules.Losses + 1 + random.IntN(3)
 	if random.IntN(2) == 0 {
 		w.want = StateBlocked
@@ -366,10 +366,10 @@ func drawWorld(random *rand.Rand) world {
 }
 
 // meets is when a probe's packet is at the filter.
-func (w world) meets(i int) time.Time { return w.sends[i].Add(w.forward[i]) }
+func (w network) meets(i int) time.Time { return w.sends[i].Add(w.forward[i]) }
 
 // outcome is what becomes of a probe.
-func (w world) outcome(i int) Outcome {
+func (w network) outcome(i int) Outcome {
 	o := Outcome{Verdict: Dropped, Sent: w.sends[i], SentBy: w.sends[i],
 		Done: w.sends[i].Add(w.timeout)}
 	meets := w.meets(i)
@@ -380,7 +380,7 @@ func (w world) outcome(i int) Outcome {
 }
 
 // widest is the longest distance between a probe and the one that many later, and a round trip.
-func (w world) widest() time.Duration {
+func (w network) widest() time.Duration {
 	var widest time.Duration
 	// The probe before the change, that after it, and between them as many as may be lost, on
 	// either side of it.
@@ -440,7 +440,7 @@ func drawUnsteady(random *rand.Rand) unsteady {
 	return u
 }
 
-// FuzzTransition plays any sequence of outcomes, in any order and with duplicates: what is known
+// FuzzTransition takes any sequence of outcomes, in any order and with duplicates: what is known
 // never contradicts itself.
 func FuzzTransition(f *testing.F) {
 	f.Add(byte(1), byte(0), []byte{1, 10, 2, 20})

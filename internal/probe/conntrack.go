@@ -203,6 +203,7 @@ func (c *conntrack) full(now instant, triggered bool) bool {
 	if most == 0 {
 		return false
 	}
+
 	c.advance(now)
 	switch {
 	case c.lives.worst() == 0:

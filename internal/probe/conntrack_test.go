@@ -75,7 +75,7 @@ func TestConntrackBudget(t *testing.T) {
 	}
 }
 
-// TestConntrackAfterManyIterations plays iterations that leave as many entries after their triggers
+// TestConntrackAfterManyIterations has iterations that leave as many entries after their triggers
 // as there may be: before the next one probes go on all the same, as often as may last.
 func TestConntrackAfterManyIterations(t *testing.T) {
 	c := newConntrack(Connect)

@@ -11,8 +11,8 @@ import "time"
 const aroundTime = 50 * time.Millisecond
 
 // controlTrips keep how long the newest replies to control probes took: where packets wait to be
-// judged, these waited behind the same ones as the probes of pairs, which have no reply once policy
-// forbids them.
+// filtered, these waited behind the same ones as the probes of pairs, which have no reply once
+// policy forbids them.
 type controlTrips struct {
 	newest [128]controlTrip // more than probes wait for their replies
 	next   int

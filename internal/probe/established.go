@@ -161,6 +161,7 @@ func (m *established) ask(c *connection, a attempt, replies []reply) []reply {
 	n, err := unix.Write(int(c.fd), a.request)
 	a.sentBy = m.clock.now()
 	a.at = a.sentBy
+
 	switch {
 	case err == nil && n == len(a.request):
 		c.asked++

@@ -184,7 +184,7 @@ func (s *evaluator) report(p *pair) {
 	}
 }
 
-// outcome is an ended probe as a observer is told of it.
+// outcome is an ended probe as an observer is told of it.
 func (s *evaluator) outcome(e *entry) measure.Outcome {
 	outcome := measure.Outcome{
 		Verdict: e.verdict, Response: int(e.response), Err: e.err,
@@ -230,11 +230,13 @@ func (s *evaluator) removePair(p *pair) {
 	if p.stopped {
 		return
 	}
+
 	p.stopped, p.done = true, true
 	s.releaseProbes(p)
 	s.flows.drop(p)
 	s.queue.remove(p)
 	s.prober.remove(p)
+
 	if p.ports != nil {
 		p.ports.pairs--
 	}

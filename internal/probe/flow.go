@@ -11,11 +11,11 @@ import (
 
 // A probe that nothing answers leaves an entry that stays for two minutes. The next probe of its
 // pair with the same source port is to connection tracking what a SYN is that is sent again: of the
-// same entry, and as new as the first, so that policy judges it anew. So a pair that is silent has
+// same entry, and as new as the first, so that policy filters it anew. So a pair that is silent has
 // no more entries than probes in flight, however long it is probed.
 //
 // An answer that was lost on its way would make the next probe of that flow part of an established
-// connection, which no policy judges. So a probe's flow is used again only if all probes around it
+// connection, which no policy filters. So a probe's flow is used again only if all probes around it
 // had no answer either.
 
 // minSilent is how many probes of a pair in a row must have had no answer before one's flow may be

@@ -25,7 +25,7 @@ const (
 	UDP Mode = "udp"
 	// SCTP opens an SCTP association and aborts it, where the kernel has SCTP.
 	SCTP Mode = "sctp"
-	// SYN sends crafted TCP SYN segments and reads the answers from a raw socket. It needs
+	// SYN sends TCP SYN segments of its own and reads the answers from a raw socket. It needs
 	// CAP_NET_RAW (capabilities(7)).
 	SYN Mode = "syn"
 	// Established keeps one TCP connection to each target, and sends HTTP requests on it: it shows

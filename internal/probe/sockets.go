@@ -142,7 +142,7 @@ func (m *sockets) connected(e *entry) bool {
 
 // takeSocket gives the probe a socket: one that has been used, or a new one. Sockets are watched
 // for as long as they live. What is reported is always how they are when the worker asks: that they
-// were not connected is no news once they are.
+// were not connected says nothing once they are.
 func (m *sockets) takeSocket(i int32, e *entry, state *socketState) error {
 	if m.pool != nil {
 		e.fd = m.pool.take(state.family)
@@ -249,7 +249,7 @@ func (m *sockets) readConnection(a attempt, events uint32, replies []reply) []re
 	}
 
 	m.newestICMP(a.fd, events) // to an earlier probe of this socket, which came too late for that
-	if a.at.since(a.sent) >= firstRetransmission && retransmitted(a.fd) {
+	if a.at.since(a.sent) >= MaxTimeout && retransmitted(a.fd) {
 		return append(replies, a.is(measure.Ambiguous, errRetransmitted))
 	}
 	replies = m.exchange.opened(a, replies)
@@ -259,10 +259,6 @@ func (m *sockets) readConnection(a attempt, events uint32, replies []reply) []re
 	}
 	return replies
 }
-
-// firstRetransmission is how long the kernel waits before it sends a SYN again (RFC 6298,
-// section 2).
-const firstRetransmission = time.Second
 
 var errRetransmitted = errors.New("the kernel sent the SYN again, since the process stood still: " +
 	"which of the two was answered is not known")

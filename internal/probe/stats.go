@@ -23,12 +23,12 @@ type Stats struct {
 
 // counters are what anyone may read of a worker's statistics. They are brought up to date once for
 // many probes.
-type counters struct{ sent, skipped, late, latest atomic.Int64 }
+type counters struct{ sent, skipped, late, maxLateness atomic.Int64 }
 
 func (c *counters) load() Stats {
 	return Stats{
 		Sent: uint64(c.sent.Load()), Skipped: uint64(c.skipped.Load()),
-		Late: time.Duration(c.late.Load()), MaxLateness: time.Duration(c.latest.Load()),
+		Late: time.Duration(c.late.Load()), MaxLateness: time.Duration(c.maxLateness.Load()),
 	}
 }
 
@@ -36,7 +36,7 @@ func (c *counters) store(s Stats) {
 	c.sent.Store(int64(s.Sent))
 	c.skipped.Store(int64(s.Skipped))
 	c.late.Store(int64(s.Late))
-	c.latest.Store(int64(s.MaxLateness))
+	c.maxLateness.Store(int64(s.MaxLateness))
 }
 
 // published is what others may know of a pace.

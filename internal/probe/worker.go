@@ -259,7 +259,7 @@ const controlRest = 500 * time.Millisecond
 // untilControl is the time between two control probes.
 func (w *worker) untilControl(now instant) time.Duration {
 	switch {
-	case w.pace.Unsettled():
+	case w.pace.Adjusting():
 		return w.controlInterval
 	case w.triggers > 0:
 		relative := w.schedule.RelativeStep * float64(now-w.triggered)
@@ -336,6 +336,7 @@ func (w *worker) nextDue(p *pair, schedule Schedule, now instant, launched bool)
 	if full := w.paced(); schedule.MaxRate < full.MaxRate && interval > w.interval(p, full, now) {
 		w.conntrack.stretched = now
 	}
+
 	changed := interval != p.interval
 	p.interval = interval
 	switch {

@@ -83,8 +83,8 @@ func startFake(
 	return engine
 }
 
-// TestOrder lets probes of many pairs end in any order: each observer hears of each of its probes
-// once, in the order of their sends, and every slot is free at the end.
+// TestOrder lets probes of many pairs end in any order: each observer is told of each of its probes
+// once, in the order of their sends, and every entry is free at the end.
 func TestOrder(t *testing.T) {
 	prober := &shuffled{random: rand.New(rand.NewPCG(3, 4))}
 	schedule := Schedule{BaseInterval: time.Millisecond, MinInterval: time.Millisecond,
@@ -192,7 +192,7 @@ func TestSendAfterEnd(t *testing.T) {
 
 // TestDone has a pair be done while more of its probes are in flight. Their sockets are not freed
 // at once, which would hold up other pairs, but when their time is over, when they are answered, or
-// with the engine. The observer hears nothing more.
+// with the engine. The observer is told nothing more.
 func TestDone(t *testing.T) {
 	tests := []struct {
 		name string

@@ -37,7 +37,7 @@ func (g Goal) String() string {
 	return "DOES NOT HOLD " + g.Text
 }
 
-// goals judges the results. A goal that could not be measured does not hold.
+// goals evaluates the results. A goal that could not be measured does not hold.
 func (r *Results) goals() []Goal {
 	connect, syn := string(probe.Connect), string(probe.SYN)
 	return []Goal{

@@ -123,7 +123,7 @@ func (r *reader) run(block docs.Block) {
 	_ = cmd.Wait()
 	printed, err := os.ReadFile(output.Name())
 	must(r.t, err)
-	r.judge(block, steps, string(printed), cmd.ProcessState.ExitCode())
+	r.evaluate(block, steps, string(printed), cmd.ProcessState.ExitCode())
 }
 
 // script is what the shell runs: every command must succeed, also in the middle of a pipe.
@@ -161,7 +161,7 @@ func (r *reader) lab(key string, flags []string) *labtest.Lab {
 	return r.labs[key]
 }
 
-func (r *reader) judge(block docs.Block, steps []docs.Step, printed string, code int) {
+func (r *reader) evaluate(block docs.Block, steps []docs.Step, printed string, code int) {
 	r.t.Helper()
 	r.printed = strings.ReplaceAll(printed, separator, "")
 	if code != block.Mark.Exit {

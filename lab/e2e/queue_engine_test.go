@@ -13,7 +13,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 )
 
-// An engine that judges in user space is measured at the pace that it bears, whether the old state
+// An engine that filters in user space is measured at the pace that it bears, whether the old state
 // answers or not: nothing is false, and the truth log of its rules is in every bracket. At the
 // default rate its queue is full within a second, and nearly every result is false. With VERDICTS,
 // ITERATIONS and TARGETS in the environment it is a benchmark (docs/engine.md).

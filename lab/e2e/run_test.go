@@ -314,7 +314,7 @@ func TestRunDryAndKept(t *testing.T) {
 	expectNothingLeft(t, lab, "kept")
 }
 
-// A suite runs scenarios in several ways, tells their results apart and judges each.
+// A suite runs scenarios in several ways, tells their results apart and evaluates each.
 func TestRunSuite(t *testing.T) {
 	t.Parallel()
 	lab := soon(t)

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package truth is the reference engine's log of what it enforced and when: the ground truth that a
-// measurement is judged against. The log is JSON Lines, one Record a line.
+// measurement is compared with. The log is JSON Lines, one Record a line.
 //
 // A record says what a transaction put into the kernel, as operations on a State. The verdict
 // between two addresses is a pure function of the state (State.Verdict), so a log of 1,000 pods

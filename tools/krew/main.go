@@ -44,7 +44,8 @@ func run(args []string, stderr io.Writer) error {
 			"archives.\n\n"+
 			"Example:\n  go run ./krew -template ../deploy/krew/netpol-latency.yaml -version "+
 			"v1.2.3 \\\n"+
-			"    -checksums ../bin/release/checksums.txt -downloads https://example.com/v1.2.3 \\\n"+
+			"    -checksums ../bin/release/checksums.txt "+
+			"-downloads https://example.com/v1.2.3 \\\n"+
 			"    -output netpol-latency.yaml\n\nFlags, all mandatory:\n")
 		flags.PrintDefaults()
 	}

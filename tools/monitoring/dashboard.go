@@ -231,7 +231,7 @@ func addProbing(b *dashboard.DashboardBuilder) {
 	b.WithPanel(chart("Probes by outcome", units.CountsPerSecond,
 		"Probes that ended, per second. Dropped, rejected and refused are what a target that is "+
 			"still denied looks like; refused is also a target whose server is not up. Ambiguous "+
-			"probes could not be sent or judged, and prove nothing.",
+			"probes could not be sent or evaluated, and prove nothing.",
 		query{total(probes, selected, rate, "verdict"), "{{verdict}}"}).Span(third))
 	b.WithPanel(chart("Lateness of probes", units.Seconds,
 		"How much later than planned probes left, at each time. What the client's process does "+

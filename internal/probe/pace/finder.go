@@ -53,8 +53,8 @@ const (
 // each time that it proves true after twice the time, up to the longer one.
 const firstRetry, longestRetry = 5 * time.Second, 5 * time.Minute
 
-// settleTime is how much longer than the worst round trip the path may take to drain.
-const settleTime = time.Second
+// drainTime is how much longer than the worst round trip the path may take to drain.
+const drainTime = time.Second
 
 // LongestGap is how far apart replies are at the most between which probes were lost: what is
 // silent for longer may have been blocked.
@@ -81,7 +81,7 @@ type trips struct {
 	latest  time.Duration // the arrival of the newest that was risen
 }
 
-// pace finds the rate that the path bears, as congestion control does. While no pair has had its
+// Finder finds the rate that the path bears, as congestion control does. While no pair has had its
 // trigger it searches: from the lowest rate it raises the rate step by step as long as round trips
 // and losses stay as they were there. Where they rise the rate falls to a quarter of that, at once,
 // and is raised again; the second time in one search that is its limit, which is tried again after
@@ -108,11 +108,11 @@ type Finder struct {
 	usual    float64 // the part of probes that is lost at the lowest rate
 	trips    [sources]trips
 
-	// settling says that the rate has fallen, and what was sent before still has to drain; slow
+	// draining says that the rate has fallen, and what was sent before still has to drain; slow
 	// that this is known by round trips, of the source.
-	settling, slow bool
+	draining, slow bool
 	fallen         time.Duration
-	patience       time.Duration // for what was sent before it fell
+	drainBy        time.Duration // after it fell, what was sent before is to have drained
 	by             Source
 	worst          time.Duration
 	from, to       time.Duration // the newest time in which the path was too slow
@@ -149,7 +149,7 @@ func (p *Finder) search(now time.Duration) {
 
 // tryLimit searches beyond the limit, if it is low and old enough.
 func (p *Finder) tryLimit(now time.Duration, wanted float64) {
-	if !p.searching && !p.settling && !p.triggered &&
+	if !p.searching && !p.draining && !p.triggered &&
 		p.limit < min(wanted, p.most) && now >= p.retryAt {
 		p.search(now)
 		p.retrying = true
@@ -211,8 +211,8 @@ func (p *Finder) Answered(from Source, sent, arrived, looked time.Duration) {
 	if sure < risenTimes*t.least || sure < t.least+risenBy {
 		t.risen = 0
 		// Where pairs are silent since, the control tells, if it was as slow.
-		if p.settling && p.slow && (p.by == from || t.latest >= p.from) {
-			p.settled(arrived)
+		if p.draining && p.slow && (p.by == from || t.latest >= p.from) {
+			p.drained(arrived)
 		}
 		return
 	}
@@ -230,7 +230,7 @@ func (p *Finder) Answered(from Source, sent, arrived, looked time.Duration) {
 		within = foundRisenFor
 	}
 	long := t.risen >= risenReplies && sent-t.since >= within
-	if !p.settling && long && float64(sure) >= risenGrowth*float64(t.first) {
+	if !p.draining && long && float64(sure) >= risenGrowth*float64(t.first) {
 		p.slowed(from, arrived)
 	}
 }
@@ -288,7 +288,7 @@ func (p *Finder) fall(now time.Duration, why Limit) {
 		p.search(now)
 	}
 	p.rate = min(p.most, max(leastRate, why.At/retreat))
-	p.settling, p.fallen, p.patience = true, now, settleTime+p.worst
+	p.draining, p.fallen, p.drainBy = true, now, drainTime+p.worst
 	p.step(now)
 	for i := range p.trips {
 		p.trips[i].risen = 0
@@ -317,9 +317,9 @@ func (p *Finder) achieved(now time.Duration) float64 {
 	return min(rate, p.rate)
 }
 
-// settled takes in that what was sent at a rate that was too high has drained.
-func (p *Finder) settled(now time.Duration) {
-	p.settling = false
+// drained takes in that what was sent at a rate that was too high has drained.
+func (p *Finder) drained(now time.Duration) {
+	p.draining = false
 	if p.slow {
 		p.to = now
 	}
@@ -345,7 +345,7 @@ func (p *Finder) Advance(now time.Duration, wanted float64) (changed bool) {
 		p.conclude()
 	}
 	p.tryLimit(now, wanted)
-	if p.settling {
+	if p.draining {
 		p.drain(now)
 	} else if now-p.since >= shortStep {
 		p.evaluate(now, min(wanted, p.ceiling()))
@@ -361,16 +361,16 @@ func (p *Finder) drain(now time.Duration) {
 	waited := now - p.fallen
 	switch {
 	case !p.slow && waited >= lossesPause:
-		p.settled(now)
-	case !p.slow || waited < p.patience:
+		p.drained(now)
+	case !p.slow || waited < p.drainBy:
 	case now-p.trips[p.by].latest >= lossesPause:
-		p.settled(now) // nothing answers any more, late or not
+		p.drained(now) // nothing answers any more, late or not
 	default:
 		p.fall(now, Limit{Cause: RoundTripsRose, Least: p.trips[p.by].least, Worst: p.worst})
 	}
 }
 
-// evaluate ends a step if there is enough to judge it by. The goal is the highest rate of use.
+// evaluate ends a step if there is enough to go by. The goal is the highest rate of use.
 func (p *Finder) evaluate(now time.Duration, goal float64) {
 	elapsed := now - p.since
 	replies, rising, from := 0, false, FromPair
@@ -429,9 +429,9 @@ func (p *Finder) Rate() float64 { return p.rate }
 // Searching reports whether the rate is being searched for.
 func (p *Finder) Searching() bool { return p.searching }
 
-// Unsettled reports whether replies are wanted that tell of the path: the rate is being searched
+// Adjusting reports whether replies are wanted that tell of the path: the rate is being searched
 // for, or it has fallen.
-func (p *Finder) Unsettled() bool { return p.searching || p.settling }
+func (p *Finder) Adjusting() bool { return p.searching || p.draining }
 
 // State is what has been found so far.
 func (p *Finder) State() State {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// path is a simulated way to the targets, behind an engine that judges one packet after the other,
+// path is a simulated way to the targets, behind an engine that filters one packet after the other,
 // so many a second, and loses what comes when its queue is full.
 type path struct {
 	verdicts float64
@@ -29,13 +29,13 @@ const queueLength = 1024
 // controlInterval is the time between two probes of the control.
 const controlInterval = 20 * time.Millisecond
 
-// simulation plays an engine of pairs on a path.
+// simulation is an engine of pairs on a path.
 type simulation struct {
 	path
 	finder *Finder
 	random *rand.Rand
 
-	now, free  time.Duration // when the queue has judged what is in it
+	now, free  time.Duration // when the queue has filtered what is in it
 	send       time.Duration // when pairs send next
 	ask        time.Duration // when the control pair does
 	looked     time.Duration
@@ -63,7 +63,7 @@ func newSimulation(most float64, on path) *simulation {
 	return s
 }
 
-// run plays for a time, at the rate that is wanted and permitted, and returns when the search
+// run goes on for a time, at the rate that is wanted and permitted, and returns when the search
 // ended.
 func (s *simulation) run(until time.Duration, wanted float64) (found time.Duration) {
 	for s.now < until {
@@ -139,8 +139,8 @@ func (s *simulation) receive() {
 	s.looked = s.now
 }
 
-// TestPace finds the rate of paths: well below what the engine can judge, soon, and without a queue
-// that takes long to drain.
+// TestPace finds the rate of paths: well below what the engine can filter, soon, and without a
+// queue that takes long to drain.
 func TestPace(t *testing.T) {
 	const fast = 1e9
 	tests := []struct {

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package pace finds how many probes a second the path to the targets bears, by the round trips and
-// losses of those that were sent: whoever judges them may do so more slowly than they can be sent,
+// losses of those that were sent: whoever filters them may do so more slowly than they can be sent,
 // and must not be what is measured.
 package pace
 

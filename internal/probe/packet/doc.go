@@ -5,7 +5,7 @@
 //
 // A SYN leaves by one of two ways. A raw socket hands a [Batch] of segments to the kernel, which
 // routes each. A device socket sends whole frames past the kernel's routing, at half the cost:
-// [Routes] asks the kernel where they go, and hears from it when that changes. Answers are read
+// [Routes] asks the kernel where they go, and is told when that changes. Answers are read
 // from raw sockets whose filters let nothing else through ([Receiver]).
 //
 // The package knows nothing of probes, and all of it is Linux.

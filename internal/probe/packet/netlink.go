@@ -27,7 +27,7 @@ type netlinkSocket struct {
 	buffer []byte
 }
 
-// openNetlink opens a socket that hears of the groups of events.
+// openNetlink opens a socket that is told of the groups of events.
 func openNetlink(groups ...uint) (*netlinkSocket, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {

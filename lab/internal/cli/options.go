@@ -50,7 +50,7 @@ func (f *labFlags) add(cmd *cobra.Command) {
 	flags.DurationVar(&f.runnerDelay, "runner-delay", 0,
 		"round trip between the host and the API server")
 	flags.IntVar(&f.verdicts, "verdicts", 0,
-		"packets that --engine queue judges in user space, per second")
+		"packets that --engine queue filters in user space, per second")
 	flags.Int64Var(&f.logSize, "log-size", 0,
 		"bytes after which a container's log is rotated, as by a\nkubelet (0: never)")
 	flags.BoolVar(&f.logStall, "log-stall", false,

@@ -66,7 +66,8 @@ func ControllerManager(dir layout.Dir) []string {
 		"--controllers=*,-namespace-controller," +
 			"-horizontal-pod-autoscaler-controller,-persistentvolume-binder-controller," +
 			"-persistentvolume-attach-detach-controller,-persistentvolume-expander-controller," +
-			"-certificatesigningrequest-signing-controller,-legacy-serviceaccount-token-cleaner-controller",
+			"-certificatesigningrequest-signing-controller," +
+			"-legacy-serviceaccount-token-cleaner-controller",
 		"--kube-api-qps=2000",
 		"--kube-api-burst=4000",
 		"--concurrent-deployment-syncs=10",

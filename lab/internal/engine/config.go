@@ -27,8 +27,8 @@ type Config struct {
 	TruthPath string `json:"truthPath"`
 	// ControlSocket is the path of the Unix socket that serves the settings over HTTP.
 	ControlSocket string `json:"controlSocket"`
-	// Verdicts is how many new connections' packets a second the engine judges in user space; 0 is
-	// for an engine that judges in the kernel.
+	// Verdicts is how many new connections' packets a second the engine filters in user space; 0 is
+	// for an engine that filters in the kernel.
 	Verdicts int `json:"verdicts,omitempty"`
 	// Settings are those at the start.
 	Settings Settings `json:"settings"`
@@ -54,7 +54,7 @@ func (c Config) Validate() error {
 	required("controlSocket", c.ControlSocket != "")
 	if c.Verdicts < 0 || c.Verdicts > MaxVerdicts {
 		mistakes = append(mistakes, fmt.Errorf("verdicts is %d; it must be between 1 and %d, or 0 "+
-			"to judge in the kernel", c.Verdicts, MaxVerdicts))
+			"to filter in the kernel", c.Verdicts, MaxVerdicts))
 	}
 
 	return errors.Join(append(mistakes, c.Settings.Validate())...)

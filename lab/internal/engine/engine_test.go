@@ -87,7 +87,7 @@ func (p *prober) run(from, to *host, f family, stop <-chan struct{}) error {
 
 // TestTruth: packets that leave while a policy comes and goes arrive when the log says that they
 // may, and do not when it says that they may not. A packet may be under way for a moment before it
-// is judged.
+// is filtered.
 func TestTruth(t *testing.T) {
 	w, client, server := newPair(t)
 	deny := newPolicy("x", "deny", with("app", "server"), isolate(in))

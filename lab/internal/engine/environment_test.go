@@ -96,14 +96,14 @@ func (l *recordLog) await(
 	}
 }
 
-// newEnvironment starts one whose engine judges in the kernel.
+// newEnvironment starts one whose engine filters in the kernel.
 func newEnvironment(t testing.TB) *environment {
 	t.Helper()
 	return startEnvironment(t, 0)
 }
 
 // startEnvironment is newEnvironment with an engine that has a number of verdicts a second in user
-// space, 0 for one that judges in the kernel.
+// space, 0 for one that filters in the kernel.
 func startEnvironment(t testing.TB, verdicts int) *environment {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())

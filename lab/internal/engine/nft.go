@@ -21,7 +21,7 @@ import (
 // address.
 //
 //	arriving-queue (prerouting - 1)   established, neighbour discovery: accept; pods: NFQUEUE
-//	                                  (an engine that judges in user space only)
+//	                                  (an engine that filters in user space only)
 //	arriving-egress (prerouting)      established, neighbour discovery: accept; goto egress
 //	arriving-ingress (prerouting + 1) established, neighbour discovery: accept; goto ingress
 //	forwarded (forward)               neighbour discovery: drop

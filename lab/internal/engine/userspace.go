@@ -16,15 +16,15 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/nfqueue"
 )
 
-// An engine that judges in user space reads the first packets of each connection from a queue. This
-// one lets them wait there, for as long as its verdicts take, and pass on to the chains that judge:
-// a packet is judged by the policies of the moment when it leaves the queue, as by a program that
+// An engine that filters in user space reads the first packets of each connection from a queue. This
+// one lets them wait there, for as long as its verdicts take, and pass on to the chains that filter:
+// a packet is filtered by the policies of the moment when it leaves the queue, as by a program that
 // looks at its rules when it comes to the packet. So the truth log means what it means without one.
 
 // queueNumber is that of the queue in the node's namespace.
 const queueNumber = 100
 
-// queueChain is the base chain that comes before the two that judge.
+// queueChain is the base chain that comes before the two that filter.
 const queueChain = "arriving-queue"
 
 // addQueue sends new connections from pods and to pods to the queue.
@@ -35,7 +35,7 @@ func (k *kernel) addQueue() {
 		verdict(expr.VerdictAccept))
 	for _, cidr := range k.state.Table.PodCIDRs {
 		for _, at := range []end{source, destination} {
-			k.addRule(queueChain, "judged in user space", matchPrefix(at, cidr), queueTo())
+			k.addRule(queueChain, "filtered in user space", matchPrefix(at, cidr), queueTo())
 		}
 	}
 }
@@ -54,7 +54,7 @@ func (k *kernel) openQueue() error {
 	}
 	queue, err := nfqueue.Open(queueNumber)
 	if err != nil {
-		return fmt.Errorf("judge in user space: %w", err)
+		return fmt.Errorf("filter in user space: %w", err)
 	}
 	k.queue = queue
 	return nil
@@ -76,7 +76,7 @@ func (k *kernel) checkQueue() error {
 			errors.ErrUnsupported)
 	}
 	if err != nil {
-		return fmt.Errorf("judge in user space: %w", err)
+		return fmt.Errorf("filter in user space: %w", err)
 	}
 	return nil
 }

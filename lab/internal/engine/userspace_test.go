@@ -14,7 +14,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/nfqueue"
 )
 
-// An engine that judges in user space lets pass and blocks what one in the kernel does.
+// An engine that filters in user space lets pass and blocks what one in the kernel does.
 func TestQueueVerdicts(t *testing.T) {
 	w := startEnvironment(t, 20000)
 	w.addPair(t)
@@ -25,7 +25,7 @@ func TestQueueVerdicts(t *testing.T) {
 	}
 }
 
-// The truth log holds for packets that wait in a queue: they are judged when they leave it. Each
+// The truth log holds for packets that wait in a queue: they are filtered when they leave it. Each
 // verdict is in force for longer than they may wait, so that most of them can have only one.
 func TestQueueTruth(t *testing.T) {
 	w := startEnvironment(t, 20000)

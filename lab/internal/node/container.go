@@ -353,7 +353,8 @@ func (c *container) setWaiting(reason, message string) {
 // setRunning also decides readiness where no probe does.
 func (c *container) setRunning(at time.Time, logs *logWriter) {
 	c.update(func(s *v1.ContainerStatus) {
-		s.State = v1.ContainerState{Running: &v1.ContainerStateRunning{StartedAt: metav1.NewTime(at)}}
+		running := &v1.ContainerStateRunning{StartedAt: metav1.NewTime(at)}
+		s.State = v1.ContainerState{Running: running}
 		s.ContainerID = "lab://" + string(uuid.NewUUID())
 		started := c.spec.StartupProbe == nil
 		s.Started = &started

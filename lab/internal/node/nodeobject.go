@@ -115,9 +115,11 @@ func nodeStatus(cfg Config, ready v1.NodeCondition) v1.NodeStatus {
 				"the lab does not limit processes", now),
 			ready,
 		},
-		Addresses:       nodeAddresses(cfg.Name, cfg.NodeIPs),
-		DaemonEndpoints: v1.NodeDaemonEndpoints{KubeletEndpoint: v1.DaemonEndpoint{Port: kubeletPort}},
-		NodeInfo:        nodeInfo(),
+		Addresses: nodeAddresses(cfg.Name, cfg.NodeIPs),
+		DaemonEndpoints: v1.NodeDaemonEndpoints{
+			KubeletEndpoint: v1.DaemonEndpoint{Port: kubeletPort},
+		},
+		NodeInfo: nodeInfo(),
 	}
 
 	return status

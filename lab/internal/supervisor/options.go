@@ -52,7 +52,7 @@ type Options struct {
 	// Engine is the policy engine of every node, and Settings those of the reference engine.
 	Engine   string          `json:"engine"`
 	Settings engine.Settings `json:"settings"`
-	// Verdicts is how many packets a second the engine of that name judges; 0 for the others.
+	// Verdicts is how many packets a second the engine of that name filters; 0 for the others.
 	Verdicts int `json:"verdicts"`
 	// RunnerDelay is the round trip between the host and the API server, 0 for none but the real
 	// one.
@@ -81,7 +81,7 @@ func (o Options) validateEngine() error {
 		}
 	case EngineQueue:
 		if o.Verdicts < 1 || o.Verdicts > engine.MaxVerdicts {
-			return fmt.Errorf("--engine %s judges %d packets a second: expected --verdicts with 1 "+
+			return fmt.Errorf("--engine %s filters %d packets a second: expected --verdicts with 1 "+
 				"to %d, for example 2000", EngineQueue, o.Verdicts, engine.MaxVerdicts)
 		}
 	default:

@@ -101,7 +101,7 @@ func TestRunMistakes(t *testing.T) {
 		{"verdicts of another engine", []string{"run", "--verdicts", "500", "--", "true"},
 			"--verdicts goes with --engine queue, and the engine is reference"},
 		{"engine without verdicts", []string{"run", "--engine", "queue", "--", "true"},
-			"--engine queue judges 0 packets a second: expected --verdicts with 1 to 1000000, " +
+			"--engine queue filters 0 packets a second: expected --verdicts with 1 to 1000000, " +
 				"for example 2000"},
 		{"runner beyond reach", []string{"run", "--runner-delay", "1m", "--", "true"},
 			"--runner-delay is 1m0s: expected a round trip between 0s and 2s, for example 50ms"},

@@ -57,7 +57,9 @@ func (i Image) fill(path string) error {
 		return err
 	}
 
-	named := layout.WithAnnotations(map[string]string{"org.opencontainers.image.ref.name": i.Version})
+	named := layout.WithAnnotations(map[string]string{
+		"org.opencontainers.image.ref.name": i.Version,
+	})
 	if err := made.AppendIndex(i.Index, named); err != nil {
 		return err
 	}
