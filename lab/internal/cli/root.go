@@ -20,6 +20,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/interrupt"
 	"github.com/netpol-latency/netpol-latency/lab/internal/supervisor"
+	_ "github.com/netpol-latency/netpol-latency/lab/internal/untranslated"
 )
 
 // The exit codes of the lab; "run" passes on that of its command.

@@ -58,6 +58,8 @@ func ControllerManager(dir layout.Dir) []string {
 		"--authorization-kubeconfig=" + dir.Config("kube-controller-manager.kubeconfig"),
 		"--authentication-skip-lookup=true",
 		"--bind-address=127.0.0.1",
+		"--tls-cert-file=" + dir.Credentials("kube-apiserver.crt"), // it would make one, slowly
+		"--tls-private-key-file=" + dir.Credentials("kube-apiserver.key"),
 		"--leader-elect=false",
 		"--use-service-account-credentials=false",
 		"--service-account-private-key-file=" + dir.Credentials("service-account.key"),
@@ -90,6 +92,8 @@ func Scheduler(dir layout.Dir) []string {
 		"--authorization-kubeconfig=" + dir.Config("kube-scheduler.kubeconfig"),
 		"--authentication-skip-lookup=true",
 		"--bind-address=127.0.0.1",
+		"--tls-cert-file=" + dir.Credentials("kube-apiserver.crt"),
+		"--tls-private-key-file=" + dir.Credentials("kube-apiserver.key"),
 		"--leader-elect=false",
 		"--kube-api-qps=2000",
 		"--kube-api-burst=4000",
