@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/runner"
@@ -61,8 +62,15 @@ func newCleanup() *cobra.Command {
 
 // run removes what runs have left, and says what it has left alone.
 func (o *cleanupOptions) run(cmd *cobra.Command) error {
+	err := refuseEmpty(cmd.Flags(), "run-id", "namespace", "target-namespace")
+	if err != nil {
+		return err
+	}
 	if (o.runID == "") != o.all {
 		return errors.New("expected either --run-id ID or --all")
+	}
+	if err := runner.ValidateRunID(o.runID); err != nil && !o.all {
+		return err
 	}
 	cluster, err := o.access.cluster()
 	if err != nil {
@@ -74,6 +82,9 @@ func (o *cleanupOptions) run(cmd *cobra.Command) error {
 		return o.clear(cmd, cluster, o.guestNamespaces())
 	}
 	found, err := runner.Leftovers(cmd.Context(), cluster, o.runID)
+	if apierrors.IsForbidden(err) {
+		return o.clearHome(cmd, cluster, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -91,6 +102,26 @@ func (o *cleanupOptions) run(cmd *cobra.Command) error {
 	if guests := runner.GuestNamespaces(cmd.Context(), cluster, o.runID); len(guests) > 0 {
 		err = errors.Join(err, o.clear(cmd, cluster, guests))
 	}
+	return err
+}
+
+// clearHome removes what runs have left in the namespace of the kubeconfig's context, for who may
+// not look for others: of such a user every run has been in namespaces that exist.
+func (o *cleanupOptions) clearHome(
+	cmd *cobra.Command, cluster *kube.Cluster, refused error,
+) error {
+	home := cluster.UserNamespace
+	removed, err := runner.Clear(cmd.Context(), cluster, o.runID, []string{home})
+	if apierrors.IsForbidden(err) || err == nil && removed == 0 {
+		return fmt.Errorf("nothing of such a run is in namespace %s, and this user may not look "+
+			"for others: expected --namespace, and --target-namespace, with the names that the "+
+			"run was given: %w", home, refused)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d objects removed from %s, which stays; if the run "+
+		"had a --target-namespace, name that too: this user may not look for it\n", removed, home)
 	return err
 }
 

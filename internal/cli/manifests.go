@@ -5,6 +5,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -104,6 +105,7 @@ func (o *manifestsOptions) flags(cmd *cobra.Command) {
 
 func (o *manifestsOptions) run(cmd *cobra.Command, test string) error {
 	settings, err := o.pods.finish(cmd.Flags())
+	err = errors.Join(err, refuseEmpty(cmd.Flags(), "namespace", "target-namespace", "image"))
 	if err == nil {
 		err = readFiles(o.pods.table, &settings)
 	}
@@ -134,7 +136,7 @@ func (o *manifestsOptions) run(cmd *cobra.Command, test string) error {
 		}
 		addresses, err := kube.APIServers(cmd.Context(), client)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w; --api-server says where it is, without asking", err)
 		}
 		cilium := scenario.CiliumPolicies().GroupVersion().String()
 		_, err = client.Discovery().ServerResourcesForGroupVersion(cilium)

@@ -130,9 +130,11 @@ func (o *runOptions) prepare(
 	}
 	settings, wrong := o.settings.finish(flags)
 	o.Settings = settings
+	empty := refuseEmpty(flags, "policy", "before", "replace", "config", "namespace",
+		"target-namespace", "image", "output", "run-id")
 
 	tasks, err := o.tasks(names)
-	mistakes := []error{wrong, runner.ValidateRunID(o.RunID), err, o.checkSkip(tasks)}
+	mistakes := []error{empty, wrong, runner.ValidateRunID(o.RunID), err, o.checkSkip(tasks)}
 	thresholds, err := parseThresholds(o.thresholds, tasks)
 	return tasks, thresholds, errors.Join(append(mistakes, err)...)
 }

@@ -98,6 +98,19 @@ func (s *settingFlags) finish(f *pflag.FlagSet) (setting.Settings, error) {
 	return values, errors.Join(mistakes...)
 }
 
+// refuseEmpty reports flags that were given an empty text, as by a script whose variable is not
+// set: without a word, something else would be done than without a mistake.
+func refuseEmpty(f *pflag.FlagSet, names ...string) error {
+	var mistakes []error
+	for _, name := range names {
+		if f.Changed(name) && f.Lookup(name).Value.String() == "" {
+			mistakes = append(mistakes, fmt.Errorf("--%s is empty: expected a value, or no --%s",
+				name, name))
+		}
+	}
+	return errors.Join(mistakes...)
+}
+
 // settingValue is the flag of one setting.
 type settingValue struct {
 	field setting.Field

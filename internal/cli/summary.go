@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
@@ -60,6 +62,9 @@ func newSummary() *cobra.Command {
 }
 
 func (o *summaryOptions) run(cmd *cobra.Command) error {
+	if err := o.check(cmd.Flags()); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeoutCause(cmd.Context(), o.timeout,
 		fmt.Errorf("not every target had a result after %s: see the logs of the test clients",
 			o.timeout))
@@ -93,6 +98,20 @@ func (o *summaryOptions) run(cmd *cobra.Command) error {
 	}
 
 	return errors.Join(write(cmd.OutOrStdout(), samples), o.allMeasured(samples))
+}
+
+// check reports everything that is wrong with the flags.
+func (o *summaryOptions) check(flags *pflag.FlagSet) error {
+	mistakes := []error{refuseEmpty(flags, "namespace", "selector")}
+	if o.timeout <= 0 {
+		mistakes = append(mistakes, fmt.Errorf("--timeout %s: expected a duration of more than 0",
+			o.timeout))
+	}
+	if _, err := labels.Parse(o.selector); err != nil {
+		mistakes = append(mistakes, fmt.Errorf("--selector %q: expected labels, for example "+
+			"test=np-test-client: %w", o.selector, err))
+	}
+	return errors.Join(mistakes...)
 }
 
 // errNotMeasured ends the error of a summary of targets some of which have no latency.

@@ -4,10 +4,10 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 
@@ -116,17 +116,16 @@ func each(err error) []error {
 
 // suiteTasks are the runs of the suite. What it does not say, the flags do.
 func (o *runOptions) suiteTasks() ([]task, error) {
-	file, err := os.Open(o.suite)
+	content, err := readContent(o.suite, o.stdin)
 	if err != nil {
 		return nil, fmt.Errorf("read the suite: %w", err)
 	}
-	defer file.Close()
 	known := suite.Known{Settings: o.settings.table, Defaults: o.Settings}
 	for _, one := range scenario.All() {
 		known.Scenarios = append(known.Scenarios, one.Name)
 	}
 	known.Own = scenario.CustomName
-	loaded, err := suite.Load(file, o.suite, known)
+	loaded, err := suite.Load(bytes.NewReader(content), o.suite, known)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +216,7 @@ func readFiles(table setting.Table, s *setting.Settings) error {
 // readPatch is a patch, or that in the file of the name.
 func readPatch(text string) ([]byte, error) {
 	if !strings.ContainsAny(text, "{:\n") { // as every object has, and hardly a file's name
-		content, err := os.ReadFile(text)
+		content, err := readContent(text, nil)
 		if err != nil {
 			return nil, fmt.Errorf("read the file: %w", err)
 		}

@@ -112,7 +112,7 @@ func Leftovers(
 		Namespaces().
 		List(ctx, metav1.ListOptions{LabelSelector: selector})
 	if err != nil {
-		return nil, fmt.Errorf("find what is left: %w", err)
+		return nil, fmt.Errorf("look for namespaces of runs: %w", err)
 	}
 
 	return list.Items, nil
