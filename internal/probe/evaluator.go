@@ -98,6 +98,10 @@ func (s *evaluator) end(i int32, verdict measure.Verdict, done instant, err erro
 	e.phase, e.verdict, e.done, e.err = ended, verdict, max(done, e.sent), err
 	s.recordFlow(e)
 	s.updateOverdue(e, opened)
+	s.presume(e.pair, e.done)
+	if e.presumed && e.verdict == measure.Allowed && !e.pair.done {
+		e.pair.presumer.OnRefuted(s.outcome(e))
+	}
 	s.report(e.pair)
 }
 
@@ -159,6 +163,29 @@ func (s *evaluator) checkOverdue(p *pair, now instant) {
 	}
 
 	s.notifyOverdue(p, now)
+	s.presume(p, now)
+}
+
+// presume tells a pair's presumer of the probes, in the order of their sends, that have ended or
+// whose replies are overdue by now.
+func (s *evaluator) presume(p *pair, now instant) {
+	if p.presumer == nil || p.done {
+		return
+	}
+
+	for ; p.presumed != none; p.presumed = s.table.entries[p.presumed].next {
+		e := &s.table.entries[p.presumed]
+		if e.phase != ended && !e.missed {
+			return
+		}
+		outcome := s.outcome(e)
+		if e.phase != ended {
+			e.presumed = true
+			outcome.Verdict, outcome.Err = measure.Dropped, errTimeout
+			outcome.Done = s.clock.time(now)
+		}
+		p.presumer.OnPresumed(outcome)
+	}
 }
 
 // notifyOverdue tells the pair's observer how many replies in a row are overdue, if that is new.

@@ -46,6 +46,7 @@ type entry struct {
 
 	deferred bool // it left late, for want of a source port
 	missed   bool // its reply was found to be overdue, or it failed
+	presumed bool // and the pair's presumer was told so
 	phase    phase
 	verdict  measure.Verdict
 }
@@ -89,6 +90,9 @@ func (t *inFlightTable) take(p *pair) int32 {
 	}
 	p.last = i
 	p.overdue.launched(i)
+	if p.presumed == none {
+		p.presumed = i
+	}
 	return i
 }
 
@@ -98,6 +102,9 @@ func (t *inFlightTable) shift(p *pair) entry {
 	one := t.entries[i]
 	p.first = one.next
 	p.overdue.freed(i, one.next)
+	if p.presumed == i {
+		p.presumed = one.next
+	}
 	if p.first == none {
 		p.last = none
 	}

@@ -24,3 +24,15 @@ type Observer interface {
 	// OnStopped is called once, after the last outcome: none of the pair's probes is in flight.
 	OnStopped()
 }
+
+// Presumer is an Observer that is also told, long before the outcomes, what is likely to become of
+// the probes. A probe of a pair that was never answered has no reply that could be overdue, and is
+// presumed to be what it has become.
+type Presumer interface {
+	Observer
+	// OnPresumed is called with every probe, in the order of their sends, once it has ended and
+	// once its reply is overdue: as Dropped then.
+	OnPresumed(outcome measure.Outcome)
+	// OnRefuted is called with a probe that was presumed Dropped when its reply has come after all.
+	OnRefuted(outcome measure.Outcome)
+}

@@ -15,6 +15,7 @@ type pair struct {
 	to       netip.AddrPort
 	number   int
 	observer Observer
+	presumer Presumer // the observer, if it is one
 
 	// What every probe needs is side by side: there are more pairs than a processor's cache holds.
 	due         instant
@@ -27,6 +28,7 @@ type pair struct {
 	stopped     bool // and has been told that there will be none
 	deferred    bool // the next probe leaves late, for want of a source port
 	overdue     overdue
+	presumed    int32  // the oldest probe in flight that the presumer was not told of
 	flows       int32  // that may be used again, the newest
 	silent      int    // how many probes in a row have ended without an answer
 	answered    bool   // one has had an answer
@@ -35,9 +37,10 @@ type pair struct {
 }
 
 func newPair(to netip.AddrPort, observer Observer, number int) pair {
+	presumer, _ := observer.(Presumer)
 	return pair{
-		to: to, number: number, observer: observer,
+		to: to, number: number, observer: observer, presumer: presumer,
 		place: none, first: none, last: none, flows: none,
-		overdue: overdue{next: none},
+		overdue: overdue{next: none}, presumed: none,
 	}
 }
