@@ -35,6 +35,12 @@ func rules() map[string]rule {
 				"internal/probe/packet"},
 			others: []string{"golang.org/x/sys/unix"},
 		},
+		"internal/gate": {own: []string{"internal/measure", "internal/probe"}},
+		"internal/cli/wait": {
+			own: []string{"internal/gate", "internal/interrupt", "internal/measure",
+				"internal/version", "internal/visible"},
+			others: []string{"github.com/spf13/cobra", "golang.org/x/term"},
+		},
 		"internal/probe/pace": {own: []string{"internal/measure"}},
 		"internal/probe/packet": {
 			others: []string{"github.com/vishvananda/netlink/nl", "golang.org/x/net/bpf",
@@ -80,8 +86,8 @@ func rules() map[string]rule {
 		},
 		"internal/cli": {
 			own: []string{
-				"internal/agent", "internal/interrupt", "internal/kube", "internal/measure",
-				"internal/overlay", "internal/probe", "internal/report",
+				"internal/agent", "internal/cli/wait", "internal/interrupt", "internal/kube",
+				"internal/measure", "internal/overlay", "internal/probe", "internal/report",
 				"internal/report/html", "internal/result", "internal/runner", "internal/scenario",
 				"internal/setting", "internal/suite",
 				"internal/version", "internal/visible", "manifests",
@@ -91,6 +97,7 @@ func rules() map[string]rule {
 		},
 		"manifests":                               {others: append(kubernetes, "sigs.k8s.io/yaml")},
 		"cmd/netpol-latency":                      {own: []string{"internal/cli"}},
+		"cmd/netpol-latency-wait":                 {own: []string{"internal/cli/wait"}},
 		"cmd/pod-creation-reachability-latency":   {own: []string{"internal/agent"}},
 		"cmd/policy-creation-enforcement-latency": {own: []string{"internal/agent"}},
 		"internal/architecture":                   {},

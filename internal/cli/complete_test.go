@@ -93,6 +93,9 @@ func TestComplete(t *testing.T) {
 			"all\tboth, for removing a test", fixed,
 		}},
 		{"version -o ", []string{"text", "json", fixed}},
+		{"wait --blocked ", []string{"tcp://", "udp://", "tcp4://", "tcp6://", "udp4://", "udp6://",
+			directive(noFiles, inOrder, noSpace)}},
+		{"wait --hold ", []string{directive(noFiles)}},
 		{"summary --namespace ", []string{directive(cobra.ShellCompDirectiveError)}}, // no cluster
 		{"ver", []string{"version\tPrint the version", directive(noFiles)}},
 		{"completion ", []string{

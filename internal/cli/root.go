@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 
+	"github.com/netpol-latency/netpol-latency/internal/cli/wait"
 	"github.com/netpol-latency/netpol-latency/internal/interrupt"
 	"github.com/netpol-latency/netpol-latency/internal/runner"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
@@ -23,10 +24,12 @@ import (
 
 // The exit codes of netpol-latency.
 const (
-	ExitOK        = 0
-	ExitFailure   = 1 // wrong usage, or it could not do its work
-	ExitCensored  = 2 // some pair did not change in time
-	ExitInvalid   = 3 // some result says nothing: the state before the trigger was not proved
+	ExitOK       = 0
+	ExitFailure  = 1 // wrong usage, or it could not do its work
+	ExitCensored = 2 // some pair did not change in time
+	// ExitInvalid: some result says nothing, since the state before the trigger was not proved; of
+	// wait, the contrary of what is expected is proved.
+	ExitInvalid   = 3
 	ExitThreshold = 4 // a threshold failed
 )
 
@@ -76,9 +79,10 @@ func exitCode(err error) int {
 	switch {
 	case err == nil:
 		return ExitOK
-	case errors.Is(err, errInvalid):
+	case errors.Is(err, errInvalid), errors.Is(err, wait.ErrOpposite):
 		return ExitInvalid
-	case errors.Is(err, errCensored), errors.Is(err, errNotMeasured):
+	case errors.Is(err, errCensored), errors.Is(err, errNotMeasured),
+		errors.Is(err, wait.ErrTimeout):
 		return ExitCensored
 	case errors.Is(err, errThreshold), errors.Is(err, errSlower):
 		return ExitThreshold
@@ -112,6 +116,7 @@ func newRoot(started invocation, build version.Build, settings setting.Table) *c
 	// Where nothing better is known, a list of the files here is no help.
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.AddCommand(newRun(build, settings), newScenarios(), newCleanup())
+	root.AddCommand(wait.New("wait", Name+" wait"))
 	root.AddCommand(newManifests(), newSummary())
 	root.AddCommand(newReport(settings), newCompare(settings))
 	root.AddCommand(newAgent(), newServe(), newVersion(build))

@@ -19,7 +19,8 @@ func explained() []string {
 		"internal/runner", "internal/kube", "internal/measure",
 		"internal/protocol", "internal/interrupt", "internal/result", "internal/report",
 		"internal/agent",
-		"internal/overlay", "internal/probe", "internal/probe/pace", "manifests",
+		"internal/overlay", "internal/gate", "internal/cli/wait", "internal/probe",
+		"internal/probe/pace", "manifests",
 		"lab/internal/cli", "lab/internal/socket", "lab/internal/supervisor",
 		"lab/internal/topology",
 	}
