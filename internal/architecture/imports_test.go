@@ -38,7 +38,7 @@ func rules() map[string]rule {
 		"internal/gate": {own: []string{"internal/measure", "internal/probe"}},
 		"internal/cli/wait": {
 			own: []string{"internal/gate", "internal/interrupt", "internal/measure",
-				"internal/version", "internal/visible"},
+				"internal/ownpod", "internal/version", "internal/visible"},
 			others: []string{"github.com/spf13/cobra", "golang.org/x/term"},
 		},
 		"internal/probe/pace": {own: []string{"internal/measure"}},
@@ -59,6 +59,7 @@ func rules() map[string]rule {
 			others: append(kubernetes, "sigs.k8s.io/yaml")},
 		"internal/visible":   {},
 		"internal/interrupt": {},
+		"internal/ownpod":    {},
 		"internal/need":      {},
 		"internal/version":   {},
 		"internal/suite": {own: []string{"internal/measure", "internal/setting"},

@@ -217,7 +217,7 @@ func TestEveryFlagIsCompleted(t *testing.T) {
 		"summary --selector", "agent --target-selector", "agent --pod", "agent --plan",
 		"agent startup --allowed",
 		"agent startup --forbidden",
-		"compare --fail-if",
+		"compare --fail-if", "wait --readiness-gate",
 	}
 	for _, command := range []string{"run", "cleanup", "manifests", "summary"} {
 		for _, flag := range []string{

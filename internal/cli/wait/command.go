@@ -14,6 +14,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/internal/gate"
 	"github.com/netpol-latency/netpol-latency/internal/interrupt"
+	"github.com/netpol-latency/netpol-latency/internal/ownpod"
 	"github.com/netpol-latency/netpol-latency/internal/version"
 	"github.com/netpol-latency/netpol-latency/internal/visible"
 )
@@ -75,7 +76,8 @@ func Main(name, release string, args []string, stdout, stderr io.Writer) int {
 type options struct {
 	config                    gate.Config
 	blocked, allowed, control []string
-	json, quiet               bool
+	json, quiet, stay         bool
+	condition                 string
 }
 
 // New makes the command under a name, which a user calls as its examples do.
@@ -126,6 +128,11 @@ func New(name, call string) *cobra.Command {
 	f.DurationVar(&o.config.ProbeTimeout, "probe-timeout", o.config.ProbeTimeout,
 		"longest wait of a probe, below 1s")
 	f.BoolVar(&o.json, "json", false, "print what was seen as one line of JSON")
+	f.StringVar(&o.condition, "readiness-gate", "",
+		"set this condition of the pod's own status at the end,\nfor example example.com/enforced: "+
+			"True if all is as expected")
+	f.BoolVar(&o.stay, "stay", false,
+		"do not end before a signal comes, if all is as expected:\nfor a container beside others")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print nothing but what --json asks for")
 	for _, flag := range []string{"blocked", "allowed", "control"} {
 		_ = cmd.RegisterFlagCompletionFunc(flag, schemes) // the flag exists
@@ -169,6 +176,12 @@ func (o *options) run(cmd *cobra.Command) error {
 		return err
 	}
 	o.config.Expect = expect
+	var pod *ownpod.Pod
+	if o.condition != "" {
+		if pod, err = ownpod.Find(); err != nil {
+			return err
+		}
+	}
 
 	news := io.Discard
 	if !o.quiet {
@@ -180,7 +193,29 @@ func (o *options) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(o.print(cmd.OutOrStdout(), proof), verdict(proof))
+	err = errors.Join(o.print(cmd.OutOrStdout(), proof), verdict(proof))
+	if pod != nil && proof.Result != gate.Interrupted {
+		err = errors.Join(err, pod.Set(cmd.Context(), o.conditionOf(proof)))
+	}
+	if o.stay && err == nil {
+		<-cmd.Context().Done()
+	}
+	return err
+}
+
+// conditionOf is what a certificate makes of the pod's condition.
+func (o *options) conditionOf(proof gate.Certificate) ownpod.Condition {
+	c := ownpod.Condition{Type: o.condition}
+	switch proof.Result {
+	case gate.Open:
+		c.True, c.Reason = true, "Enforced"
+		c.Message = "everything was as expected for " + proof.Hold.String()
+	case gate.Opposite:
+		c.Reason, c.Message = "NotEnforced", missing(proof)
+	default:
+		c.Reason, c.Message = "NotProved", missing(proof)
+	}
+	return c
 }
 
 // print writes the certificate as a person or a program reads it.

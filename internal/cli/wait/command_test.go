@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/gate"
+	"github.com/netpol-latency/netpol-latency/internal/ownpod"
 )
 
 // asProgram makes the test's binary the program.
@@ -193,6 +194,27 @@ open after 1720ms
 `
 	if got := lines(proof); got != want {
 		t.Errorf("it says:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestCondition(t *testing.T) {
+	blocked := gate.Finding{Expect: gate.Blocked, Target: "tcp://10.0.0.7:80", Opposite: true,
+		Addresses: []gate.Address{{Address: netip.MustParseAddrPort("10.0.0.7:80"),
+			State: "allowed", Evidence: "allowed"}}}
+	for result, want := range map[gate.Result]ownpod.Condition{
+		gate.Open: {Type: "c", True: true, Reason: "Enforced",
+			Message: "everything was as expected for 1s"},
+		gate.Opposite: {Type: "c", Reason: "NotEnforced",
+			Message: "tcp://10.0.0.7:80 is allowed, and it should be blocked"},
+		gate.TimedOut: {Type: "c", Reason: "NotProved",
+			Message: "tcp://10.0.0.7:80 is allowed, and it should be blocked"},
+	} {
+		o := options{condition: "c"}
+		proof := gate.Certificate{Result: result, Hold: time.Second,
+			Expectations: []gate.Finding{blocked}}
+		if got := o.conditionOf(proof); got != want {
+			t.Errorf("%s makes the condition %+v; want %+v", result, got, want)
+		}
 	}
 }
 
