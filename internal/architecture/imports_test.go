@@ -87,7 +87,8 @@ func rules() map[string]rule {
 		},
 		"internal/cli": {
 			own: []string{
-				"internal/agent", "internal/cli/wait", "internal/interrupt", "internal/kube",
+				"internal/agent", "internal/cli/wait", "internal/gate", "internal/interrupt",
+				"internal/kube",
 				"internal/measure", "internal/overlay", "internal/probe", "internal/report",
 				"internal/report/html", "internal/result", "internal/runner", "internal/scenario",
 				"internal/setting", "internal/suite",

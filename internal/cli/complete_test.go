@@ -217,9 +217,10 @@ func TestEveryFlagIsCompleted(t *testing.T) {
 		"summary --selector", "agent --target-selector", "agent --pod", "agent --plan",
 		"agent startup --allowed",
 		"agent startup --forbidden",
-		"compare --fail-if", "wait --readiness-gate",
+		"compare --fail-if", "wait --readiness-gate", "wait --from",
+		"wait --image",
 	}
-	for _, command := range []string{"run", "cleanup", "manifests", "summary"} {
+	for _, command := range []string{"run", "cleanup", "manifests", "summary", "wait"} {
 		for _, flag := range []string{
 			"as", "as-group", "as-uid", "proxy-url", "request-timeout", "server",
 			"tls-server-name", "token",

@@ -116,7 +116,7 @@ func newRoot(started invocation, build version.Build, settings setting.Table) *c
 	// Where nothing better is known, a list of the files here is no help.
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.AddCommand(newRun(build, settings), newScenarios(), newCleanup())
-	root.AddCommand(wait.New("wait", Name+" wait"))
+	root.AddCommand(newWait())
 	root.AddCommand(newManifests(), newSummary())
 	root.AddCommand(newReport(settings), newCompare(settings))
 	root.AddCommand(newAgent(), newServe(), newVersion(build))

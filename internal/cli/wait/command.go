@@ -52,7 +52,7 @@ func ExitCode(err error) int {
 func Main(name, release string, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := interrupt.Context(context.Background())
 	defer stop()
-	cmd := New(name, name)
+	cmd := New(name, name, gate.Run)
 	build := version.Read(name, release)
 	cmd.Version = build.Version
 	cmd.SetVersionTemplate(build.String())
@@ -74,15 +74,21 @@ func Main(name, release string, args []string, stdout, stderr io.Writer) int {
 
 // options are the flags.
 type options struct {
+	wait                      Run
 	config                    gate.Config
 	blocked, allowed, control []string
 	json, quiet, stay         bool
 	condition                 string
 }
 
+// Run waits, and tells what has been seen meanwhile: [gate.Run], or one that does so elsewhere.
+type Run func(
+	ctx context.Context, config gate.Config, watch func(gate.Certificate),
+) (gate.Certificate, error)
+
 // New makes the command under a name, which a user calls as its examples do.
-func New(name, call string) *cobra.Command {
-	o := options{config: gate.DefaultConfig()}
+func New(name, call string, run Run) *cobra.Command {
+	o := options{config: gate.DefaultConfig(), wait: run}
 	cmd := &cobra.Command{
 		Use:   name,
 		Short: "Wait until policy is in force, as seen from here",
@@ -150,6 +156,18 @@ func schemes(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellC
 		cobra.ShellCompDirectiveKeepOrder
 }
 
+// Arguments are those by which the program does what a configuration says, and prints the
+// certificate alone.
+func Arguments(config gate.Config) []string {
+	var all []string
+	for _, one := range config.Expect {
+		all = append(all, fmt.Sprintf("--%s=%s", one.Kind, one.Endpoint))
+	}
+	return append(all, "--hold="+config.Hold.String(), "--timeout="+config.Timeout.String(),
+		"--probe-interval="+config.Interval.String(),
+		"--probe-timeout="+config.ProbeTimeout.String(), "--json", "--quiet")
+}
+
 // expect are the expectations that the flags name; every mistake is reported at once.
 func (o *options) expect() ([]gate.Expect, error) {
 	var all []gate.Expect
@@ -188,7 +206,7 @@ func (o *options) run(cmd *cobra.Command) error {
 		news = cmd.ErrOrStderr()
 	}
 	progress := newProgress(news)
-	proof, err := gate.Run(cmd.Context(), o.config, progress.show)
+	proof, err := o.wait(cmd.Context(), o.config, progress.show)
 	progress.end()
 	if err != nil {
 		return err
