@@ -67,8 +67,8 @@ func TestWrite(t *testing.T) {
 	}
 	expectArchive(t, filepath.Join(one,
 		"netpol-latency_1.2.3-0-gtest_linux_"+runtime.GOARCH+".tar.gz"), "LICENSE", "README.md",
-		"THIRD-PARTY-NOTICES", "netpol-latency", "pod-creation-reachability-latency",
-		"policy-creation-enforcement-latency")
+		"THIRD-PARTY-NOTICES", "netpol-latency", "netpol-latency-wait",
+		"pod-creation-reachability-latency", "policy-creation-enforcement-latency")
 	expectArchive(t, filepath.Join(one, "netpol-latency_1.2.3-0-gtest_darwin_arm64.tar.gz"),
 		"LICENSE", "README.md",
 		"THIRD-PARTY-NOTICES", "netpol-latency")

@@ -20,9 +20,10 @@ const (
 	plugin = "kubectl-netpol_latency"
 )
 
-// clients are the test clients. They probe, which only Linux can.
-func clients() []string {
-	return []string{"pod-creation-reachability-latency", "policy-creation-enforcement-latency"}
+// probing are the programs that do nothing but probe, which only Linux can.
+func probing() []string {
+	return []string{"netpol-latency-wait", "pod-creation-reachability-latency",
+		"policy-creation-enforcement-latency"}
 }
 
 // content is what is in an archive.
@@ -41,7 +42,7 @@ func contents(
 ) ([]content, error) {
 	names := []string{commandLine}
 	if platform.OS == "linux" {
-		names = append(names, clients()...)
+		names = append(names, probing()...)
 	}
 
 	whole := content{name: commandLine}
@@ -56,7 +57,7 @@ func contents(
 		if err != nil {
 			return nil, err
 		}
-		if notices.Len() == 0 { // the clients contain nothing else than the command line
+		if notices.Len() == 0 { // the others contain nothing else than the command line
 			notices.Write(text)
 		}
 		binary, err := os.ReadFile(program.Path)

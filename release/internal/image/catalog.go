@@ -40,6 +40,10 @@ func Kinds() []Kind {
 				"policies take to be true on the wire",
 		},
 		{
+			Name:        "netpol-latency-wait",
+			Description: "Init container that waits until network policy is in force",
+		},
+		{
 			Name:        "pod-creation-reachability-latency",
 			Description: "Test client that measures how long new pods take to be reachable",
 			Shell:       true,

@@ -65,8 +65,8 @@ func run(t *testing.T, arguments ...string) string {
 func TestPush(t *testing.T) {
 	prefix := serveRegistry(t, true) + "/team"
 	printed := run(t, "images", "--source", root, "--push", prefix, "--version", version)
-	for i, image := range []string{"netpol-latency", "pod-creation-reachability-latency",
-		"policy-creation-enforcement-latency"} {
+	for i, image := range []string{"netpol-latency", "netpol-latency-wait",
+		"pod-creation-reachability-latency", "policy-creation-enforcement-latency"} {
 		t.Run(image, func(t *testing.T) {
 			tag, err := name.NewTag(prefix + "/" + image + ":" + version)
 			check(t, err)
@@ -167,9 +167,16 @@ func extract(t *testing.T, image v1.Image) string {
 // starts it, none otherwise.
 func expectFiles(t *testing.T, files, title string) {
 	t.Helper()
+	if title == "netpol-latency-wait" {
+		info, err := os.Stat(filepath.Join(files, title))
+		check(t, err)
+		if info.Size() > 10_000_000 {
+			t.Errorf("the program has %d bytes; want at most 10 MB", info.Size())
+		}
+	}
 	want := []string{title, "etc/group", "etc/passwd", "licenses/LICENSE",
 		"licenses/THIRD-PARTY-NOTICES"}
-	if title != "netpol-latency" {
+	if hasShell(title) {
 		want = append(want, "bin/busybox", "bin/sh", "licenses/busybox/copyright")
 	}
 	seen := make(map[string]bool)
@@ -191,6 +198,9 @@ func expectFiles(t *testing.T, files, title string) {
 	}
 }
 
+// hasShell reports whether ClusterLoader2 starts what is in the image.
+func hasShell(title string) bool { return !strings.HasPrefix(title, "netpol-latency") }
+
 // expectPrograms runs what is in an image of this machine's platform.
 func expectPrograms(t *testing.T, files, title string) {
 	t.Helper()
@@ -198,7 +208,7 @@ func expectPrograms(t *testing.T, files, title string) {
 	if err != nil || !strings.Contains(string(output), title) {
 		t.Errorf("%s --help: %v:\n%s", title, err, output)
 	}
-	if title == "netpol-latency" {
+	if !hasShell(title) {
 		return
 	}
 	shell := exec.Command(filepath.Join(files, "bin/sh"), "-c", "./"+title+" -version")
@@ -245,8 +255,11 @@ func expectBill(t *testing.T, repository name.Repository, subject v1.Descriptor,
 	for _, component := range *document.Components {
 		names[component.Name] = component.PackageURL
 	}
-	want := []string{"stdlib", "k8s.io/client-go", "golang.org/x/sys"}
-	if title != "netpol-latency" {
+	want := []string{"stdlib", "golang.org/x/sys"}
+	if title != "netpol-latency-wait" {
+		want = append(want, "k8s.io/client-go")
+	}
+	if hasShell(title) {
 		want = append(want, "busybox-static")
 		if !strings.Contains(names["busybox-static"], "arch="+subject.Platform.Architecture) {
 			t.Errorf("the shell is %q; want it for %s", names["busybox-static"],
@@ -391,7 +404,7 @@ func TestMistakes(t *testing.T) {
 		{"two destinations", []string{"images", "--output", output, "--push", "x"},
 			"expected either --output"},
 		{"unknown image", []string{"images", "--output", output, "busybox"},
-			`image "busybox": expected some of netpol-latency, pod-`},
+			`image "busybox": expected some of netpol-latency, netpol-`},
 		{"unknown platform", []string{"images", "--output", output, "--platform", "linux/s390x"},
 			`platform "linux/s390x": expected some of [linux/amd64 linux/arm64]`},
 		{"version that is no tag", []string{"images", "--output", output, "--source", root,
