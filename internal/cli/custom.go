@@ -106,6 +106,10 @@ func (o *runOptions) explain(
 	if derived.Passed != "" {
 		fmt.Fprintf(out, "%s: not measured: %s\n", file, visible.Line(derived.Passed))
 	}
+	if len(derived.LeftOut) > 0 {
+		fmt.Fprintf(out, "%s: not created, as --namespace is for policies alone: %s\n", file,
+			visible.Line(strings.Join(derived.LeftOut, ", ")))
+	}
 
 	names := runner.Namespaces(given, derived.Trigger)
 	for _, name := range slices.Sorted(maps.Keys(names)) {

@@ -213,6 +213,24 @@ func (c *Cluster) Create(ctx context.Context, objects ...runtime.Object) error {
 	return nil
 }
 
+// Validate has the API server look at objects without creating them, and reports what it finds
+// wrong with their fields. Whatever else it says may be different where they are to be.
+func (c *Cluster) Validate(ctx context.Context, objects ...runtime.Object) error {
+	for _, object := range objects {
+		endpoint, plain, err := c.resource(object)
+		if err != nil {
+			return err
+		}
+		_, err = endpoint.Create(ctx, plain, metav1.CreateOptions{
+			DryRun: []string{metav1.DryRunAll}, FieldManager: changer,
+		})
+		if apierrors.IsInvalid(err) {
+			return fmt.Errorf("check what the files have: %w", err)
+		}
+	}
+	return nil
+}
+
 // anyKind is an endpoint for objects of any kind.
 type anyKind struct{ dynamic.ResourceInterface }
 

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
-	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -61,6 +61,10 @@ func (o Options) validateGuest(s scenario.Scenario) error {
 		mistakes = append(mistakes, fmt.Errorf("scenario %s %s: expected namespaces of the run's "+
 			"own, without --namespace", s.Name, s.OwnNamespaces))
 	}
+	if o.guest() && (o.Own.FromNamespace != "" || o.Own.ToNamespace != "") {
+		mistakes = append(mistakes, errors.New("--from-namespace and --to-namespace are about "+
+			"namespaces that a run creates: expected them without --namespace"))
+	}
 	if o.guest() && o.NamespacePatch != "" {
 		mistakes = append(mistakes, errors.New("--namespace-patch is for namespaces that a run "+
 			"creates: expected it without --namespace"))
@@ -75,13 +79,14 @@ func (e *environment) beGuest() {
 	if p.TargetNamespace == "" {
 		p.TargetNamespace = p.AgentNamespace
 	}
-	p.Prefix = guestPrefix + scope + "-"
+	p.Prefix = ownPrefix + scope + "-"
 	p.Scope = map[string]string{scopeLabel: scope}
 	maps.Copy(p.Labels, p.Scope)
 }
 
-// guestPrefix is what the names of a guest's objects begin with, before the run's ID.
-const guestPrefix = "netpol-latency-"
+// ownPrefix is what the names of objects begin with where there are those of others, of a guest
+// before the run's ID.
+const ownPrefix = "netpol-latency-"
 
 // name is that of an object of the run.
 func (e *environment) name(plain string) string { return e.parameters.Prefix + plain }
@@ -100,7 +105,7 @@ func (e *environment) selector(role string) string {
 
 // planFlag tells an agent where its plan is, if that is not where each looks.
 func (e *environment) planFlag() []string {
-	if !e.guest() {
+	if e.parameters.Prefix == "" {
 		return nil
 	}
 	return []string{"--plan=" + e.name(protocol.PlanName)}
@@ -142,10 +147,54 @@ func (e *environment) checkNamespaces(ctx context.Context) error {
 		return nil
 	}
 	for _, name := range e.namespaceNames() {
-		_, err := e.cluster.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			return fmt.Errorf("use namespace %s: there is none of that name: expected one that "+
-				"exists, or no --namespace, for new ones", name)
+		if _, err := findNamespace(ctx, e.cluster, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// findNamespace reads a namespace that is to exist; nil if the user may not.
+func findNamespace(
+	ctx context.Context, cluster *kube.Cluster, name string,
+) (*corev1.Namespace, error) {
+	found, err := cluster.CoreV1().Namespaces().Get(ctx, name, metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, fmt.Errorf("use namespace %s: there is none of that name: expected one that "+
+			"exists", name)
+	case err != nil:
+		return nil, nil
+	}
+	return found, nil
+}
+
+// checkServices makes sure that no service would lead its clients to the run: the pods of a user's
+// own change have the labels of an application, whose services may be there.
+func (e *environment) checkServices(ctx context.Context) error {
+	if !e.guest() || e.options.Trigger == nil {
+		return nil
+	}
+	pods, err := e.podLabels()
+	if err != nil {
+		return err
+	}
+	for _, namespace := range e.namespaceNames() {
+		list, err := e.cluster.CoreV1().Services(namespace).List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("list services: %w", err)
+		}
+		for _, service := range list.Items {
+			selected := service.Spec.Selector
+			leads := slices.ContainsFunc(pods[namespace], func(one labels.Set) bool {
+				return labels.SelectorFromSet(selected).Matches(one)
+			})
+			if len(selected) > 0 && leads {
+				return fmt.Errorf("service %s/%s selects %q, which pods of this run would be: "+
+					"its clients would reach them: expected a namespace without such a service, "+
+					"or none, for new ones", namespace, service.Name,
+					labels.FormatLabels(selected))
+			}
 		}
 	}
 	return nil
@@ -190,6 +239,11 @@ func (e *environment) rights() ([]kube.Right, error) {
 			Group: networkingv1.GroupName, Resource: "networkpolicies",
 		}, "", "list")
 	}
+	if e.options.Trigger != nil {
+		for _, namespace := range e.namespaceNames() {
+			need(namespace, schema.GroupResource{Resource: "services"}, "", "list")
+		}
+	}
 	home := e.parameters.AgentNamespace
 	need(home, pods, "log", "get")
 	need(home, schema.GroupResource{Resource: "configmaps"}, "", "get", "list", "watch")
@@ -231,19 +285,16 @@ func (e *environment) nameForeignPods(ctx context.Context) error {
 // podLabels are the labels of the pods that are measured, by namespace: of those that probe, and of
 // the targets of each group.
 func (e *environment) podLabels() (map[string][]labels.Set, error) {
-	agents, target := e.agents(), runtime.Object(e.targetPod(0, 0))
-	if err := e.options.Overlay.Apply(agents, target); err != nil {
+	agent, target, err := e.finalLabels()
+	if err != nil {
 		return nil, err
 	}
 
-	from := agents.(*batchv1.Job).Spec.Template.Labels
-	from[scenario.RoleLabel] = e.parameters.From
-	all := map[string][]labels.Set{e.parameters.AgentNamespace: {from}}
+	all := map[string][]labels.Set{e.parameters.AgentNamespace: {agent}}
 	home := e.parameters.TargetNamespace
 	for _, group := range []string{scenario.GroupA, scenario.GroupB, scenario.GroupC} {
-		to := maps.Clone(target.(metav1.Object).GetLabels())
-		to[scenario.GroupLabel] = group
-		all[home] = append(all[home], to)
+		of := labels.Set{scenario.GroupLabel: group}
+		all[home] = append(all[home], labels.Merge(target, of))
 	}
 	return all, nil
 }
@@ -319,7 +370,11 @@ func Clear(
 ) (int, error) {
 	removed, mistakes := 0, []error(nil)
 	for _, name := range namespaces {
-		count, err := clearNamespace(ctx, cluster, name, guestSelector(runID))
+		count := 0
+		_, err := findNamespace(ctx, cluster, name)
+		if err == nil {
+			count, err = clearNamespace(ctx, cluster, name, guestSelector(runID))
+		}
 		removed, mistakes = removed+count, append(mistakes, err)
 	}
 	return removed, errors.Join(mistakes...)

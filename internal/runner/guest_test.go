@@ -12,9 +12,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -24,6 +26,7 @@ import (
 	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
@@ -139,6 +142,84 @@ func expectApart(t *testing.T, mine, other *environment) {
 	}
 }
 
+// ownChange is a change of the user's own as a guest.
+func ownChange(labels map[string]string, objects ...scenario.Object) *environment {
+	trigger := scenario.Trigger{
+		Apply: objects, Namespaces: map[string]scenario.Place{"": scenario.AtTargets},
+		Targets: scenario.Pods{Labels: labels}, SameNamespace: true, Isolated: true,
+		Want: measure.StateAllowed,
+	}
+	options := DefaultOptions()
+	options.RunID, options.AgentNamespace, options.Trigger = "x", "shared", &trigger
+	return newEnvironment(options, scenario.Custom(trigger), nil, nil, func(Progress) {})
+}
+
+// TestGuestsOwnChange writes a policy of the user's into a namespace that exists: under a name of
+// the run, for its pods alone, whatever its selector looks like.
+func TestGuestsOwnChange(t *testing.T) {
+	for name, spec := range map[string]map[string]any{
+		"all pods":    {"podSelector": map[string]any{}},
+		"no selector": {},
+		"null":        {"podSelector": map[string]any{"matchLabels": nil}},
+		"labels": {"podSelector": map[string]any{"matchLabels": map[string]any{
+			"app": "api"}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policy := &unstructured.Unstructured{Object: map[string]any{
+				"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+				"metadata": map[string]any{"name": "api"}, "spec": spec,
+			}}
+			e := ownChange(map[string]string{"app": "api"}, scenario.Object{
+				Unstructured: policy, Namespaced: true,
+			})
+			written := e.preview().Triggers[0].(*unstructured.Unstructured)
+			if written.GetName() != "netpol-latency-x-0-api" ||
+				written.GetNamespace() != "shared" || written.GetLabels()[scopeLabel] != "x-0" {
+				t.Errorf("the policy is %v", written.Object)
+			}
+
+			var typed networkingv1.NetworkPolicy
+			check(t, runtime.DefaultUnstructuredConverter.FromUnstructured(written.Object, &typed))
+			selector, err := metav1.LabelSelectorAsSelector(&typed.Spec.PodSelector)
+			check(t, err)
+			_, target, err := e.finalLabels()
+			check(t, err)
+			if !selector.Matches(target) || selector.Matches(labels.Set{"app": "api"}) {
+				t.Errorf("it selects %s", selector)
+			}
+		})
+	}
+}
+
+// TestServicesOfOthers finds services that would lead their clients to pods of a run.
+func TestServicesOfOthers(t *testing.T) {
+	service := func(name string, selector map[string]string) runtime.Object {
+		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "shared", Name: name},
+			Spec: corev1.ServiceSpec{Selector: selector}}
+	}
+	for _, test := range []struct {
+		name    string
+		service runtime.Object
+		want    string
+	}{
+		{"of another application", service("web", map[string]string{"app": "web"}), ""},
+		{"without a selector", service("outside", nil), ""},
+		{"of the same labels", service("api", map[string]string{"app": "api"}),
+			`service shared/api selects "app=api", which pods of this run would be`},
+		{"of more labels", service("api", map[string]string{"app": "api", "tier": "x"}), ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			e := ownChange(map[string]string{"app": "api"})
+			e.cluster = kube.NewCluster(fake.NewClientset(test.service), nil, nil, nil)
+			err := e.checkServices(t.Context())
+			if (err == nil) != (test.want == "") ||
+				err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("checkServices() = %v; want %q", err, test.want)
+			}
+		})
+	}
+}
+
 // TestGuestRefusals refuses what cannot be done in namespaces that exist.
 func TestGuestRefusals(t *testing.T) {
 	tests := []struct {
@@ -156,6 +237,8 @@ func TestGuestRefusals(t *testing.T) {
 		{"a label of a namespace", "namespace-label",
 			"scenario namespace-label labels a namespace: expected namespaces of the run's own",
 			func(o *Options) { o.AgentNamespace = "a" }},
+		{"labels for a namespace", "policy-deny", "--from-namespace and --to-namespace are about",
+			func(o *Options) { o.AgentNamespace, o.Own.ToNamespace = "a", "team=red" }},
 		{"a patch of namespaces", "policy-deny", "--namespace-patch is for namespaces that",
 			func(o *Options) { o.AgentNamespace, o.NamespacePatch = "a", "{}" }},
 	}

@@ -150,11 +150,17 @@ func kind(version, name string) metav1.TypeMeta {
 	return metav1.TypeMeta{APIVersion: version, Kind: name}
 }
 
+// podSecurity is the label of a namespace that says which pods may be there.
+const podSecurity = "pod-security.kubernetes.io/enforce"
+
 // namespace is one of the run's, with the labels that a user's own change wants for it.
 func (e *environment) namespace(name, level string, more map[string]string) *corev1.Namespace {
 	all := noMeshInNamespace()
+	all[podSecurity] = level
 	maps.Copy(all, more)
-	all["pod-security.kubernetes.io/enforce"] = level
+	if level == "privileged" { // the pods need it
+		all[podSecurity] = level
+	}
 	return &corev1.Namespace{
 		TypeMeta:   kind("v1", "Namespace"),
 		ObjectMeta: metav1.ObjectMeta{Name: name, Labels: e.labels(all)},

@@ -14,8 +14,11 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
@@ -141,6 +144,45 @@ func TestAgentsAreSpread(t *testing.T) {
 	}
 }
 
+// TestCiliumsWords lets agents reach the API server in Cilium's own words where the API has them, a
+// guest's too, and nowhere else.
+func TestCiliumsWords(t *testing.T) {
+	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper.Add(scenario.CiliumPolicies().GroupVersion().WithKind("CiliumNetworkPolicy"),
+		meta.RESTScopeNamespace)
+	for _, test := range []struct {
+		name   string
+		mapper meta.RESTMapper
+		want   bool
+	}{
+		{"Cilium", mapper, true}, {"another plugin", meta.NewDefaultRESTMapper(nil), false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			for _, e := range []*environment{
+				asGuest("x", 0, "policy-deny", setting.Egress), ownChange(nil),
+			} {
+				e.cluster = kube.NewCluster(nil, nil, nil, test.mapper)
+				at := slices.IndexFunc(e.objects(), func(object runtime.Object) bool {
+					return object.GetObjectKind().GroupVersionKind().Group == "cilium.io"
+				})
+				if (at >= 0) != test.want {
+					t.Fatalf("its policy is object %d", at)
+				}
+				if at < 0 {
+					continue
+				}
+				object := e.objects()[at].(*unstructured.Unstructured)
+				selected, _, err := unstructured.NestedStringMap(object.Object, "spec",
+					"endpointSelector", "matchLabels")
+				check(t, err)
+				if agents, _, _ := e.finalLabels(); !labels.SelectorFromSet(selected).Matches(agents) {
+					t.Errorf("it is about pods with %v", selected)
+				}
+			}
+		})
+	}
+}
+
 // TestObjectsOfOwnChange looks at what a run creates for a change of the user's own: one namespace
 // with the labels that its policies select, a further one for what is in neither, and targets that
 // serve a privileged port under its name. Labels of the user are on the pods alone.
@@ -169,6 +211,11 @@ func TestObjectsOfOwnChange(t *testing.T) {
 		}
 		if !namespaceOf("x").MatchString(namespace.Name) {
 			t.Errorf("cleanup does not take %s for one of the run", namespace.Name)
+		}
+	}
+	for _, object := range e.objects() {
+		if name := object.(metav1.Object).GetName(); !strings.HasPrefix(name, ownPrefix) {
+			t.Errorf("an object of the user's may be called %s, too", name)
 		}
 	}
 	if !slices.Equal(names, want) || !slices.Equal(e.namespaceNames(), want) {

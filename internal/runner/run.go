@@ -95,6 +95,7 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
 	}
 	for _, check := range []func(context.Context) error{
 		env.choosePlace, env.checkNamespaces, env.checkRights, env.checkSecrets,
+		env.checkServices,
 	} {
 		if err := check(ctx); err != nil {
 			return err
@@ -275,9 +276,11 @@ func newEnvironment(
 	return env
 }
 
-// nameNamespaces gives the namespaces the names that a user's own change wants.
+// nameNamespaces gives the namespaces the names that a user's own change wants, and what the run
+// creates there names that no object of the change has.
 func (e *environment) nameNamespaces(prefix string, t scenario.Trigger) {
 	p := &e.parameters
+	p.Prefix = ownPrefix
 	p.TargetNamespace = cmp.Or(t.Targets.Namespace, p.TargetNamespace)
 	p.AgentNamespace = cmp.Or(t.Agents.Namespace, p.AgentNamespace)
 	if t.SameNamespace {

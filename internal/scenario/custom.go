@@ -5,9 +5,12 @@ package scenario
 
 import (
 	"cmp"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -90,9 +93,7 @@ func Custom(trigger Trigger) Scenario {
 	return Scenario{
 		Name:    CustomName,
 		Summary: "A change of your own: when does the traffic become what you expect?",
-		// What the user has there would be subject to it.
-		OwnNamespaces: "puts objects of your own into force",
-		Groups:        onlyA,
+		Groups:  onlyA,
 		Setup: func(w Parameters) [][]runtime.Object {
 			var layers [][]runtime.Object
 			if isolation := trigger.isolation(w); len(isolation) > 0 {
@@ -153,7 +154,7 @@ func (t Trigger) objects(w Parameters, objects []Object) []runtime.Object {
 			}
 			return name
 		})
-		all = append(all, w.own(one))
+		all = append(all, w.narrow(w.own(one)))
 	}
 	return all
 }
@@ -327,11 +328,30 @@ func networkPolicies(objects []Object) ([]networkingv1.NetworkPolicy, error) {
 		err := runtime.DefaultUnstructuredConverter.FromUnstructuredWithValidation(object.Object,
 			&policy, true)
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", nameOf(object), err)
+			return nil, fmt.Errorf("read %s: %w", nameOf(object), cmp.Or(mistyped(object), err))
 		}
 		all = append(all, policy)
 	}
 	return all, nil
+}
+
+// mistyped says which field of a NetworkPolicy has a value that it cannot have, nil if none is
+// found: the converter says only that there is one.
+func mistyped(object Object) error {
+	content, err := json.Marshal(object.Object)
+	if err != nil {
+		return nil
+	}
+	var wrong *json.UnmarshalTypeError
+	if !errors.As(json.Unmarshal(content, new(networkingv1.NetworkPolicy)), &wrong) {
+		return nil
+	}
+	want := map[reflect.Kind]string{
+		reflect.String: "a text, in quotes", reflect.Slice: "a list", reflect.Struct: "an object",
+		reflect.Map: "an object", reflect.Int32: "a number",
+	}[wrong.Type.Kind()]
+	return fmt.Errorf("the field %s is of another kind, %s: expected %s", wrong.Field, wrong.Value,
+		cmp.Or(want, wrong.Type.String()))
 }
 
 func isNetworkPolicy(object Object) bool {

@@ -26,11 +26,18 @@ type Files struct{ Before, Policy, Replace []Object }
 
 // Facts are what is known of the cluster and of the run before anything is created.
 type Facts struct {
-	// Pods are where pods have their addresses.
-	Pods []netip.Prefix
-	// Labels are those of everything that the run creates.
-	Labels map[string]string
+	// Pods are where pods have their addresses, and Families of which families these are: empty if
+	// that is not known.
+	Pods     []netip.Prefix
+	Families []string
+	// Labels are those that there will be with a change.
+	Labels func(Trigger) Labels
+	// AgentNamespace and TargetNamespace are namespaces that exist, empty for new ones.
+	AgentNamespace, TargetNamespace Existing
 }
+
+// Labels are those of the pods and of their namespaces, whoever gives them.
+type Labels struct{ Agents, Targets, AgentNamespace, TargetNamespace map[string]string }
 
 // Derived is a user's own change with everything that its settings leave open.
 type Derived struct {
@@ -39,6 +46,8 @@ type Derived struct {
 	// Source is the part of a policy that the settings were read off, empty if they were not, and
 	// Passed why an earlier part could not be shown, empty if there is none.
 	Source, Passed string
+	// LeftOut are objects of the files that are not created.
+	LeftOut []string
 }
 
 // The names of the namespaces that stand for none of the files.
@@ -70,6 +79,7 @@ func Derive(files Files, given setting.Settings, facts Facts) (Derived, error) {
 			if first != nil && !errors.Is(first, errOverridden) {
 				derived.Passed = first.Error()
 			}
+			derived.LeftOut = d.leftOut
 			return derived, nil
 		}
 		if first == nil || errors.Is(first, errOverridden) && !errors.Is(err, errOverridden) {
@@ -98,6 +108,7 @@ type derivation struct {
 	// agents and targets are what is given of them.
 	agents, targets Pods
 	port            TargetPort
+	leftOut         []string
 }
 
 func newDerivation(files Files, given setting.Settings, facts Facts) (*derivation, error) {
@@ -108,8 +119,14 @@ func newDerivation(files Files, given setting.Settings, facts Facts) (*derivatio
 	own, mistakes := given.Own, []error(nil)
 	note := func(err error) { mistakes = append(mistakes, err) }
 
+	note(errors.Join(once("policy", files.Policy), once("before", files.Before),
+		once("replace", files.Replace)))
+	if facts.guest() {
+		note(d.keepPolicies())
+	}
 	var err error
-	d.policies, err = networkPolicies(slices.Concat(files.Replace, files.Policy, files.Before))
+	d.policies, err = networkPolicies(slices.Concat(d.files.Replace, d.files.Policy,
+		d.files.Before))
 	note(err)
 	d.agents, err = parsePods("from", own.From, own.FromNamespace)
 	note(err)
@@ -127,6 +144,19 @@ func newDerivation(files Files, given setting.Settings, facts Facts) (*derivatio
 
 	d.findNamespaces()
 	return d, errors.Join(mistakes...)
+}
+
+// once reports a policy that is twice in the files of a flag: which of the two is meant?
+func once(flag string, objects []Object) error {
+	var mistakes []error
+	for i, object := range objects {
+		same := func(o Object) bool { return sameObject(o, object) }
+		if isNetworkPolicy(object) && slices.ContainsFunc(objects[:i], same) {
+			mistakes = append(mistakes, fmt.Errorf("--%s has %s twice: expected it once", flag,
+				nameOf(object)))
+		}
+	}
+	return errors.Join(mistakes...)
 }
 
 // findNamespaces notes the namespaces of the files.
@@ -205,7 +235,6 @@ func parseLabels(flag, text string) (map[string]string, error) {
 func isKubernetes(key string) bool {
 	return strings.HasPrefix(key, "batch.kubernetes.io/") || slices.Contains([]string{
 		"controller-uid", "job-name", "pod-template-hash", corev1.LabelMetadataName,
-		"statefulset.kubernetes.io/pod-name", "apps.kubernetes.io/pod-index",
 	}, key)
 }
 
@@ -289,8 +318,8 @@ func (d *derivation) candidatesOf(of candidate, namespace string, r rule) []cand
 		var err error
 		one.peer, err = d.wishOf(namespace, peer)
 		one.unusable = cmp.Or(of.unusable, err)
-		if peer.IPBlock != nil && strings.Contains(peer.IPBlock.CIDR, ":") {
-			one.family = setting.IPv6
+		if peer.IPBlock != nil {
+			one.family = familyOf(peer.IPBlock.CIDR)
 		}
 		peers = append(peers, one)
 	}
@@ -308,11 +337,19 @@ func (d *derivation) candidatesOf(of candidate, namespace string, r rule) []cand
 	return all
 }
 
+// familyOf is the address family of a block.
+func familyOf(cidr string) string {
+	if strings.Contains(cidr, ":") {
+		return setting.IPv6
+	}
+	return setting.IPv4
+}
+
 // unknown are candidates of objects whose meaning is not known: everything must be given.
 func (d *derivation) unknown() []candidate {
 	at := slices.IndexFunc(d.files.Policy, func(o Object) bool { return o.Namespaced })
 	one := candidate{
-		at:      "the objects",
+		at:      "there is no NetworkPolicy" + named(d.files.Policy),
 		ingress: d.settings.Direction == setting.Ingress,
 		allowed: d.settings.Own.Expect == setting.ExpectAllowed,
 	}
@@ -324,6 +361,23 @@ func (d *derivation) unknown() []candidate {
 		one.subject = wish{namespace: d.files.Policy[at].GetNamespace(), bound: true}
 	}
 	return []candidate{one}
+}
+
+// named lists objects for a message.
+func named(objects []Object) string {
+	const shown = 3
+	var names []string
+	for i, object := range objects {
+		if i == shown {
+			names = append(names, "…")
+			break
+		}
+		names = append(names, nameOf(object))
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return ", but " + strings.Join(names, ", ")
 }
 
 // wishOf is what pods must be like to be a peer of a rule in a namespace.

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 
 	"github.com/netpol-latency/netpol-latency/internal/setting"
@@ -61,8 +62,19 @@ func giving(t testing.TB, all ...string) setting.Settings {
 // facts are those of a cluster whose pods are in 10.244.0.0/24.
 func facts() Facts {
 	return Facts{
-		Pods:   []netip.Prefix{netip.MustParsePrefix("10.244.0.0/24")},
-		Labels: map[string]string{"app.kubernetes.io/part-of": "netpol-latency"},
+		Pods: []netip.Prefix{netip.MustParsePrefix("10.244.0.0/24")},
+		Labels: func(t Trigger) Labels {
+			pods := func(role string, own map[string]string) map[string]string {
+				return labels.Merge(labels.Set{RoleLabel: role, GroupLabel: GroupA,
+					"app.kubernetes.io/part-of": "netpol-latency"}, own)
+			}
+			return Labels{
+				Agents:          pods(RoleAgent, t.Agents.Labels),
+				Targets:         pods(RoleTarget, t.Targets.Labels),
+				AgentNamespace:  t.Agents.NamespaceLabels,
+				TargetNamespace: t.Targets.NamespaceLabels,
+			}
+		},
 	}
 }
 
@@ -410,6 +422,15 @@ func TestDeriveRefuses(t *testing.T) {
 			"matches nothing at all"},
 		{"a field that there is not", policyYAML(none, `{podSelector: {}, ingres: [{}]}`), nil,
 			`unknown field "spec.ingres"`},
+		{"a number in place of a text", policyYAML(none, `{podSelector: {matchLabels: `+
+			`{version: 1}}}`), nil, "the field spec.podSelector.matchLabels is of another " +
+			"kind, number: expected a text, in quotes"},
+		{"a list in place of an object", policyYAML(none, `{podSelector: [{app: web}]}`), nil,
+			"the field spec.podSelector is of another kind, array: expected an object"},
+		{"a text in place of a list", policyYAML(none, `{podSelector: {}, policyTypes: Ingress}`),
+			nil, "the field spec.policyTypes is of another kind, string: expected a list"},
+		{"no policy", "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n", nil,
+			"there is no NetworkPolicy, but Namespace shop: --expect: expected allowed or blocked"},
 		{"both namespaces in one", web, []string{"same-namespace=false", "expect=allowed"},
 			"--same-namespace=false, and this needs the contrary"},
 		{"labels of the run", web, []string{"to=netpol-latency/role=x"},

@@ -16,6 +16,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
@@ -35,7 +36,7 @@ func (d *derivation) realize(c candidate) (Derived, error) {
 	if !c.ingress {
 		agents, targets = c.subject, c.peer
 	}
-	if settings.Own.SameNamespace {
+	if settings.Own.SameNamespace || d.facts.oneNamespace() {
 		shared := wish{namespace: unnamedTargets}
 		for _, one := range []wish{agents, targets} {
 			if one.bound {
@@ -85,6 +86,10 @@ func (d *derivation) complete(c candidate) (setting.Settings, error) {
 		choose("expect", &s.Own.Expect, expect)}
 	if c.family != "" {
 		mistakes = append(mistakes, choose("family", &s.Family, c.family))
+		if known := d.facts.Families; len(known) > 0 && !slices.Contains(known, c.family) {
+			mistakes = append(mistakes, fmt.Errorf("its block is of %s, and pods of this cluster "+
+				"have addresses of %s alone", c.family, strings.Join(known, " and ")))
+		}
 	}
 	if c.port != nil {
 		protocol := string(protocolOf(*c.port))
@@ -100,7 +105,12 @@ func (d *derivation) complete(c candidate) (setting.Settings, error) {
 		if c.port != nil && c.port.Port != nil {
 			port = portOf(*c.port.Port)
 		}
-		if _, _, ok := setting.ParsePort(port.String()); !ok {
+		_, _, ok := setting.ParsePort(port.String())
+		switch {
+		case port.Name != "" && len(validation.IsValidPortName(port.Name)) > 0:
+			return s, fmt.Errorf("its port is the text %q: expected a number without quotes, or "+
+				"a name that a port can have", port.Name)
+		case !ok:
 			return s, fmt.Errorf("its port is %s: expected 1 to 65535, or a name", port)
 		}
 	}
@@ -185,6 +195,20 @@ func (d *derivation) join(
 	if len(pods.Labels) == 0 {
 		pods.Labels = w.labels
 	}
+	if !w.bound {
+		w.namespace = map[Place]string{AtAgents: unnamedAgents, AtTargets: unnamedTargets}[at]
+	} else if w.namespace != unnamedTargets {
+		places[w.namespace] = at
+	}
+	if !d.facts.guest() { // others keep their labels
+		d.labelNamespace(pods, w)
+	}
+	return w, nil
+}
+
+// labelNamespace gives the namespace of pods the labels that a candidate wishes, where none are
+// given, and those that the files have for it.
+func (d *derivation) labelNamespace(pods *Pods, w wish) {
 	if len(pods.NamespaceLabels) == 0 {
 		pods.NamespaceLabels = maps.Clone(w.namespaceLabels)
 		if pods.NamespaceLabels == nil {
@@ -192,18 +216,13 @@ func (d *derivation) join(
 		}
 	}
 	if !w.bound {
-		w.namespace = map[Place]string{AtAgents: unnamedAgents, AtTargets: unnamedTargets}[at]
-		return w, nil
+		return
 	}
 	for key, value := range d.inFiles[w.namespace] {
 		if _, known := pods.NamespaceLabels[key]; !known && key != corev1.LabelMetadataName {
 			pods.NamespaceLabels[key] = value
 		}
 	}
-	if w.namespace != unnamedTargets {
-		places[w.namespace] = at
-	}
-	return w, nil
 }
 
 // leavePatched takes from the pods and their namespaces what the trigger's own patches give them.
@@ -249,7 +268,10 @@ func (d *derivation) finish(
 	}
 
 	d.placeOthers(&t)
-	t.removeNamespaces()
+	if err := d.facts.fit(t, agents, targets); err != nil {
+		return Derived{}, err
+	}
+	d.removeNamespaces(&t)
 	t.leavePatched()
 	if err := d.show(&t, s, agents.namespace, targets.namespace); err != nil {
 		return Derived{}, err
@@ -269,7 +291,7 @@ func (d *derivation) finish(
 // placeOthers gives each further namespace of the files one of its own.
 func (d *derivation) placeOthers(t *Trigger) {
 	names := d.order
-	if len(d.policies) > 0 {
+	if len(d.policies) > 0 && !d.facts.guest() {
 		for _, object := range slices.Concat(t.Before, t.Apply, t.Delete) {
 			if isNamespace(object) {
 				names = append(names, object.GetName())
@@ -285,12 +307,12 @@ func (d *derivation) placeOthers(t *Trigger) {
 }
 
 // removeNamespaces takes the namespaces that have a place out of the objects: the run creates those
-// that stand for them, with their labels.
-func (t *Trigger) removeNamespaces() {
+// that stand for them, with their labels, or they exist.
+func (d *derivation) removeNamespaces(t *Trigger) {
 	for _, objects := range []*[]Object{&t.Before, &t.Apply, &t.Delete} {
 		*objects = slices.DeleteFunc(slices.Clone(*objects), func(object Object) bool {
 			_, placed := t.Namespaces[object.GetName()]
-			return isNamespace(object) && placed
+			return isNamespace(object) && (placed || d.facts.guest())
 		})
 	}
 }
@@ -312,22 +334,21 @@ func (d *derivation) show(t *Trigger, s setting.Settings, agents, targets string
 		return nil // what they do is for the network to show
 	}
 
+	all, addresses := d.facts.Labels(*t), d.addresses(s.Family)
 	p := pair{
 		agents: end{
-			what: ofAgents, namespace: agents,
-			labels:          labels.Merge(d.facts.Labels, t.Agents.Labels),
-			namespaceLabels: namespaceLabels(agents, t.Agents), addresses: d.addresses(s.Family),
+			what: ofAgents, namespace: agents, addresses: addresses,
+			pods: selectable{"the agents", all.Agents, t.Agents.Labels},
+			home: d.facts.AgentNamespace.selectable(ofAgents, agents, t.Agents, all.AgentNamespace),
 		},
 		targets: end{
-			what: ofTargets, namespace: targets,
-			labels:          labels.Merge(d.facts.Labels, t.Targets.Labels),
-			namespaceLabels: namespaceLabels(targets, t.Targets), addresses: d.addresses(s.Family),
+			what: ofTargets, namespace: targets, addresses: addresses,
+			pods: selectable{"the targets", all.Targets, t.Targets.Labels},
+			home: d.facts.TargetNamespace.selectable(ofTargets, targets, t.Targets,
+				all.TargetNamespace),
 		},
 		protocol: corev1.Protocol(s.Protocol), port: t.Port,
 	}
-	p.agents.labels[RoleLabel], p.targets.labels[RoleLabel] = RoleAgent, RoleTarget
-	p.targets.labels[GroupLabel] = GroupA
-
 	if err := t.shows(p, s.Direction, false); err != nil {
 		return err
 	}
@@ -359,14 +380,6 @@ func blocksOf(policy networkingv1.NetworkPolicy) []*networkingv1.IPBlock {
 		}
 	}
 	return all
-}
-
-// namespaceLabels are the labels of the namespace of pods.
-func namespaceLabels(name string, pods Pods) labels.Set {
-	if strings.HasPrefix(name, "\x00") && pods.Namespace != "" {
-		name = pods.Namespace
-	}
-	return labels.Merge(pods.NamespaceLabels, labels.Set{corev1.LabelMetadataName: name})
 }
 
 // addresses are where pods of a family are: where that is not known, in the blocks for private use

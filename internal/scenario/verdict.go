@@ -19,18 +19,40 @@ import (
 
 // end is one end of a pair as policies see it: all agents, or all targets.
 type end struct {
-	what            string // "agents" or "targets"
-	namespace       string // as the files call it
-	labels          labels.Set
-	namespaceLabels labels.Set
-	addresses       []netip.Prefix // where they are, as far as that is known
+	what       string // "agents" or "targets"
+	namespace  string // as the files call it
+	pods, home selectable
+	addresses  []netip.Prefix // where they are, as far as that is known
+}
+
+// selectable is what a selector is held against: pods, or a namespace.
+type selectable struct {
+	whose string // what messages call them
+	all   labels.Set
+	asked labels.Set // those that somebody has asked for: messages say these
+}
+
+// with has further labels, which are asked for.
+func (s selectable) with(more map[string]string) selectable {
+	s.all, s.asked = labels.Merge(s.all, more), labels.Merge(s.asked, more)
+	return s
+}
+
+// shown are the labels that tell why a selector does not match: those that are asked for, and what
+// the selector names.
+func (s selectable) shown(selector *metav1.LabelSelector) labels.Set {
+	shown, named := maps.Clone(s.all), keys(selector)
+	maps.DeleteFunc(shown, func(key, _ string) bool {
+		_, asked := s.asked[key]
+		return Reserved(key) || key == corev1.LabelMetadataName ||
+			!asked && !slices.Contains(named, key)
+	})
+	return shown
 }
 
 // with is the end with further labels of its pods and of its namespace.
 func (e end) with(pods, namespace map[string]string) end {
-	e.labels, e.namespaceLabels = maps.Clone(e.labels), maps.Clone(e.namespaceLabels)
-	maps.Copy(e.labels, pods)
-	maps.Copy(e.namespaceLabels, namespace)
+	e.pods, e.home = e.pods.with(pods), e.home.with(namespace)
 	return e
 }
 
@@ -140,7 +162,7 @@ func (e end) missed(policy networkingv1.NetworkPolicy) string {
 		return fmt.Sprintf("it is in %s, and the %s are in %s", namespaceText(policy.Namespace),
 			e.what, namespaceText(e.namespace))
 	}
-	return unmatched("spec.podSelector", &policy.Spec.PodSelector, e.labels, "the "+e.what)
+	return e.pods.unmatched("spec.podSelector", &policy.Spec.PodSelector)
 }
 
 // missed says why a rule does not allow the pair; empty if it does.
@@ -224,8 +246,7 @@ func (e end) missedBy(at string, peer networkingv1.NetworkPolicyPeer, namespace 
 	}
 
 	if peer.NamespaceSelector != nil {
-		text := unmatched(at+".namespaceSelector", peer.NamespaceSelector, e.namespaceLabels,
-			"the namespace of the "+e.what)
+		text := e.home.unmatched(at+".namespaceSelector", peer.NamespaceSelector)
 		if text != "" {
 			return text
 		}
@@ -233,7 +254,7 @@ func (e end) missedBy(at string, peer networkingv1.NetworkPolicyPeer, namespace 
 	if peer.PodSelector == nil {
 		return ""
 	}
-	return unmatched(at+".podSelector", peer.PodSelector, e.labels, "the "+e.what)
+	return e.pods.unmatched(at+".podSelector", peer.PodSelector)
 }
 
 // outside says why no address of this end is in a block; empty if one is, or may be.
@@ -269,26 +290,17 @@ func (e end) outside(at string, block networkingv1.IPBlock) string {
 		strings.Join(where, ", "))
 }
 
-// unmatched says why a selector does not match labels; empty if it does.
-func unmatched(at string, selector *metav1.LabelSelector, of labels.Set, whose string) string {
+// unmatched says why a selector does not match; empty if it does.
+func (s selectable) unmatched(at string, selector *metav1.LabelSelector) string {
 	matcher, err := metav1.LabelSelectorAsSelector(selector)
 	switch {
 	case err != nil:
 		return fmt.Sprintf("%s cannot be read: %v", at, err)
-	case matcher.Matches(of):
+	case matcher.Matches(s.all):
 		return ""
 	}
 	return fmt.Sprintf("%s %q does not match the labels of %s, %q", at,
-		metav1.FormatLabelSelector(selector), whose, ofUser(of))
-}
-
-// ofUser are labels but those that everything of a run has.
-func ofUser(all labels.Set) labels.Set {
-	all = maps.Clone(all)
-	maps.DeleteFunc(all, func(key, _ string) bool {
-		return Reserved(key) || key == corev1.LabelMetadataName
-	})
-	return all
+		metav1.FormatLabelSelector(selector), s.whose, s.shown(selector))
 }
 
 func policyName(policy networkingv1.NetworkPolicy) string {

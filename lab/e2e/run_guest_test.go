@@ -33,6 +33,7 @@ func TestRunInNamespacesThatExist(t *testing.T) {
 			"ingress":       {"policy-deny", "pod-label", "--direction=ingress"},
 			"pods":          {"pod-creation", "pod-startup"},
 			"one namespace": {"policy-deny", "--target-namespace=" + agents},
+			"policy file":   {"--policy=testdata/policies/06-from-monitoring.yaml"},
 		} {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()

@@ -87,6 +87,7 @@ func TestRunLockedDown(t *testing.T) {
 		})
 	}
 
+	t.Run("Cilium", func(t *testing.T) { expectCiliumsWords(t, lab, allowed) })
 	t.Run("no limits", func(t *testing.T) {
 		began := time.Now()
 		run := begin(t, lab, "policy-creation", "--label=team=network")
@@ -98,6 +99,35 @@ func TestRunLockedDown(t *testing.T) {
 		run.end(t)
 		expectNothingLeft(t, lab, run.id)
 	})
+}
+
+// expectCiliumsWords expects that agents and clients reach the API server in Cilium's own words
+// where the API has them, and that these words go with the run.
+func expectCiliumsWords(t *testing.T, lab *labtest.Lab, allowed []string) {
+	t.Helper()
+	lab.Kubectl("create", "-f", "testdata/cilium.yaml")
+	lab.Await("the kinds of Cilium", time.Minute, func(context.Context) (bool, error) {
+		_, err := lab.Client.Discovery().ServerResourcesForGroupVersion("cilium.io/v2")
+		return err == nil, nil
+	})
+	const id = "cilium"
+	output, err := command(t.Context(), t, lab, append([]string{"run", "policy-deny",
+		"--targets=1", "--keep", "--run-id=" + id, "-o", t.TempDir()}, allowed...)...,
+	).CombinedOutput()
+	if err != nil {
+		t.Errorf("the run: %v, %s", err, output)
+	}
+	words := lab.Kubectl("get", "ciliumnetworkpolicies", "--all-namespaces", "--output=yaml")
+	printed := do(t, lab, "netpol-latency manifests policy-creation")
+	for _, text := range []string{words, printed} {
+		if !strings.Contains(text, "kube-apiserver") {
+			t.Errorf("there is no word of Cilium's:\n%s", text)
+		}
+	}
+	must(t, command(t.Context(), t, lab, "cleanup", "--run-id="+id).Run())
+	if left := lab.Kubectl("get", "ciliumnetworkpolicies", "-A", "-o", "name"); left != "" {
+		t.Errorf("left of Cilium's words: %s", left)
+	}
 }
 
 // lockDown makes the cluster one that admits little. Node 0 is for the control plane, 1 is being
