@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
@@ -19,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
@@ -323,6 +325,8 @@ func (e *environment) targetSpec() corev1.PodSpec {
 	container.Ports = e.ports()
 	if container.Image == e.options.AgentImage {
 		container.Args = append([]string{"serve"}, serveFlags(container.Ports)...)
+	} else if e.scenario.Kind != scenario.Created {
+		container.StartupProbe = e.untilListening(container.Ports)
 	}
 
 	spec := podSpec(container)
@@ -342,6 +346,26 @@ func (e *environment) targetSpec() corev1.PodSpec {
 		}
 	}
 	return spec
+}
+
+// untilListening has a pod be ready once it listens on the first of its TCP ports: before, it
+// refuses connections, which looks as if it were blocked. A pod of the project's own image listens
+// before anybody learns that it runs.
+func (e *environment) untilListening(ports []corev1.ContainerPort) *corev1.Probe {
+	at := slices.IndexFunc(ports, func(port corev1.ContainerPort) bool {
+		return port.Protocol == corev1.ProtocolTCP
+	})
+	if at < 0 || e.options.Protocol != setting.TCP {
+		return nil // there is no probe of another protocol, and it may serve no TCP then
+	}
+	return &corev1.Probe{
+		ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{
+			Port: intstr.FromInt32(ports[at].ContainerPort),
+		}},
+		PeriodSeconds: 1,
+		// The run gives up before the container is started anew.
+		FailureThreshold: int32(e.options.SetupTimeout/time.Second) + 1,
+	}
 }
 
 // firstUnprivileged is the first port that everybody may serve.

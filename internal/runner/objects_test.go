@@ -47,6 +47,9 @@ func TestImageOfTargets(t *testing.T) {
 				options.TargetImage = test.targets
 			}
 			container := (&environment{options: options}).targetSpec().Containers[0]
+			if (container.StartupProbe == nil) != test.serves {
+				t.Errorf("whether it listens is asked by %v", container.StartupProbe)
+			}
 			if container.Image != test.want || (len(container.Args) > 0) != test.serves {
 				t.Errorf("targets are of %q with the arguments %q; want %q, told to serve: %v",
 					container.Image, container.Args, test.want, test.serves)
