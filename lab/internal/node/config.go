@@ -51,6 +51,9 @@ type Config struct {
 	// who follow a log read on in the file that was rotated away, as with kubelets before 1.27.
 	LogSize  int64 `json:"logSize,omitempty"`
 	LogStall bool  `json:"logStall,omitempty"`
+	// InterfaceNames begins the names of the node's ends of pods' interfaces, before a hash of the
+	// pod's namespace and name; empty is for numbers.
+	InterfaceNames string `json:"interfaceNames,omitempty"`
 	// MaxPods is the node's pod capacity; 0 means DefaultMaxPods.
 	MaxPods int `json:"maxPods"`
 }

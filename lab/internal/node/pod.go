@@ -168,14 +168,30 @@ func (p *pod) network() (*sandbox, error) {
 	if object.Spec.HostNetwork {
 		return &sandbox{addresses: p.agent.cfg.NodeIPs}, nil
 	}
-	if text, ok := object.Annotations[AddressAnnotation]; ok {
-		offset, err := p.agent.pool.book.parse(text)
-		if err != nil {
-			return nil, err
-		}
-		return p.agent.pool.getAt(p.soft, offset)
+	s, err := p.pooled(object.Annotations)
+	if err != nil || p.agent.cfg.InterfaceNames == "" {
+		return s, err
 	}
-	return p.agent.pool.get(p.soft)
+
+	name := interfaceName(p.agent.cfg.InterfaceNames, object.Namespace, object.Name)
+	if err := p.agent.pool.wiring.rename(s, name); err != nil {
+		p.agent.pool.put(s)
+		return nil, err
+	}
+	return s, nil
+}
+
+// pooled is a sandbox at the addresses that the annotations ask for, or at any.
+func (p *pod) pooled(annotations map[string]string) (*sandbox, error) {
+	text, ok := annotations[AddressAnnotation]
+	if !ok {
+		return p.agent.pool.get(p.soft)
+	}
+	offset, err := p.agent.pool.book.parse(text)
+	if err != nil {
+		return nil, err
+	}
+	return p.agent.pool.getAt(p.soft, offset)
 }
 
 // runContainers runs the init containers one after the other, then the others side by side. It

@@ -79,7 +79,7 @@ func TestStaleInterfaces(t *testing.T) {
 	network := newTestNetwork(t)
 	network.sandbox(t)
 	w := network.pool.wiring
-	if err := removeStaleVeths(w.node); err != nil {
+	if err := removeStaleVeths(w.node, ""); err != nil {
 		t.Fatal(err)
 	}
 	links, err := w.node.LinkList()
@@ -90,5 +90,36 @@ func TestStaleInterfaces(t *testing.T) {
 		if strings.HasPrefix(link.Attrs().Name, vethPrefix) {
 			t.Errorf("%s is still there", link.Attrs().Name)
 		}
+	}
+}
+
+// The node's end of a pod's interface is called as Calico calls it, is the way to the pod still,
+// and frees its name at once for the pod's successor.
+func TestInterfaceNames(t *testing.T) {
+	const want = "cali7f94ce7c295"
+	name := interfaceName("cali", "default", "podA")
+	if name != want {
+		t.Errorf("the name is %q; want %q", name, want)
+	}
+
+	network := newTestNetwork(t)
+	w := network.pool.wiring
+	for offset := range uint32(2) {
+		s, err := network.pool.getAt(t.Context(), 7+offset)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.rename(s, name); err != nil {
+			t.Fatal(err)
+		}
+		routes, err := w.node.RouteGet(s.addresses[0].AsSlice())
+		if err != nil {
+			t.Fatal(err)
+		}
+		link, err := w.node.LinkByIndex(routes[0].LinkIndex)
+		if err != nil || link.Attrs().Name != name {
+			t.Errorf("the way to the pod is %v (%v); want %s", link, err, name)
+		}
+		network.pool.put(s)
 	}
 }

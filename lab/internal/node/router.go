@@ -26,7 +26,7 @@ func configureRouter(cfg Config, links *netlink.Handle) error {
 	if err := routerSysctls(cfg.PodCIDRs); err != nil {
 		return err
 	}
-	if err := removeStaleVeths(links); err != nil {
+	if err := removeStaleVeths(links, cfg.InterfaceNames); err != nil {
 		return err
 	}
 	if err := addBlackholes(links, cfg.PodCIDRs); err != nil {
@@ -66,18 +66,20 @@ func routerSysctls(podCIDRs []netip.Prefix) error {
 }
 
 // removeStaleVeths removes what an agent that was killed left in the node's namespace.
-func removeStaleVeths(links *netlink.Handle) error {
+func removeStaleVeths(links *netlink.Handle, prefix string) error {
 	all, err := links.LinkList()
 	if err != nil {
 		return fmt.Errorf("list the node's interfaces: %w", err)
 	}
 	for _, link := range all {
-		if link.Type() != "veth" || !strings.HasPrefix(link.Attrs().Name, vethPrefix) {
+		name := link.Attrs().Name
+		named := prefix != "" && strings.HasPrefix(name, prefix)
+		if link.Type() != "veth" || !named && !strings.HasPrefix(name, vethPrefix) {
 			continue
 		}
 		// The kernel may be faster: it removes the veth with the killed pod's namespace.
 		if err := links.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
-			return fmt.Errorf("remove the stale interface %s: %w", link.Attrs().Name, err)
+			return fmt.Errorf("remove the stale interface %s: %w", name, err)
 		}
 	}
 

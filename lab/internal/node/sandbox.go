@@ -4,6 +4,8 @@
 package node
 
 import (
+	"crypto/sha1"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net"
@@ -34,6 +36,8 @@ type sandbox struct {
 	offset    uint32
 	addresses []netip.Addr
 	hostIndex int
+	// named is whether the node's end has the name of its pod, which the next of that name needs.
+	named bool
 
 	claimed atomic.Bool
 }
@@ -87,19 +91,44 @@ func (w *wiring) build(addresses []netip.Addr) (built *sandbox, err error) {
 
 	number := w.next.Add(1)
 	s := &sandbox{ns: ns, addresses: addresses, hostIndex: firstVethIndex + int(number)}
-	mac := podMAC(number)
-	if err := w.addVeth(s, number, mac); err != nil {
+	if err := w.addVeth(s, number); err != nil {
 		return nil, err
 	}
 	if err := wirePod(addresses, podMAC(0)); err != nil {
 		return nil, fmt.Errorf("configure the pod's interface: %w", err)
 	}
-	if err := w.wireNode(s, mac); err != nil {
+	if err := w.wireNode(s); err != nil {
 		return nil, fmt.Errorf("configure the node's interface: %w", err)
 	}
 
 	return s, nil
 }
+
+// interfaceName is the name that CNI plugins which find pods by their interfaces give to them:
+// Calico's with the prefix cali, that of AWS with eni.
+func interfaceName(prefix, namespace, pod string) string {
+	const digits = 11 // what the longest name of an interface has room for, with four before it
+	sum := sha1.Sum([]byte(namespace + "." + pod))
+	return prefix + hex.EncodeToString(sum[:])[:digits]
+}
+
+// rename gives the node's end of the pod's interface another name.
+func (w *wiring) rename(s *sandbox, name string) error {
+	link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: s.hostIndex}}
+	err := w.node.LinkSetName(link, name)
+	if errors.Is(err, unix.EBUSY) { // kernels before 6.2 want it down, and then it has no routes
+		err = errors.Join(w.node.LinkSetDown(link), w.node.LinkSetName(link, name),
+			w.node.LinkSetUp(link), w.wireNode(s))
+	}
+	if err != nil {
+		return fmt.Errorf("name the pod's interface %s: %w", name, err)
+	}
+	s.named = true
+	return nil
+}
+
+// mac is the address of the pod's end.
+func (s *sandbox) mac() net.HardwareAddr { return podMAC(int32(s.hostIndex - firstVethIndex)) }
 
 // podMAC is the address of the pod's end of veth number; every node's end has that of number 0.
 func podMAC(number int32) net.HardwareAddr {
@@ -121,7 +150,7 @@ func writeSysctl(name, value string) error {
 }
 
 // addVeth creates both ends at once, the pod's in the pod's namespace.
-func (w *wiring) addVeth(s *sandbox, number int32, mac net.HardwareAddr) error {
+func (w *wiring) addVeth(s *sandbox, number int32) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = fmt.Sprintf("%s%d", vethPrefix, number)
 	attrs.Index = s.hostIndex
@@ -129,7 +158,7 @@ func (w *wiring) addVeth(s *sandbox, number int32, mac net.HardwareAddr) error {
 	attrs.Flags = net.FlagUp
 	veth := netlink.NewVeth(attrs)
 	veth.PeerName = podInterface
-	veth.PeerHardwareAddr = mac
+	veth.PeerHardwareAddr = s.mac()
 	veth.PeerNamespace = netlink.NsFd(s.ns.Fd())
 	if err := w.node.LinkAdd(veth); err != nil {
 		return fmt.Errorf("create veth %s: %w", attrs.Name, err)
@@ -212,10 +241,10 @@ func wirePodAddress(
 }
 
 // wireNode gives the node the way to the pod.
-func (w *wiring) wireNode(s *sandbox, mac net.HardwareAddr) error {
+func (w *wiring) wireNode(s *sandbox) error {
 	for _, addr := range s.addresses {
-		neighbour := &netlink.Neigh{LinkIndex: s.hostIndex, IP: addr.AsSlice(), HardwareAddr: mac,
-			State: netlink.NUD_PERMANENT}
+		neighbour := &netlink.Neigh{LinkIndex: s.hostIndex, IP: addr.AsSlice(),
+			HardwareAddr: s.mac(), State: netlink.NUD_PERMANENT}
 		if err := w.node.NeighSet(neighbour); err != nil {
 			return fmt.Errorf("add the neighbour entry of %v: %w", addr, err)
 		}
@@ -233,6 +262,12 @@ func (w *wiring) remove(s *sandbox) error {
 	for _, addr := range s.addresses {
 		if err := w.node.RouteDel(w.podRoute(s, addr)); err != nil && !errors.Is(err, unix.ESRCH) {
 			errs = append(errs, fmt.Errorf("remove the route to %v: %w", addr, err))
+		}
+	}
+	if s.named {
+		link := &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: s.hostIndex}}
+		if err := w.node.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
+			errs = append(errs, fmt.Errorf("remove the pod's interface: %w", err))
 		}
 	}
 	return errors.Join(append(errs, s.ns.Close())...)
