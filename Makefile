@@ -13,6 +13,9 @@ LDFLAGS := -s -w
 PROMETHEUS := v0.316.0
 GOLANGCI_LINT := v2.15.0
 HELM := v4.3.1
+# Policy engines that clusters run. These are the newest ones that build without replaced modules.
+KUBE_ROUTER := v2.1.0
+KUBE_NETWORK_POLICIES := v0.8.0
 # The programs of tools/go.mod, whose versions are there.
 TOOLS := $(BIN)/tools
 # The licenses that what we ship may have.
@@ -182,6 +185,23 @@ prometheus: ## Build the Prometheus and promtool of the tests into bin/ (two min
 	@GOBIN=$(BIN) $(GO) install -ldflags '$(LDFLAGS)' -tags remove_all_sd,enable_kubernetes_sd \
 	  github.com/prometheus/prometheus/cmd/prometheus@$(PROMETHEUS) \
 	  github.com/prometheus/prometheus/cmd/promtool@$(PROMETHEUS)
+
+# kube-network-policies has its program in the directory cmd, whose name it gets.
+.PHONY: engines
+engines: engine-packages ## Build the policy engines of the tests into bin/ (five minutes the first time)
+	@echo "== building kube-router and kube-network-policies"
+	@GOBIN=$(BIN) $(GO) install -ldflags '$(LDFLAGS)' github.com/cloudnativelabs/kube-router/v2/cmd/kube-router@$(KUBE_ROUTER)
+	@GOBIN=$(BIN)/engines $(GO) install -ldflags '$(LDFLAGS)' sigs.k8s.io/kube-network-policies/cmd@$(KUBE_NETWORK_POLICIES)
+	@mv $(BIN)/engines/cmd $(BIN)/kube-network-policies
+
+.PHONY: engine-packages
+engine-packages: ## Install the programs that policy engines call
+	@for need in iptables:iptables ipset:ipset nft:nftables; do \
+	  PATH=$$PATH:/usr/sbin command -v $${need%:*} >/dev/null || missing="$$missing $${need#*:}"; \
+	done; \
+	[ -z "$$missing" ] || { echo "== installing$$missing"; \
+	  $(SUDO) apt-get update -qq && \
+	  DEBIAN_FRONTEND=noninteractive $(SUDO) apt-get install -y -qq --no-install-recommends $$missing >/dev/null; }
 
 .PHONY: monitoring
 monitoring: ## Write the dashboard, and the rules as an object of the Prometheus operator, into deploy/

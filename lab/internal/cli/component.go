@@ -16,6 +16,7 @@ import (
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/controlplane"
 	"github.com/netpol-latency/netpol-latency/lab/internal/engine"
+	"github.com/netpol-latency/netpol-latency/lab/internal/external"
 	"github.com/netpol-latency/netpol-latency/lab/internal/node"
 	"github.com/netpol-latency/netpol-latency/lab/internal/supervisor"
 )
@@ -42,7 +43,10 @@ func newComponent() *cobra.Command {
 		},
 	}
 	etcd.Flags().StringVar(&data, "data", "", "data directory")
-	cmd.AddCommand(etcd, configured("node", node.Run), configured("engine", engine.Run))
+	cmd.AddCommand(etcd, configured("node", node.Run), configured("engine", engine.Run),
+		configured("external-engine", func(_ context.Context, config external.Config) error {
+			return external.Run(config)
+		}))
 	return cmd
 }
 

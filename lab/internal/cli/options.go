@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/engine"
+	"github.com/netpol-latency/netpol-latency/lab/internal/external"
 	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
 	"github.com/netpol-latency/netpol-latency/lab/internal/oci"
 	"github.com/netpol-latency/netpol-latency/lab/internal/supervisor"
@@ -31,6 +32,8 @@ type labFlags struct {
 	family      string
 	runnerDelay time.Duration
 	verdicts    int
+	witness     bool
+	interfaces  string
 	logSize     int64
 	logStall    bool
 }
@@ -38,7 +41,13 @@ type labFlags struct {
 func (f *labFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.engine, "engine", supervisor.EngineReference,
-		"policy engine: reference, queue (see --verdicts), or\nnone to run another")
+		"policy engine: reference, queue (see --verdicts),\n"+
+			strings.Join(external.Names(), ", ")+",\n"+external.Command+
+			"COMMAND, or none")
+	flags.BoolVar(&f.witness, "witness", false,
+		"write down each commit of nftables that the kernel announces")
+	flags.StringVar(&f.interfaces, "interface-names", "",
+		"prefix of pods' interfaces on the node, before a hash of\nnamespace.pod: cali, eni")
 	flags.StringArrayVar(&f.images, "image", nil,
 		"NAME=PATH or NAME=oci:DIR[:TAG]: images of that name are the\n"+
 			"local program PATH, or that of an OCI layout (repeatable)")
@@ -74,6 +83,7 @@ func addSettings(flags *pflag.FlagSet, s *engine.Settings) {
 func (f *labFlags) options() (supervisor.Options, error) {
 	options := supervisor.Options{Nodes: f.nodes, Family: topology.Family(f.family),
 		Engine: f.engine, Settings: f.settings,
+		Witness: f.witness, InterfaceNames: f.interfaces,
 		Verdicts: f.verdicts, RunnerDelay: f.runnerDelay, Env: f.env,
 		LogSize: f.logSize, LogStall: f.logStall}
 	images, err := supervisor.OwnImages()

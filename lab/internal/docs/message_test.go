@@ -22,8 +22,8 @@ func explained() []string {
 		"internal/overlay", "internal/gate", "internal/cli/wait", "internal/ownpod",
 		"internal/probe",
 		"internal/probe/pace", "manifests",
-		"lab/internal/cli", "lab/internal/socket", "lab/internal/supervisor",
-		"lab/internal/topology",
+		"lab/internal/cli", "lab/internal/external", "lab/internal/socket",
+		"lab/internal/supervisor", "lab/internal/topology", "lab/internal/witness",
 	}
 }
 

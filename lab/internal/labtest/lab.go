@@ -55,8 +55,9 @@ type Lab struct {
 	// Config and Client are the same for programs. They have no rate limit; Client speaks protobuf.
 	Config *rest.Config
 	Client kubernetes.Interface
-	// Truth is the path of the reference engine's log.
-	Truth string
+	// Truth is the path of the reference engine's log, and Commits that of the witness's, if it was
+	// asked for.
+	Truth, Commits string
 
 	t      testing.TB
 	binary string
@@ -89,7 +90,7 @@ func start(binary string, flags []string) (lab *Lab, stop func() error, err erro
 	}
 
 	lab = &Lab{Dir: dir, Kubeconfig: layout.Dir(dir).Kubeconfig(), Truth: layout.Dir(dir).Truth(),
-		binary: binary}
+		Commits: layout.Dir(dir).Commits(), binary: binary}
 	lab.Config, err = clientcmd.BuildConfigFromFlags("", lab.Kubeconfig)
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("read the lab's kubeconfig: %w", err), stop())

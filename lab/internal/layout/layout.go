@@ -19,6 +19,9 @@ func (d Dir) Kubeconfig() string { return d.at("kubeconfig") }
 // Truth is the reference engine's log of what it enforced and when.
 func (d Dir) Truth() string { return d.at("truth.jsonl") }
 
+// Commits is the witness's log of what the kernel announced.
+func (d Dir) Commits() string { return d.at("commits.jsonl") }
+
 // State describes the running lab: process and namespaces.
 func (d Dir) State() string { return d.at("lab.json") }
 
@@ -39,6 +42,10 @@ func (d Dir) Log(component string) string { return d.at("logs", component+".log"
 
 // Credentials is a file of the lab's certificates and keys.
 func (d Dir) Credentials(name string) string { return d.at("pki", name) }
+
+// ServiceAccount holds what a pod finds of its service account, for engines that are programs of
+// their own.
+func (d Dir) ServiceAccount() string { return d.at("pki", "engine-service-account") }
 
 // Config is the configuration file of a component.
 func (d Dir) Config(component string) string { return d.at("config", component) }

@@ -53,7 +53,7 @@ func openDirectory(dir layout.Dir) (_ *directory, err error) {
 	if d.lock, err = hold(d.Dir); err != nil {
 		return nil, err
 	}
-	if err := d.clear(d.Truth(), d.Log(""), d.Node("")); err != nil {
+	if err := d.clear(d.Truth(), d.Commits(), d.Log(""), d.Node("")); err != nil {
 		return nil, errors.Join(err, d.lock.Close())
 	}
 

@@ -28,6 +28,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/relay"
 	"github.com/netpol-latency/netpol-latency/lab/internal/socket"
 	"github.com/netpol-latency/netpol-latency/lab/internal/topology"
+	"github.com/netpol-latency/netpol-latency/lab/internal/witness"
 )
 
 // The descriptors that the outer process hands to the inner one.
@@ -54,6 +55,7 @@ type inner struct {
 	namespaces map[string]*netns.Namespace
 	images     images
 	failed     chan error
+	witness    []*witness.Listener
 	toOuter    *json.Encoder
 	progress   io.Writer
 	began      time.Time
@@ -156,9 +158,12 @@ func (l *inner) up(ctx context.Context, group *errgroup.Group) error {
 		{"all parts ready", l.awaitReady},
 	}
 
-	for _, step := range steps {
+	for i, step := range steps {
 		if err := step.do(ctx); err != nil {
 			return err
+		}
+		if i == 0 {
+			l.writeCommits(ctx, group)
 		}
 		fmt.Fprintf(l.progress, "lab: %-50s %5.1fs\n", step.what, time.Since(l.began).Seconds())
 	}
@@ -166,7 +171,11 @@ func (l *inner) up(ctx context.Context, group *errgroup.Group) error {
 	if err := l.openToHost(ctx, group); err != nil {
 		return err
 	}
+	return l.openControl(ctx, group)
+}
 
+// openControl lets commands change the running lab.
+func (l *inner) openControl(ctx context.Context, group *errgroup.Group) error {
 	listener, err := net.Listen("unix", l.options.Dir.Control())
 	if err != nil {
 		return fmt.Errorf("open the control socket: %w", err)
@@ -198,6 +207,9 @@ func (l *inner) prepare(context.Context) error {
 	if err := unix.Mount("tmpfs", l.options.Dir.Volatile(), "tmpfs", 0, "mode=0700"); err != nil {
 		return fmt.Errorf("mount volatile files: %w", err)
 	}
+	if err := l.checkExternalEngine(); err != nil { // better known before anything is up
+		return err
+	}
 	if err := buildControlPlaneNetwork(l.options.Family); err != nil {
 		return err
 	}
@@ -208,6 +220,9 @@ func (l *inner) prepare(context.Context) error {
 			return err
 		}
 		l.namespaces[node.Name] = namespace
+		if err := l.listen(node.Name); err != nil {
+			return err
+		}
 	}
 
 	return nil
@@ -344,6 +359,7 @@ func (l *inner) nodeConfig(n topology.Node) node.Config {
 		ControlSocket:   dir.NodeControl(n.Name),
 		LogSize:         l.options.LogSize,
 		LogStall:        l.options.LogStall,
+		InterfaceNames:  l.options.InterfaceNames,
 		Images:          l.images.programs,
 		Unpacked:        l.images.unpacked,
 		Env:             l.options.Env,
@@ -367,6 +383,11 @@ func (l *inner) awaitReady(ctx context.Context) error {
 		}
 		if err := controlplane.AwaitNode(ctx, client, n.Name); err != nil {
 			return fmt.Errorf("wait for %s: see %s: %w", n.Name, l.options.Dir.Log(n.Name), err)
+		}
+	}
+	if l.options.externalEngine() {
+		if err := l.startExternalEngines(ctx, client); err != nil {
+			return err
 		}
 	}
 	if err := controlplane.AwaitServiceAccount(ctx, client); err != nil {

@@ -23,12 +23,13 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/engine"
+	"github.com/netpol-latency/netpol-latency/lab/internal/external"
 	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
 	"github.com/netpol-latency/netpol-latency/lab/internal/oci"
 	"github.com/netpol-latency/netpol-latency/lab/internal/topology"
 )
 
-// The policy engines that a lab can run.
+// The policy engines that a lab can run, beside those of package external.
 const (
 	EngineReference = "reference"
 	EngineQueue     = "queue" // the reference engine's rules, behind verdicts in user space
@@ -52,6 +53,11 @@ type Options struct {
 	// Engine is the policy engine of every node, and Settings those of the reference engine.
 	Engine   string          `json:"engine"`
 	Settings engine.Settings `json:"settings"`
+	// Witness says whether the kernel's announcements of commits are written down.
+	Witness bool `json:"witness"`
+	// InterfaceNames begins the names of the node's ends of pods' interfaces, which a hash of the
+	// pod follows, as with CNI plugins; empty is for numbers.
+	InterfaceNames string `json:"interfaceNames"`
 	// Verdicts is how many packets a second the engine of that name filters; 0 for the others.
 	Verdicts int `json:"verdicts"`
 	// RunnerDelay is the round trip between the host and the API server, 0 for none but the real
@@ -70,25 +76,49 @@ type Options struct {
 }
 
 // ownEngine says whether the engine is the lab's own, with settings and a truth log.
-func (o Options) ownEngine() bool { return o.Engine != EngineNone }
+func (o Options) ownEngine() bool {
+	return o.Engine == EngineReference || o.Engine == EngineQueue
+}
+
+// externalEngine says whether the engine is a program of its own.
+func (o Options) externalEngine() bool { return !o.ownEngine() && o.Engine != EngineNone }
 
 func (o Options) validateEngine() error {
-	switch o.Engine {
-	case EngineReference, EngineNone:
-		if o.Verdicts != 0 {
-			return fmt.Errorf("--verdicts goes with --engine %s, and the engine is %s",
-				EngineQueue, o.Engine)
+	if o.externalEngine() {
+		_, err := external.Find(o.Engine)
+		if errors.Is(err, errors.ErrUnsupported) {
+			err = fmt.Errorf("unknown engine %q: expected %s, %s, %s, %s or %sCOMMAND", o.Engine,
+				EngineReference, EngineQueue, strings.Join(external.Names(), ", "), EngineNone,
+				external.Command)
 		}
-	case EngineQueue:
-		if o.Verdicts < 1 || o.Verdicts > engine.MaxVerdicts {
-			return fmt.Errorf("--engine %s filters %d packets a second: expected --verdicts with 1 "+
-				"to %d, for example 2000", EngineQueue, o.Verdicts, engine.MaxVerdicts)
+		if err != nil {
+			return err
 		}
-	default:
-		return fmt.Errorf("unknown engine %q: expected %s, %s or %s", o.Engine, EngineReference,
-			EngineQueue, EngineNone)
 	}
 
+	if o.Engine != EngineQueue && o.Verdicts != 0 {
+		return fmt.Errorf("--verdicts goes with --engine %s, and the engine is %s", EngineQueue,
+			o.Engine)
+	}
+	if o.Engine == EngineQueue && (o.Verdicts < 1 || o.Verdicts > engine.MaxVerdicts) {
+		return fmt.Errorf("--engine %s filters %d packets a second: expected --verdicts with 1 "+
+			"to %d, for example 2000", EngineQueue, o.Verdicts, engine.MaxVerdicts)
+	}
+
+	return nil
+}
+
+// longestPrefix leaves room for the hash in the name of an interface.
+const longestPrefix = 4
+
+// validateInterfaceNames reports a prefix that interfaces cannot have.
+func (o Options) validateInterfaceNames() error {
+	names := o.InterfaceNames
+	if len(names) > longestPrefix || strings.ContainsAny(names, "/: \t\n%") ||
+		names != "" && strings.HasPrefix("eth0", names) { // which the node has
+		return fmt.Errorf("--interface-names is %q: expected a prefix of at most %d characters, "+
+			"for example cali, and none that eth0 begins with", names, longestPrefix)
+	}
 	return nil
 }
 
@@ -107,7 +137,7 @@ func (o Options) Validate() error {
 		return fmt.Errorf("--runner-delay is %v: expected a round trip between 0s and %v, for "+
 			"example 50ms", o.RunnerDelay, maxRunnerDelay)
 	}
-	if err := o.Settings.Validate(); err != nil {
+	if err := errors.Join(o.Settings.Validate(), o.validateInterfaceNames()); err != nil {
 		return err
 	}
 
@@ -157,7 +187,7 @@ func OwnImages() (map[string]string, error) {
 	images := make(map[string]string)
 	for _, name := range []string{
 		"pod-creation-reachability-latency", "policy-creation-enforcement-latency",
-		"netpol-latency", "netpol-latency-wait",
+		"netpol-latency",
 	} {
 		program := filepath.Join(filepath.Dir(self), name)
 		if info, err := os.Stat(program); err == nil && !info.IsDir() {

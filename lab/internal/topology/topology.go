@@ -64,15 +64,15 @@ func (f Family) APIServer() netip.AddrPort {
 	return netip.AddrPortFrom(f.ControlPlane()[0].Addr(), APIServerPort)
 }
 
-// services are the ranges of service addresses.
-func (f Family) services() []netip.Prefix {
+// ServiceCIDRs are the ranges of service addresses.
+func (f Family) ServiceCIDRs() []netip.Prefix {
 	return f.prefixes("10.96.0.0/16", "fd00:10:96::/112")
 }
 
 // Services are the ranges of service addresses as the API server's flag has them.
 func (f Family) Services() string {
 	var texts []string
-	for _, one := range f.services() {
+	for _, one := range f.ServiceCIDRs() {
 		texts = append(texts, one.String())
 	}
 	return strings.Join(texts, ",")
@@ -80,7 +80,7 @@ func (f Family) Services() string {
 
 // KubernetesService is the address of the service default/kubernetes, which stands for the API
 // server: the first of the first range.
-func (f Family) KubernetesService() netip.Addr { return f.services()[0].Addr().Next() }
+func (f Family) KubernetesService() netip.Addr { return f.ServiceCIDRs()[0].Addr().Next() }
 
 // Pods are the ranges of all pod addresses.
 func (f Family) Pods() []netip.Prefix { return f.prefixes("10.244.0.0/16", "fd00:10:244::/56") }
