@@ -23,26 +23,57 @@ type Evaluated struct {
 	// end of the commit, or the arrival of the pod's address if that was later: nobody could ask
 	// before.
 	Error time.Duration
-	// Holds says whether the client's bracket contains the commit.
-	Holds bool
+	// Holds says whether the client's bracket contains the commit, and Witnessed whether there is
+	// one in it that the kernel announced.
+	Holds, Witnessed bool
 }
 
-// evaluate finds the commit of every measured sample of one client in the truth log.
-func evaluate(samples []measure.Sample, client, path string) ([]Evaluated, error) {
+// evaluate puts every measured sample of one client beside what there is to know of the truth.
+func (t Trial) evaluate(samples []measure.Sample, client string) ([]Evaluated, error) {
+	var measured []measure.Sample
+	for _, sample := range samples {
+		if sample.Status == measure.Measured {
+			measured = append(measured, sample)
+		}
+	}
+
+	evaluated := make([]Evaluated, len(measured))
+	for i, sample := range measured {
+		evaluated[i].Sample = sample
+	}
+	if t.Truth != "" {
+		var err error
+		if evaluated, err = findCommits(measured, client, t.Truth); err != nil {
+			return nil, err
+		}
+	}
+	if t.Commits == "" {
+		return evaluated, nil
+	}
+
+	commits, err := truth.ReadCommits(t.Commits)
+	if err != nil {
+		return nil, err
+	}
+	for i, sample := range measured {
+		evaluated[i].Witnessed = truth.Witnessed(commits, sample.Bracket.Lower,
+			sample.Bracket.Upper)
+	}
+	return evaluated, nil
+}
+
+// findCommits finds the commit of every measured sample of one client in the truth log.
+func findCommits(measured []measure.Sample, client, path string) ([]Evaluated, error) {
 	records, err := truth.Read(path)
 	if err != nil {
 		return nil, err
 	}
-	var measured []measure.Sample
 	var pairs []truth.Pair
-	for _, sample := range samples {
-		if sample.Status == measure.Measured {
-			measured = append(measured, sample)
-			pairs = append(pairs, truth.Pair{
-				FromUID: client, ToUID: sample.Target.Pod.UID, To: sample.Target.Address.Addr(),
-				Protocol: "TCP", Port: sample.Target.Address.Port(),
-			})
-		}
+	for _, sample := range measured {
+		pairs = append(pairs, truth.Pair{
+			FromUID: client, ToUID: sample.Target.Pod.UID, To: sample.Target.Address.Addr(),
+			Protocol: "TCP", Port: sample.Target.Address.Port(),
+		})
 	}
 
 	var evaluated []Evaluated
@@ -112,13 +143,22 @@ func Enforcements(evaluated []Evaluated) measure.Distribution {
 	return column(evaluated, func(e Evaluated) time.Duration { return e.Enforcement })
 }
 
-// Holding counts the brackets that contain their commit.
+// Holding counts the brackets that contain their commit, by the truth log.
 func Holding(evaluated []Evaluated) int {
-	count := 0
+	return count(evaluated, func(e Evaluated) bool { return e.Holds })
+}
+
+// Witnessing counts the brackets that contain a commit which the kernel announced.
+func Witnessing(evaluated []Evaluated) int {
+	return count(evaluated, func(e Evaluated) bool { return e.Witnessed })
+}
+
+func count(evaluated []Evaluated, is func(Evaluated) bool) int {
+	found := 0
 	for _, one := range evaluated {
-		if one.Holds {
-			count++
+		if is(one) {
+			found++
 		}
 	}
-	return count
+	return found
 }

@@ -51,9 +51,10 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		Short: "Evaluate the test clients by the lab's truth log",
 		Long: "Run the test clients in the lab of $NETPOL_LATENCY_LAB_DIR and print what they " +
 			"report beside\n" +
-			"what the policy engine did. Exits with 1 if a target is not measured, if a bracket " +
-			"misses its\n" +
-			"commit, or if the 99th percentile of the error exceeds the limit.",
+			"what the policy engine did, and what the lab's witness heard. Exits with 1 if a " +
+			"target is not\n" +
+			"measured, if a bracket misses its commit, or if the 99th percentile of the error " +
+			"exceeds the limit.",
 		Example: "  netpol-latency-lab run -- netpol-latency-trial --runs 10 --delay 0s,300ms",
 		Args:    cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -103,30 +104,57 @@ func (o options) run(ctx context.Context, out io.Writer) error {
 	}
 
 	dir := layout.Dir(o.lab)
+	truthLog, commits := existing(dir.Truth()), existing(dir.Commits())
+	switch {
+	case truthLog == "" && o.observer:
+		return errors.New("observe the engine: expected the lab's own, which has a truth log")
+	case truthLog == "" && commits == "":
+		return fmt.Errorf("evaluate the clients: the lab in %s knows no truth; start it with "+
+			"--witness, or with the reference engine", o.lab)
+	}
 	client, err := kube.ConnectCluster(kube.Access{Kubeconfig: dir.Kubeconfig()},
 		"netpol-latency-trial")
 	if err != nil {
 		return err
 	}
 
+	base := Trial{
+		Targets: o.targets, Programs: filepath.Dir(self), Kubeconfig: dir.Kubeconfig(),
+		Truth: truthLog, Commits: commits, Client: client.Interface, Commands: out,
+		ClientArgs: o.clientArgs, ManifestArgs: o.manifestArgs,
+		Awaiting: o.awaiting, Agent: o.agent,
+	}
+	if truthLog == "" { // the engine is a program of its own, with no settings
+		return o.trials(ctx, out, base, 0)
+	}
+
 	var mistakes []error
 	for i, delay := range o.delays {
-		if err := setDelay(ctx, filepath.Dir(self), o.lab, delay); err != nil {
+		if err := setDelay(ctx, base.Programs, o.lab, delay); err != nil {
 			return err
 		}
-		for _, scenario := range o.scenarios {
-			fmt.Fprintf(out, "\n%s, %d targets, enforcer delay %s\n", scenario, o.targets, delay)
-			t := Trial{
-				Scenario: scenario, Targets: o.targets, Name: o.name(scenario, i),
-				Programs: filepath.Dir(self), Kubeconfig: dir.Kubeconfig(), Truth: dir.Truth(),
-				Client: client.Interface, ClientArgs: o.clientArgs, ManifestArgs: o.manifestArgs,
-				Commands: out, Awaiting: o.awaiting, Agent: o.agent,
-			}
-			if o.observer {
-				mistakes = append(mistakes, o.observe(ctx, out, t, delay))
-			} else {
-				mistakes = append(mistakes, o.series(ctx, out, t))
-			}
+		mistakes = append(mistakes, o.trials(ctx, out, base, i))
+	}
+
+	return errors.Join(mistakes...)
+}
+
+// trials carries out a trial of each scenario with the delay of that index.
+func (o options) trials(ctx context.Context, out io.Writer, base Trial, index int) error {
+	delay := "the engine's own delay"
+	if base.Truth != "" {
+		delay = "enforcer delay " + o.delays[index].String()
+	}
+
+	var mistakes []error
+	for _, scenario := range o.scenarios {
+		fmt.Fprintf(out, "\n%s, %d targets, %s\n", scenario, o.targets, delay)
+		t := base
+		t.Scenario, t.Name = scenario, o.name(scenario, index)
+		if o.observer {
+			mistakes = append(mistakes, o.observe(ctx, out, t, o.delays[index]))
+		} else {
+			mistakes = append(mistakes, o.series(ctx, out, t))
 		}
 	}
 
@@ -164,29 +192,43 @@ func (o options) series(ctx context.Context, out io.Writer, t Trial) error {
 				measure.FormatDuration(Errors(result.Evaluated).Quantile(1)))
 		}
 	}
-	if err := Report(out, t.Scenario, all); err != nil {
+	if err := t.Report(out, all); err != nil {
 		return err
 	}
 
-	return o.verdict(t.Scenario, all)
+	return o.verdict(t, all)
+}
+
+// existing is the path of a file, empty if there is none.
+func existing(path string) string {
+	if _, err := os.Stat(path); err != nil {
+		return ""
+	}
+	return path
 }
 
 // verdict says what does not hold.
-func (o options) verdict(scenario string, all Result) error {
+func (o options) verdict(t Trial, all Result) error {
 	var mistakes []error
 	if expected := o.runs * o.targets; len(all.Evaluated) != expected {
-		mistakes = append(mistakes, fmt.Errorf("%s: %d of %d targets were measured", scenario,
+		mistakes = append(mistakes, fmt.Errorf("%s: %d of %d targets were measured", t.Scenario,
 			len(all.Evaluated), expected))
 	}
 
-	if misses := len(all.Evaluated) - Holding(all.Evaluated); misses > 0 {
-		mistakes = append(mistakes, fmt.Errorf("%s: %d brackets miss their commit", scenario,
+	misses := len(all.Evaluated) - Holding(all.Evaluated)
+	if t.Truth != "" && misses > 0 {
+		mistakes = append(mistakes, fmt.Errorf("%s: %d brackets miss their commit", t.Scenario,
 			misses))
+	}
+	empty := len(all.Evaluated) - Witnessing(all.Evaluated)
+	if t.Commits != "" && empty > 0 {
+		mistakes = append(mistakes, fmt.Errorf("%s: %d brackets are empty of commits that the "+
+			"kernel announced", t.Scenario, empty))
 	}
 	if p99 := Errors(all.Evaluated).Quantile(.99); o.limit > 0 && p99 > o.limit {
 		mistakes = append(mistakes, fmt.Errorf("%s: the 99th percentile of the error is %s; the "+
 			"limit is %s",
-			scenario, p99, o.limit))
+			t.Scenario, p99, o.limit))
 	}
 
 	return errors.Join(mistakes...)

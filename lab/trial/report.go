@@ -11,17 +11,30 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/report"
 )
 
-// Report writes what the client says beside what the engine did.
-func Report(w io.Writer, scenario string, result Result) error {
-	summary := measure.Summarize(scenario, result.Samples)
-	rows := append(report.Rows(summary),
-		report.DistributionRow("  truth: notified to committed", Enforcements(result.Evaluated)),
-		report.DistributionRow("  error of the reported instant", Errors(result.Evaluated)),
-	)
+// Report writes what the client says beside what the engine did, as far as the lab knows.
+func (t Trial) Report(w io.Writer, result Result) error {
+	summary := measure.Summarize(t.Scenario, result.Samples)
+	rows := report.Rows(summary)
+	if t.Truth != "" {
+		rows = append(rows,
+			report.DistributionRow("  truth: notified to committed",
+				Enforcements(result.Evaluated)),
+			report.DistributionRow("  error of the reported instant", Errors(result.Evaluated)),
+		)
+	}
 	if err := report.Table(w, rows, summary.Warnings); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%d of %d brackets contain the commit. %s.\n",
-		Holding(result.Evaluated), len(result.Evaluated), summary.Account)
+
+	var held string
+	if t.Truth != "" {
+		held += fmt.Sprintf("%d of %d brackets contain the commit. ", Holding(result.Evaluated),
+			len(result.Evaluated))
+	}
+	if t.Commits != "" {
+		held += fmt.Sprintf("%d of %d contain one that the kernel announced. ",
+			Witnessing(result.Evaluated), len(result.Evaluated))
+	}
+	_, err := fmt.Fprintf(w, "%s%s.\n", held, summary.Account)
 	return err
 }

@@ -30,9 +30,12 @@ type Trial struct {
 	Name string
 	// Programs is the directory of the project's programs.
 	Programs string
-	// Kubeconfig and Truth are the paths of the lab's administrator credentials and truth log.
+	// Kubeconfig and Truth are the paths of the lab's administrator credentials and truth log;
+	// Truth is empty if the lab's engine keeps none.
 	Kubeconfig string
 	Truth      string
+	// Commits is the path of the witness's log, empty without a witness.
+	Commits string
 	// Commands takes the commands that are run, for a person to repeat them; nil for none.
 	Commands io.Writer
 	// ClientArgs are further arguments of the test client.
@@ -162,7 +165,7 @@ func (t Trial) Collect(ctx context.Context) (Result, error) {
 		}
 
 		all.Samples = append(all.Samples, samples...)
-		evaluated, err := evaluate(samples, string(pod.UID), t.Truth)
+		evaluated, err := t.evaluate(samples, string(pod.UID))
 		if err != nil {
 			return Result{}, err
 		}
