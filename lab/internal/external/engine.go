@@ -119,17 +119,18 @@ func kubeRouterKnows(flag string) requirement {
 	}}
 }
 
-// kubeRouterArguments run the part of kube-router that enforces policy, and nothing else of it.
+// kubeRouterArguments run the part of kube-router that enforces policy, and nothing else of it. It
+// enforces in the cluster's first family only: with both, v2.1.0 gives up its syncs half-way. A
+// range of services of a family that is not enabled ends it.
 func kubeRouterArguments(c Config) []string {
-	arguments := []string{
+	services := c.ServiceCIDRs[0]
+	return []string{
 		"--run-firewall=true", "--run-router=false", "--run-service-proxy=false",
 		"--kubeconfig=" + c.Kubeconfig, "--hostname-override=" + c.Node,
-		"--health-port=0", "--v=1",
+		fmt.Sprintf("--enable-ipv4=%t", services.Addr().Is4()),
+		fmt.Sprintf("--enable-ipv6=%t", services.Addr().Is6()),
+		"--service-cluster-ip-range=" + services.String(), "--health-port=0", "--v=1",
 	}
-	for _, services := range c.ServiceCIDRs {
-		arguments = append(arguments, "--service-cluster-ip-range="+services.String())
-	}
-	return arguments
 }
 
 // kubeRouterChain is the chain that forwarded packets pass, which kube-router makes once it has

@@ -29,6 +29,21 @@ func TestFind(t *testing.T) {
 	}
 }
 
+// kube-router is told of one family, since it ends with a range of services of another.
+func TestKubeRouterArguments(t *testing.T) {
+	ipv4, ipv6 := netip.MustParsePrefix("10.96.0.0/16"), netip.MustParsePrefix("fd00:10:96::/112")
+	for want, services := range map[string][]netip.Prefix{
+		"--enable-ipv4=true --enable-ipv6=false --service-cluster-ip-range=10.96.0.0/16": {
+			ipv4, ipv6},
+		"--enable-ipv4=false --enable-ipv6=true --service-cluster-ip-range=fd00:10:96::/112": {ipv6},
+	} {
+		got := strings.Join(kubeRouterArguments(Config{ServiceCIDRs: services}), " ")
+		if !strings.Contains(got, want) || strings.Count(got, "--service-cluster-ip-range") != 1 {
+			t.Errorf("the arguments for %v are %q; want %q and no other range", services, got, want)
+		}
+	}
+}
+
 // What a machine lacks is named, all of it at once, with how to mend it.
 func TestCheckNames(t *testing.T) {
 	e := Engine{Name: "mine", program: "sh", needs: append(
