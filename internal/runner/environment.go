@@ -46,6 +46,7 @@ type environment struct {
 	iterations int // how many have begun
 	progress   func(Progress)
 	others     []string // policies in the namespaces that are not of the run
+	wordless   bool     // the user may write no policy of the network plugin's own kind
 	earlier    []leftover
 }
 

@@ -123,6 +123,31 @@ func (r *Runner) checkMayCreate(ctx context.Context) error {
 		"--target-namespace with the names of some that exist, or the right to create them")
 }
 
+// checkWords has a guest do without a policy of Cilium's kind where the user may write none, which
+// the ClusterRole admin says nothing of: what it is for, agents may do without.
+func (e *environment) checkWords(ctx context.Context) error {
+	kind := scenario.CiliumPolicies()
+	if !e.guest() || !e.cluster.Serves(kind) {
+		return nil
+	}
+	var rights []kube.Right
+	for _, verb := range writing() {
+		rights = append(rights, kube.Right{
+			Verb: verb, GroupResource: kind.GroupResource(), Namespace: e.parameters.AgentNamespace,
+		})
+	}
+	lacking := e.cluster.Lacking(ctx, rights)
+	if e.wordless = len(lacking) > 0; e.wordless {
+		e.progress(Progress{Scenario: e.scenario.Name, Problem: "this user may not " +
+			kube.ListRights(lacking) + ": isolated agents may not reach an API server that is " +
+			"on a node"})
+	}
+	return nil
+}
+
+// writing are the verbs that it takes to write an object and to remove it.
+func writing() []string { return []string{"create", "patch", "list", "delete"} }
+
 // checkRights makes sure that the user may do what a guest needs, before anything is created.
 func (e *environment) checkRights(ctx context.Context) error {
 	if !e.guest() {
@@ -228,7 +253,7 @@ func (e *environment) rights() ([]kube.Right, error) {
 			if err != nil {
 				return nil, err
 			}
-			need(at.Namespace, at.GroupResource(), "", "create", "patch", "list", "delete")
+			need(at.Namespace, at.GroupResource(), "", writing()...)
 		}
 	}
 

@@ -142,7 +142,7 @@ func (e *environment) objects() []runtime.Object {
 		APIGroups: []string{""}, Resources: []string{"pods"},
 		Verbs: []string{"get", "list", "watch"},
 	})...)
-	if e.cluster.Serves(scenario.CiliumPolicies()) {
+	if e.cluster.Serves(scenario.CiliumPolicies()) && !e.wordless {
 		all = append(all, e.parameters.CiliumToAPIServer())
 	}
 	return append(all, e.planObject(protocol.Plan{Step: protocol.StepIdle}))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -19,6 +20,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttesting "k8s.io/client-go/testing"
 
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
@@ -183,6 +186,34 @@ func TestCiliumsWords(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestWithoutWords has a guest who may write no policy of Cilium's do without.
+func TestWithoutWords(t *testing.T) {
+	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper.Add(scenario.CiliumPolicies().GroupVersion().WithKind("CiliumNetworkPolicy"),
+		meta.RESTScopeNamespace)
+	for _, may := range []bool{true, false} {
+		client := fake.NewClientset()
+		client.PrependReactor("create", "selfsubjectaccessreviews",
+			func(action clienttesting.Action) (bool, runtime.Object, error) {
+				review := action.(clienttesting.CreateAction).GetObject().
+					DeepCopyObject().(*authorizationv1.SelfSubjectAccessReview)
+				review.Status.Allowed = may
+				return true, review, nil
+			})
+		said := ""
+		e := asGuest("x", 0, "policy-deny", setting.Egress)
+		e.progress = func(p Progress) { said = p.Problem }
+		e.cluster = kube.NewCluster(client, nil, nil, mapper)
+		check(t, e.checkWords(t.Context()))
+		writes := slices.ContainsFunc(e.objects(), func(object runtime.Object) bool {
+			return object.GetObjectKind().GroupVersionKind().Group == "cilium.io"
+		})
+		if writes != may || (said == "") != may {
+			t.Errorf("who may: %v writes one: %v, and is told %q", may, writes, said)
+		}
 	}
 }
 

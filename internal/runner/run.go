@@ -94,8 +94,8 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
 		return err
 	}
 	for _, check := range []func(context.Context) error{
-		env.choosePlace, env.checkNamespaces, env.checkRights, env.checkSecrets,
-		env.checkServices,
+		env.choosePlace, env.checkNamespaces, env.checkWords, env.checkRights,
+		env.checkSecrets, env.checkServices,
 	} {
 		if err := check(ctx); err != nil {
 			return err
