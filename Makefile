@@ -46,12 +46,15 @@ lab: build ## Build the lab into bin/ (six minutes with an empty Go cache)
 	@echo "== building the lab: a Kubernetes control plane takes minutes the first time"
 	@cd lab && $(GO) build -ldflags '$(LAB_LDFLAGS)' -o $(BIN)/ ./cmd/...
 
+# How many pods "make demo" measures.
+TARGETS ?= 20
+
 .PHONY: demo
 demo: lab ## Measure in a lab whose engine takes 300 ms: four scenarios, then the clients beside the truth
-	@echo "== starting a lab whose policy engine takes 300 ms, and measuring four scenarios with 20 targets in it,"
+	@echo "== starting a lab whose policy engine takes 300 ms, and measuring four scenarios with $(TARGETS) targets in it,"
 	@echo "   then both drop-in clients, beside what the engine did"
 	@$(LAB) run --delay 300ms -- sh -ec '$(BIN)/netpol-latency run pod-creation policy-creation policy-deny \
-	  pod-startup --targets 20 --output $(BIN)/demo-$$(date +%Y%m%d-%H%M%S); $(TRIAL)'
+	  pod-startup --targets $(TARGETS) --output $(BIN)/demo-$$(date +%Y%m%d-%H%M%S); $(TRIAL) --targets $(TARGETS)'
 
 # Compilers and browsers beside labs would starve these: one step comes after the other. No test is skipped for want of a program
 # or a right.

@@ -67,8 +67,17 @@ func newReader(t *testing.T) *reader {
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	r.dir = dir
 	must(t, os.Symlink(labtest.Binary(t), filepath.Join(r.tools, "kubectl")))
+	must(t, os.Mkdir(filepath.Join(r.tools, "smaller"), 0o700))
+	must(t, os.WriteFile(filepath.Join(r.tools, "smaller", "netpol-latency"),
+		[]byte(fmt.Sprintf(smallerRun, filepath.Dir(labtest.Binary(t)))), 0o700))
 	return r
 }
+
+// smallerRun stands before the program in the PATH: it has each run do less than the document says.
+const smallerRun = `#!/bin/sh
+[ "$1" != run ] || set -- "$@" $SMALLER
+exec '%s/netpol-latency' "$@"
+`
 
 func (r *reader) read(blocks []docs.Block) {
 	for _, block := range blocks {
@@ -113,8 +122,8 @@ func (r *reader) run(block docs.Block) {
 	}
 	// No cluster of the person who runs the tests: an empty list of files is none.
 	cmd.Env = append(os.Environ(), "KUBECONFIG=", "NETPOL_LATENCY_LAB_DIR=", "PATH="+strings.Join(
-		[]string{filepath.Dir(labtest.Binary(r.t)), os.Getenv("PATH"), r.tools},
-		string(os.PathListSeparator)))
+		[]string{filepath.Join(r.tools, "smaller"), filepath.Dir(labtest.Binary(r.t)),
+			os.Getenv("PATH"), r.tools}, string(os.PathListSeparator)))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	must(r.t, cmd.Start())
@@ -144,6 +153,7 @@ func (r *reader) script(block docs.Block, steps []docs.Step) string {
 	for name, value := range block.Mark.Env {
 		fmt.Fprintf(&script, "export %s='%s'\n", name, value)
 	}
+	fmt.Fprintf(&script, "export SMALLER='%s'\n", strings.Join(block.Mark.Smaller, " "))
 	for _, step := range steps {
 		script.WriteString(step.Command)
 		if len(steps) > 1 {

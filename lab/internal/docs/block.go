@@ -14,7 +14,8 @@
 //
 // After "lab" and "no cluster" may follow, each after a comma: "from the repository", the
 // directory; "exit 2", the code that the commands end with; "env IMAGE=name", a value for the word
-// IMAGE in the commands.
+// IMAGE in the commands; "smaller --targets=2", flags that each "netpol-latency run" gets after its
+// own.
 package docs
 
 import (

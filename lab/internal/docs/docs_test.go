@@ -12,7 +12,7 @@ import (
 
 func TestParse(t *testing.T) {
 	const text = "# Title\n\n<!-- run: lab, --delay 300ms, from the repository, exit 2, env " +
-		"IMAGE=x -->\n```bash\nrun IMAGE\n```\n\n" +
+		"IMAGE=x, smaller --targets=2 --repeat=1 -->\n```bash\nrun IMAGE\n```\n\n" +
 		"1. An item,\n   and a block in it:\n\n    further text\n\n   <!-- not run: needs a " +
 		"cloud -->\n   ```sh\n   ls\n     cd\n   ```\n\n" +
 		"<!-- a comment -->\n\nText.\n<!-- file: a.yaml -->\n````yaml\n```\n````\n"
@@ -22,8 +22,9 @@ func TestParse(t *testing.T) {
 	}
 	want := []Block{
 		{File: "a.md", Line: 4, Language: "bash", Text: "run IMAGE\n", Mark: Mark{
-			Kind: Run, Text: "lab, --delay 300ms, from the repository, exit 2, env IMAGE=x",
-			Lab: true, FromRepository: true,
+			Kind: Run, Text: "lab, --delay 300ms, from the repository, exit 2, env IMAGE=x, " +
+				"smaller --targets=2 --repeat=1",
+			Lab: true, FromRepository: true, Smaller: []string{"--targets=2", "--repeat=1"},
 			LabFlags: []string{"--delay", "300ms"}, Exit: 2, Env: map[string]string{"IMAGE": "x"},
 		}},
 		{File: "a.md", Line: 14, Language: "sh", Text: "ls\n  cd\n",
@@ -44,6 +45,8 @@ func TestParseRefuses(t *testing.T) {
 		"nowhere": {"<!-- run: cloud -->\n```\nls\n```\n",
 			`expected "lab" or "no cluster" first`},
 		"unknown option": {"<!-- run: lab, slowly -->\n```\nls\n```\n", `option "slowly"`},
+		"smaller by nothing": {"<!-- run: lab, smaller -->\n```\nls\n```\n",
+			`option "smaller"`},
 		"flag without lab": {"<!-- run: no cluster, --delay 1s -->\n```\nls\n```\n",
 			`option "--delay 1s"`},
 		"directory": {"<!-- file: ../a -->\n```\nls\n```\n",

@@ -37,6 +37,9 @@ type Mark struct {
 	Exit int
 	// Env has values for the placeholders of the commands, such as IMAGE.
 	Env map[string]string
+	// Smaller are the flags that each "netpol-latency run" among the commands gets after its own, so
+	// that a test does not measure as much as a reader.
+	Smaller []string
 }
 
 // ParseMark reads the text of a comment, for example "run: lab, --delay 300ms, env IMAGE=x". It
@@ -96,6 +99,8 @@ func (m *Mark) parseOption(option string) error {
 		m.LabFlags = append(m.LabFlags, strings.Fields(option)...)
 	case option == "from the repository":
 		m.FromRepository = true
+	case word == "smaller" && strings.HasPrefix(value, "--"):
+		m.Smaller = append(m.Smaller, strings.Fields(value)...)
 	case word == "exit":
 		code, err := strconv.Atoi(value)
 		if err != nil {
@@ -107,7 +112,7 @@ func (m *Mark) parseOption(option string) error {
 		m.Env[name] = value
 	default:
 		return fmt.Errorf("option %q: expected a flag of the lab, \"from the repository\", "+
-			"\"exit N\" or \"env NAME=VALUE\"", option)
+			"\"exit N\", \"env NAME=VALUE\" or \"smaller --FLAG=VALUE\"", option)
 	}
 
 	return nil
