@@ -19,6 +19,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -40,7 +41,7 @@ const (
 	// stopTimeout is how long a lab may take to end before it is killed.
 	stopTimeout = 2 * time.Minute
 	// pollInterval is how often Await looks where the API offers no event.
-	pollInterval = 20 * time.Millisecond
+	pollInterval = 100 * time.Millisecond
 	// logTail is how much of each component's log a failed test shows, in bytes: so little that the
 	// failure itself stays in sight.
 	logTail = 1 << 10
@@ -76,8 +77,15 @@ func (l *Lab) Of(t testing.TB) *Lab {
 	return &one
 }
 
+// starting is held by who starts a lab: two that start at the same time are no sooner ready than
+// one after the other, and keep everything else from the processors meanwhile.
+var starting sync.Mutex
+
 // start starts a lab. The caller stops it.
 func start(binary string, flags []string) (lab *Lab, stop func() error, err error) {
+	starting.Lock()
+	defer starting.Unlock()
+
 	// Not t.TempDir: the directory holds sockets, whose paths must be short.
 	dir, err := os.MkdirTemp("", "lab-")
 	if err != nil {

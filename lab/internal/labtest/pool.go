@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,8 +21,8 @@ const resetTimeout = time.Minute
 // maxIdle is how many labs may wait for a test: they take processor time, too.
 const maxIdle = 2
 
-// pool has the labs that tests have given back, of those whose flags a running lab can change. To
-// start one costs more processor time than most tests do.
+// pool has the labs that tests have given back. To start one costs more processor time than most
+// tests do.
 type pool struct {
 	mu   sync.Mutex
 	open bool // someone will close it
@@ -34,6 +36,7 @@ var idleLabs pool
 type ownLab struct {
 	*Lab
 	stop  func() error
+	fixed []string  // the flags that a running lab cannot change
 	fresh inventory // nil of one that is not used again
 
 	// ready is closed when the lab has been made as new, or stopped because it could not be.
@@ -61,19 +64,20 @@ func Start(t testing.TB, flags ...string) *Lab {
 
 // take is a lab that was given back, or a new one.
 func (p *pool) take(ctx context.Context, binary string, flags []string) (*ownLab, error) {
-	if !onlySettings(flags) {
+	fixed, settings, reusable := sortFlags(flags)
+	if !reusable {
 		lab, stop, err := start(binary, flags)
 		return &ownLab{Lab: lab, stop: stop}, err
 	}
 
-	for lab := p.pop(); lab != nil; lab = p.pop() {
+	for lab := p.pop(fixed); lab != nil; lab = p.pop(fixed) {
 		if <-lab.ready; lab.stopped {
 			continue
 		}
-		if len(flags) == 0 {
+		if len(settings) == 0 {
 			return lab, nil
 		}
-		if _, err := lab.Command(ctx, "set", flags...); err != nil {
+		if _, err := lab.Command(ctx, "set", settings...); err != nil {
 			return nil, errors.Join(err, lab.stop())
 		}
 		return lab, nil
@@ -83,29 +87,35 @@ func (p *pool) take(ctx context.Context, binary string, flags []string) (*ownLab
 	if err != nil {
 		return nil, err
 	}
-	lab := &ownLab{Lab: started, stop: stop}
+	lab := &ownLab{Lab: started, stop: stop, fixed: fixed}
 	if lab.fresh, err = lab.takeInventory(ctx); err != nil {
 		return nil, errors.Join(err, stop())
 	}
 	return lab, nil
 }
 
-func (p *pool) pop() *ownLab {
+// pop is a lab with these flags, or nil.
+func (p *pool) pop(fixed []string) *ownLab {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if len(p.idle) == 0 {
+	at := slices.IndexFunc(p.idle, func(lab *ownLab) bool {
+		return slices.Equal(lab.fixed, fixed)
+	})
+	if at < 0 {
 		return nil
 	}
-	lab := p.idle[0]
-	p.idle = p.idle[1:]
+
+	lab := p.idle[at]
+	p.idle = slices.Delete(p.idle, at, at+1)
 	return lab
 }
 
-// put takes a lab back, and makes it as new beside what runs next; or stops it.
+// put takes a lab back, and makes it as new beside what runs next; or stops it. Of too many that
+// wait, the one that has waited longest is stopped.
 func (p *pool) put(lab *ownLab, broken bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.open || broken || lab.fresh == nil || len(p.idle) >= maxIdle {
+	if !p.open || broken || lab.fresh == nil {
 		return lab.stop()
 	}
 
@@ -120,7 +130,16 @@ func (p *pool) put(lab *ownLab, broken bool) error {
 		}
 	}()
 	p.idle = append(p.idle, lab)
-	return nil
+	if len(p.idle) <= maxIdle {
+		return nil
+	}
+
+	oldest := p.idle[0]
+	p.idle = p.idle[1:]
+	if <-oldest.ready; oldest.stopped {
+		return nil
+	}
+	return oldest.stop()
 }
 
 // close stops the labs that nobody uses any more.
@@ -138,15 +157,19 @@ func (p *pool) close() error {
 	return stopped
 }
 
-// onlySettings reports whether a running lab can change all of the flags. Each has its value after
-// it.
-func onlySettings(flags []string) bool {
-	for i := 0; i < len(flags); i += 2 {
-		switch flags[i] {
-		case "--delay", "--jitter", "--batch", "--gap", "--reject", "--fault":
+// sortFlags tells the flags that a running lab can change, the settings, from those that it cannot.
+// A lab with any others than these is not reusable. Each of these has its value after it.
+func sortFlags(flags []string) (fixed, settings []string, reusable bool) {
+	for flag := range slices.Chunk(flags, 2) {
+		switch name, value := flag[0], flag[len(flag)-1]; {
+		case slices.Contains([]string{"--delay", "--jitter", "--batch", "--gap", "--reject",
+			"--fault"}, name):
+			settings = append(settings, flag...)
+		case name == "--nodes", name == "--image" && !strings.Contains(value, "=oci:"):
+			fixed = append(fixed, flag...)
 		default:
-			return false
+			return nil, nil, false
 		}
 	}
-	return true
+	return fixed, settings, true
 }

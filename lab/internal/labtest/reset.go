@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	v1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -102,6 +103,10 @@ func (l *Lab) reset(ctx context.Context, fresh inventory) error {
 		return err
 	}
 
+	if err := l.awaitNodes(ctx); err != nil {
+		return err
+	}
+
 	control := supervisor.Control{Dir: layout.Dir(l.Dir)}
 	components, err := control.Components(ctx)
 	if err != nil {
@@ -165,6 +170,36 @@ func (l *Lab) deleteOthers(ctx context.Context, fresh inventory) error {
 		case <-time.After(resetInterval):
 		case <-ctx.Done():
 			return fmt.Errorf("reset the lab: %d objects are not gone: %w", len(now), ctx.Err())
+		}
+	}
+}
+
+// awaitNodes waits until all nodes take pods again. One that a test keeps from it never will.
+func (l *Lab) awaitNodes(ctx context.Context) error {
+	for {
+		nodes, err := l.Client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+		if err != nil {
+			return fmt.Errorf("reset the lab: list nodes: %w", err)
+		}
+
+		unready := 0
+		for _, node := range nodes.Items {
+			for _, taint := range node.Spec.Taints {
+				if taint.Key != v1.TaintNodeNotReady {
+					return fmt.Errorf("reset the lab: node %s has the taint %s", node.Name,
+						taint.Key)
+				}
+				unready++
+			}
+		}
+		if unready == 0 {
+			return nil
+		}
+
+		select {
+		case <-time.After(resetInterval):
+		case <-ctx.Done():
+			return fmt.Errorf("reset the lab: nodes are not ready: %w", ctx.Err())
 		}
 	}
 }
