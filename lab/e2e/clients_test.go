@@ -65,7 +65,7 @@ func stamp(instant time.Time) string { return instant.Format("15:04:05.000000") 
 func TestClients(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t)
-	for delay, targets := range map[time.Duration]int{0: 200, 300 * time.Millisecond: 20} {
+	for delay, targets := range map[time.Duration]int{0: 100, 300 * time.Millisecond: 20} {
 		lab.Set("--delay", delay.String())
 		for _, scenario := range []string{"policy-creation", "pod-creation"} {
 			t.Run(fmt.Sprintf("%s/%d/%s", scenario, targets, delay), func(t *testing.T) {

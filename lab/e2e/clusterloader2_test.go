@@ -119,6 +119,7 @@ func TestClusterLoader2(t *testing.T) {
 		map[string]string{"prometheus.yml": config})
 	l.podCreation()
 	l.policyCreation()
+	lab.Kubectl("label", "node", "--all", "test-np-") // it is the next test's lab
 }
 
 // clientMonitor is what the PodMonitor of the load test says.

@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 	"github.com/netpol-latency/netpol-latency/lab/trial"
 )
@@ -68,19 +69,20 @@ func TestImages(t *testing.T) {
 func runFromImages(t *testing.T, lab *labtest.Lab) {
 	samples, _ := measureRun(t, lab, exitOK, "policy-creation", "pod-creation", "--targets", "5")
 	expectTrue(t, lab, samples, "TCP")
-	samples, _ = measureRun(t, lab, exitOK, "policy-creation", "--targets", "5", "--protocol",
-		"UDP")
-	expectTrue(t, lab, samples, "UDP")
-	output, err := command(t.Context(), t, lab, "run", "policy-creation", "--targets", "2",
-		"--keep", "-o", t.TempDir()).CombinedOutput()
+	directory := filepath.Join(t.TempDir(), "results")
+	output, err := command(t.Context(), t, lab, "run", "policy-creation", "--targets", "5",
+		"--protocol", "UDP", "--keep", "-o", directory).CombinedOutput()
 	if err != nil {
 		t.Fatalf("run --keep: %v:\n%s", err, output)
 	}
+	_, samples, err = result.Directory(directory).Read()
+	must(t, err)
+	expectTrue(t, lab, samples, "UDP")
 	list, err := lab.Client.CoreV1().Pods("").List(t.Context(),
 		metav1.ListOptions{LabelSelector: "netpol-latency/run"})
 	must(t, err)
-	if len(list.Items) < 3 {
-		t.Errorf("the run has left %d pods; want 2 targets and an agent", len(list.Items))
+	if len(list.Items) < 6 {
+		t.Errorf("the run has left %d pods; want 5 targets and an agent", len(list.Items))
 	}
 	for _, pod := range list.Items {
 		expectImageID(t, pod, "netpol-latency")

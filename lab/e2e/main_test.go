@@ -21,7 +21,7 @@ func slowly(t *testing.T) *labtest.Lab {
 }
 
 // slowDelay is how long the engine of [slowly] takes.
-const slowDelay = 2 * time.Second
+const slowDelay = time.Second
 
 // lawless is a lab in which no policy is enforced, which tests share.
 func lawless(t *testing.T) *labtest.Lab {

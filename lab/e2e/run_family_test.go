@@ -15,13 +15,11 @@ func TestIPv6Only(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t, "--family", "IPv6", "--delay", "50ms")
 	t.Run("IPv4 is refused", func(t *testing.T) {
-		t.Parallel()
 		expectRefused(t, lab, "probe over IPv4: the pods of this cluster have no such addresses",
 			"policy-deny", "--family=IPv4")
 	})
 
 	t.Run("scenarios", func(t *testing.T) {
-		t.Parallel()
 		samples, _ := measureRun(t, lab, exitOK, "policy-update", "pod-startup", "--targets=4")
 		expectTrue(t, lab, samples, "TCP")
 		for _, sample := range samples {
@@ -33,7 +31,6 @@ func TestIPv6Only(t *testing.T) {
 
 	for _, scenario := range []string{"policy-creation", "pod-creation"} {
 		t.Run(scenario, func(t *testing.T) {
-			t.Parallel()
 			found, err := newTrial(t, lab, scenario, 4).Run(t.Context())
 			must(t, err)
 			expectMeasured(t, found, 4)

@@ -20,7 +20,7 @@ import (
 func TestRunAcrossRestarts(t *testing.T) {
 	t.Parallel()
 	lab := labtest.Start(t, "--delay", "1s")
-	run := begin(t, lab, "policy-deny", "--targets=4", "--repeat=3", "--target-image=nginx")
+	run := begin(t, lab, "policy-deny", "--targets=4", "--repeat=2", "--target-image=nginx")
 	for _, phase := range []string{
 		"starting targets", "proving the old state", "measuring", "cleaning up",
 	} {
@@ -29,8 +29,8 @@ func TestRunAcrossRestarts(t *testing.T) {
 	}
 
 	code, samples := run.end(t)
-	if code != exitOK || len(samples) != 12 {
-		t.Errorf("exit code %d, %d samples; want %d and 12:\n%s", code, len(samples), exitOK,
+	if code != exitOK || len(samples) != 8 {
+		t.Errorf("exit code %d, %d samples; want %d and 8:\n%s", code, len(samples), exitOK,
 			run.printed.String())
 	}
 	expectTrue(t, lab, samples, "TCP")
@@ -48,8 +48,8 @@ func restartAPI(lab *labtest.Lab) {
 // no line. Each file is long enough for the lines of one iteration.
 func TestRunAcrossRotations(t *testing.T) {
 	t.Parallel()
-	lab := labtest.Start(t, "--delay", "300ms", "--log-size", "60000", "--log-stall")
-	run := begin(t, lab, "policy-deny", "--targets=20", "--repeat=3", "--target-image=nginx")
+	lab := labtest.Start(t, "--delay", "300ms", "--log-size", "30000", "--log-stall")
+	run := begin(t, lab, "policy-deny", "--targets=10", "--repeat=3", "--target-image=nginx")
 	for _, phase := range []string{"proving the old state", "measuring", "measuring"} {
 		run.await(t, phase)
 		lab.Node("rotate-logs", "node-0") // others become long enough by themselves
@@ -58,8 +58,8 @@ func TestRunAcrossRotations(t *testing.T) {
 	code, samples := run.end(t)
 	rotated, err := filepath.Glob(filepath.Join(lab.Dir, "nodes/node-0/pods/*/agent/*.log.*"))
 	must(t, err)
-	if code != exitOK || len(samples) != 60 || len(rotated) < 3 {
-		t.Errorf("exit code %d, %d samples, %d rotations; want %d, 60 and some:\n%s", code,
+	if code != exitOK || len(samples) != 30 || len(rotated) < 3 {
+		t.Errorf("exit code %d, %d samples, %d rotations; want %d, 30 and some:\n%s", code,
 			len(samples), len(rotated), exitOK, run.printed.String())
 	}
 	expectTrue(t, lab, samples, "TCP")
@@ -70,10 +70,11 @@ func TestRunAcrossRotations(t *testing.T) {
 // the seconds that it takes to find out. The later iterations are of the others.
 func TestRunNodeNotReady(t *testing.T) {
 	t.Parallel()
-	lab := labtest.Start(t, "--nodes", "2", "--delay", "5s")
+	lab := labtest.Start(t, "--nodes", "2", "--delay", "3s")
 	run, node := runOnTwoNodes(t, lab)
 	lab.Node("not-ready", node)
 	code, samples := run.end(t)
+	lab.Node("ready", node)
 
 	var measured []measure.Sample
 	unobserved, first := 0, samples[0].Iteration
@@ -103,7 +104,7 @@ func TestRunNodeNotReady(t *testing.T) {
 func runOnTwoNodes(t *testing.T, lab *labtest.Lab) (*underWay, string) {
 	t.Helper()
 	for range 10 {
-		run := begin(t, lab, "policy-deny", "--targets=8", "--agents=4", "--repeat=3",
+		run := begin(t, lab, "policy-deny", "--targets=8", "--agents=4", "--repeat=2",
 			"--target-image=nginx")
 		run.await(t, "measuring")
 		nodes := make(map[string]bool)
