@@ -26,6 +26,11 @@ VULNDB ?=
 RELEASE ?= $(BIN)/release
 BENCHSTAT := v0.0.0-20260908200009-22c9c6c9d4da
 export CGO_ENABLED := 0
+
+# once STAMP,PROGRAM,SAY,PACKAGES builds programs of others into bin/, unless those of this version are there: to find
+# out that they are up to date takes the go command seconds.
+once = [ -x $(BIN)/$(2) -a -e $(BIN)/.$(1) ] || { $(3) && GOBIN=$(BIN) $(GO) install $(4) && touch $(BIN)/.$(1); }
+, := ,
 # The API server and the kubelets tell the version of Kubernetes that they are made from.
 KUBERNETES = $(shell cd lab && $(GO) list -m -f '{{.Version}}' k8s.io/kubernetes)
 LAB_LDFLAGS = $(LDFLAGS) -X k8s.io/component-base/version.gitVersion=$(KUBERNETES)
@@ -88,17 +93,10 @@ test-times: ## Say where the time of the last "make test" went: steps, packages,
 
 # Needs nothing but Go. The race detector needs a C compiler; tests whose programs are missing are skipped, and say so.
 .PHONY: test-unit
-test-unit: $(GOTESTSUM) ## Run the root module's tests: with the race detector where there is a C compiler (1 minute)
+test-unit: $(GOTESTSUM) ## Run the root module's tests, those with goroutines with the race detector (1 minute)
 	@for need in xmllint:packages benchstat:benchstat; do PATH=$(BIN):$$PATH command -v $${need%:*} >/dev/null || \
 	  echo "== no $${need%:*}: its tests are skipped; make $${need#*:} installs it"; done
-	@if ! command -v $$($(GO) env CC) >/dev/null; then \
-	  echo "== no C compiler: the race detector is left out; make packages installs one"; \
-	  PATH=$(BIN):$$PATH $(GOTEST) -timeout 10m ./...; \
-	else \
-	  CGO_ENABLED=1 PATH=$(BIN):$$PATH $(GOTEST) -race -timeout 10m ./... && \
-	  echo "== without the race detector: what its own allocations hide, and simulations, which it slows down" && \
-	  $(GO) test -count=1 -run 'NoAllocation|NeverFills' ./internal/probe && $(GO) test ./internal/measure; \
-	fi
+	@GO='$(GO)' PATH=$(BIN):$$PATH $(GOTESTSUM) --format $(FORMAT) --jsonfile $(TIMES)/$@.json --raw-command -- tools/unit.sh
 
 .PHONY: test-tools
 test-tools: $(GOTESTSUM) check-packages prometheus ## Run the tests of what checks the project and prepares its release
@@ -161,7 +159,7 @@ packages: ## Install what the unit tests need: a C compiler for the race detecto
 
 .PHONY: benchstat
 benchstat: ## Build the benchstat of the unit tests into bin/
-	@GOBIN=$(BIN) $(GO) install golang.org/x/perf/cmd/benchstat@$(BENCHSTAT)
+	@$(call once,benchstat-$(BENCHSTAT),benchstat,true,golang.org/x/perf/cmd/benchstat@$(BENCHSTAT))
 
 .PHONY: check-packages
 check-packages: ## Install what the tests of commands, documents, manual pages and workflows need
@@ -184,10 +182,10 @@ release-packages: ## Install what a base with a shell is downloaded and unpacked
 # Debian builds Prometheus without its Kubernetes discovery, which the test is about. promtool shares its packages.
 .PHONY: prometheus
 prometheus: ## Build the Prometheus and promtool of the tests into bin/ (two minutes the first time)
-	@echo "== building Prometheus with its Kubernetes discovery, and promtool"
-	@GOBIN=$(BIN) $(GO) install -ldflags '$(LDFLAGS)' -tags remove_all_sd,enable_kubernetes_sd \
+	@$(call once,prometheus-$(PROMETHEUS),promtool,echo "== building Prometheus with its Kubernetes discovery$(,) and promtool", \
+	  -ldflags '$(LDFLAGS)' -tags remove_all_sd$(,)enable_kubernetes_sd \
 	  github.com/prometheus/prometheus/cmd/prometheus@$(PROMETHEUS) \
-	  github.com/prometheus/prometheus/cmd/promtool@$(PROMETHEUS)
+	  github.com/prometheus/prometheus/cmd/promtool@$(PROMETHEUS))
 
 # kube-network-policies has its program in the directory cmd, whose name it gets.
 .PHONY: engines
@@ -212,8 +210,8 @@ monitoring: ## Write the dashboard, and the rules as an object of the Prometheus
 
 .PHONY: helm
 helm: ## Build the Helm of the end-to-end tests into bin/ (two minutes the first time)
-	@echo "== building Helm"
-	@GOBIN=$(BIN) $(GO) install -ldflags '$(LDFLAGS)' helm.sh/helm/v4/cmd/helm@$(HELM)
+	@$(call once,helm-$(HELM),helm,echo "== building Helm",-ldflags '$(LDFLAGS)' helm.sh/helm/v4/cmd/helm@$(HELM))
+
 .PHONY: releaser
 releaser:
 	@cd release && $(GO) build -ldflags '$(LDFLAGS)' -o $(BIN)/ ./cmd/...
@@ -315,8 +313,11 @@ format: ## Check formatting and vet
 	@GOOS=darwin GOARCH=arm64 $(GO) build -trimpath ./... # as archives are built: nothing is compiled twice
 
 .PHONY: tools
-tools: ## Build the tools of the checks into bin/tools
+tools: $(TOOLS)/installed ## Build the tools of the checks into bin/tools
+
+$(TOOLS)/installed: tools/go.mod tools/go.sum
 	@cd tools && GOBIN=$(TOOLS) $(GO) install tool
+	@touch $@
 
 .PHONY: licenses
 licenses: tools ## Check that everything in the programs has one of the licenses that we may ship

@@ -13,30 +13,39 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/netpol-latency/netpol-latency/internal/agent"
 	"github.com/netpol-latency/netpol-latency/internal/need"
 )
 
 const release = "v1.2.3"
 
-// buildAll builds every program as a release is built, and returns their directory.
-func buildAll(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	build := exec.Command("go", "build", "-ldflags", "-s -w -X main.version="+release, "-o",
-		dir+"/", "../...")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the programs: %v\n%s", err, output)
+// TestMain makes this test's program each of the project's, under its name, as a release has them.
+// That the linker sets the version, and that the programs start, is shown where releases are made.
+func TestMain(m *testing.M) {
+	version = release
+	switch name := filepath.Base(os.Args[0]); name {
+	case "pod-creation-reachability-latency":
+		os.Exit(agent.Main(agent.PodCreation(), version, os.Args[1:], os.Stdout, os.Stderr))
+	case "policy-creation-enforcement-latency":
+		os.Exit(agent.Main(agent.PolicyCreation(), version, os.Args[1:], os.Stdout, os.Stderr))
+	case "netpol-latency", "kubectl-netpol_latency", "kubectl_complete-netpol_latency":
+		main()
 	}
-	return dir
+	os.Exit(m.Run())
 }
 
 // A release's programs say which it is, under each of the names that they are installed as, and the
 // shell completes them.
 func TestPrograms(t *testing.T) {
-	dir := buildAll(t)
-	for _, name := range []string{"kubectl-netpol_latency", "kubectl_complete-netpol_latency"} {
-		if err := os.Symlink("netpol-latency", filepath.Join(dir, name)); err != nil {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"netpol-latency", "kubectl-netpol_latency",
+		"kubectl_complete-netpol_latency", "pod-creation-reachability-latency",
+		"policy-creation-enforcement-latency"} {
+		if err := os.Symlink(self, filepath.Join(dir, name)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -98,7 +98,7 @@ func expectEndBy(t *testing.T, command *exec.Cmd, s syscall.Signal) {
 // TestSecondSignal sends the second signal as soon as the first is seen to work, many times over:
 // there must be no moment in which it is swallowed.
 func TestSecondSignal(t *testing.T) {
-	for range 10 {
+	for range 5 {
 		for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 			command, lines := program(t, "patient")
 			if err := command.Start(); err != nil {

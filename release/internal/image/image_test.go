@@ -24,8 +24,10 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
@@ -343,15 +345,16 @@ func indexDigest(t *testing.T, directory string) string {
 // for that.
 func TestRegistryBase(t *testing.T) {
 	host := serveRegistry(t, false)
-	first := t.TempDir()
-	run(t, "images", "pod-creation-reachability-latency", "--source", root, "--platform",
-		"linux/amd64", "--output", first, "--version", version)
-	made, err := layout.ImageIndexFromPath(filepath.Join(first,
-		"pod-creation-reachability-latency"))
+	shell, err := random.Image(1024, 1)
 	check(t, err)
-	manifest, err := made.IndexManifest()
+	settings, err := shell.ConfigFile()
 	check(t, err)
-	base, err := made.ImageIndex(manifest.Manifests[0].Digest)
+	settings.OS, settings.Architecture = "linux", "amd64"
+	shell, err = mutate.ConfigFile(shell, settings)
+	check(t, err)
+	base := mutate.AppendManifests(empty.Index, mutate.IndexAddendum{Add: shell,
+		Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: "amd64"}}})
+	baseDigest, err := base.Digest()
 	check(t, err)
 	baseTag, err := name.NewTag(host + "/shell:1")
 	check(t, err)
@@ -368,7 +371,7 @@ func TestRegistryBase(t *testing.T) {
 	config, err := image.ConfigFile()
 	check(t, err)
 	for label, want := range map[string]string{"name": baseTag.Name(),
-		"digest": manifest.Manifests[0].Digest.String()} {
+		"digest": baseDigest.String()} {
 		if got := config.Config.Labels["org.opencontainers.image.base."+label]; got != want {
 			t.Errorf("the label base.%s is %q; want %q", label, got, want)
 		}
