@@ -186,6 +186,9 @@ func (p *pair) stale(s *measure.Steady) bool {
 // anything to the last, and for as long as the expected one would have had to last.
 func (p *pair) opposite() bool {
 	s := &p.proved
-	return p.of.Kind != Control && s.State() == p.of.Kind.want().Opposite() && s.Changes() == 1 &&
+	// Before its first reply an address is silent because the network of a new pod is not there
+	// yet, too.
+	always := s.Changes() == 1 || p.of.Kind == Blocked && s.Changes() == 2
+	return p.of.Kind != Control && s.State() == p.of.Kind.want().Opposite() && always &&
 		s.Probes() >= measure.DefaultConfirm && s.Watched() >= p.of.gate.config.Hold && !p.stale(s)
 }

@@ -207,6 +207,24 @@ func TestRunWhileItFlaps(t *testing.T) {
 	}
 }
 
+// A new pod's network is silent at first, which is no policy: what is allowed ever after is the
+// contrary all the same.
+func TestRunBeforeTheNetworkIsThere(t *testing.T) {
+	t.Parallel()
+	address := closed(t)
+	watched := 0
+	config := quick(t, "blocked tcp://"+address)
+	config.Hold, config.Timeout = 300*time.Millisecond, time.Second
+	got, err := Run(t.Context(), config, func(Certificate) {
+		if watched++; watched == 2 {
+			listen(t, address)
+		}
+	})
+	if err != nil || got.Result != Opposite || got.Expectations[0].Addresses[0].Changes != 2 {
+		t.Errorf("the gate ends with %s, %v: %+v", got.Result, err, got.Expectations)
+	}
+}
+
 func TestRunIsInterrupted(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
