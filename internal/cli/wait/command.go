@@ -201,11 +201,11 @@ func (o *options) run(cmd *cobra.Command) error {
 		}
 	}
 
-	news := io.Discard
+	out := io.Discard
 	if !o.quiet {
-		news = cmd.ErrOrStderr()
+		out = cmd.ErrOrStderr()
 	}
-	progress := newProgress(news)
+	progress := newProgress(out)
 	proof, err := o.wait(cmd.Context(), o.config, progress.show)
 	progress.end()
 	if err != nil {

@@ -17,8 +17,8 @@ func newInstall(name string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "install DIRECTORY",
 		Short: "Copy this program into a directory, for other containers of the pod",
-		Long: "Copy this program into a directory, such as a volume that a pod's containers share, " +
-			"so that the\nprobe of a container can execute it whose image does not have it.",
+		Long: "Copy this program into a directory, such as a volume that a pod's containers " +
+			"share, so that the\nprobe of a container can execute it whose image does not have it.",
 		Example: "  " + name + " install /gate",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {

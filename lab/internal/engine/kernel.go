@@ -37,7 +37,8 @@ type kernel struct {
 	table   *nftables.Table
 	state   truth.State
 	lastSet uint32
-	// queue is where new connections wait before they are filtered; nil for an engine in the kernel.
+	// queue is where new connections wait before they are filtered; nil for an engine in the
+	// kernel.
 	queue *nfqueue.Queue
 	// What a transaction may take: bytes to the kernel, and bytes of its acknowledgements.
 	sendBudget, receiveBudget int

@@ -16,10 +16,11 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/nfqueue"
 )
 
-// An engine that filters in user space reads the first packets of each connection from a queue. This
-// one lets them wait there, for as long as its verdicts take, and pass on to the chains that filter:
-// a packet is filtered by the policies of the moment when it leaves the queue, as by a program that
-// looks at its rules when it comes to the packet. So the truth log means what it means without one.
+// An engine that filters in user space reads the first packets of each connection from a queue.
+// This one lets them wait there, for as long as its verdicts take, and pass on to the chains that
+// filter: a packet is filtered by the policies of the moment when it leaves the queue, as by a
+// program that looks at its rules when it comes to the packet. So the truth log means what it means
+// without one.
 
 // queueNumber is that of the queue in the node's namespace.
 const queueNumber = 100

@@ -12,8 +12,8 @@ import (
 	"github.com/netpol-latency/netpol-latency/lab/internal/netns"
 )
 
-// requirement is something that an engine wants of the machine. Its check is made in a network namespace
-// that is gone afterwards.
+// requirement is something that an engine wants of the machine. Its check is made in a network
+// namespace that is gone afterwards.
 type requirement struct {
 	// what the machine lacks without it, and how to mend that.
 	what, mend string
