@@ -187,7 +187,7 @@ func OwnImages() (map[string]string, error) {
 	images := make(map[string]string)
 	for _, name := range []string{
 		"pod-creation-reachability-latency", "policy-creation-enforcement-latency",
-		"netpol-latency",
+		"netpol-latency", "netpol-latency-wait",
 	} {
 		program := filepath.Join(filepath.Dir(self), name)
 		if info, err := os.Stat(program); err == nil && !info.IsDir() {
