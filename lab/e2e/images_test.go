@@ -24,8 +24,8 @@ import (
 
 // shipped are the images of a release.
 func shipped() []string {
-	return []string{"netpol-latency", "pod-creation-reachability-latency",
-		"policy-creation-enforcement-latency"}
+	return []string{"netpol-latency", "netpol-latency-wait",
+		"pod-creation-reachability-latency", "policy-creation-enforcement-latency"}
 }
 
 // buildImages builds the project's images as a release does, for this machine, and returns the
@@ -61,6 +61,7 @@ func TestImages(t *testing.T) {
 	} {
 		t.Run(scenario, func(t *testing.T) { clientFromImage(t, lab, scenario, program) })
 	}
+	t.Run("wait", func(t *testing.T) { waitFromImage(t, lab) })
 	t.Run("no shell", func(t *testing.T) { expectNoShell(t, lab) })
 }
 
