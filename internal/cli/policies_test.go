@@ -119,22 +119,7 @@ func TestPolicyFiles(t *testing.T) {
 		t.Run(test.file, func(t *testing.T) {
 			derived, err := deriveFile(t, filepath.Join("testdata", "policies", test.file),
 				runner.DefaultOptions(), emptyCluster())
-			if test.wrong != "" {
-				if err == nil || !strings.Contains(err.Error(), test.wrong) {
-					t.Errorf("the error is %v; want %q", err, test.wrong)
-				}
-				return
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got := setting.All().Label(derived.Settings); got != test.want {
-				t.Errorf("it is read as %q; want %q", got, test.want)
-			}
-			if !strings.Contains(derived.Passed, test.passed) ||
-				(derived.Passed == "") != (test.passed == "") {
-				t.Errorf("passed over because of %q; want %q", derived.Passed, test.passed)
-			}
+			expectReading(t, derived, err, test.want, test.passed, test.wrong)
 		})
 	}
 }
@@ -150,6 +135,27 @@ func deriveFile(
 	}
 	cluster.UserNamespace = "default"
 	return runner.Derive(t.Context(), cluster, options, runner.Own{Policy: objects})
+}
+
+// expectReading checks what is read off a file, and the part that was passed over; or that it is
+// refused, if something is wrong.
+func expectReading(t *testing.T, derived scenario.Derived, err error, want, passed, wrong string) {
+	t.Helper()
+	if wrong != "" {
+		if err == nil || !strings.Contains(err.Error(), wrong) {
+			t.Errorf("the error is %v; want %q", err, wrong)
+		}
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := setting.All().Label(derived.Settings); got != want {
+		t.Errorf("it is read as %q; want %q", got, want)
+	}
+	if !strings.Contains(derived.Passed, passed) || (derived.Passed == "") != (passed == "") {
+		t.Errorf("passed over because of %q; want %q", derived.Passed, passed)
+	}
 }
 
 // TestPolicyFilesOfGuests maps the namespaces of files onto some that exist, or says what keeps
@@ -200,21 +206,9 @@ func TestPolicyFilesOfGuests(t *testing.T) {
 			options.AgentNamespace, options.TargetNamespace = test.agents, test.targets
 			derived, err := deriveFile(t, filepath.Join("testdata", "policies", test.file), options,
 				emptyCluster(namespace("red", "red"), namespace("blue", "blue")))
-			if test.wrong != "" {
-				if err == nil || !strings.Contains(err.Error(), test.wrong) {
-					t.Errorf("the error is %v; want %q", err, test.wrong)
-				}
-				return
-			}
+			expectReading(t, derived, err, test.want, test.passed, test.wrong)
 			if err != nil {
-				t.Fatal(err)
-			}
-			if got := setting.All().Label(derived.Settings); got != test.want {
-				t.Errorf("it is read as %q; want %q", got, test.want)
-			}
-			if !strings.Contains(derived.Passed, test.passed) ||
-				(derived.Passed == "") != (test.passed == "") {
-				t.Errorf("passed over because of %q; want %q", derived.Passed, test.passed)
+				return
 			}
 			left := strings.Join(derived.LeftOut, ", ")
 			if (left == "ServiceAccount default/cache, Service default/cache") !=

@@ -7,6 +7,7 @@ package probe
 
 import (
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -58,9 +59,9 @@ func (p *presumer) expectOrder(t *testing.T, want []measure.Verdict) {
 	}
 }
 
-// TestPresumed has a target fall silent: that is presumed long before a probe's time is over.
-func TestPresumed(t *testing.T) {
-	const replies, timeout = 4, 300 * time.Millisecond
+// answerFirst answers so many datagrams at once, and leaves it to a function to answer the others.
+func answerFirst(t *testing.T, replies int, other func(answer func())) netip.AddrPort {
+	t.Helper()
 	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
 	check(t, err)
 	t.Cleanup(func() { _ = socket.Close() })
@@ -73,13 +74,22 @@ func TestPresumed(t *testing.T) {
 			}
 			if i < replies {
 				_, _ = socket.WriteTo(buffer[:n], from)
+			} else {
+				other(func() { _, _ = socket.WriteTo([]byte("late"), from) })
 			}
 		}
 	}()
+	return socket.LocalAddr().(*net.UDPAddr).AddrPort()
+}
+
+// TestPresumed has a target fall silent: that is presumed long before a probe's time is over.
+func TestPresumed(t *testing.T) {
+	const replies, timeout = 4, 300 * time.Millisecond
+	address := answerFirst(t, replies, func(func()) {})
 
 	engine := startEngine(t, UDP, fast(), timeout)
 	p := newPresumer(replies + 10)
-	engine.Add(socket.LocalAddr().(*net.UDPAddr).AddrPort(), p)
+	engine.Add(address, p)
 	<-p.stopped
 	want := []measure.Verdict{measure.Allowed, measure.Allowed, measure.Allowed, measure.Allowed,
 		measure.Dropped, measure.Dropped, measure.Dropped, measure.Dropped}
@@ -110,28 +120,11 @@ func TestPresumedOfNothing(t *testing.T) {
 // TestRefuted has a target answer late, after a few quick replies: what was presumed is taken back.
 func TestRefuted(t *testing.T) {
 	const late = 60 * time.Millisecond
-	socket, err := net.ListenPacket("udp", "127.0.0.1:0")
-	check(t, err)
-	t.Cleanup(func() { _ = socket.Close() })
-	go func() {
-		var buffer [64]byte
-		for i := 0; ; i++ {
-			n, from, err := socket.ReadFrom(buffer[:])
-			if err != nil {
-				return
-			}
-			answer := func() { _, _ = socket.WriteTo([]byte("late"), from) }
-			if i < 4 {
-				_, _ = socket.WriteTo(buffer[:n], from)
-			} else {
-				time.AfterFunc(late, answer)
-			}
-		}
-	}()
+	address := answerFirst(t, 4, func(answer func()) { time.AfterFunc(late, answer) })
 
 	engine := startEngine(t, UDP, fast(), 300*time.Millisecond)
 	p := newPresumer(10)
-	engine.Add(socket.LocalAddr().(*net.UDPAddr).AddrPort(), p)
+	engine.Add(address, p)
 	<-p.stopped
 	if len(p.refuted) == 0 {
 		t.Fatal("nothing that was presumed is taken back")
