@@ -50,8 +50,8 @@ func newWait() *cobra.Command {
 		"--blocked tcp://169.254.169.254:80"
 	f := cmd.Flags()
 	f.StringVar(&o.labels, "from", "",
-		"probe from a pod with these labels, for example\napp=web,tier=front, which is created and "+
-			"removed")
+		"probe from a pod with these labels, for example\n"+
+			"app=web,tier=front, which is created and removed")
 	f.StringVar(&o.namespace, "namespace", "default", "namespace of that pod")
 	f.StringVar(&o.image, "image", "netpol-latency-wait", "image of that pod")
 	o.access.add(cmd)
@@ -102,32 +102,18 @@ func (o *outside) run(
 
 // pod is what probes: admitted everywhere, and gone by itself if nobody removes it.
 func (o *outside) pod(config gate.Config, selected map[string]string) *corev1.Pod {
-	deadline := int64((config.Timeout + startTimeout).Seconds())
+	spec := runner.PodSpec(corev1.Container{
+		Name: "wait", Image: o.image, Args: wait.Arguments(config),
+		SecurityContext: runner.Restricted(),
+	})
+	spec.RestartPolicy = corev1.RestartPolicyNever
+	spec.ActiveDeadlineSeconds = new(int64((config.Timeout + startTimeout).Seconds()))
+
 	id := runner.NewRunID()
 	selected[waitLabel] = id
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "netpol-latency-wait-" + id, Labels: selected},
-		Spec: corev1.PodSpec{
-			RestartPolicy:                corev1.RestartPolicyNever,
-			ActiveDeadlineSeconds:        &deadline,
-			AutomountServiceAccountToken: new(false),
-			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: new(true),
-				SeccompProfile: &corev1.SeccompProfile{
-					Type: corev1.SeccompProfileTypeRuntimeDefault,
-				},
-			},
-			Containers: []corev1.Container{{
-				Name: "wait", Image: o.image, Args: wait.Arguments(config),
-				SecurityContext: &corev1.SecurityContext{
-					AllowPrivilegeEscalation: new(false),
-					ReadOnlyRootFilesystem:   new(true),
-					Capabilities: &corev1.Capabilities{
-						Drop: []corev1.Capability{"ALL"},
-					},
-				},
-			}},
-		},
+		Spec:       spec,
 	}
 }
 
@@ -138,11 +124,7 @@ func awaitEnd(
 	err := polling.PollUntilContextTimeout(ctx, lookEvery, most, true,
 		func(ctx context.Context) (bool, error) {
 			pod, err := pods.Get(ctx, name, metav1.GetOptions{})
-			if err != nil {
-				return false, err
-			}
-			return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed,
-				nil
+			return err == nil && kube.PodEnded(pod), err
 		})
 	if err != nil {
 		return fmt.Errorf("wait for the end of pod %s: %w", name, err)

@@ -59,10 +59,10 @@ func DefaultConfig() Config {
 // Validate reports every mistake at once.
 func (c Config) Validate() error {
 	mistakes := []error{c.validateExpect()}
-	wrong := func(bad bool, flag string, value time.Duration, expected string) {
+	wrong := func(bad bool, flag string, value any, expected string) {
 		if bad {
 			mistakes = append(mistakes,
-				fmt.Errorf("--%s %s is out of range: expected %s", flag, value, expected))
+				fmt.Errorf("--%s %v is out of range: expected %s", flag, value, expected))
 		}
 	}
 
@@ -73,10 +73,8 @@ func (c Config) Validate() error {
 		probe.ValueInterval: "probe-interval", probe.ValueTimeout: "probe-timeout",
 	}
 	for _, one := range c.engine(probe.Connect).OutOfRange() {
-		if flag, given := flags[one.Name]; given {
-			mistakes = append(mistakes, fmt.Errorf("--%s %v is out of range: expected %s", flag,
-				one.Value, one.Want))
-		}
+		flag, given := flags[one.Name]
+		wrong(given, flag, one.Value, one.Want)
 	}
 	return errors.Join(mistakes...)
 }

@@ -265,12 +265,12 @@ func (it *iteration) startupJob(pods int) *batchv1.Job {
 		Name: mainContainer, Image: it.env.options.AgentImage,
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Args:            arguments(it.name + "/main"), Resources: requests("10m", "32Mi"),
-		SecurityContext: restricted(),
+		SecurityContext: Restricted(),
 	}
 
 	first := *container.DeepCopy()
 	first.Name, first.Args = initContainer, arguments(it.name, "--allowed="+allowed)
-	spec := podSpec(container)
+	spec := PodSpec(container)
 	spec.InitContainers = []corev1.Container{first}
 	spec.RestartPolicy = corev1.RestartPolicyNever
 	spec.Affinity = it.env.place()

@@ -35,9 +35,9 @@ const (
 
 // leaseOf is the lease of a namespace.
 func (e *environment) leaseOf(namespace string) *batchv1.Job {
-	spec := podSpec(corev1.Container{
+	spec := PodSpec(corev1.Container{
 		Name: leaseName, Image: e.options.AgentImage, Args: []string{"version"},
-		Resources: requests("10m", "16Mi"), SecurityContext: restricted(),
+		Resources: requests("10m", "16Mi"), SecurityContext: Restricted(),
 	})
 	spec.RestartPolicy = corev1.RestartPolicyNever
 

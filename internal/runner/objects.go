@@ -319,7 +319,7 @@ func (e *environment) targetSpec() corev1.PodSpec {
 		Name: "server", Image: cmp.Or(e.options.TargetImage, e.options.AgentImage),
 		ImagePullPolicy: corev1.PullIfNotPresent,
 		Resources:       requests("1m", "16Mi"),
-		SecurityContext: restricted(),
+		SecurityContext: Restricted(),
 	}
 
 	container.Ports = e.ports()
@@ -329,7 +329,7 @@ func (e *environment) targetSpec() corev1.PodSpec {
 		container.StartupProbe = e.untilListening(container.Ports)
 	}
 
-	spec := podSpec(container)
+	spec := PodSpec(container)
 	if container.Image != e.options.AgentImage {
 		spec.SecurityContext.RunAsUser = new(int64(user))
 		spec.SecurityContext.RunAsGroup = new(int64(user))
@@ -417,8 +417,10 @@ func serveFlags(ports []corev1.ContainerPort) []string {
 	return flags
 }
 
-// podSpec is a pod that may do nothing special.
-func podSpec(container corev1.Container) corev1.PodSpec {
+// PodSpec is a pod that may do nothing special, as the pod security standard "restricted" asks of it
+// (https://kubernetes.io/docs/concepts/security/pod-security-standards/); its container has
+// [Restricted].
+func PodSpec(container corev1.Container) corev1.PodSpec {
 	return corev1.PodSpec{
 		Containers:                    []corev1.Container{container},
 		AutomountServiceAccountToken:  new(false),
@@ -431,7 +433,8 @@ func podSpec(container corev1.Container) corev1.PodSpec {
 	}
 }
 
-func restricted() *corev1.SecurityContext {
+// Restricted is what the container of a [PodSpec] may do.
+func Restricted() *corev1.SecurityContext {
 	return &corev1.SecurityContext{
 		AllowPrivilegeEscalation: new(false), ReadOnlyRootFilesystem: new(true),
 		Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
@@ -459,10 +462,10 @@ func (e *environment) agents() runtime.Object {
 		Env: []corev1.EnvVar{{Name: PodVariable, ValueFrom: &corev1.EnvVarSource{
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"},
 		}}},
-		Resources: requests("100m", "64Mi"), SecurityContext: restricted(),
+		Resources: requests("100m", "64Mi"), SecurityContext: Restricted(),
 	}
 
-	spec := podSpec(container)
+	spec := PodSpec(container)
 	spec.ServiceAccountName, spec.AutomountServiceAccountToken = e.name(agentName), new(true)
 	spec.RestartPolicy = corev1.RestartPolicyNever
 	e.grantRaw(&spec)

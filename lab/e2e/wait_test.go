@@ -21,6 +21,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/netpol-latency/netpol-latency/internal/gate"
+	"github.com/netpol-latency/netpol-latency/internal/runner"
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
 	"github.com/netpol-latency/netpol-latency/lab/truth"
 )
@@ -103,26 +104,13 @@ func startServer(t *testing.T, lab *labtest.Lab, namespace string) *corev1.Pod {
 	t.Helper()
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Name: "server"},
-		Spec: corev1.PodSpec{
-			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot: new(true),
-				SeccompProfile: &corev1.SeccompProfile{
-					Type: corev1.SeccompProfileTypeRuntimeDefault,
-				},
+		Spec: runner.PodSpec(corev1.Container{
+			Name: "server", Image: "nginx-unprivileged",
+			Ports: []corev1.ContainerPort{
+				{ContainerPort: blockedPort}, {ContainerPort: controlPort},
 			},
-			Containers: []corev1.Container{{
-				Name: "server", Image: "nginx-unprivileged",
-				Ports: []corev1.ContainerPort{
-					{ContainerPort: blockedPort}, {ContainerPort: controlPort},
-				},
-				SecurityContext: &corev1.SecurityContext{
-					AllowPrivilegeEscalation: new(false),
-					Capabilities: &corev1.Capabilities{
-						Drop: []corev1.Capability{"ALL"},
-					},
-				},
-			}},
-		},
+			SecurityContext: runner.Restricted(),
+		}),
 	}
 	_, err := lab.Client.CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{})
 	must(t, err)
