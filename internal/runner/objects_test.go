@@ -181,7 +181,8 @@ func TestCiliumsWords(t *testing.T) {
 				selected, _, err := unstructured.NestedStringMap(object.Object, "spec",
 					"endpointSelector", "matchLabels")
 				check(t, err)
-				if agents, _, _ := e.finalLabels(); !labels.SelectorFromSet(selected).Matches(agents) {
+				agents, _, _ := e.finalLabels()
+				if !labels.SelectorFromSet(selected).Matches(agents) {
 					t.Errorf("it is about pods with %v", selected)
 				}
 			}

@@ -135,8 +135,8 @@ func New(name, call string, run Run) *cobra.Command {
 		"longest wait of a probe, below 1s")
 	f.BoolVar(&o.json, "json", false, "print what was seen as one line of JSON")
 	f.StringVar(&o.condition, "readiness-gate", "",
-		"set this condition of the pod's own status at the end,\nfor example example.com/enforced: "+
-			"True if all is as expected")
+		"set this condition of the pod's own status at the end,\n"+
+			"for example example.com/enforced: True if all is as expected")
 	f.BoolVar(&o.stay, "stay", false,
 		"do not end before a signal comes, if all is as expected:\nfor a container beside others")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "print nothing but what --json asks for")

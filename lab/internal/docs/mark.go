@@ -37,8 +37,8 @@ type Mark struct {
 	Exit int
 	// Env has values for the placeholders of the commands, such as IMAGE.
 	Env map[string]string
-	// Smaller are the flags that each "netpol-latency run" among the commands gets after its own, so
-	// that a test does not measure as much as a reader.
+	// Smaller are the flags that each "netpol-latency run" among the commands gets after its own,
+	// so that a test does not measure as much as a reader.
 	Smaller []string
 }
 

@@ -35,7 +35,8 @@ func TestKubeRouterArguments(t *testing.T) {
 	for want, services := range map[string][]netip.Prefix{
 		"--enable-ipv4=true --enable-ipv6=false --service-cluster-ip-range=10.96.0.0/16": {
 			ipv4, ipv6},
-		"--enable-ipv4=false --enable-ipv6=true --service-cluster-ip-range=fd00:10:96::/112": {ipv6},
+		"--enable-ipv4=false --enable-ipv6=true --service-cluster-ip-range=fd00:10:96::/112": {
+			ipv6},
 	} {
 		got := strings.Join(kubeRouterArguments(Config{ServiceCIDRs: services}), " ")
 		if !strings.Contains(got, want) || strings.Count(got, "--service-cluster-ip-range") != 1 {

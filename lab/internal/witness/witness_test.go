@@ -50,7 +50,8 @@ func TestCommits(t *testing.T) {
 		before := time.Now()
 		must(t, namespace.Do(addTable))
 		commit := <-heard
-		if commit.Node != "node-0" || commit.PID == 0 || commit.Process != filepath.Base(os.Args[0]) ||
+		if commit.Node != "node-0" || commit.PID == 0 ||
+			commit.Process != filepath.Base(os.Args[0]) ||
 			last != 0 && commit.Generation != last+1 {
 			t.Errorf("heard %+v; want generation %d of this process in node-0", commit, last+1)
 		}
