@@ -4,14 +4,11 @@
 package engine
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/expr"
-	"github.com/google/nftables/xt"
-	"golang.org/x/sys/unix"
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/nfqueue"
 )
@@ -41,12 +38,8 @@ func (k *kernel) addQueue() {
 	}
 }
 
-// queueTo hands a packet to the queue. It is the target of iptables, which more kernels have than
-// the statement of nftables. Without a program that reads the queue the packet is dropped.
-func queueTo() []expr.Any {
-	info := xt.Unknown(binary.NativeEndian.AppendUint16(nil, queueNumber)) // struct xt_NFQ_info
-	return []expr.Any{&expr.Target{Name: "NFQUEUE", Info: &info}}
-}
+// queueTo hands a packet to the queue.
+func queueTo() []expr.Any { return []expr.Any{nfqueue.Target(queueNumber)} }
 
 // openQueue binds the queue, so that the tables that are made from now on lead through it.
 func (k *kernel) openQueue() error {
@@ -61,17 +54,11 @@ func (k *kernel) openQueue() error {
 	return nil
 }
 
-// checkQueue makes a rule like those of the queue in a table that is gone at once. The error says
-// so (it is errors.ErrUnsupported) if the kernel lacks what it takes.
+// checkQueue tries a rule like those of the queue. The error says so (it is errors.ErrUnsupported)
+// if the kernel lacks what it takes.
 func (k *kernel) checkQueue() error {
-	table := k.conn.AddTable(&nftables.Table{Name: tableName + "_check",
-		Family: nftables.TableFamilyINet})
-	chain := k.conn.AddChain(&nftables.Chain{Name: queueChain, Table: table})
-	k.conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: queueTo()})
-	k.conn.DelTable(table)
-
-	err := k.conn.Flush()
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
+	err := nfqueue.Try(k.conn, nfqueue.Target(queueNumber))
+	if errors.Is(err, errors.ErrUnsupported) {
 		err = fmt.Errorf("this kernel lacks the target NFQUEUE for nftables "+
 			"(CONFIG_NETFILTER_XT_TARGET_NFQUEUE and CONFIG_NFT_COMPAT): %w",
 			errors.ErrUnsupported)

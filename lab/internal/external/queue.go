@@ -5,7 +5,6 @@ package external
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -14,8 +13,8 @@ import (
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
-	"github.com/google/nftables/xt"
-	"golang.org/x/sys/unix"
+
+	"github.com/netpol-latency/netpol-latency/lab/internal/nfqueue"
 )
 
 // queueNumber is that of the queue that kube-network-policies reads.
@@ -51,17 +50,11 @@ func addQueueRules() error {
 		Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookForward,
 		Priority: nftables.ChainPriorityMangle})
 	conn.AddRule(&nftables.Rule{Table: table, Chain: chain,
-		Exprs: append(matchNew(), queueTarget())})
+		Exprs: append(matchNew(), nfqueue.Target(queueNumber))})
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("send new connections to queue %d: %w", queueNumber, err)
 	}
 	return nil
-}
-
-// queueTarget is the target of iptables that does what the expression queue does.
-func queueTarget() expr.Any {
-	info := xt.Unknown(binary.NativeEndian.AppendUint16(nil, queueNumber)) // struct xt_NFQ_info
-	return &expr.Target{Name: "NFQUEUE", Info: &info}
 }
 
 // matchNew matches packets that connection tracking has seen the first of.
@@ -75,24 +68,13 @@ func matchNew() []expr.Any {
 	}
 }
 
-// tryRule makes a rule in a table that is gone at once. The error is errors.ErrUnsupported if the
-// kernel lacks what the rule takes.
+// tryRule is [nfqueue.Try] in the namespace of the calling thread.
 func tryRule(one expr.Any) error {
 	conn, err := nftables.New()
 	if err != nil {
 		return fmt.Errorf("open nftables: %w", err)
 	}
-	table := conn.AddTable(&nftables.Table{Name: queueTable + "_check",
-		Family: nftables.TableFamilyINet})
-	chain := conn.AddChain(&nftables.Chain{Name: "check", Table: table})
-	conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{one}})
-	conn.DelTable(table)
-
-	err = conn.Flush()
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP) {
-		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
-	}
-	return err
+	return nfqueue.Try(conn, one)
 }
 
 // queues are what an engine that filters in user space needs.
@@ -103,7 +85,7 @@ func queues() requirement {
 		func() error {
 			err := tryRule(&expr.Queue{Num: queueNumber, Total: 1})
 			if errors.Is(err, errors.ErrUnsupported) {
-				err = tryRule(queueTarget())
+				err = tryRule(nfqueue.Target(queueNumber))
 			}
 			return err
 		},

@@ -2,7 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package nfqueue reads packets from a queue of netfilter (NFQUEUE) and lets them pass, one after
-// the other and no faster than asked: what an engine that filters in user space costs a packet.
+// the other and no faster than asked: what an engine that filters in user space costs a packet. It
+// has the rule that leads there, too.
 package nfqueue
 
 import (
