@@ -198,7 +198,7 @@ func TestCutOffAgent(t *testing.T) {
 						check(t, c.take(agents[0].log, agents[0].hello))
 					}
 					began = time.Now()
-					c.expectAnswer(number+1, []netip.AddrPort{
+					c.expectAnswer(number+1, contact, []netip.AddrPort{
 						netip.MustParseAddrPort("10.96.0.1:443"),
 					})
 					time.Sleep(time.Second)

@@ -349,7 +349,7 @@ func (e *environment) publish(ctx context.Context, plan protocol.Plan) error {
 		return fmt.Errorf("tell the agents what to do: %w", err)
 	}
 	if plan.Step != protocol.StepExit {
-		e.collector.expectAnswer(plan.Ping, e.parameters.APIServers)
+		e.collector.expectAnswer(plan.Ping, e.cutOffAfter(), e.parameters.APIServers)
 	}
 	e.plan = plan
 	return nil

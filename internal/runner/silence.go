@@ -55,8 +55,9 @@ func (c *collector) all(holds func(*agentLog) bool) bool {
 }
 
 // expectAnswer sees to what becomes of agents that do not answer a ping which has just been sent.
-// What one costs is its own pairs. The run ends if no agent answers, or one that never has.
-func (c *collector) expectAnswer(ping int, servers []netip.AddrPort) {
+// What one costs is its own pairs. The run ends if no agent answers within a time, or one that
+// never has.
+func (c *collector) expectAnswer(ping int, within time.Duration, servers []netip.AddrPort) {
 	sent := time.Now()
 	// One that writes is busy, and has perhaps not come to the plan yet.
 	quiet := func(one *agentLog) bool { return one.heard.Before(sent) }
@@ -68,12 +69,21 @@ func (c *collector) expectAnswer(ping int, servers []netip.AddrPort) {
 	always := func(*agentLog) bool { return c.outage().Before(sent) }
 
 	time.AfterFunc(silence, func() { c.reopenLogs(ping, quiet) })
-	time.AfterFunc(contact, func() { c.endIfCutOff(ping, contact, servers, undisturbed) })
+	time.AfterFunc(within, func() { c.endIfCutOff(ping, within, servers, undisturbed) })
 	time.AfterFunc(unheardAfter, func() { c.giveUp(ping, unheardAfter, undisturbed) })
-	time.AfterFunc(reconnect, func() {
-		c.endIfCutOff(ping, reconnect, servers, always)
-		c.giveUp(ping, reconnect, always)
-	})
+	time.AfterFunc(reconnect, func() { c.giveUp(ping, reconnect, always) })
+	last := max(within, reconnect)
+	time.AfterFunc(last, func() { c.endIfCutOff(ping, last, servers, always) })
+}
+
+// cutOffAfter is after what time of silence of all agents the run ends. From the second iteration
+// on they are isolated as they were in the first, when they answered: if all are silent they are
+// slow, as is everything on a busy cluster, and get as long as anything that is set up.
+func (e *environment) cutOffAfter() time.Duration {
+	if e.iterations > 1 {
+		return e.options.SetupTimeout
+	}
+	return contact
 }
 
 // silentAnd are those of the silent agents of which something holds.
@@ -132,11 +142,16 @@ func (c *collector) endIfCutOff(
 	c.notify()
 }
 
-// giveUp expects nothing more of silent agents.
+// giveUp expects nothing more of silent agents while others answer.
 func (c *collector) giveUp(ping int, within time.Duration, holds func(*agentLog) bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for _, one := range c.silentAnd(ping, holds) {
+	silent := c.silentAnd(ping, holds)
+	if len(silent) == c.ready() {
+		return
+	}
+
+	for _, one := range silent {
 		why := fmt.Sprintf("it has not answered for %s", within)
 		if one.trouble != "" {
 			why += ": " + one.trouble

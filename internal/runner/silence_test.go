@@ -51,7 +51,7 @@ func TestSilentAgent(t *testing.T) {
 
 				began := time.Now()
 				for ping := 1; ping <= 8; ping++ {
-					c.expectAnswer(ping, nil)
+					c.expectAnswer(ping, contact, nil)
 					agents[0].say(protocol.Line{Clock: &protocol.Clock{Ping: ping}})
 					if ping == 1 {
 						agents[1].say(protocol.Line{Clock: &protocol.Clock{Ping: ping}})
@@ -157,9 +157,9 @@ func TestOutageIsNoSilence(t *testing.T) {
 		c.outage = func() time.Time { return began.Add(min(time.Since(began), outage)) }
 
 		time.Sleep(time.Millisecond)
-		c.expectAnswer(2, nil)
+		c.expectAnswer(2, contact, nil)
 		time.Sleep(outage)
-		c.expectAnswer(3, nil)
+		c.expectAnswer(3, contact, nil)
 		time.Sleep(reconnect - time.Second)
 		lost := (&environment{collector: c}).lostAgents()
 		if err := c.failure(); err != nil || len(lost) > 0 {
@@ -171,4 +171,41 @@ func TestOutageIsNoSilence(t *testing.T) {
 			t.Errorf("the run goes on %s after the outage, and nobody answers", reconnect)
 		}
 	})
+}
+
+// TestSlowIsNotCutOff has all agents silent after an iteration that they spoke in: they are waited
+// for as long as anything that is set up, and no longer.
+func TestSlowIsNotCutOff(t *testing.T) {
+	for name, test := range map[string]struct {
+		iterations int
+		within     time.Duration // in which the run ends if nobody answers
+	}{
+		"in the first iteration": {1, contact},
+		"in a later one":         {2, 10 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCollector(kube.Namespace{Client: fake.NewClientset()}, setting.ClockAuto)
+				e := &environment{collector: c, iterations: test.iterations}
+				e.options.SetupTimeout = 10 * time.Minute
+				for number := range 2 {
+					newSpeaker(t, c, number).say(protocol.Line{Clock: &protocol.Clock{Ping: 1}})
+				}
+
+				time.Sleep(time.Millisecond)
+				c.expectAnswer(2, e.cutOffAfter(), nil)
+				time.Sleep(test.within - time.Millisecond)
+				synctest.Wait()
+				if err := c.failure(); err != nil || len(e.lostAgents()) > 0 {
+					t.Errorf("the run ended before %s, or an agent is lost: %v, %v", test.within,
+						err, e.lostAgents())
+				}
+				time.Sleep(2 * time.Millisecond)
+				synctest.Wait()
+				if c.failure() == nil {
+					t.Errorf("the run goes on after %s, and nobody answers", test.within)
+				}
+			})
+		})
+	}
 }
