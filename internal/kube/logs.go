@@ -49,9 +49,15 @@ var errReopen = errors.New("it is opened again")
 // it.
 func (l Log) Follow(ctx context.Context) error {
 	pauses, unauthorized := logPauses(), 0
+	var forbidden refusal
 	for {
 		began := time.Now()
 		err := l.read(ctx)
+		open := err == nil || time.Since(began) > time.Second && !apierrors.IsForbidden(err)
+		if open {
+			forbidden.final(nil)
+		}
+
 		var refused takeError
 		switch {
 		case errors.As(err, &refused):
@@ -61,7 +67,7 @@ func (l Log) Follow(ctx context.Context) error {
 		case errors.Is(err, errReopen):
 			pauses = logPauses()
 			continue
-		case apierrors.IsForbidden(err):
+		case forbidden.final(err):
 			return fmt.Errorf("%w: grant this user the verb get on pods/log in that namespace", err)
 		case apierrors.IsUnauthorized(err) && unauthorized > 0:
 			// Credentials that have expired are renewed after the first such answer.
@@ -79,7 +85,7 @@ func (l Log) Follow(ctx context.Context) error {
 		if err != nil && l.Broken != nil {
 			l.Broken(err)
 		}
-		if time.Since(began) > time.Second { // it was open
+		if open {
 			pauses = logPauses()
 		}
 		select {

@@ -202,6 +202,7 @@ type Reads struct {
 	took    time.Duration
 	known   revision       // what was found so far
 	changes <-chan Version // from the watch, nil without one
+	refused refusal
 
 	mu     sync.Mutex
 	unseen time.Time // when the newest read that found no change was sent
@@ -246,6 +247,7 @@ func (r *Reads) Begin(ctx context.Context) (metav1.Object, error) {
 	}
 	r.took = time.Since(r.began)
 	r.known = revisionOf(object)
+	r.refused.final(nil)
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -299,7 +301,7 @@ type answer struct {
 
 // Await reads the object until it has changed, and when it is called again, until it changes again.
 // A read that fails says nothing: the interval that contains the change becomes wider. It gives up
-// when the context ends or reads are forbidden. Without an interval it waits for the former, and
+// when the context ends or reads are forbidden for good. Without an interval it waits for the former, and
 // what was read before is forgotten.
 //
 // A read does not wait for the answer to the one before: what counts is how long before the change
@@ -343,7 +345,7 @@ func (r *Reads) Await(ctx context.Context) (Reading, error) {
 			switch {
 			case ctx.Err() != nil:
 				return Reading{}, ctx.Err()
-			case apierrors.IsForbidden(a.err):
+			case r.refused.final(a.err):
 				return Reading{}, a.err
 			case a.err != nil:
 				if !failing {
@@ -376,6 +378,9 @@ func (r *Reads) get(ctx context.Context) (metav1.Object, error) {
 func (r *Reads) pause() time.Duration {
 	interval := max(r.interval, r.took/mostUnderWay)
 	pause := time.Until(r.began.Add(interval))
+	if r.refused.lasts() {
+		pause = max(pause, idleInterval)
+	}
 	if r.rest {
 		pause = max(pause, time.Until(r.began.Add(2*r.took)))
 	}

@@ -260,9 +260,10 @@ func TestReadsOverlap(t *testing.T) {
 	}
 }
 
+var forbidden = apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", nil)
+
 // A watch that is not permitted, and one that breaks, leave the reads.
 func TestReadsWithoutTheWatch(t *testing.T) {
-	forbidden := apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", nil)
 	tests := []struct {
 		name   string
 		refuse error
@@ -298,22 +299,47 @@ func TestReadsWithoutTheWatch(t *testing.T) {
 	}
 }
 
-// A read that fails makes the interval wider, not wrong. One that is forbidden is the last.
+// A read that fails makes the interval wider, not wrong.
 func TestReadsThatFail(t *testing.T) {
+	for name, failure := range map[string]error{
+		"the server is busy":                   errors.New("busy"),
+		"it does not know yet who may do what": forbidden,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := &server{takes: time.Millisecond}
+				reads := NewReads(server.subject(), MinReadInterval)
+				must(t, second(reads.Begin(t.Context())))
+				time.AfterFunc(20*time.Millisecond, func() { server.fail(failure) })
+				time.AfterFunc(5*time.Second, server.accept)
+				time.AfterFunc(8*time.Second, func() { server.fail(nil) })
+				reading, err := reads.Await(t.Context())
+				must(t, err)
+				server.expectContains(t, reading)
+			})
+		})
+	}
+}
+
+// Reads that are forbidden for good are given up.
+func TestReadsForbidden(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := &server{takes: time.Millisecond}
+		server.fail(forbidden)
 		reads := NewReads(server.subject(), MinReadInterval)
-		must(t, second(reads.Begin(t.Context())))
-		time.AfterFunc(20*time.Millisecond, func() { server.fail(errors.New("busy")) })
-		time.AfterFunc(50*time.Millisecond, server.accept)
-		time.AfterFunc(80*time.Millisecond, func() { server.fail(nil) })
-		reading, err := reads.Await(t.Context())
-		must(t, err)
-		server.expectContains(t, reading)
+		if _, err := reads.Begin(t.Context()); !apierrors.IsForbidden(err) {
+			t.Errorf("Begin() = %v; want that it is forbidden", err)
+		}
 
-		server.fail(apierrors.NewForbidden(networkingv1.Resource("networkpolicies"), "", nil))
-		if _, err := reads.Await(t.Context()); !apierrors.IsForbidden(err) {
-			t.Errorf("Await() = %v; want that it is forbidden", err)
+		server.fail(nil)
+		must(t, second(reads.Begin(t.Context())))
+		server.fail(forbidden)
+		began := time.Now()
+		_, err := reads.Await(t.Context())
+		after := time.Since(began).Round(time.Second)
+		if !apierrors.IsForbidden(err) || after != refusedFor {
+			t.Errorf("Await() = %v after %s; want that it is forbidden after %s", err, after,
+				refusedFor)
 		}
 	})
 }
