@@ -97,7 +97,8 @@ func TestRunMistakes(t *testing.T) {
 		{"command not found", []string{"run", "--", "no-such-program"},
 			`run the command: exec: "no-such-program": executable file not found in $PATH`},
 		{"unknown engine", []string{"run", "--engine", "iptables", "--", "true"},
-			`unknown engine "iptables": expected reference, queue or none`},
+			`unknown engine "iptables": expected reference, queue, kube-router, kube-router-nft, ` +
+				"kube-network-policies, none or exec:COMMAND"},
 		{"verdicts of another engine", []string{"run", "--verdicts", "500", "--", "true"},
 			"--verdicts goes with --engine queue, and the engine is reference"},
 		{"engine without verdicts", []string{"run", "--engine", "queue", "--", "true"},
