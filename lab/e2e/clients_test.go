@@ -42,8 +42,8 @@ func newTrial(
 func expectMeasured(t *testing.T, found trial.Result, targets int) {
 	t.Helper()
 	if len(found.Samples) != targets || len(found.Evaluated) != targets {
-		t.Errorf("%d targets have a result and %d a latency; want %d", len(found.Samples),
-			len(found.Evaluated), targets)
+		t.Errorf("%d targets have a result and %d a latency; want %d: %v", len(found.Samples),
+			len(found.Evaluated), targets, outcomes(found.Samples))
 	}
 	for _, one := range found.Evaluated {
 		if !one.Holds {
@@ -56,6 +56,15 @@ func expectMeasured(t *testing.T, found trial.Result, targets int) {
 	errors := trial.Errors(found.Evaluated)
 	t.Logf("%d targets: error of the reported instant p50 %s, p99 %s, max %s", targets,
 		errors.Quantile(.5), errors.Quantile(.99), errors.Quantile(1))
+}
+
+// outcomes counts samples by their status and its reason.
+func outcomes(samples []measure.Sample) map[string]int {
+	all := make(map[string]int)
+	for _, sample := range samples {
+		all[fmt.Sprintf("%s %s from %s", sample.Status, sample.Reason, sample.Start.Source)]++
+	}
+	return all
 }
 
 func stamp(instant time.Time) string { return instant.Format("15:04:05.000000") }
