@@ -46,14 +46,14 @@ func desk() look  { return look{1280, 900, "light"} }
 func night() look { return look{1280, 900, "dark"} }
 func phone() look { return look{400, 800, "light"} }
 
-// open opens a file in a browser of its own, and waits until the document's script says that it is
+// open opens a file in a tab of its own, and waits until the document's script says that it is
 // ready.
 func open(t testing.TB, file string, how look) *page {
 	t.Helper()
 	return openUntil(t, file, how, "html[data-ready=true]")
 }
 
-// openUntil opens a file in a browser of its own, and waits until the document has what a selector
+// openUntil opens a file in a tab of its own, and waits until the document has what a selector
 // names.
 func openUntil(t testing.TB, file string, how look, selector string) *page {
 	t.Helper()
@@ -61,7 +61,7 @@ func openUntil(t testing.TB, file string, how look, selector string) *page {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &page{t: t, ctx: start(t)}
+	p := &page{t: t, ctx: tab(t)}
 	if err := chromedp.Listen(p.ctx, p.listen); err != nil {
 		t.Fatal(err)
 	}
@@ -88,19 +88,32 @@ func call[P, R any](p *page, command cdp.Command[P, R], parameters P) R {
 	return got
 }
 
-// start starts a browser that ends with the test.
-func start(t testing.TB) context.Context {
-	t.Helper()
+// browser starts the browser of all tests, once: to start one takes longer than most of them.
+var browser = sync.OnceValues(func() (context.Context, error) {
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.WSURLReadTimeout(patience))
 	if os.Geteuid() == 0 {
 		options = append(options, chromedp.NoSandbox) // root has no sandbox to be put into
 	}
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {}))
+	stopBrowser = stop
+	ctx, _ := chromedp.NewContext(allocator, chromedp.WithErrorf(func(string, ...any) {}))
+	return ctx, chromedp.Do(ctx)
+})
+
+// stopBrowser ends the browser, if there is one.
+var stopBrowser = func() {}
+
+// tab opens a tab of its own that ends with the test.
+func tab(t testing.TB) context.Context {
+	t.Helper()
+	ctx, err := browser()
+	if err != nil {
+		t.Fatalf("start the browser (make browser installs it): %v", err)
+	}
+	ctx, cancel := chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
 	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start the browser (make browser installs it): %v", err)
+		t.Fatalf("open a tab: %v", err)
 	}
 	return ctx
 }

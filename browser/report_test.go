@@ -378,7 +378,7 @@ func TestPrint(t *testing.T) {
 
 // A browser without scripts shows the verdict and the figures, and says what it does not show.
 func TestWithoutScripts(t *testing.T) {
-	p := &page{t: t, ctx: start(t)}
+	p := &page{t: t, ctx: tab(t)}
 	call(p, emulation.SetScriptExecutionDisabled,
 		emulation.SetScriptExecutionDisabledParams{Value: true})
 	p.do(chromedp.Navigate("file://" + write(t, synthetic(30)...)))
