@@ -15,77 +15,39 @@ import (
 	"strings"
 )
 
-// Messages are texts of a package that a user can meet, with … for what is filled in.
-type Messages struct {
-	// Errors are the texts of errors, Texts all others.
-	Errors, Texts []string
-}
-
-// ReadMessages reads the texts in the source of the package in a directory, without its tests.
-func ReadMessages(dir string) (Messages, error) {
-	var found Messages
-	paths, err := filepath.Glob(filepath.Join(dir, "*.go"))
-	if err != nil {
-		return found, fmt.Errorf("read the source of %s: %w", dir, err)
-	}
-
-	if len(paths) == 0 {
-		return found, fmt.Errorf("read the source of %s: %w", dir, fs.ErrNotExist)
-	}
-
-	for _, path := range paths {
-		if strings.HasSuffix(path, "_test.go") {
-			continue
+// Texts are the texts in the Go source below a directory, without its tests, with … for what is
+// filled in.
+func Texts(dir string) ([]string, error) {
+	var texts []string
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") ||
+			strings.HasSuffix(path, "_test.go") {
+			return err
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 		if err != nil {
-			return found, fmt.Errorf("read the source of %s: %w", dir, err)
+			return err
 		}
-		found.read(file)
-	}
 
-	return found, nil
-}
+		ast.Inspect(file, func(node ast.Node) bool {
+			expression, ok := node.(ast.Expr)
+			if !ok {
+				return true
+			}
+			text, ok := literal(expression)
+			if ok {
+				texts = append(texts, text)
+			}
+			return !ok
+		})
 
-func (m *Messages) read(file *ast.File) {
-	ast.Inspect(file, func(node ast.Node) bool {
-		switch node := node.(type) {
-		case *ast.ImportSpec:
-			return false
-		case *ast.CallExpr:
-			if text := message(node); text != "" {
-				m.Errors = append(m.Errors, text)
-			}
-		case ast.Expr:
-			if text, ok := literal(node); ok {
-				m.Texts = append(m.Texts, text)
-				return false
-			}
-		}
-		return true
+		return nil
 	})
-}
-
-// message is the text of an error that a call makes; empty for any other call.
-func message(call *ast.CallExpr) string {
-	function, ok := call.Fun.(*ast.SelectorExpr)
-	if !ok || len(call.Args) == 0 {
-		return ""
+	if err != nil {
+		return nil, fmt.Errorf("read the source in %s: %w", dir, err)
 	}
 
-	of, ok := function.X.(*ast.Ident)
-	if !ok || of.Name+"."+function.Sel.Name != "fmt.Errorf" &&
-		of.Name+"."+function.Sel.Name != "errors.New" {
-		return ""
-	}
-
-	text, _ := literal(call.Args[0])
-	// An error that adds nothing but punctuation has its text from elsewhere.
-	if strings.Trim(text, "…-: ()\n") == "" {
-		return ""
-	}
-
-	return text
+	return texts, nil
 }
 
 // literal is the text of a string, or of a sum of strings.
@@ -118,26 +80,16 @@ func literal(expression ast.Expr) (text string, ok bool) {
 	return "", false
 }
 
-// Quotes are the messages that a document explains: what is within backquotes in the first column
-// of its tables whose heading is "message".
+// Quotes are the messages that a document explains: what is within backquotes at the beginning of
+// an item of a list, before the colon.
 func Quotes(text string) []string {
+	item := regexp.MustCompile("(?m)^- ((?:`[^`]+`(?:, )?)+): ")
 	var quotes []string
-	var within bool
-	for line := range strings.Lines(text) {
-		cells := strings.Split(line, "|")
-		switch {
-		case len(cells) < 3:
-			within = false
-		case strings.TrimSpace(cells[1]) == "message":
-			within = true
-		case within:
-			for _, quote := range regexp.MustCompile("``? ?([^`]+?) ?``?").
-				FindAllStringSubmatch(cells[1], -1) {
-				quotes = append(quotes, quote[1])
-			}
+	for _, found := range item.FindAllStringSubmatch(text, -1) {
+		for _, quote := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(found[1], -1) {
+			quotes = append(quotes, quote[1])
 		}
 	}
-
 	return quotes
 }
 
