@@ -10,6 +10,7 @@
 //	<!-- run: no cluster -->             the commands are run
 //	<!-- not run: needs a cloud -->      they are not, and this is why
 //	<!-- output -->                      what the last block that was run prints
+//	<!-- output: some lines -->          the same, without the lines between those that are there
 //	<!-- file: suite.yaml -->            a file for the blocks that follow
 //
 // After "lab" and "no cluster" may follow, each after a comma: "from the repository", the
@@ -109,7 +110,7 @@ func (p *reader) line(line string) {
 	fence := regexp.MustCompile("^( *)(````*)(.*)$").FindStringSubmatch(line)
 	switch {
 	case p.block != nil && fence != nil && fence[2] == p.fence && fence[3] == "":
-		p.blocks, p.block = append(p.blocks, *p.block), nil
+		p.end()
 	case p.block != nil:
 		p.block.Text += strings.TrimPrefix(line, p.indent) + "\n"
 	case fence != nil:
@@ -138,6 +139,14 @@ func (p *reader) begin(indent, fence, language string) {
 	}) {
 		p.fail("the block of output follows no block that is run")
 	}
+}
+
+// end ends a block.
+func (p *reader) end() {
+	if p.block.Mark.Kind == Output && p.block.Mark.Text == someLines {
+		p.block.Text = "…\n" + strings.ReplaceAll(p.block.Text, "\n", "\n…\n")
+	}
+	p.blocks, p.block = append(p.blocks, *p.block), nil
 }
 
 // prose reads a line outside of blocks: a mark, or text.

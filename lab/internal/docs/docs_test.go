@@ -37,6 +37,22 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// A document may show those lines of an output that matter.
+func TestParseSomeLines(t *testing.T) {
+	blocks, err := Parse("a.md", "<!-- run: no cluster -->\n```sh\nseq 5\n```\n\n"+
+		"<!-- output: some lines -->\n```\n2 of\n4 of\n```\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for printed, want := range map[string]bool{
+		"0\n2 of\n1\n4 of\n": true, "2 of\n4 of\n": true, "2 of\n1 on\n": false,
+	} {
+		if got := Prints(blocks[1].Text, printed); got != want {
+			t.Errorf("Prints(…, %q) is %v; want %v", printed, got, want)
+		}
+	}
+}
+
 func TestParseRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"no mark": {"```\nls\n```\n", "a.md:1: the block has no mark"},
@@ -53,6 +69,7 @@ func TestParseRefuses(t *testing.T) {
 			"expected a name without a directory"},
 		"mark without text": {"<!-- run: lab -->\nText.\n",
 			"a.md:2: the mark before this line belongs to no block"},
+		"output of a kind":  {"<!-- output: all -->\n```\nls\n```\n", `or "some lines"`},
 		"output of nothing": {"<!-- output -->\n```\nls\n```\n", "follows no block that is run"},
 		"no language": {"<!-- run: lab -->\n```\nls\n```\n",
 			"expected the language sh, bash or console"},

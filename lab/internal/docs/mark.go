@@ -22,6 +22,9 @@ const (
 	File   Kind = "file"
 )
 
+// someLines is what stands after the kind of a block of output that leaves lines out.
+const someLines = "some lines"
+
 // Mark is what the comment before a block says about it.
 type Mark struct {
 	Kind Kind
@@ -59,8 +62,8 @@ func ParseMark(comment string) (*Mark, error) {
 			return nil, fmt.Errorf("file %q: expected a name without a directory", m.Text)
 		}
 	case Output:
-		if m.Text != "" {
-			return nil, fmt.Errorf("output %q: expected nothing after it", m.Text)
+		if m.Text != "" && m.Text != someLines {
+			return nil, fmt.Errorf("output %q: expected nothing after it, or %q", m.Text, someLines)
 		}
 	default:
 		return nil, nil
