@@ -20,7 +20,7 @@ import (
 
 // Wherever the runner is and whatever is wrong with the clocks of the agents, every bracket is
 // true, and starts are known to what a read takes. With ITERATIONS and TARGETS in the environment
-// it is a benchmark (docs/method.md).
+// it is a benchmark (docs/run.md).
 func TestRunFromAfarOnOtherClocks(t *testing.T) {
 	t.Parallel()
 	iterations, targets := fromEnvironment(t, "ITERATIONS", 1), fromEnvironment(t, "TARGETS", 5)
