@@ -3,6 +3,9 @@
 # goroutines share memory: in the others it would find nothing, and take its time over it. It needs a C compiler. What it
 # slows down or hides, simulations and allocations, is run without it. "make check" vets.
 go=${GO:-go}
+for need in xmllint:packages benchstat:benchstat; do
+  command -v "${need%:*}" >/dev/null || echo "== no ${need%:*}: its tests are skipped; make ${need#*:} installs it" >&2
+done
 if ! command -v "$($go env CC)" >/dev/null; then
   echo "== no C compiler: the race detector is left out; make packages installs one" >&2
   exec "$go" test -json -vet=off -timeout 10m ./...
