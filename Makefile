@@ -43,6 +43,7 @@ lab: build ## Build the lab into bin/ (six minutes with an empty Go cache)
 	@echo "== building the lab: a Kubernetes control plane takes minutes the first time"
 	@cd lab && $(GO) build -ldflags '$(LAB_LDFLAGS)' -o $(BIN)/ ./cmd/...
 demo: lab ## Measure in a lab whose engine takes 300 ms: four scenarios, then the clients beside the truth
+	@echo "== measuring four scenarios in a lab whose policy engine takes 300 ms, then both clients beside what it did"
 	@$(LAB) run --delay 300ms -- sh -ec '$(BIN)/netpol-latency run pod-creation policy-creation policy-deny pod-startup \
 	  --targets $(TARGETS) -o $(BIN)/demo-$$(date +%Y%m%d-%H%M%S); $(BIN)/netpol-latency-trial --targets $(TARGETS)'
 
