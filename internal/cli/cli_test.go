@@ -227,6 +227,12 @@ func TestMainOutput(t *testing.T) {
 			[]string{"Examples:", "--fail-if", "--force"}, nil},
 		{"compare wants two", "compare " + aRun, ExitFailure, nil,
 			[]string{"1 directories: expected two"}},
+		{"a limit is about two", "compare --fail-if p99>5% " + aRun + " " + aRun + " " + aRun,
+			ExitFailure, nil, []string{"expected two directories, not 3"}},
+		{"three side by side", "compare " + fast + " " + slow + " " + fast, ExitOK,
+			[]string{"8 of 12 comparisons", "the median of ", "is longer than that of"}, nil},
+		{"what differs is not put side by side", "compare " + fast + " " + slow + " " + aRun,
+			ExitFailure, nil, []string{"not comparable", "pod-creation is in the other"}},
 		{"compare wants runs", "compare testdata " + aRun, ExitFailure, nil,
 			[]string{"expected the directory of a run"}},
 		{
@@ -323,6 +329,8 @@ func TestReportFile(t *testing.T) {
 	run(ExitFailure, "report", "-o", filepath.Join(directory, "none", "report.txt"), aRun)
 	run(ExitOK, "compare", "--format", "html", "-o", filepath.Join(directory, "page.html"), fast,
 		slow)
+	run(ExitOK, "compare", "--format", "html", "-o", filepath.Join(directory, "page.html"), fast,
+		slow, fast)
 	run(ExitOK, "report", "--format", "perfdata", "-o", filepath.Join(directory, "artifacts"), aRun,
 		fast)
 	run(ExitFailure, "report", "--format", "perfdata", "-o", file, aRun)

@@ -33,11 +33,19 @@ func comparisonFormats() []report.Format[report.Comparison] {
 	})
 }
 
+// sideBySideFormats are the same formats for more than two results.
+func sideBySideFormats() []report.Format[report.SideBySide] {
+	return append(report.SideBySideFormats(), report.Format[report.SideBySide]{
+		Name: htmlFormat, Summary: "a page with the distributions drawn",
+		Write: html.WriteSideBySide,
+	})
+}
+
 func newCompare(settings setting.Table) *cobra.Command {
 	o := compareOptions{settings: settings}
 	formats := comparisonFormats()
 	cmd := &cobra.Command{
-		Use:   "compare OLD NEW",
+		Use:   "compare OLD NEW [MORE...]",
 		Short: "Tell whether policy changes have become slower",
 		Long: "Compare two runs: each the directory of a run with at least five iterations " +
 			"(--repeat), or a\n" +
@@ -47,20 +55,31 @@ func newCompare(settings setting.Table) *cobra.Command {
 			"chance is no\n" +
 			"explanation (5 % significance over all limits together), and with 1 if that cannot " +
 			"be decided,\n" +
-			"for want of iterations.",
+			"for want of iterations.\n\n" +
+			"More than two are put side by side, as those of several engines: each is compared " +
+			"with each\n" +
+			"other, and what is called a difference is none by chance in 95 of 100 such tables.",
 		Example: "  netpol-latency run policy-deny --repeat 10 -o old\n" +
 			"  netpol-latency run policy-deny --repeat 10 -o new\n" +
 			"  netpol-latency compare old new --fail-if 'p99 > +20%' \\\n" +
-			"    --fail-if 'policy-deny.median > +50ms'",
+			"    --fail-if 'policy-deny.median > +50ms'\n" +
+			"  netpol-latency compare calico cilium kube-router --format html -o engines.html",
 		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 2 {
-				return fmt.Errorf("%d directories: expected two, for example: netpol-latency "+
-					"compare old new", len(args))
+			if len(args) < 2 {
+				return fmt.Errorf("%d directories: expected two or more, for example: "+
+					"netpol-latency compare old new", len(args))
+			}
+			if len(args) > 2 && len(o.failIf) > 0 {
+				return fmt.Errorf("--fail-if says how much slower the new one may be than the "+
+					"old: expected two directories, not %d", len(args))
 			}
 			return nil
 		},
 		ValidArgsFunction: directories,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 2 {
+				return o.runAll(cmd, args)
+			}
 			return o.run(cmd, args[0], args[1])
 		},
 	}
@@ -115,6 +134,26 @@ func (o *compareOptions) run(cmd *cobra.Command, oldPath, newPath string) error 
 		return fmt.Errorf("%w: %s", errCut, strings.Join(cut, "; "))
 	}
 	return err
+}
+
+// runAll puts more than two results side by side.
+func (o *compareOptions) runAll(cmd *cobra.Command, paths []string) error {
+	format, err := findFormat(sideBySideFormats(), o.format)
+	mistakes := []error{err}
+	var sides []report.Side
+	for _, path := range paths {
+		side, err := report.OpenSide(path, o.settings)
+		sides, mistakes = append(sides, side), append(mistakes, err)
+	}
+	if err := errors.Join(mistakes...); err != nil {
+		return err
+	}
+
+	comparison, err := report.CompareAll(sides, o.force)
+	if err != nil {
+		return err
+	}
+	return write(cmd.OutOrStdout(), o.output, format, comparison)
 }
 
 // evaluateChecks says how the command ends. A limit that is exceeded counts before one that cannot

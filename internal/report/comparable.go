@@ -13,12 +13,12 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
 
-// incomparable says what differs between the runs of two sides that must not differ, a sentence
-// each. What one of them did not note is not held against it.
-func incomparable(earlier, later Side) []string {
-	reference := earlier.Sources[0]
+// incomparable says what differs between the runs of the first side and all others that must not
+// differ, a sentence each. What one of them did not note is not held against it.
+func incomparable(sides ...Side) []string {
+	reference := sides[0].Sources[0]
 	var all []string
-	for _, side := range []Side{earlier, later} {
+	for _, side := range sides {
 		for _, source := range side.Sources {
 			for _, text := range differences(reference.Settings, reference.Run, source.Run) {
 				all = append(all, fmt.Sprintf("%s and %s: %s", reference.Directory,

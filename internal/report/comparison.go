@@ -95,22 +95,15 @@ var ErrIncomparable = errors.New("the runs are not comparable")
 // Compare compares two sides, and checks limits. Unless forced it refuses what is
 // not comparable with an error that says what differs.
 func Compare(earlier, later Side, limits []measure.Limit, force bool) (Comparison, error) {
-	c := Comparison{Old: earlier, New: later, Unit: UnitIteration}
-	if min(len(earlier.Sources), len(later.Sources)) >= measure.MinReplicates {
-		c.Unit = UnitRun
-	}
-
-	if found := incomparable(earlier, later); len(found) > 0 {
-		if !force {
-			return c, fmt.Errorf("%w: --force compares them all the same:\n  %s", ErrIncomparable,
-				strings.Join(found, "\n  "))
-		}
-		c.Warnings = append(c.Warnings, found...)
+	c := Comparison{Old: earlier, New: later, Unit: unitOf(earlier, later)}
+	var err error
+	if c.Warnings, err = refuse(force, earlier, later); err != nil {
+		return c, err
 	}
 
 	c.match()
 	if len(c.Results) == 0 {
-		return c, fmt.Errorf("%w: they have no result in common", ErrIncomparable)
+		return c, errNothingInCommon
 	}
 
 	if err := c.check(limits); err != nil {
@@ -130,6 +123,30 @@ func Compare(earlier, later Side, limits []measure.Limit, force bool) (Compariso
 	}
 
 	return c, nil
+}
+
+// errNothingInCommon is the comparison of results of which there are no two of the same.
+var errNothingInCommon = fmt.Errorf("%w: they have no result in common", ErrIncomparable)
+
+// unitOf is what can be compared: runs, if all sides have enough of them.
+func unitOf(sides ...Side) Unit {
+	for _, side := range sides {
+		if len(side.Sources) < measure.MinReplicates {
+			return UnitIteration
+		}
+	}
+	return UnitRun
+}
+
+// refuse is an error about sides that are not comparable, or, if they are compared all the same,
+// warnings.
+func refuse(force bool, sides ...Side) (warnings []string, err error) {
+	found := incomparable(sides...)
+	if len(found) > 0 && !force {
+		return nil, fmt.Errorf("%w: --force compares them all the same:\n  %s", ErrIncomparable,
+			strings.Join(found, "\n  "))
+	}
+	return found, nil
 }
 
 // match finds the results that both sides have. Ones that are forced together may have other
@@ -207,16 +224,23 @@ func (r *Compared) compare(limits []measure.Limit) {
 	}
 }
 
-// adjust adjusts the probabilities for the number of statistics: who compares many would find one
-// that differs by chance.
+// adjust adjusts the probabilities of the statistics.
 func (c *Comparison) adjust() {
 	var all []*ComparedStatistic
-	var probabilities []float64
 	for i := range c.Results {
 		for j := range c.Results[i].Statistics {
-			statistic := &c.Results[i].Statistics[j]
-			all, probabilities = append(all, statistic), append(probabilities, statistic.P)
+			all = append(all, &c.Results[i].Statistics[j])
 		}
+	}
+	adjust(all)
+}
+
+// adjust adjusts the probabilities for the number of statistics: who compares many would find one
+// that differs by chance.
+func adjust(all []*ComparedStatistic) {
+	var probabilities []float64
+	for _, statistic := range all {
+		probabilities = append(probabilities, statistic.P)
 	}
 	for i, p := range measure.Holm(probabilities) {
 		all[i].Adjusted = p
@@ -267,15 +291,7 @@ func (c Check) neverFails(unit Unit, checks int) error {
 }
 
 // Cut says which of the compared runs did not come to their end, a sentence each.
-func (c Comparison) Cut() []string {
-	var all []string
-	for _, source := range slices.Concat(c.Old.Sources, c.New.Sources) {
-		if cut := source.Run.Cut(); cut != "" {
-			all = append(all, fmt.Sprintf("%s: %s", source.Directory, cut))
-		}
-	}
-	return all
-}
+func (c Comparison) Cut() []string { return append(c.Old.cut(), c.New.cut()...) }
 
 // warn adds what qualifies the comparison.
 func (c *Comparison) warn() {
@@ -290,18 +306,23 @@ func (c *Comparison) warn() {
 		c.Warnings = append(c.Warnings, one.warnings(c.Unit, statistics)...)
 	}
 
-	if c.Unit == UnitIteration && max(len(c.Old.Sources), len(c.New.Sources)) > 1 {
-		c.Warnings = append(c.Warnings,
-			fmt.Sprintf("iterations are compared, and those of one run "+
-				"may be alike for reasons of that "+
-				"run: with at least %d runs on each side, runs are compared",
-				measure.MinReplicates))
-	}
+	c.Warnings = append(c.Warnings, iterationsCompared(c.Unit, c.Old, c.New)...)
 
 	if old, now := c.Old.Sources[0].Run.Version, c.New.Sources[0].Run.Version; old != now {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("the runs were made by different versions, "+
 			"%s and %s", known(old), known(now)))
 	}
+}
+
+// iterationsCompared warns where iterations of several runs are compared instead of these.
+func iterationsCompared(unit Unit, sides ...Side) []string {
+	several := slices.ContainsFunc(sides, func(s Side) bool { return len(s.Sources) > 1 })
+	if unit == UnitRun || !several {
+		return nil
+	}
+	return []string{fmt.Sprintf("iterations are compared, and those of one run may be alike for "+
+		"reasons of that run: with at least %d runs on each side, runs are compared",
+		measure.MinReplicates)}
 }
 
 func (r *Compared) warnings(unit Unit, statistics int) []string {

@@ -69,6 +69,17 @@ func (s Side) samples() []measure.Sample {
 	return all
 }
 
+// cut says which of the runs did not come to their end, a sentence each.
+func (s Side) cut() []string {
+	var all []string
+	for _, source := range s.Sources {
+		if cut := source.Run.Cut(); cut != "" {
+			all = append(all, fmt.Sprintf("%s: %s", source.Directory, cut))
+		}
+	}
+	return all
+}
+
 // replicates are the summaries of what was repeated, by result: of each run, or of each iteration
 // of all runs.
 func (s Side) replicates(unit Unit) map[resultKey][]measure.Summary {

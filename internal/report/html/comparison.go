@@ -22,7 +22,7 @@ func WriteComparison(w io.Writer, c report.Comparison) error {
 	}
 
 	shown := comparison{
-		Old: c.Old.Describe(), New: c.New.Describe(), Unit: c.Unit,
+		Old: c.Old.Describe(), New: c.New.Describe(),
 		Checks: c.Checks, Warnings: c.Warnings,
 	}
 
@@ -32,8 +32,8 @@ func WriteComparison(w io.Writer, c report.Comparison) error {
 			Statistics: one.Statistics,
 		}
 		if len(one.Statistics) > 0 {
-			drawn := newChart(one)
-			result.Chart = &drawn
+			result.Chart = oldAndNew(one)
+			result.Chart.Unit = c.Unit
 		}
 		shown.Results = append(shown.Results, result)
 	}
@@ -46,7 +46,6 @@ func WriteComparison(w io.Writer, c report.Comparison) error {
 // comparison is the part of the document about two sides.
 type comparison struct {
 	Old, New string
-	Unit     report.Unit
 	Checks   []report.Check
 	Warnings []string
 	Results  []compared
@@ -59,13 +58,17 @@ type compared struct {
 	Chart                *chart
 }
 
-// chart is two distributions, drawn: what fraction of the pairs had changed after how long.
+// chart is distributions, drawn: what fraction of the pairs had changed after how long.
 type chart struct {
-	Old, New  string // the paths of the curves
+	Curves    []drawnCurve
+	Unit      report.Unit // what repeats the pairs
 	Ticks     []tick
 	Fractions []tick
 	Label     string
 }
+
+// drawnCurve is a curve as a path of SVG, with the class that gives it its look.
+type drawnCurve struct{ Name, Class, Path string }
 
 // tick is a line of the grid, with its label.
 type tick struct {
@@ -79,17 +82,23 @@ const (
 	chartTop, chartBottom = 15.0, 255.0
 )
 
-func newChart(r report.Compared) chart {
-	earlier, later := newCurve("old", r.OldSamples), newCurve("new", r.NewSamples)
-	least, most := span(earlier, later)
+// oldAndNew draws the distributions of both sides.
+func oldAndNew(r report.Compared) *chart {
+	label := fmt.Sprintf("Share of the pairs of %s that had changed by a time. Old: median %s, "+
+		"99th percentile %s. New: median %s, 99th percentile %s.", r.Name,
+		r.Old.Quantile(0.5), r.Old.Quantile(0.99), r.New.Quantile(0.5), r.New.Quantile(0.99))
+	return newChart(label, newCurve("old", r.OldSamples), newCurve("new", r.NewSamples))
+}
+
+// newChart draws curves over each other. The name of each is its class, too.
+func newChart(label string, curves ...curve) *chart {
+	least, most := span(curves...)
 	x := func(ms float64) float64 {
 		return chartLeft + (chartRight-chartLeft)*(ms-least)/max(most-least, 1e-6)
 	}
-	drawn := chart{
-		Old: earlier.path(x), New: later.path(x),
-		Label: fmt.Sprintf("Share of the pairs of %s that had changed by a time. Old: median %s, "+
-			"99th percentile %s. New: median %s, 99th percentile %s.", r.Name,
-			r.Old.Quantile(0.5), r.Old.Quantile(0.99), r.New.Quantile(0.5), r.New.Quantile(0.99)),
+	drawn := &chart{Label: label}
+	for _, one := range curves {
+		drawn.Curves = append(drawn.Curves, drawnCurve{one.Name, one.Name, one.path(x)})
 	}
 
 	step := niceStep(most - least)

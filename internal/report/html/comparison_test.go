@@ -62,13 +62,20 @@ func TestComparisonPageIsWhole(t *testing.T) {
 			t.Errorf("the page lacks %q", want)
 		}
 	}
-	decoder := xml.NewDecoder(&page)
+	if paths := countPaths(t, &page); paths != 4 {
+		t.Errorf("the page has %d curves; want 4", paths)
+	}
+}
+
+// countPaths parses a page as XML would be, and counts its curves.
+func countPaths(t *testing.T, page io.Reader) (paths int) {
+	t.Helper()
+	decoder := xml.NewDecoder(page)
 	decoder.Strict, decoder.AutoClose, decoder.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
-	paths := 0
 	for {
 		token, err := decoder.Token()
 		if errors.Is(err, io.EOF) {
-			break
+			return paths
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -77,8 +84,39 @@ func TestComparisonPageIsWhole(t *testing.T) {
 			paths++
 		}
 	}
-	if paths != 4 {
-		t.Errorf("the page has %d curves; want 4", paths)
+}
+
+// TestSideBySidePageIsWhole is the same for three sides.
+func TestSideBySidePageIsWhole(t *testing.T) {
+	again := side(t, "delay100")
+	again.Path = `<script>alert("x")</script>`
+	c, err := report.CompareAll([]report.Side{side(t, "delay100"), side(t, "delay130"), again},
+		false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var page bytes.Buffer
+	if err := WriteSideBySide(&page, c); err != nil {
+		t.Fatal(err)
+	}
+	text := page.String()
+	for _, banned := range []string{
+		"<script", "http://", "https://", "src=", "ZgotmplZ", "NaN", "unsafe", "style=", "ECharts",
+	} {
+		if strings.Contains(text, banned) {
+			t.Errorf("the page has %q", banned)
+		}
+	}
+	for _, want := range []string{
+		"script-src &#39;none&#39;", "policy-deny (3 targets)", "8 of 12 comparisons",
+		`class="side-3"`, "delay130: median 13",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if paths := countPaths(t, &page); paths != 6 {
+		t.Errorf("the page has %d curves; want 6", paths)
 	}
 }
 

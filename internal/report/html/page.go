@@ -21,8 +21,9 @@ type page struct {
 	Runs    []run
 	// Several says that there is more than one run, so that each needs a heading of its own.
 	Several bool
-	// Comparison stands in the place of runs.
+	// Comparison, or SideBySide, stands in the place of runs.
 	Comparison *comparison
+	SideBySide *sideBySide
 }
 
 // run is the part of the document about one run.
