@@ -51,10 +51,11 @@ func newRun(build version.Build, settings setting.Table) *cobra.Command {
 			"pod-creation and policy-creation are measured.\n\n" +
 			"Exit codes: 0 everything was measured and is within the thresholds; 1 wrong usage, " +
 			"it failed, or\n" +
-			"some pair was not observed; 2 some pair never changed in time (censored); 3 some " +
-			"result is invalid:\n" +
-			"the state before the trigger could not be proved; 4 a threshold failed. If several " +
-			"apply: 1, then 3,\n2, 4.",
+			"some pair was not observed; 2 some pair never changed in time (censored), or is " +
+			"wrong for good\n" +
+			"(--check); 3 some result is invalid: the state before the trigger could not be " +
+			"proved; 4 a threshold\n" +
+			"failed. If several apply: 1, then 3, 2, 4.",
 		Example: "  netpol-latency run --targets 20 --repeat 3\n" +
 			"  netpol-latency run -c suite.yaml --set targets=50\n" +
 			"  netpol-latency run policy-deny --direction ingress --threshold " +
@@ -111,6 +112,9 @@ func (o *runOptions) flags(f *pflag.FlagSet) {
 		"limit of a result, for example 'policy-deny.p99<500ms'\n(repeatable)")
 	f.BoolVar(&o.Keep, "keep", false, "leave everything in place, for \"netpol-latency "+
 		"cleanup\"\nto remove")
+	f.BoolVar(&o.Check, "check", false, "after the last iteration, look whether each pair is as "+
+		"policy\n"+
+		"wants it to be, for good")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print the objects instead of creating them")
 	f.StringVarP(&o.AgentNamespace, "namespace", "n", "",
 		"namespace that exists, for the agents, and for the targets\nif they have no other one "+
@@ -258,6 +262,7 @@ func (w *work) Iteration(samples []measure.Sample) error {
 func (w *work) Scenario(facts runner.Facts) error {
 	one := &w.run.Scenarios[w.number]
 	one.AgentNodes, one.TargetNodes = facts.AgentNodes, facts.TargetNodes
+	one.Check = facts.Check
 	w.run.Warnings = append(w.run.Warnings, facts.Warnings...)
 	if w.complete() {
 		w.run.State = result.StateComplete
@@ -313,6 +318,7 @@ var (
 	errUnobserved = errors.New("some pairs were not observed: run it again")
 	errInvalid    = errors.New("some results are invalid")
 	errCensored   = errors.New("some pairs did not change in time")
+	errWrong      = errors.New("some verdicts are wrong for good")
 	errThreshold  = errors.New("a threshold failed")
 )
 
@@ -329,6 +335,11 @@ func (w *work) conclude(
 // evaluate says how the run ends, after its findings and how its thresholds stand.
 func (w *work) evaluate(out io.Writer, thresholds []measure.Threshold) error {
 	assessment := measure.Assess(w.samples, thresholds)
+	for _, one := range w.run.Scenarios {
+		if one.Check != nil {
+			assessment = assessment.Checked(one.Scenario, one.Setting, *one.Check)
+		}
+	}
 	if err := report.Findings(out, assessment); err != nil {
 		return err
 	}
@@ -336,6 +347,7 @@ func (w *work) evaluate(out io.Writer, thresholds []measure.Threshold) error {
 	kind, failed := map[measure.RunOutcome]error{
 		measure.NotObserved: errUnobserved, measure.NotProved: errInvalid,
 		measure.NotInTime:       errCensored,
+		measure.WrongVerdict:    errWrong,
 		measure.ThresholdFailed: errThreshold,
 	}[assessment.Outcome]
 	if !failed {

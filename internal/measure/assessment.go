@@ -25,13 +25,16 @@ const (
 	NotProved
 	// NotInTime: some pair did not change in time.
 	NotInTime
+	// WrongVerdict: some pair is not as policy wants it to be, for good.
+	WrongVerdict
 	// ThresholdFailed: a threshold failed.
 	ThresholdFailed
 )
 
 // String is the outcome's name in reports.
 func (o RunOutcome) String() string {
-	return [...]string{"passed", "unobserved", "invalid", "censored", "threshold"}[min(int(o), 4)]
+	return [...]string{"passed", "unobserved", "invalid", "censored", "wrong-verdict",
+		"threshold"}[min(int(o), 5)]
 }
 
 // Assessment is what the samples of a run show, and how the run ends for that.

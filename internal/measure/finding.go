@@ -54,6 +54,8 @@ const (
 	TopicDeleted Topic = "deleted"
 	// TopicUnobserved: pairs that nobody watched.
 	TopicUnobserved Topic = "unobserved"
+	// TopicVerdict: what the pairs of a scenario do once nothing changes any more.
+	TopicVerdict Topic = "verdict"
 	// TopicThreshold: how one threshold stands for one result.
 	TopicThreshold Topic = "threshold"
 )

@@ -53,6 +53,11 @@ func build(source Source) Report {
 		Nodes: NewNodes(source),
 	}
 	one.Assessment.Warnings = source.Run.Warnings
+	for _, s := range source.Run.Scenarios {
+		if s.Check != nil {
+			one.Assessment = one.Assessment.Checked(s.Scenario, s.Setting, *s.Check)
+		}
+	}
 	if cut := source.Run.Cut(); cut != "" {
 		one.Assessment = one.Assessment.Incomplete(cut)
 	}

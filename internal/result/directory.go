@@ -112,6 +112,8 @@ type Scenario struct {
 	// Iterations is how many have ended of the Planned ones.
 	Iterations int `json:"iterations,omitempty"`
 	Planned    int `json:"plannedIterations,omitempty"`
+	// Check is what the pairs did after the last iteration, nil of a run that did not look.
+	Check *measure.Check `json:"check,omitempty"`
 }
 
 // Summary is the digest of a scenario in summary.json. Durations are nanoseconds.

@@ -58,6 +58,9 @@ func (e *environment) runCreated(
 	if err != nil {
 		return nil, err
 	}
+	if err := it.check(ctx); err != nil {
+		return samples, err
+	}
 
 	return samples, it.deletePods(ctx)
 }

@@ -43,7 +43,9 @@ type environment struct {
 	found      map[int]string          // UIDs of the agents' pods whose names are known, by number
 	sizes      map[string]int          // how many of each group there are to be
 	plan       protocol.Plan
-	iterations int // how many have begun
+	iterations int  // how many have begun
+	last       bool // no other run of the parts follows
+	checked    *measure.Check
 	progress   func(Progress)
 	others     []string // policies in the namespaces that are not of the run
 	wordless   bool     // the user may write no policy of the network plugin's own kind

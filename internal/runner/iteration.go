@@ -42,6 +42,8 @@ type iteration struct {
 	before     time.Time
 	after      time.Time
 	deaf       map[int]string // the agents that were not heard when the trigger was written
+	// looking says that it has no trigger: its pairs are looked at as they are.
+	looking bool
 	// probing are the UIDs of the agents' pods at the trigger, by number, nil before: one that
 	// comes in the place of another has not seen the old state. It may tell of targets that came
 	// after it, of which came says when they did.
@@ -76,7 +78,11 @@ func (e *environment) runStanding(
 		return nil, err
 	}
 
-	return it.collect(ctx)
+	samples, err := it.collect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return samples, it.check(ctx)
 }
 
 // expectAll adds the pairs of all targets that are up. Those of an agent that is not heard are left
@@ -138,7 +144,8 @@ func (it *iteration) planAt(step protocol.Step) protocol.Plan {
 	plan := protocol.Plan{
 		Iteration: it.number, Step: step, Scenario: it.name,
 		IPv6:    it.env.options.Family == setting.IPv6,
-		NewPods: it.env.scenario.Kind == scenario.Created, Ping: it.env.plan.Ping,
+		NewPods: it.env.scenario.Kind == scenario.Created && !it.looking,
+		Ping:    it.env.plan.Ping,
 	}
 	for _, expect := range it.part.Expect {
 		plan.Expect = append(plan.Expect, expectation(expect))
@@ -155,9 +162,13 @@ func (it *iteration) prove(ctx context.Context) error {
 
 	// When the time is over the trigger is applied all the same: the samples say which pairs are
 	// not proved. Where policies of others may be why, no later iteration would do better.
+	doing := "proving the old state"
+	if it.looking {
+		doing = "checking"
+	}
 	inTime := it.awaitChange(ctx, func() bool {
 		pairs, agents := it.env.collector.proved(it.number)
-		it.env.report("proving the old state", pairs, len(it.expected))
+		it.env.report(doing, pairs, len(it.expected))
 		return agents+len(it.env.collector.lost()) >= it.env.options.Agents &&
 			pairs+it.unheard(maps.Keys(it.expected)) >= len(it.expected)
 	})

@@ -33,6 +33,8 @@ type Options struct {
 	// AgentNamespace and TargetNamespace are namespaces that are there already, empty for new ones
 	// of the run's own. Where only the first is named everything is in it.
 	AgentNamespace, TargetNamespace string
+	// Check looks at every pair once more after the last iteration.
+	Check bool
 	// Keep leaves everything in place at the end.
 	Keep bool
 	// Overlay is laid over everything that is created.

@@ -67,6 +67,8 @@ type Facts struct {
 	Warnings []string
 	// AgentNodes and TargetNodes are where the pods were.
 	AgentNodes, TargetNodes []string
+	// Check is what the pairs did after the last iteration, nil if nobody looked.
+	Check *measure.Check
 }
 
 // Wait waits until everything that was removed is gone, also when the context has ended. It returns
@@ -160,6 +162,7 @@ func (e *environment) iterate(ctx context.Context, to Recorder) (err error) {
 				return err
 			}
 		}
+		e.last = number == e.options.Repeat-1
 		if err := e.runParts(ctx, to); err != nil {
 			return err
 		}
@@ -431,7 +434,7 @@ func (e *environment) facts(ctx context.Context) Facts {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), factsTimeout)
 	defer cancel()
 
-	facts := Facts{Warnings: e.warnings()}
+	facts := Facts{Warnings: e.warnings(), Check: e.checked}
 	facts.AgentNodes, facts.TargetNodes = e.nodesOfPods(ctx)
 	return facts
 }

@@ -75,7 +75,7 @@ func (r run) statement(finding measure.Finding) statement {
 		measure.TopicLeaks: "Leaks",
 		measure.TopicFlaps: "Flaps", measure.TopicUnobserved: "Not observed",
 		measure.TopicInvalid: "Not proved",
-		measure.TopicDeleted: "Deleted",
+		measure.TopicDeleted: "Deleted", measure.TopicVerdict: "Verdicts",
 	}[finding.Topic]
 
 	return statement{
@@ -103,6 +103,9 @@ func headline(assessment measure.Assessment) string {
 	case has(measure.TopicPolicyNotEnforced), critical(measure.TopicEnforced),
 		critical(measure.TopicInvalid):
 		wrong = append(wrong, "was not enforced everywhere")
+	}
+	if critical(measure.TopicVerdict) {
+		wrong = append(wrong, "is wrong for good on some pair")
 	}
 	if critical(measure.TopicLeaks) {
 		wrong = append(wrong, "leaked")
