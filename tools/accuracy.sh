@@ -49,7 +49,7 @@ block() {
 # shellcheck disable=SC2016
 page() {
   # Late changes are shown of few pairs only. But for the last lines, the columns of counts are left out.
-  local engine='$4 != "1s" || $1 == 20 { print /contain|presumed to/ ? $0 : substr($0, 1, 37) substr($0, 63) }'
+  local engine='$2 != "udp" && ($4 != "1s" || $1 == 20) { print /contain|presumed to/ ? $0 : substr($0, 1, 37) substr($0, 63) }'
   local clients='
     / targets, / { client = $1; sub(",", "", client); delay = $NF }
     /error of the reported instant/ { error = sprintf("%9s %9s %9s %9s", $(NF-4), $(NF-2), $(NF-1), $NF) }
@@ -73,7 +73,7 @@ router and the targets too. [method.md](method.md) defines the words.
 A router's filter allows and denies targets at known instants, 0 to 100 ms or 1 s after the trigger (`delay`). The error
 (`err`) is the distance from the middle of the bracket to the end of the nftables commit, `presumed` is how long after
 the commit half of the pairs were presumed to be blocked. Many pairs share the rate budget, which makes brackets wide,
-whenever the change comes; with few, after a second, the relative step of one percent does.
+whenever the change comes; with few, after a second, the relative step of one percent does. `udp` is as `connect`.
 END
   measure "$engine" engine --pairs 20,1000,10000 | block
   cat <<'END'
