@@ -7,7 +7,7 @@ rm -rf "bin/$part"
 mkdir -p "bin/$part"
 case $part in
 man)
-  epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null)}
+  epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || true)} # none in an unpacked archive
   cd tools
   SOURCE_DATE_EPOCH=$epoch "$GO" run ./man ${VERSION:+-version "$VERSION"} "../bin/$part"
   ;;
