@@ -61,6 +61,8 @@ type Outcome struct {
 	Verdict Verdict
 	// Planned is when the schedule wanted the probe to leave.
 	Planned time.Time
+	// Interval is the time that the schedule leaves between two probes of the pair.
+	Interval time.Duration
 	// Sent is read just before the probe's first packet can leave.
 	Sent time.Time
 	// SentBy is read after that packet has left.

@@ -215,7 +215,7 @@ func (s *evaluator) report(p *pair) {
 func (s *evaluator) outcome(e *entry) measure.Outcome {
 	outcome := measure.Outcome{
 		Verdict: e.verdict, Response: int(e.response), Err: e.err,
-		Planned: s.clock.time(e.planned), Sent: s.clock.time(e.sent),
+		Planned: s.clock.time(e.planned), Interval: e.pair.interval, Sent: s.clock.time(e.sent),
 		SentBy: s.clock.time(e.sentBy), Done: s.clock.time(e.done), Deferred: e.deferred,
 		Overloaded: errors.Is(e.err, errOverload),
 	}
