@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
+	"github.com/netpol-latency/netpol-latency/internal/probe"
 	"github.com/netpol-latency/netpol-latency/internal/probe/pace"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
 )
@@ -58,8 +59,10 @@ type pair struct {
 		transition measure.Transition
 		oldState   measure.OldState
 		probes     [measure.VerdictCount]uint64
-		probed     bool // some probe has shown something
-		deferred   bool // a probe left late, for want of a source port
+		probed     bool           // some probe has shown something
+		deferred   bool           // a probe left late, for want of a source port
+		watch      *measure.Watch // of a pair that must keep its state, else nil
+		watching   bool           // and it has begun to be watched for that
 		counters   *probeCounters
 		told       notice // the newest
 	}
@@ -81,10 +84,28 @@ func (p *pair) OnOutcome(outcome measure.Outcome) (done bool) {
 	if o.oldState.Observe(&o.transition, trigger) && o.oldState.Proved() && o.oldState.Announced {
 		o.probes = [measure.VerdictCount]uint64{} // the result begins here
 	}
+	p.watch(outcome, trigger)
 	p.notify(false)
 
 	counts := !trigger.IsZero() && !outcome.Sent.Before(trigger)
-	return counts && o.transition.Settled() && !p.expect.Forbidden
+	return counts && o.transition.Settled() && !p.stays()
+}
+
+// stays reports whether the pair must keep its state: it is probed to the end.
+func (p *pair) stays() bool { return p.expect.Forbidden || p.expect.Keep != "" }
+
+// watch takes in whether the pair is in the state that it must keep, which counts from the trigger
+// on.
+func (p *pair) watch(outcome measure.Outcome, trigger time.Time) {
+	o := &p.observed
+	if o.watch == nil {
+		return
+	}
+	if !trigger.IsZero() && !o.watching {
+		o.watch.Begin(trigger)
+		o.watching = true
+	}
+	o.watch.Observe(outcome)
 }
 
 // OnOverdue implements [probe.Observer].
@@ -102,7 +123,7 @@ func (p *pair) notify(stopped bool) {
 	now := notice{pair: p, stopped: stopped, proved: o.oldState.Proved()}
 	// A presumption is of interest while the pair is awaited, which one that must not change never
 	// is.
-	now.presumed = !stopped && !p.expect.Forbidden && !o.transition.Presumed().IsZero()
+	now.presumed = !stopped && !p.stays() && !o.transition.Presumed().IsZero()
 	if now != o.told {
 		o.told = now
 		p.notices.put(now)
@@ -112,7 +133,8 @@ func (p *pair) notify(stopped bool) {
 // trigger lets the pair be probed at the pace of the time after a trigger.
 func (p *pair) trigger(at time.Time) {
 	p.triggered.Store(&at)
-	if p.probing != nil {
+	// One that must keep its state is probed at the same pace to the end.
+	if p.probing != nil && p.observed.watch == nil {
 		p.probing.Trigger(at)
 	}
 }
@@ -135,7 +157,7 @@ func (p *pair) end(cause error) {
 // sample is the pair's result as far as the pair alone can tell it.
 func (p *pair) sample() measure.Sample {
 	change := p.observed.transition.Change()
-	if p.expect.Forbidden {
+	if p.stays() {
 		change = p.observed.transition.First() // a leak counts although it was taken back
 	}
 	sample := measure.Sample{
@@ -156,10 +178,19 @@ func (p *pair) sample() measure.Sample {
 		ProbeRate: p.pace.Rate, RoundTrip: p.pace.RoundTrip,
 	}
 
-	sample.Flaps, sample.FlapCount = p.observed.transition.Flaps()
+	if p.observed.watch == nil {
+		sample.Flaps, sample.FlapCount = p.observed.transition.Flaps()
+	}
 	sample.Status, sample.Reason = p.status()
-	if p.expect.Forbidden {
-		sample.Kind, sample.Leaks = measure.KindBlocked, int(p.observed.probes[measure.Allowed])
+	if p.stays() {
+		sample.Kind = p.kind()
+	}
+	if sample.Kind.Keeps() == measure.StateBlocked {
+		sample.Leaks = int(p.observed.probes[measure.Allowed])
+	}
+	if p.observed.watch != nil {
+		// Of what was sent later nothing may be known yet.
+		sample.Watched = p.observed.watch.End(sample.Ended.Add(-probe.MaxTimeout))
 	}
 
 	sample.Warnings = p.warnings(sample.CountFlaps())
@@ -169,10 +200,19 @@ func (p *pair) sample() measure.Sample {
 	return sample
 }
 
+// kind is that of a pair that must keep its state.
+func (p *pair) kind() measure.Kind {
+	keep := measure.StateBlocked
+	if p.expect.Keep == measure.StateAllowed.String() {
+		keep = measure.StateAllowed
+	}
+	return measure.KindThatKeeps(keep, p.expect.Open)
+}
+
 // overloaded reports whether what was seen of the pair is the doing of its probes. A pair that went
 // away has no result in any case, and a leak is one in any case.
 func (p *pair) overloaded() bool {
-	return p.observed.transition.Overloaded() && !p.expect.Forbidden &&
+	return p.observed.transition.Overloaded() && !p.stays() &&
 		!errors.Is(p.cause, errTargetGone)
 }
 
@@ -188,7 +228,7 @@ func (p *pair) warnings(flaps int) []string {
 	}
 
 	switch change := p.observed.transition.Change(); {
-	case !p.observed.transition.Changed():
+	case !p.observed.transition.Changed() || p.observed.watch != nil:
 		return all
 	case change.Response == http.StatusForbidden:
 		all = append(all, "answered with 403: what answers may be a policy of layer 7")
@@ -208,7 +248,9 @@ func (p *pair) warnings(flaps int) []string {
 // cancelled before every earlier probe had ended: its bracket is wider, not wrong.
 func (p *pair) status() (measure.Status, string) {
 	switch {
-	case p.observed.transition.Changed(),
+	case p.observed.watch != nil && p.observed.probed && errors.Is(p.cause, errRunEnded):
+		return measure.Measured, ""
+	case p.observed.watch == nil && p.observed.transition.Changed(),
 		p.expect.Forbidden && p.observed.probed && errors.Is(p.cause, errRunEnded):
 		return measure.Measured, "" // what is forbidden is watched to the end
 	case errors.Is(p.cause, errTargetGone):

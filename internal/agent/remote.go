@@ -31,6 +31,8 @@ type RemoteConfig struct {
 	Plan string
 	// Pod is the name of the pod that the agent runs in, empty if it does not know.
 	Pod string
+	// OpenConnections says that plans will ask for pairs whose connections stay open, too.
+	OpenConnections bool
 	// Skew is what is wrong with its clock, in tests.
 	Skew Skew
 }
@@ -65,8 +67,17 @@ func RunRemote(ctx context.Context, config RemoteConfig, out io.Writer) (err err
 		return err
 	}
 	defer func() { err = errors.Join(err, engine.Close()) }()
+	var prober prober = engineOf{engine}
+	if config.OpenConnections {
+		open, err := startEngine(config.ofOpen(), probe.Control{})
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, open.Close()) }()
+		prober = twoEngines{engineOf{engine}, engineOf{open}}
+	}
 
-	r := newRemote(config, engineOf{engine}, out)
+	r := newRemote(config, prober, out)
 	r.read = readerOf(objects)
 	if err := r.hello(engine); err != nil {
 		return err
@@ -296,6 +307,10 @@ func (r *remote) newPair(pod measure.Event, expect protocol.Expect) *pair {
 	}
 
 	p.observed.transition = measure.NewTransition(want, r.config.rules())
+	if expect.Keep != "" {
+		watch := measure.NewWatch(want.Opposite(), r.config.rules())
+		p.observed.watch = &watch
+	}
 	p.observed.oldState.Announced = true
 	if r.plan.Step != protocol.StepProve || r.plan.NewPods {
 		p.observed.oldState.Close() // it is too late for a proof, or there is nothing to prove

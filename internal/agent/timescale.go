@@ -102,8 +102,17 @@ func (s *timescale) sample(sample measure.Sample, stepsBefore int) measure.Sampl
 	for i := range sample.Flaps {
 		bracket(&sample.Flaps[i].Bracket)
 	}
+	for _, list := range [][]measure.Episode{
+		sample.Watched.Breaches.List, sample.Watched.Unknown.List,
+	} {
+		for i := range list {
+			bracket(&list[i].Began)
+			bracket(&list[i].Ended)
+		}
+	}
 	for _, instant := range []*time.Time{
-		&sample.Start.At, &sample.Answered, &sample.Ended, &sample.Assigned,
+		&sample.Watched.From, &sample.Watched.To, &sample.Start.At, &sample.Answered, &sample.Ended,
+		&sample.Assigned,
 	} {
 		*instant = s.at(*instant)
 	}

@@ -114,6 +114,8 @@ func newAgent() *cobra.Command {
 	f.StringVar(&selector, "target-selector", "", "label selector of the targets")
 	f.IntVar(&config.Index, "index", index(), "number of this agent (default $"+indexVariable+")")
 	f.IntVar(&config.Agents, "agents", 1, "number of all agents")
+	f.BoolVar(&config.OpenConnections, "open-connections", false,
+		"keep connections open for pairs that are such, too")
 	f.StringVar(&config.Plan, "plan", agent.DefaultPlan, "name of the config map with the plan")
 	f.StringVar(&config.Pod, "pod", os.Getenv(runner.PodVariable),
 		"name of this agent's pod (default $"+runner.PodVariable+")")

@@ -148,7 +148,7 @@ func TestCompleteThresholds(t *testing.T) {
 		}
 		limit := "<1s"
 		if slices.Contains([]string{"expected", "measured", "censored", "invalid", "deleted",
-			"unobserved", "leaks", "flaps"},
+			"unobserved", "leaks", "flaps", "outages", "holes", "lost"},
 			strings.TrimPrefix(statistic, "policy-deny.")) {
 			limit = "==0"
 		}
@@ -211,7 +211,8 @@ func TestEveryModeIsDescribed(t *testing.T) {
 func TestEveryFlagIsCompleted(t *testing.T) {
 	free := []string{
 		"run --image", "run --target-image", "run --run-id", "run --set", "run --from", "run --to",
-		"run --from-namespace", "run --to-namespace", "run --to-port",
+		"run --from-namespace", "run --to-namespace", "run --to-port", "run --event",
+		"run --restart",
 		"manifests --image", "manifests --target-image", "manifests --client-arg",
 		"manifests --api-server",
 		"summary --selector", "agent --target-selector", "agent --pod", "agent --plan",

@@ -87,6 +87,7 @@ func (o *runOptions) offer(cmd *cobra.Command) {
 	offerFunc(cmd, "threshold", thresholdBeginnings)
 	offerFunc(cmd, "namespace", namespaces(&o.access.Access))
 	offerFunc(cmd, "target-namespace", namespaces(&o.access.Access))
+	offerFunc(cmd, "restart-in", namespaces(&o.access.Access))
 	offerDirectories(cmd, "output")
 	offerFiles(cmd, "config", "yaml", "yml", "json")
 	for _, name := range []string{"policy", "before", "replace"} {
@@ -263,6 +264,7 @@ func (w *work) Scenario(facts runner.Facts) error {
 	one := &w.run.Scenarios[w.number]
 	one.AgentNodes, one.TargetNodes = facts.AgentNodes, facts.TargetNodes
 	one.Check = facts.Check
+	one.Events = facts.Events
 	w.run.Warnings = append(w.run.Warnings, facts.Warnings...)
 	if w.complete() {
 		w.run.State = result.StateComplete
@@ -302,6 +304,10 @@ func (w *work) save() error {
 // show prints a table for each setting, and what qualifies it.
 func (w *work) show(out io.Writer) error {
 	if err := report.Tables(out, measure.SummarizeAll(w.samples)); err != nil {
+		return err
+	}
+	disruptions := report.Source{Run: w.run, Samples: w.samples}.Disruptions()
+	if err := report.DisruptionText(out, disruptions); err != nil {
 		return err
 	}
 	for _, warning := range w.run.Warnings {

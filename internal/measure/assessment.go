@@ -276,7 +276,7 @@ func (r Result) alike(all []Result) []Sample {
 func unenforced(samples []Sample) bool {
 	exposed := false
 	for _, s := range samples {
-		if s.WasBlocked() || s.Status == Measured && s.Kind != KindBlocked {
+		if s.WasBlocked() || s.Status == Measured && !s.Kind.Stays() {
 			return false
 		}
 		exposed = exposed || s.exposed()
@@ -305,7 +305,7 @@ func (s Sample) exposed() bool {
 		return false
 	}
 	switch s.Kind {
-	case KindOpen:
+	case KindOpen, KindOpenBlocked, KindOpenAllowed:
 		return false
 	case KindBlocked:
 		return s.Status == Invalid || s.Leaks > 0
@@ -321,8 +321,8 @@ func (s Sample) showsPolicy() bool {
 	if s.Status != Measured {
 		return false
 	}
-	if s.Kind == KindBlocked {
-		return s.Leaks == 0 && s.WasBlocked()
+	if s.Kind.Stays() {
+		return s.Kind.Keeps() == StateBlocked && s.Leaks == 0 && s.WasBlocked()
 	}
 	return s.Start.Source == StartWrite
 }
@@ -350,9 +350,11 @@ type counts struct {
 	watched, leaking, leaks   int // pairs that must stay blocked, those answered, and the replies
 	invalid, exposed, deleted int // not proved; of these, answered while they had to be blocked
 	flapping, flaps           int
-	reason                    string // of the first invalid one
-	unobserved                int    // pairs that nobody watched
-	lost                      string // why, of the first one
+	// of pairs that had to stay allowed, and blocked, through one
+	kept, barred Disruption
+	reason       string // of the first invalid one
+	unobserved   int    // pairs that nobody watched
+	lost         string // why, of the first one
 }
 
 func count(samples []Sample) counts {
@@ -384,6 +386,7 @@ func (c *counts) add(s Sample) {
 			c.lost = s.Reason
 		}
 		c.unobserved++
+	case s.Watched.Is():
 	case s.Kind == KindBlocked:
 		c.watched += is(s.Status == Measured)
 	case s.Kind == KindOpen:
@@ -395,8 +398,15 @@ func (c *counts) add(s Sample) {
 		c.censored += is(s.Status == Censored)
 	}
 
-	c.leaks += s.Leaks
-	c.leaking += is(s.Leaks > 0)
+	switch {
+	case !s.Watched.Is():
+		c.leaks += s.Leaks
+		c.leaking += is(s.Leaks > 0)
+	case s.Kind.Keeps() == StateBlocked:
+		c.barred.add(s.Watched)
+	default:
+		c.kept.add(s.Watched)
+	}
 	c.flaps += s.CountFlaps()
 	c.flapping += is(s.CountFlaps() > 0)
 }
@@ -430,6 +440,8 @@ func (c counts) findings() []Finding {
 			"replies that policy forbids, on %s that must stay blocked",
 			Plural(c.watched, "pair"))
 	}
+
+	all = append(all, c.disruption()...)
 
 	switch {
 	case c.flaps > 0:
@@ -468,5 +480,41 @@ func (c counts) findings() []Finding {
 		say(TopicConnections, SeverityInfo, c.blocked, c.connections, "%s", text)
 	}
 
+	return all
+}
+
+// disruption is what is to be said about pairs that had to keep their state through one.
+func (c counts) disruption() []Finding {
+	var all []Finding
+	for _, one := range []struct {
+		topic Topic
+		Disruption
+		text string
+	}{
+		{TopicHoles, c.barred, "holes, on %d of %s that must stay blocked"},
+		{TopicOutages, c.kept, "outages, on %d of %s that must stay allowed"},
+	} {
+		finding := Finding{Topic: one.topic, Severity: SeverityOK, Count: one.Breaches,
+			Text: fmt.Sprintf(one.text, one.Broken, Plural(one.Pairs, "pair"))}
+		if one.Breaches > 0 {
+			finding.Severity = SeverityCritical
+			finding.Text += fmt.Sprintf(", the longest %s", one.Longest)
+		}
+		if one.Pairs > 0 {
+			all = append(all, finding)
+		}
+	}
+
+	unwatched := c.barred.Unwatched + c.kept.Unwatched
+	if unwatched > 0 {
+		longest := max(c.barred.LongestUnknown, c.kept.LongestUnknown)
+		all = append(all, Finding{
+			Topic: TopicUnknown, Severity: SeverityWarning, Count: unwatched,
+			Of: c.barred.Pairs + c.kept.Pairs,
+			Text: fmt.Sprintf("pairs were not watched for a time, up to %s: their probes were "+
+				"not sent, and nothing is known of what the network did then",
+				FormatDuration(longest)),
+		})
+	}
 	return all
 }

@@ -46,6 +46,12 @@ const (
 	TopicConnections Topic = "connections"
 	// TopicLeaks: replies on pairs that must stay blocked.
 	TopicLeaks Topic = "leaks"
+	// TopicHoles: times in which pairs were allowed that had to stay blocked through a disruption.
+	TopicHoles Topic = "holes"
+	// TopicOutages: times in which pairs were not allowed that had to stay so through one.
+	TopicOutages Topic = "outages"
+	// TopicUnknown: pairs that were not watched for a time.
+	TopicUnknown Topic = "unknown"
 	// TopicFlaps: changes back and forth, of pairs that had to change.
 	TopicFlaps Topic = "flaps"
 	// TopicInvalid: pairs whose old state was not seen.

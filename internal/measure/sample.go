@@ -93,10 +93,13 @@ type Sample struct {
 	Iteration, Agent int
 	// ClientNode and TargetNode are where the two pods ran, empty if that is not known.
 	ClientNode, TargetNode string
-	// Kind is what the network has to do with the pair. One that must stay blocked has no latency,
-	// but Leaks, the number of replies that policy forbids; its bracket is that of the first leak.
+	// Kind is what the network has to do with the pair. One that must keep its state has no
+	// latency. One that must stay blocked has Leaks, the number of replies that policy forbids; its
+	// bracket is that of the first leak.
 	Kind  Kind
 	Leaks int
+	// Watched is what was seen of a pair that must keep its state through a disruption.
+	Watched Watched
 	// ProbeRate is how many probes a second the agent, or client, could send for all of its pairs
 	// together, as far as its path bore that, and RoundTrip the median of the newest round trips;
 	// zero where that is not known.
@@ -117,15 +120,60 @@ const (
 	KindOpen
 	// KindBlocked: new connections that must stay blocked.
 	KindBlocked
+	// KindAllowed: new connections that must stay allowed.
+	KindAllowed
+	// KindOpenBlocked: a connection that was open before policy forbade it, and must stay blocked.
+	KindOpenBlocked
+	// KindOpenAllowed: an open connection that must stay allowed.
+	KindOpenAllowed
 )
 
+// kindNames are the names of the kinds in records.
+var kindNames = [...]string{
+	"new-connection", "open-connection", "must-stay-blocked", "must-stay-allowed",
+	"open-connection-must-stay-blocked", "open-connection-must-stay-allowed",
+}
+
 // Kinds lists every kind, in order.
-func Kinds() []Kind { return []Kind{KindNew, KindOpen, KindBlocked} }
+func Kinds() []Kind {
+	all := make([]Kind, len(kindNames))
+	for i := range all {
+		all[i] = Kind(i)
+	}
+	return all
+}
+
+// KindThatKeeps is the kind of pairs that must keep a state.
+func KindThatKeeps(state State, open bool) Kind {
+	switch {
+	case state == StateBlocked && open:
+		return KindOpenBlocked
+	case state == StateBlocked:
+		return KindBlocked
+	case open:
+		return KindOpenAllowed
+	default:
+		return KindAllowed
+	}
+}
 
 // String is the kind's name in records.
-func (k Kind) String() string {
-	return [...]string{"new-connection", "open-connection", "must-stay-blocked"}[min(int(k), 2)]
+func (k Kind) String() string { return kindNames[min(int(k), len(kindNames)-1)] }
+
+// Keeps is the state that the pair must keep, unknown if it has to change.
+func (k Kind) Keeps() State {
+	switch k {
+	case KindBlocked, KindOpenBlocked:
+		return StateBlocked
+	case KindAllowed, KindOpenAllowed:
+		return StateAllowed
+	default:
+		return StateUnknown
+	}
 }
+
+// Stays reports whether the pair must keep its state: it has no latency.
+func (k Kind) Stays() bool { return k.Keeps() != StateUnknown }
 
 // WithStart is the sample with the instant that its latency counts from. A pair that changed before
 // that shows nothing about the trigger; by more than the grace, if the trigger may be older than
@@ -136,7 +184,7 @@ func (s Sample) WithStart(start Start, grace time.Duration) Sample {
 		grace = 0
 	}
 	early := s.Bracket.Upper.Before(start.At.Add(-grace))
-	if s.Status == Measured && s.Kind != KindBlocked && early {
+	if s.Status == Measured && !s.Kind.Stays() && early {
 		return s.Invalidate(ChangedEarly)
 	}
 	return s
@@ -145,22 +193,22 @@ func (s Sample) WithStart(start Start, grace time.Duration) Sample {
 // Invalidate is the sample of a pair that shows nothing, for the cause. It has no transition.
 func (s Sample) Invalidate(cause Cause) Sample {
 	s.Status, s.Cause, s.Reason = Invalid, cause, cause.Text()
-	s.Bracket, s.Answered = Bracket{}, time.Time{}
+	s.Bracket, s.Answered, s.Watched = Bracket{}, time.Time{}, Watched{}
 	return s
 }
 
 // Unobserve is the sample of a pair that nobody saw change, for the reason. It has no transition.
 func (s Sample) Unobserve(reason string) Sample {
 	s.Status, s.Reason = Unobserved, reason
-	s.Bracket, s.Answered = Bracket{}, time.Time{}
+	s.Bracket, s.Answered, s.Watched = Bracket{}, time.Time{}, Watched{}
 	s.Flaps, s.FlapCount = nil, 0
 	return s
 }
 
 // CountFlaps counts the changes of state other than the transition. The beginning and the end of a
-// leak are none.
+// leak are none, nor are those of an outage.
 func (s Sample) CountFlaps() int {
-	if s.Kind == KindBlocked {
+	if s.Kind.Stays() {
 		return 0
 	}
 	return s.FlapCount
@@ -193,7 +241,7 @@ func (s Sample) Latency() Latency {
 // state it is the most that it can be. Without either, ok is false.
 func (s Sample) Observed() (latency time.Duration, censored Censoring, ok bool) {
 	switch {
-	case s.Kind == KindBlocked:
+	case s.Kind.Stays():
 		return 0, Exact, false
 	case s.Status == Measured:
 		latency, censored = s.changed()

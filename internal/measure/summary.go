@@ -44,8 +44,11 @@ type Summary struct {
 	// Leaks counts the replies that policy forbade, Flaps the changes of state other than the
 	// measured ones, of pairs that had to change.
 	Leaks, Flaps int
-	// Kind is that of the samples. Those that must stay blocked have no latency.
+	// Kind is that of the samples. Those that must keep their state have no latency.
 	Kind Kind
+	// Disruption is what was seen of pairs that had to keep their state through one, zero where
+	// nobody watched for that.
+	Disruption Disruption
 	// Warnings qualify the statistics above.
 	Warnings []string
 
@@ -67,6 +70,7 @@ func Summarize(scenario string, samples []Sample) Summary {
 			warned[warning]++
 		}
 		summary.Leaks += sample.Leaks
+		summary.Disruption.add(sample.Watched)
 		summary.Kind = max(summary.Kind, sample.Kind)
 		summary.Flaps += sample.CountFlaps()
 		if _, known, ok := sample.Observed(); ok && known == Exact {

@@ -6,6 +6,7 @@ package measure
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,8 +30,9 @@ var thresholdForm = regexp.MustCompile(
 )
 
 // ParseThreshold reads SCENARIO.STATISTIC, an operator (<, <=, >, >=, ==, !=) and a limit. The
-// statistics min, max, mean, median and pNN are durations; expected, measured, censored, invalid,
-// deleted, unobserved, leaks and flaps are counts.
+// statistics min, max, mean, median and pNN are durations, and so are outage and unknown, the
+// longest of their kind; expected, measured, censored, invalid, deleted, unobserved, leaks, flaps,
+// outages, holes and lost are counts.
 func ParseThreshold(text string) (Threshold, error) {
 	text = strings.TrimSpace(text)
 	parts := thresholdForm.FindStringSubmatch(text)
@@ -43,6 +45,7 @@ func ParseThreshold(text string) (Threshold, error) {
 	t := Threshold{text: text, scenario: parts[1], statistic: parts[2], operator: parts[3]}
 	_, isCount := t.count(Summary{})
 	_, isDuration := t.duration(Summary{})
+	_, isSpan := t.span(Summary{})
 	switch {
 	case isCount:
 		limit, err := strconv.Atoi(parts[4])
@@ -51,7 +54,7 @@ func ParseThreshold(text string) (Threshold, error) {
 				text, parts[4], t.statistic, thresholdExample)
 		}
 		t.limit = float64(limit)
-	case isDuration:
+	case isDuration || isSpan:
 		limit, err := time.ParseDuration(parts[4])
 		if err != nil {
 			return Threshold{}, fmt.Errorf("threshold %q: %q is no duration with a unit, %s",
@@ -67,13 +70,24 @@ func ParseThreshold(text string) (Threshold, error) {
 }
 
 // About reports whether the threshold is about a summary: that of its scenario or of a part of it.
-// What is forbidden has no latency: a limit of one is about it only by its full name.
+// About a part that has not got its statistic it is only by the part's full name.
 func (t Threshold) About(s Summary) bool {
-	if s.Scenario == t.scenario {
-		return true
+	return s.Scenario == t.scenario || t.AboutName(s.Scenario) && t.fits(s.Kind)
+}
+
+// fits reports whether pairs of a kind have the statistic: what must keep its state has no latency,
+// and only what must stay allowed has outages.
+func (t Threshold) fits(kind Kind) bool {
+	switch t.statistic {
+	case "outage", "outages", "lost":
+		return kind.Keeps() == StateAllowed
+	case "hole", "holes":
+		return kind.Keeps() == StateBlocked
+	case "unknown":
+		return kind.Stays()
 	}
 	_, isCount := t.count(Summary{})
-	return t.AboutName(s.Scenario) && (isCount || s.Kind != KindBlocked)
+	return isCount || !kind.Stays()
 }
 
 // AboutName reports whether the threshold is about results of a name.
@@ -101,14 +115,38 @@ func countStatistics() []countStatistic {
 			return s.Account.Count(status)
 		}})
 	}
+	breaches := func(s Summary) int { return s.Disruption.Breaches }
 	return append(all, countStatistic{"leaks", func(s Summary) int { return s.Leaks }},
-		countStatistic{"flaps", func(s Summary) int { return s.Flaps }})
+		countStatistic{"flaps", func(s Summary) int { return s.Flaps }},
+		countStatistic{"outages", breaches}, countStatistic{"holes", breaches},
+		countStatistic{"lost", func(s Summary) int { return s.Disruption.Lost }})
+}
+
+// spanStatistics are those that are known between two ends, in the order of messages.
+func spanStatistics() []string { return []string{"outage", "hole", "unknown"} }
+
+// span is the statistic as a span, if it is one: the longest of its kind.
+func (t Threshold) span(s Summary) (Span, bool) {
+	switch t.statistic {
+	case "outage", "hole":
+		return s.Disruption.Longest, true
+	case "unknown":
+		return Span{s.Disruption.LongestUnknown, s.Disruption.LongestUnknown}, true
+	default:
+		return Span{}, false
+	}
+}
+
+// ofDisruption reports whether the statistic is of a disruption.
+func (t Threshold) ofDisruption() bool {
+	_, isSpan := t.span(Summary{})
+	return isSpan || slices.Contains([]string{"outages", "holes", "lost"}, t.statistic)
 }
 
 // ThresholdStatistics are the statistics that a threshold can be about: durations, with some
 // percentiles in the place of all, and counts.
 func ThresholdStatistics(percentiles ...string) []string {
-	all := durationStatistics(percentiles...)
+	all := append(durationStatistics(percentiles...), spanStatistics()...)
 	for _, one := range countStatistics() {
 		all = append(all, one.name)
 	}
@@ -147,6 +185,9 @@ func (t Threshold) Evaluate(s Summary) (passed bool, text string) {
 		return t.verdict(float64(n), strconv.Itoa(n))
 	}
 
+	if span, isSpan := t.span(s); isSpan {
+		return t.evaluateSpan(span)
+	}
 	found, _ := t.duration(s)
 	statistic, value := t.format(found.latency), float64(found.latency)
 	only := ": failed, it is only known to be "
@@ -166,6 +207,16 @@ func (t Threshold) Evaluate(s Summary) (passed bool, text string) {
 	return false, t.text + only + "at most " + statistic
 }
 
+// evaluateSpan is the verdict about a span, if both of its ends agree.
+func (t Threshold) evaluateSpan(span Span) (passed bool, text string) {
+	least, _ := t.verdict(float64(span.Least), "")
+	most, text := t.verdict(float64(span.Most), span.String())
+	if least != most {
+		return false, t.text + ": failed, it is only known to be " + span.String()
+	}
+	return most, text
+}
+
 // format writes a statistic as everywhere, and exactly where it would look like the limit and is
 // not.
 func (t Threshold) format(statistic time.Duration) string {
@@ -180,14 +231,18 @@ func (t Threshold) format(statistic time.Duration) string {
 // not looked at have neither leaked nor flapped says nothing.
 func (t Threshold) undecided(s Summary) string {
 	_, isCount := t.count(s)
-	needsPairs := !isCount || t.statistic == "leaks" || t.statistic == "flaps"
+	needsPairs := !isCount || t.ofDisruption() || t.statistic == "leaks" || t.statistic == "flaps"
 	switch {
 	case s.Account.Expected == 0 && t.statistic != "expected":
 		return "nothing was run"
 	case s.Account.Count(Measured) == 0 && needsPairs:
 		return "nothing was measured"
-	case s.Kind == KindBlocked && !isCount:
-		return "its pairs were to stay blocked and have no latency"
+	case t.ofDisruption() && !t.fits(s.Kind):
+		return "its pairs have none: they are other ones"
+	case t.ofDisruption() && s.Disruption.Pairs == 0:
+		return "nothing was watched through a disruption"
+	case !t.fits(s.Kind):
+		return fmt.Sprintf("its pairs were to stay %s and have no latency", s.Kind.Keeps())
 	}
 	return ""
 }

@@ -83,6 +83,11 @@ type Expect struct {
 	// blocked and stay so: every reply of theirs is a leak.
 	Want      string `json:"want"`
 	Forbidden bool   `json:"forbidden,omitempty"`
+	// Keep is the state that the pairs must keep, allowed or blocked, while something happens that
+	// must not change it: they are watched for that from the trigger on. Open is that they are
+	// connections which stay open.
+	Keep string `json:"keep,omitempty"`
+	Open bool   `json:"open,omitempty"`
 	// Part is appended to the scenario's name in the samples of this group.
 	Part string `json:"part,omitempty"`
 }

@@ -38,11 +38,11 @@ func TestParsePlanMistakes(t *testing.T) {
 		{"what is no plan", "{", "read the plan: unexpected end of JSON input"},
 		{
 			"a runner from before there were versions", `{"round":1,"step":"prove"}`,
-			"read the plan: the runner speaks protocol version 0, expected version 1",
+			"read the plan: the runner speaks protocol version 0, expected version 2",
 		},
 		{
-			"a runner that is newer", `{"protocol":2,"round":1,"step":"prove"}`,
-			"read the plan: the runner speaks protocol version 2, expected version 1",
+			"a runner that is newer", `{"protocol":3,"round":1,"step":"prove"}`,
+			"read the plan: the runner speaks protocol version 3, expected version 2",
 		},
 	}
 	for _, test := range tests {
@@ -73,7 +73,7 @@ func TestLines(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	const want = `{"seq":1,"hello":{"protocol":1,"agent":2,"mode":"connect"}}
+	const want = `{"seq":1,"hello":{"protocol":2,"agent":2,"mode":"connect"}}
 {"seq":2,"sample":{"schema":1}}
 {"seq":3,"round":{"round":1,"samples":1}}
 `

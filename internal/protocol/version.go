@@ -7,7 +7,7 @@ import "fmt"
 
 // Version is the version of the protocol that this program speaks. It is raised with every change
 // that the other side has to know of. Programs from before there were versions say 0.
-const Version = 1
+const Version = 2
 
 // VersionError says that the two sides speak different versions.
 type VersionError struct {

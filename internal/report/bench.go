@@ -38,7 +38,7 @@ func Bench(w io.Writer, reports []Report) error {
 // benchLine is an iteration as a line, with the pairs in the place of the runs; empty if it has no
 // latency.
 func benchLine(iteration measure.Summary) string {
-	if iteration.Kind == measure.KindBlocked || len(iteration.Latency) == 0 {
+	if iteration.Kind.Stays() || len(iteration.Latency) == 0 {
 		return ""
 	}
 

@@ -207,7 +207,7 @@ func pooled(side Side) map[resultKey]measure.Result {
 // compare compares the median, the 99th percentile, and the statistics of the limits that are about
 // the result.
 func (r *Compared) compare(limits []measure.Limit) {
-	if r.Old.Kind == measure.KindBlocked {
+	if r.Old.Kind.Stays() {
 		return
 	}
 
@@ -253,7 +253,7 @@ func (c *Comparison) check(limits []measure.Limit) error {
 	var probabilities, least []float64
 	for _, limit := range limits {
 		for _, one := range c.Results {
-			if one.Old.Kind == measure.KindBlocked || !limit.About(one.Old.Scenario) {
+			if one.Old.Kind.Stays() || !limit.About(one.Old.Scenario) {
 				continue
 			}
 			p, err := limit.Test(one.oldReplicates, one.newReplicates)

@@ -9,8 +9,6 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
-
-	"github.com/netpol-latency/netpol-latency/internal/measure"
 )
 
 // ComparisonText writes what a person reads in a terminal.
@@ -69,7 +67,10 @@ func (f ComparedStatistic) Cells() []string {
 
 // Counts says how many replicates there are, and what became of pairs that must stay blocked.
 func (r Compared) Counts(unit Unit) string {
-	if r.Old.Kind == measure.KindBlocked {
+	if r.Old.Kind.Stays() {
+		if r.Old.Disruption.Pairs > 0 {
+			return StaysText(r.Old) + ", and " + StaysText(r.New)
+		}
 		return fmt.Sprintf("%d and %d leaks", r.Old.Leaks, r.New.Leaks)
 	}
 	return fmt.Sprintf("%s and %s", many(r.Statistics[0].OldCount, unit),

@@ -67,7 +67,7 @@ func csvColumns() []csvColumn {
 
 	latency := func(name string, whole bool, part func(measure.Latency) time.Duration) csvColumn {
 		return of(name, func(s measure.Sample) string {
-			if s.Status != measure.Measured || s.Kind == measure.KindBlocked ||
+			if s.Status != measure.Measured || s.Kind.Stays() ||
 				whole && !s.Bracket.Bounded() {
 				return ""
 			}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/result"
@@ -27,6 +28,68 @@ type jsonRun struct {
 	Findings   []jsonFinding   `json:"findings"`
 	Results    []jsonResult    `json:"results"`
 	Thresholds []jsonThreshold `json:"thresholds"`
+	// Disruptions are what happened in iterations that are no change.
+	Disruptions []jsonDisruption `json:"disruptions,omitempty"`
+}
+
+type jsonDisruption struct {
+	result.Event
+	Scenario string       `json:"scenario"`
+	Setting  string       `json:"setting,omitempty"`
+	Totals   []jsonTotal  `json:"totals"`
+	Breaches []jsonBreach `json:"breaches"`
+}
+
+type jsonTotal struct {
+	Node string `json:"node"`
+	Kind string `json:"kind"`
+	*result.Disruption
+}
+
+// jsonBreach is an outage or a hole, in nanoseconds after the beginning of the event.
+type jsonBreach struct {
+	What      string         `json:"what"`
+	Kind      string         `json:"kind"`
+	Node      string         `json:"node"`
+	Client    string         `json:"client"`
+	Target    string         `json:"target"`
+	LastGood  time.Duration  `json:"lastGoodNs"`
+	FirstBad  time.Duration  `json:"firstBadNs"`
+	LastBad   time.Duration  `json:"lastBadNs"`
+	FirstGood *time.Duration `json:"firstGoodNs,omitempty"`
+	Probes    uint64         `json:"probes"`
+	Merged    int            `json:"merged,omitempty"`
+}
+
+func jsonDisruptions(all []Disruption) []jsonDisruption {
+	var found []jsonDisruption
+	for _, d := range all {
+		one := jsonDisruption{Event: d.Event, Scenario: d.Scenario, Setting: d.Setting,
+			Totals: []jsonTotal{}, Breaches: []jsonBreach{}}
+		for _, t := range d.Totals {
+			one.Totals = append(one.Totals, jsonTotal{t.Node, t.Kind.String(),
+				result.DisruptionOf(t.Disruption)})
+		}
+		for _, b := range d.Breaches {
+			one.Breaches = append(one.Breaches, jsonBreachOf(b))
+		}
+		found = append(found, one)
+	}
+	return found
+}
+
+func jsonBreachOf(b Breach) jsonBreach {
+	one := jsonBreach{
+		What: b.Sample.Kind.BreachName(), Kind: b.Sample.Kind.String(), Node: b.Node,
+		Client: object(b.Sample.Client), Target: object(b.Sample.Target.Pod),
+		Probes: b.Probes, Merged: b.Merged,
+	}
+	one.LastGood, one.FirstBad = b.Began()
+	lastBad, firstGood := b.Ended()
+	if one.LastBad = lastBad; !b.Open() {
+		one.FirstGood = &firstGood
+	}
+	return one
 }
 
 type jsonResult struct {
@@ -81,6 +144,7 @@ func jsonOf(report Report) jsonRun {
 	run := jsonRun{
 		Run: report.Run, Outcome: assessment.Outcome.String(), Reason: assessment.Reason,
 		Findings: jsonFindings(assessment.Findings), Thresholds: []jsonThreshold{},
+		Disruptions: jsonDisruptions(report.Disruptions()),
 	}
 
 	for _, one := range report.Results {

@@ -169,8 +169,8 @@ func failureOf(finding measure.Finding, output string) *junitFailure {
 func junitCaseOf(one Result, name string) junitCase {
 	summary := one.Summary
 	output := summary.Account.String()
-	if summary.Kind == measure.KindBlocked {
-		output += fmt.Sprintf("; %d leaks", summary.Leaks)
+	if summary.Kind.Stays() {
+		output += "; " + StaysText(summary)
 	} else {
 		p50, p99 := FindCell(one.Cells, "p50"), FindCell(one.Cells, "p99")
 		output += fmt.Sprintf("; p50 %s, p99 %s", p50.Value, p99.Value)

@@ -33,7 +33,7 @@ func KubeBurner(w io.Writer, reports []Report) error {
 	all := []burnerQuantiles{}
 	for _, report := range reports {
 		for _, summary := range report.Assessment.Summaries() {
-			if summary.Kind != measure.KindBlocked && len(summary.Latency) > 0 {
+			if !summary.Kind.Stays() && len(summary.Latency) > 0 {
 				all = append(all, burnerOf(report.Source, summary))
 			}
 		}

@@ -55,6 +55,9 @@ func markdownOf(page *bytes.Buffer, report Report) {
 		}
 	}
 
+	for _, one := range report.Disruptions() {
+		one.markdown(page)
+	}
 	lines := []string{account(summaries)}
 	assessment := report.Assessment
 	for _, one := range notable(assessment) {
@@ -83,8 +86,9 @@ func markdownOf(page *bytes.Buffer, report Report) {
 
 func markdownRow(s measure.Summary) string {
 	of := fmt.Sprintf("%d of %d", s.Account.Count(measure.Measured), s.Account.Expected)
-	if s.Kind == measure.KindBlocked {
-		return fmt.Sprintf("| %s | %s | %d leaks | | | | | |", escape(s.Scenario), of, s.Leaks)
+	if s.Kind.Stays() {
+		return fmt.Sprintf("| %s | %s | %s | | | | | |", escape(s.Scenario), of,
+			escape(StaysText(s)))
 	}
 
 	texts := []string{escape(s.Scenario), of}

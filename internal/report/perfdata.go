@@ -50,7 +50,7 @@ func perfDataFiles(reports []Report) ([]File, error) {
 		var names []string
 		documents := make(map[string]*perfData)
 		for _, summary := range report.Assessment.Summaries() {
-			if summary.Kind == measure.KindBlocked {
+			if summary.Kind.Stays() {
 				continue
 			}
 			if documents[summary.Scenario] == nil {

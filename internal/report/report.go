@@ -85,7 +85,7 @@ const none = "-"
 
 // Cells are the shown quantiles of a summary, none if its pairs must stay blocked.
 func Cells(summary measure.Summary) []Cell {
-	if summary.Kind == measure.KindBlocked {
+	if summary.Kind.Stays() {
 		return nil
 	}
 

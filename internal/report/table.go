@@ -28,9 +28,8 @@ type Row struct {
 // quantiles if there are any, and its resolution.
 func Rows(summary measure.Summary) []Row {
 	of := fmt.Sprintf("%d/%d", summary.Account.Count(measure.Measured), summary.Account.Expected)
-	if summary.Kind == measure.KindBlocked {
-		return []Row{{Label: summary.Scenario, Of: of, Note: fmt.Sprintf("%d leaks",
-			summary.Leaks)}}
+	if summary.Kind.Stays() {
+		return []Row{{Label: summary.Scenario, Of: of, Note: broken(summary)}}
 	}
 
 	latency, lower := Row{Label: summary.Scenario, Of: of}, Row{Label: "  95% CI low"}
@@ -50,6 +49,22 @@ func Rows(summary measure.Summary) []Row {
 	}
 
 	return []Row{latency, lower, upper, resolution}
+}
+
+// broken is how often pairs did not keep their state.
+func broken(s measure.Summary) string {
+	if s.Disruption.Pairs > 0 {
+		return measure.Plural(s.Disruption.Breaches, s.Kind.BreachName())
+	}
+	return StaysText(s)
+}
+
+// StaysText says what became of pairs that had to keep their state.
+func StaysText(s measure.Summary) string {
+	if s.Disruption.Pairs > 0 {
+		return s.Disruption.Text(s.Kind)
+	}
+	return fmt.Sprintf("%d leaks", s.Leaks)
 }
 
 // Table writes one line for each row, and the warnings beneath. It fits 100 columns.

@@ -51,6 +51,9 @@ func textOf(page *bytes.Buffer, report Report) error {
 		return err
 	}
 
+	if err := DisruptionText(page, report.Disruptions()); err != nil {
+		return err
+	}
 	fmt.Fprintln(page, account(summaries))
 	for _, warning := range run.Warnings {
 		wrapped(page, "warning: ", warning)

@@ -109,11 +109,35 @@ type Scenario struct {
 	Settings    setting.Record `json:"settings"`
 	AgentNodes  []string       `json:"agentNodes"`
 	TargetNodes []string       `json:"targetNodes"`
+	// Events are what has happened in the iterations of a disruption.
+	Events []Event `json:"events,omitempty"`
 	// Iterations is how many have ended of the Planned ones.
 	Iterations int `json:"iterations,omitempty"`
 	Planned    int `json:"plannedIterations,omitempty"`
 	// Check is what the pairs did after the last iteration, nil of a run that did not look.
 	Check *measure.Check `json:"check,omitempty"`
+}
+
+// Event is what has happened in an iteration of a disruption: a command, a restart, or nothing. Its
+// instants are on the runner's clock.
+type Event struct {
+	Iteration int       `json:"round"`
+	What      string    `json:"what"`
+	Began     time.Time `json:"began"`
+	Ended     time.Time `json:"ended"`
+	// ExitCode is that of a command, and Error why the event is not what it was to be.
+	ExitCode *int   `json:"exitCode,omitempty"`
+	Error    string `json:"error,omitempty"`
+	// Marks are the lines that a command has written, or what has become of each pod of a restart.
+	// So many were left out.
+	Marks   []Mark `json:"marks,omitempty"`
+	LeftOut int    `json:"leftOut,omitempty"`
+}
+
+// Mark is something that happened at an instant of an event.
+type Mark struct {
+	At   time.Time `json:"at"`
+	Text string    `json:"text"`
 }
 
 // Summary is the digest of a scenario in summary.json. Durations are nanoseconds.
@@ -126,7 +150,35 @@ type Summary struct {
 	Flaps      int                      `json:"flaps"`
 	Latency    map[string]Quantile      `json:"latency,omitempty"`
 	Resolution map[string]time.Duration `json:"resolutionNs,omitempty"`
+	Disruption *Disruption              `json:"disruption,omitempty"`
 	Warnings   []string                 `json:"warnings,omitempty"`
+}
+
+// Disruption is what was seen of pairs that had to keep their state: of Pairs so many did not for a
+// time, or were Lost to the end; Breaches counts the outages or holes.
+type Disruption struct {
+	Pairs     int           `json:"pairs"`
+	Broken    int           `json:"broken"`
+	Lost      int           `json:"lost"`
+	Breaches  int           `json:"breaches"`
+	Longest   span          `json:"longest"`
+	First     time.Time     `json:"first,omitzero"`
+	Last      time.Time     `json:"last,omitzero"`
+	Unwatched int           `json:"unwatched"`
+	Unknown   time.Duration `json:"longestUnknownNs"`
+	Lateness  time.Duration `json:"latenessNs"`
+}
+
+// DisruptionOf is a disruption as summary.json has it, nil of pairs that were not watched for one.
+func DisruptionOf(d measure.Disruption) *Disruption {
+	if d.Pairs == 0 {
+		return nil
+	}
+	return &Disruption{
+		Pairs: d.Pairs, Broken: d.Broken, Lost: d.Lost, Breaches: d.Breaches,
+		Longest: span(d.Longest), First: d.First, Last: d.Last,
+		Unwatched: d.Unwatched, Unknown: d.LongestUnknown, Lateness: d.Lateness,
+	}
 }
 
 // Quantile is a quantile of the latencies, with its interval of 95 % confidence; an end that is
@@ -188,7 +240,7 @@ func Digest(s measure.Summary) Summary {
 		Scenario: s.Scenario, Setting: s.Setting, Expected: s.Account.Expected,
 		Statuses: make(map[string]int),
 		Leaks:    s.Leaks, Flaps: s.Flaps, Warnings: s.Warnings,
-		Resolution: quantiles(s.Resolution),
+		Resolution: quantiles(s.Resolution), Disruption: DisruptionOf(s.Disruption),
 	}
 
 	if s.HasLatency() {

@@ -60,6 +60,7 @@ type record struct {
 	// Forbidden stands for the kind in schema 1.
 	Forbidden bool              `json:"forbidden,omitempty"`
 	Leaks     int               `json:"leaks,omitempty"`
+	Watched   *watched          `json:"watched,omitempty"`
 	Probes    map[string]uint64 `json:"probes,omitempty"`
 	ProbeRate float64           `json:"probeRate,omitempty"`
 	RoundTrip time.Duration     `json:"roundTripNs,omitempty"`
@@ -155,6 +156,7 @@ func recordOf(s measure.Sample) record {
 		ClientUID:  s.Client.UID,
 		ClientNode: s.ClientNode, TargetNode: s.TargetNode,
 		ProbeRate: s.ProbeRate, RoundTrip: s.RoundTrip,
+		Watched: recordOfWatched(s.Watched),
 	}
 
 	if s.Want != measure.StateUnknown {
@@ -170,7 +172,7 @@ func recordOf(s measure.Sample) record {
 		one.Evidence = s.Evidence.String()
 	}
 
-	if s.Status == measure.Measured && s.Kind != measure.KindBlocked {
+	if s.Status == measure.Measured && !s.Kind.Stays() {
 		latency, estimate := s.Latency(), s.Latency().Estimate()
 		one.LatencyHigh = &latency.Upper
 		if s.Bracket.Bounded() {
@@ -232,6 +234,7 @@ func (r record) sample() (measure.Sample, error) {
 		Want:   state(r.Want), Setting: r.Setting,
 		ClientNode: r.ClientNode, TargetNode: r.TargetNode,
 		ProbeRate: r.ProbeRate, RoundTrip: r.RoundTrip,
+		Watched: r.Watched.read(),
 	}
 
 	for _, one := range r.Flaps {

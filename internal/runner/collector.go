@@ -177,6 +177,13 @@ func (c *collector) notify() {
 	c.changed = make(chan struct{})
 }
 
+// wake has those who wait look again: time has passed.
+func (c *collector) wake() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.notify()
+}
+
 // warn keeps a warning once.
 func (c *collector) warn(text string) {
 	c.mu.Lock()

@@ -151,7 +151,7 @@ func TestAgentOfAnotherVersion(t *testing.T) {
 	}
 	err := c.await(t.Context(), func() bool { return false })
 	const want = "read the log of an agent: " +
-		"pod agent-0 speaks protocol version 0, expected version 1: " +
+		"pod agent-0 speaks protocol version 0, expected version 2: " +
 		"runner and agents must be of one release: name the image with --image"
 	if err == nil || err.Error() != want {
 		t.Errorf("the error is %q; want %q", err, want)

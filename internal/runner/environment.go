@@ -22,6 +22,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
+	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
@@ -50,6 +51,7 @@ type environment struct {
 	others     []string // policies in the namespaces that are not of the run
 	wordless   bool     // the user may write no policy of the network plugin's own kind
 	earlier    []leftover
+	events     []result.Event // what has happened in the iterations of a disruption
 }
 
 func (e *environment) mode() string { return e.options.Mode(e.scenario) }

@@ -36,6 +36,10 @@ type iteration struct {
 	expected map[pairKey]measure.Target
 	awaited  map[pairKey]bool // those of the expected pairs that are to change
 	agents   map[pairKey]int  // who probes each
+	// kept are the kinds of those that must keep their state through a disruption.
+	kept map[pairKey]measure.Kind
+	// othersProved is when all but open connections that may live on were proved.
+	othersProved time.Time
 	// had are the awaited pairs that have a sample, and early the samples of pairs that were not
 	// awaited when they came.
 	had, early map[pairKey]bool
@@ -56,7 +60,8 @@ func (e *environment) newIteration(part scenario.Part) *iteration {
 	return &iteration{
 		env: e, part: part, name: e.scenario.FullName(part), number: e.iterations,
 		expected: make(map[pairKey]measure.Target), awaited: make(map[pairKey]bool),
-		agents: make(map[pairKey]int), had: make(map[pairKey]bool), early: make(map[pairKey]bool),
+		agents: make(map[pairKey]int), kept: make(map[pairKey]measure.Kind),
+		had: make(map[pairKey]bool), early: make(map[pairKey]bool),
 		came: make(map[pairKey]time.Time),
 	}
 }
@@ -67,12 +72,18 @@ func (e *environment) runStanding(
 ) ([]measure.Sample, error) {
 	it := e.newIteration(part)
 	it.expectAll()
+	if err := it.connect(ctx); err != nil {
+		return nil, err
+	}
 	if err := it.prove(ctx); err != nil {
 		return nil, err
 	}
 
 	if err := it.announce(ctx); err != nil {
 		return nil, err
+	}
+	if it.env.scenario.Disrupts {
+		return it.runDisruption(ctx)
 	}
 	if err := it.trigger(ctx); err != nil {
 		return nil, err
@@ -117,7 +128,10 @@ func (it *iteration) expect(pod corev1.Pod, expect scenario.Expect) {
 
 	key := it.keyOf(pod, expect)
 	it.expected[key], it.agents[key] = target, agentOf(pod)
-	if !expect.Forbidden {
+	switch {
+	case expect.Keep != measure.StateUnknown:
+		it.kept[key] = measure.KindThatKeeps(expect.Keep, expect.Open)
+	case !expect.Forbidden:
 		it.awaited[key] = true
 		if it.early[key] {
 			it.had[key] = true
@@ -134,10 +148,14 @@ func (it *iteration) keyOf(pod corev1.Pod, expect scenario.Expect) pairKey {
 
 // expectation is what is expected as the agents get it.
 func expectation(expect scenario.Expect) protocol.Expect {
-	return protocol.Expect{
+	one := protocol.Expect{
 		Group: expect.Group, Port: expect.Port, Want: expect.Want.String(),
-		Forbidden: expect.Forbidden, Part: expect.Name,
+		Forbidden: expect.Forbidden, Part: expect.Name, Open: expect.Open,
 	}
+	if expect.Keep != measure.StateUnknown {
+		one.Keep, one.Want = expect.Keep.String(), expect.Keep.Opposite().String()
+	}
+	return one
 }
 
 func (it *iteration) planAt(step protocol.Step) protocol.Plan {
@@ -170,7 +188,7 @@ func (it *iteration) prove(ctx context.Context) error {
 		pairs, agents := it.env.collector.proved(it.number)
 		it.env.report(doing, pairs, len(it.expected))
 		return agents+len(it.env.collector.lost()) >= it.env.options.Agents &&
-			pairs+it.unheard(maps.Keys(it.expected)) >= len(it.expected)
+			it.proved(pairs+it.unheard(maps.Keys(it.expected)))
 	})
 	disturbed := it.env.disturbed()
 	if err := it.env.collector.failure(); err != nil {
@@ -395,7 +413,7 @@ func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
 		return nil, err
 	}
 
-	samples := it.account()
+	samples := it.leaveOutLiving(it.account())
 	it.doubtBlocks(samples)
 	return samples, nil
 }
@@ -404,7 +422,7 @@ func (it *iteration) collect(ctx context.Context) ([]measure.Sample, error) {
 // to some plugins a pod is in no block, as to Cilium (docs.cilium.io, "IP/CIDR based").
 func (it *iteration) doubtBlocks(samples []measure.Sample) {
 	opening := slices.DeleteFunc(slices.Clone(samples), func(sample measure.Sample) bool {
-		return sample.Kind == measure.KindBlocked || sample.Want != measure.StateAllowed
+		return sample.Kind.Stays() || sample.Want != measure.StateAllowed
 	})
 	inTime := slices.ContainsFunc(opening, func(sample measure.Sample) bool {
 		return sample.Status != measure.Censored
@@ -466,7 +484,10 @@ func (it *iteration) account() []measure.Sample {
 
 // kindOf is the kind of an expected pair. An agent only knows which of its pairs must stay blocked.
 func (it *iteration) kindOf(key pairKey) measure.Kind {
+	kept, is := it.kept[key]
 	switch {
+	case is:
+		return kept
 	case !it.awaited[key]:
 		return measure.KindBlocked
 	case it.env.scenario.Connections:

@@ -335,6 +335,9 @@ func (e *environment) targetSpec() corev1.PodSpec {
 		spec.SecurityContext.RunAsGroup = new(int64(user))
 	}
 	spec.Affinity = e.place()
+	if e.options.Disruption.PerNode {
+		spec.TopologySpreadConstraints = e.spread(scenario.RoleTarget)
+	}
 	if slices.ContainsFunc(container.Ports, func(port corev1.ContainerPort) bool {
 		return port.ContainerPort < firstUnprivileged
 	}) {
@@ -417,8 +420,8 @@ func serveFlags(ports []corev1.ContainerPort) []string {
 	return flags
 }
 
-// PodSpec is a pod that may do nothing special, as the pod security standard "restricted" asks of it
-// (https://kubernetes.io/docs/concepts/security/pod-security-standards/); its container has
+// PodSpec is a pod that may do nothing special, as the pod security standard "restricted" asks of
+// it (https://kubernetes.io/docs/concepts/security/pod-security-standards/); its container has
 // [Restricted].
 func PodSpec(container corev1.Container) corev1.PodSpec {
 	return corev1.PodSpec{
@@ -463,6 +466,9 @@ func (e *environment) agents() runtime.Object {
 			FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.name"},
 		}}},
 		Resources: requests("100m", "64Mi"), SecurityContext: Restricted(),
+	}
+	if e.scenario.HoldsConnections(e.options.Settings) {
+		container.Args = append(container.Args, "--open-connections")
 	}
 
 	spec := PodSpec(container)

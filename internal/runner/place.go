@@ -52,6 +52,35 @@ func (e *environment) choosePlace(ctx context.Context) error {
 		leftOut(reasons))
 }
 
+// perNode are the options with an agent and a target on each node that takes them.
+func (r *Runner) perNode(ctx context.Context) (Options, error) {
+	o := r.Options
+	nodes, err := r.Cluster.Nodes(ctx)
+	if err != nil {
+		return o, err
+	}
+
+	o.Agents = 0
+	var reasons []string
+	for _, about := range nodes {
+		node, err := r.Cluster.Node(ctx, about.Name)
+		if err != nil {
+			return o, err
+		}
+		if reason := o.Overlay.Unsuited(node); reason != "" {
+			reasons = append(reasons, fmt.Sprintf("%s (%s)", node.Name, reason))
+			continue
+		}
+		o.Agents++
+	}
+	if o.Agents == 0 {
+		return o, fmt.Errorf("place pods with --per-node: expected nodes that take them: none of "+
+			"%d does%s", len(nodes), leftOut(reasons))
+	}
+	o.Targets = max(o.Targets, o.Agents)
+	return o, nil
+}
+
 // leftOut says which nodes do not take pods, and why, the first few of them.
 func leftOut(reasons []string) string {
 	const shown = 5
@@ -90,11 +119,15 @@ func nodeAffinity(operator corev1.NodeSelectorOperator, node string) *corev1.Aff
 }
 
 // spread prefers to put pods of a role on as many nodes as there are: those on one node share its
-// processors and its table of connections.
+// processors and its table of connections. Where there is to be one on every node, it insists.
 func (e *environment) spread(role string) []corev1.TopologySpreadConstraint {
+	otherwise := corev1.ScheduleAnyway
+	if e.options.Disruption.PerNode {
+		otherwise = corev1.DoNotSchedule
+	}
 	return []corev1.TopologySpreadConstraint{{
 		MaxSkew: 1, TopologyKey: corev1.LabelHostname,
-		WhenUnsatisfiable: corev1.ScheduleAnyway,
+		WhenUnsatisfiable: otherwise,
 		LabelSelector: &metav1.LabelSelector{
 			MatchLabels: e.scoped(map[string]string{scenario.RoleLabel: role}),
 		},

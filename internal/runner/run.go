@@ -26,6 +26,7 @@ import (
 	"github.com/netpol-latency/netpol-latency/internal/kube"
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/internal/protocol"
+	"github.com/netpol-latency/netpol-latency/internal/result"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 	"github.com/netpol-latency/netpol-latency/internal/visible"
 )
@@ -69,6 +70,8 @@ type Facts struct {
 	AgentNodes, TargetNodes []string
 	// Check is what the pairs did after the last iteration, nil if nobody looked.
 	Check *measure.Check
+	// Events are what has happened in its iterations, of a disruption.
+	Events []result.Event
 }
 
 // Wait waits until everything that was removed is gone, also when the context has ended. It returns
@@ -90,6 +93,13 @@ func (r *Runner) Run(ctx context.Context, s scenario.Scenario) (err error) {
 	}
 	if err := r.checkTrigger(ctx); err != nil {
 		return err
+	}
+	if r.Options.Disruption.PerNode {
+		options, err := r.perNode(ctx)
+		if err != nil {
+			return err
+		}
+		r.Options = options
 	}
 	env, err := r.environment(ctx, s)
 	if err != nil {
@@ -326,6 +336,7 @@ func (e *environment) preview() Preview {
 	for _, part := range e.scenario.Parts(e.parameters) {
 		all.Triggers = append(all.Triggers, part.Change.Apply...)
 		all.Deletions = append(all.Deletions, part.Change.Delete...)
+		all.Deletions = append(all.Deletions, part.Opening...)
 	}
 	return all
 }
@@ -434,7 +445,7 @@ func (e *environment) facts(ctx context.Context) Facts {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), factsTimeout)
 	defer cancel()
 
-	facts := Facts{Warnings: e.warnings(), Check: e.checked}
+	facts := Facts{Warnings: e.warnings(), Check: e.checked, Events: e.events}
 	facts.AgentNodes, facts.TargetNodes = e.nodesOfPods(ctx)
 	return facts
 }

@@ -9,7 +9,7 @@ import "github.com/netpol-latency/netpol-latency/internal/setting"
 func All() []Scenario {
 	return []Scenario{
 		podCreation(), policyCreation(), policyDeny(), policyDeletion(), policyUpdate(),
-		podLabel(), namespaceLabel(), podStartup(), established(),
+		podLabel(), namespaceLabel(), podStartup(), established(), disruption(),
 	}
 }
 

@@ -35,6 +35,9 @@ type Scenario struct {
 	Kind    Kind
 	// Connections are kept open by the agents, who ask on them again and again.
 	Connections bool
+	// Disrupts says that in the place of a change something happens that is to change nothing:
+	// every pair must keep its state.
+	Disrupts bool
 	// Baseline says that the scenario can be run without its policies.
 	Baseline bool
 	// OwnNamespaces says why the namespaces must be the run's own; empty if others will do.
@@ -56,6 +59,8 @@ type Part struct {
 	// Change is the trigger: the objects are applied, or deleted.
 	Change Change
 	Expect []Expect
+	// Opening is in force until open connections that must stay blocked have been made.
+	Opening []runtime.Object
 }
 
 // Change is what a trigger writes. Objects are applied on the server's side, so that an object that
@@ -96,6 +101,10 @@ type Expect struct {
 	Want  measure.State
 	// Forbidden pairs are blocked and stay so: each reply of theirs is a leak.
 	Forbidden bool
+	// Keep is the state that pairs must keep through a disruption, in the place of one that they
+	// come to, and Open that they are connections which stay open.
+	Keep measure.State
+	Open bool
 	// Name tells the pairs of a part apart in the results, empty if there are no others.
 	Name string
 }
@@ -111,7 +120,35 @@ func (s Scenario) Check(settings setting.Settings) error {
 		baseline = fmt.Errorf("scenario %s ignores baseline: it measures its policies: "+
 			"expected %s alone with it", s.Name, podCreation().Name)
 	}
-	return errors.Join(protocol, baseline, s.checkOwn(settings.Own))
+	return errors.Join(protocol, baseline, s.checkOwn(settings.Own),
+		s.checkEvent(settings))
+}
+
+// checkEvent reports what is said of an event where there is none, and none or several where there
+// is to be one.
+func (s Scenario) checkEvent(settings setting.Settings) error {
+	d := settings.Disruption
+	events := d.Events()
+	switch {
+	case !s.Disrupts && (len(events) > 0 || d.PerNode):
+		return fmt.Errorf("--event, --restart, --for and --per-node are about scenario %s: "+
+			"expected it with them, not %s", DisruptionName, s.Name)
+	case s.Disrupts && len(events) != 1:
+		return fmt.Errorf("scenario %s watches one thing that happens: expected one of "+
+			"--event 'COMMAND', --restart daemonset/NAME and --for DURATION", s.Name)
+	case d.Restart != "" && !restartable(d.Restart):
+		return fmt.Errorf("--restart %q: expected daemonset/NAME, for example daemonset/cilium",
+			d.Restart)
+	case d.PerNode && settings.Placement != setting.PlaceAny:
+		return fmt.Errorf("--per-node and --placement %s exclude each other: expected one of them",
+			settings.Placement)
+	}
+	return nil
+}
+
+func restartable(text string) bool {
+	_, ok := setting.ParseRestart(text)
+	return ok
 }
 
 // checkOwn reports what is said of a change of the user's own where there is none.

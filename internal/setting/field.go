@@ -38,6 +38,8 @@ type Field struct {
 	Optional bool
 	// Phrase is what a label says, with %s for the value; if it is empty the name and the value.
 	Phrase string
+	// Brief settings are told by the beginning of their value in a label.
+	Brief bool
 	// Usual is the default where that depends on other settings.
 	Usual func(s Settings) any
 	// Get and Set access the setting. Without them it is kept among those that have no field of
@@ -75,6 +77,19 @@ func text(value any) string {
 		return strconv.FormatFloat(number, 'g', -1, 64)
 	}
 	return fmt.Sprint(value)
+}
+
+// labelText is the value as a label has it: in one line, and no longer than a label bears.
+func (f Field) labelText(s Settings) string {
+	const longest = 40
+	if !f.Brief {
+		return f.Text(s)
+	}
+	line := []rune(strings.Join(strings.Fields(f.Text(s)), " "))
+	if len(line) <= longest {
+		return string(line)
+	}
+	return string(line[:longest]) + "…"
 }
 
 // With gives the setting a value. Copies that were made of the settings before keep theirs.

@@ -79,6 +79,7 @@ const (
 const (
 	DefaultTimeout = time.Minute
 	DefaultWatch   = time.Second
+	DefaultSettle  = 5 * time.Second
 )
 
 // Settings are how a scenario is run. The table has what each of them means.
@@ -109,6 +110,8 @@ type Settings struct {
 	Clock              string
 	// Own is a change of the user's own, in place of a scenario's.
 	Own Change
+	// Disruption is what happens in the place of a change.
+	Disruption Disruption
 
 	// What a cluster wants of pods and namespaces: lists in the notation of [Items], and patches as
 	// YAML or JSON.
@@ -138,6 +141,37 @@ type Change struct {
 	// ToPort is the port that the targets serve, as [ParsePort] reads it.
 	ToPort string
 	Expect string
+}
+
+// Disruption is something that happens and must change nothing.
+type Disruption struct {
+	// Event is a command for a shell, Restart a workload of Namespace that is rolled out anew, and
+	// For how long nothing is done: one of them.
+	Event, Restart, Namespace string
+	For                       time.Duration
+	// Settle is how long pairs are watched before it and after it.
+	Settle time.Duration
+	// PerNode puts an agent and a target on every node.
+	PerNode bool
+}
+
+// Events are the flags of what happens.
+func (d Disruption) Events() []string {
+	var all []string
+	for flag, given := range map[string]bool{
+		"event": d.Event != "", "restart": d.Restart != "", "for": d.For > 0,
+	} {
+		if given {
+			all = append(all, flag)
+		}
+	}
+	return all
+}
+
+// ParseRestart reads what is restarted, such as daemonset/cilium.
+func ParseRestart(text string) (name string, ok bool) {
+	kind, name, ok := strings.Cut(text, "/")
+	return name, ok && kind == "daemonset" && name != "" && !strings.Contains(name, "/")
 }
 
 // The states that a change of the user's own can bring about.

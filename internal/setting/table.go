@@ -40,7 +40,7 @@ func runModes() []Choice {
 
 // All is the table of every setting.
 func All() Table {
-	return slices.Concat(policies(), amounts(), probing(), load(), Pods(), own())
+	return slices.Concat(policies(), amounts(), probing(), load(), disruption(), Pods(), own())
 }
 
 // policies are the settings of how policies are written, and where the pods are.
@@ -208,6 +208,47 @@ func load() Table {
 		at(func(s *Settings) *float64 { return &s.BackgroundRate }, Field{
 			Name: "background-qps", Title: "changes of background policies a second", Default: 0.,
 			Usage: "changes a second of these policies", Range: anyRate(),
+		}),
+	}
+}
+
+// disruption are the settings of what happens in the scenario "disruption".
+func disruption() Table {
+	return Table{
+		at(func(s *Settings) *string { return &s.Disruption.Event }, Field{
+			Name: "event", Title: "event", Default: "", Optional: true, Phrase: "event %s",
+			Brief: true,
+			Usage: "disruption: command for a shell of this machine, in the\n" +
+				"middle of the watch",
+			Range: anyText("a command"),
+		}),
+		at(func(s *Settings) *string { return &s.Disruption.Restart }, Field{
+			Name: "restart", Title: "restart", Default: "", Optional: true,
+			Phrase: "restart of %s",
+			Usage:  "disruption: what is rolled out anew: daemonset/NAME",
+			Range:  anyText("daemonset/NAME, for example daemonset/cilium"),
+		}),
+		at(func(s *Settings) *string { return &s.Disruption.Namespace }, Field{
+			Name: "restart-in", Title: "namespace of what is restarted",
+			Default: "kube-system", Optional: true, Incidental: true,
+			Usage: "disruption: namespace of --restart", Range: anyText("a namespace"),
+		}),
+		at(func(s *Settings) *time.Duration { return &s.Disruption.For }, Field{
+			Name: "for", Title: "soak", Default: time.Duration(0), Optional: true,
+			Phrase: "for %s",
+			Usage:  "disruption: nothing happens for so long, for example 10m",
+			Range:  anyDuration(),
+		}),
+		at(func(s *Settings) *time.Duration { return &s.Disruption.Settle }, Field{
+			Name: "settle", Title: "settling time", Default: DefaultSettle, Optional: true,
+			Incidental: true,
+			Usage:      "disruption: how long pairs are watched before the event\nand after it",
+			Range:      anyDuration(),
+		}),
+		at(func(s *Settings) *bool { return &s.Disruption.PerNode }, Field{
+			Name: "per-node", Title: "per node", Default: false, Optional: true,
+			Phrase: "per node", Range: Range{Want: "true or false"},
+			Usage: "disruption: an agent and a target on every node",
 		}),
 	}
 }
@@ -388,7 +429,7 @@ func (t Table) Label(s Settings) string {
 		case f.Incidental || value == usual:
 		default:
 			phrase := cmp.Or(f.Phrase, f.Name+" %s")
-			all = append(all, strings.ReplaceAll(phrase, "%s", text(value)))
+			all = append(all, strings.ReplaceAll(phrase, "%s", f.labelText(s)))
 		}
 	}
 

@@ -219,8 +219,10 @@ func newOverview(s section, result report.Result) overview {
 		Severity: s.Severity, Status: s.Status,
 	}
 
-	if summary.Kind == measure.KindBlocked {
-		one.Leaks = fmt.Sprint(summary.Leaks)
+	if summary.Kind.Stays() {
+		if one.Leaks = fmt.Sprint(summary.Leaks); summary.Disruption.Pairs > 0 {
+			one.Leaks = report.StaysText(summary)
+		}
 		return one
 	}
 

@@ -103,7 +103,9 @@ func (p *pairs) times(row int, s measure.Sample) {
 		return milliseconds(at.Sub(s.Start.At))
 	}
 
-	if s.Status == measure.Measured && !s.Bracket.Upper.IsZero() && !s.Start.At.IsZero() {
+	known := s.Status == measure.Measured && !s.Bracket.Upper.IsZero() && !s.Start.At.IsZero()
+	if known && !s.Watched.Is() { // whose changes are all alike
+
 		latency := s.Latency()
 		lower, upper = milliseconds(latency.Lower), milliseconds(latency.Upper)
 		if !s.Bracket.Bounded() {
@@ -111,14 +113,14 @@ func (p *pairs) times(row int, s measure.Sample) {
 		}
 	}
 
-	if known, _, ok := s.Took(); ok {
-		took = milliseconds(known)
+	if latency, _, ok := s.Took(); ok && !s.Watched.Is() {
+		took = milliseconds(latency)
 	}
 
 	p.Latency = append(p.Latency, took)
 	p.Lower, p.Upper, p.End = append(p.Lower, lower), append(p.Upper, upper),
 		append(p.End, since(s.Ended))
-	for _, change := range s.Flaps {
+	for _, change := range append(s.Watched.Breaches.Changes(s.Kind.Keeps()), s.Flaps...) {
 		to := millis(0)
 		if change.To == measure.StateAllowed {
 			to = 1

@@ -39,6 +39,8 @@ type data struct {
 	ID        string `json:"id"`
 	Title     string `json:"title"`
 	Forbidden bool   `json:"forbidden"`
+	// Keeps is the state that pairs had to keep through a disruption, empty of others.
+	Keeps string `json:"keeps,omitempty"`
 	// Want is the state that the trigger was to bring about: allowed or blocked.
 	Want   string  `json:"want"`
 	Curves []curve `json:"curves,omitempty"`
@@ -50,7 +52,7 @@ func newSection(result report.Result, nodes report.Nodes, anchor, badge string) 
 	one := section{
 		Anchor: anchor, Scenario: summary.Scenario, Setting: summary.Setting, Badge: badge,
 		Meaning:   meaning(samples),
-		Forbidden: summary.Kind == measure.KindBlocked, Warnings: summary.Warnings,
+		Forbidden: summary.Kind.Stays(), Warnings: summary.Warnings,
 	}
 
 	one.Severity, one.Status = severity(result.Severity()), account(summary)
@@ -58,6 +60,9 @@ func newSection(result report.Result, nodes report.Nodes, anchor, badge string) 
 		ID: anchor, Title: one.title(), Forbidden: one.Forbidden, Want: want(samples).String(),
 	}
 
+	if summary.Disruption.Pairs > 0 {
+		one.Data.Keeps = summary.Kind.Keeps().String()
+	}
 	one.Data.Pairs = newPairs(samples, nodes)
 	switch {
 	case one.Forbidden:
@@ -107,8 +112,8 @@ func (s *section) compare(result report.Result) {
 func want(samples []measure.Sample) measure.State {
 	for _, sample := range samples {
 		switch {
-		case sample.Kind == measure.KindBlocked:
-			return measure.StateBlocked
+		case sample.Kind.Stays():
+			return sample.Kind.Keeps()
 		case sample.Want != measure.StateUnknown:
 			return sample.Want
 		}
@@ -140,6 +145,9 @@ func meaning(samples []measure.Sample) string {
 	case measure.KindBlocked:
 		return "These pairs had to stay blocked. Every reply is a leak. Time counts from " + from +
 			"."
+	case measure.KindAllowed, measure.KindOpenAllowed, measure.KindOpenBlocked:
+		return "These pairs had to stay " + samples[0].Kind.Keeps().String() +
+			". Time counts from the event."
 	case measure.KindOpen:
 		return "From " + from + " until an open connection was blocked."
 	}

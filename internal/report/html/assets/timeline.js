@@ -102,7 +102,7 @@ report.Timeline = class {
       ["key bracket", "", this.data.forbidden ? "first leak within (the bracket)" : "changed within (the bracket)"],
     ];
     if (!p.upper.some((v) => v !== null)) kinds.pop();
-    if (p.leaks.some((n) => n > 0)) kinds.push(["glyph leak", "▲", "first leak"]);
+    if (p.leaks.some((n) => n > 0) && !this.data.keeps) kinds.push(["glyph leak", "▲", "first leak"]);
     if (p.flaps.some((n) => n > 0)) kinds.push(["glyph flap", "◆", "flap"]);
     if (p.status.includes(1)) kinds.push(["glyph censored", "▶", "did not change"]);
     if (p.status.includes(2)) kinds.push(["glyph invalid", "✕", "old state not proved"]);
@@ -182,7 +182,7 @@ report.Timeline = class {
         leak: this.data.forbidden,
       });
     changes.sort((a, b) => a.upper - b.upper);
-    let state = this.data.forbidden || this.data.want === "allowed" ? "blocked" : "allowed";
+    let state = this.data.keeps || (this.data.forbidden || this.data.want === "allowed" ? "blocked" : "allowed");
     let since = Math.min(0, changes.length > 0 ? changes[0].upper : 0);
     for (const change of changes) {
       const from = Math.max(change.lower ?? change.upper, since);
@@ -190,10 +190,10 @@ report.Timeline = class {
       box("bracket", from, change.upper);
       [state, since] = [change.to ? "allowed" : "blocked", change.upper];
     }
-    if (this.data.forbidden && changes.length === 1) state = "blocked"; // it is not known for how long it leaked
+    if (this.data.forbidden && !this.data.keeps && changes.length === 1) state = "blocked"; // it is not known for how long it leaked
     box(state, since, end);
     for (const change of changes) if (change.flap) mark("flap", change.upper);
-    if (p.leaks[row] > 0) mark("leak", p.upper[row] ?? 0);
+    if (p.leaks[row] > 0 && !this.data.keeps) mark("leak", p.upper[row] ?? 0);
     if (p.status[row] === 1) mark("censored", end);
     if (p.status[row] === 3) mark("deleted", end);
   }
