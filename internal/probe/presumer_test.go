@@ -119,10 +119,10 @@ func TestPresumedOfNothing(t *testing.T) {
 
 // TestRefuted has a target answer late, after a few quick replies: what was presumed is taken back.
 func TestRefuted(t *testing.T) {
-	const late = 60 * time.Millisecond
+	const late = 200 * time.Millisecond // in which a busy machine gives the engine a processor
 	address := answerFirst(t, 4, func(answer func()) { time.AfterFunc(late, answer) })
 
-	engine := startEngine(t, UDP, fast(), 300*time.Millisecond)
+	engine := startEngine(t, UDP, fast(), 4*late)
 	p := newPresumer(10)
 	engine.Add(address, p)
 	<-p.stopped
