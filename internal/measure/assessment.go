@@ -489,13 +489,15 @@ func (c counts) disruption() []Finding {
 	for _, one := range []struct {
 		topic Topic
 		Disruption
-		text string
+		kind Kind
 	}{
-		{TopicHoles, c.barred, "holes, on %d of %s that must stay blocked"},
-		{TopicOutages, c.kept, "outages, on %d of %s that must stay allowed"},
+		{TopicHoles, c.barred, KindBlocked},
+		{TopicOutages, c.kept, KindAllowed},
 	} {
+		_, noun, _ := strings.Cut(Plural(one.Breaches, one.kind.BreachName()), " ")
 		finding := Finding{Topic: one.topic, Severity: SeverityOK, Count: one.Breaches,
-			Text: fmt.Sprintf(one.text, one.Broken, Plural(one.Pairs, "pair"))}
+			Text: fmt.Sprintf("%s, on %d of %s that must stay %s", noun, one.Broken,
+				Plural(one.Pairs, "pair"), one.kind.Keeps())}
 		if one.Breaches > 0 {
 			finding.Severity = SeverityCritical
 			finding.Text += fmt.Sprintf(", the longest %s", one.Longest)

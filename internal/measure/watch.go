@@ -128,6 +128,7 @@ type Watch struct {
 	gap      time.Duration // the longest time without one in which the pair counts as watched
 	breach   Episode       // the one under way
 	broken   bool
+	hidden   time.Duration // how long nobody watched since the newest probe that showed the breach
 	watched  Watched
 }
 
@@ -166,7 +167,7 @@ func (w *Watch) Observe(o Outcome) {
 	case changed && change.To == w.keep:
 		w.restore(change)
 	case changed:
-		w.broken = true
+		w.broken, w.hidden = true, 0
 		w.breach = Episode{Began: change.Bracket}
 		w.breach.Began.Lower = w.sinceBegin(change.Bracket.Lower)
 		w.prolong(o)
@@ -175,8 +176,8 @@ func (w *Watch) Observe(o Outcome) {
 	}
 }
 
-// look takes in that a probe has shown something. The time before it is judged by the longer of the
-// two intervals that it may have begun with.
+// look takes in that a probe has shown something. The time before it is judged by the longer of two
+// intervals: the schedule may have changed meanwhile.
 func (w *Watch) look(o Outcome) {
 	at, before, gap := o.Sent, w.sinceBegin(w.seen), max(shortestGap, gapIntervals*o.Interval)
 	longest := max(w.gap, gap)
@@ -190,9 +191,7 @@ func (w *Watch) look(o Outcome) {
 		return
 	}
 	w.watched.Unknown.add(between(before, at))
-	if w.broken {
-		w.breach.Unwatched += at.Sub(before)
-	}
+	w.hidden += at.Sub(before)
 	if w.detector.state != StateBlocked {
 		w.detector.run = 0
 	}
@@ -215,6 +214,7 @@ func between(from, to time.Time) Episode {
 // failures as confirm it.
 func (w *Watch) prolong(o Outcome) {
 	w.breach.Ended.Lower = o.Sent
+	w.breach.Unwatched, w.hidden = w.breach.Unwatched+w.hidden, 0
 	if w.breach.Probes == 0 && w.keep == StateAllowed {
 		w.breach.Probes = uint64(w.detector.run)
 		return

@@ -129,6 +129,13 @@ func TestWatch(t *testing.T) {
 			unknown: []Episode{unwatched(250, 400)},
 		},
 		{
+			name: "what nobody saw after an outage is no part of it", keep: StateAllowed, end: 600,
+			outcomes: slices.Concat(each(0, 200, Allowed), each(200, 260, Dropped),
+				each(400, 600, Allowed)),
+			breaches: []Episode{episode(190, 201, 250, 401, 6)},
+			unknown:  []Episode{unwatched(250, 400)},
+		},
+		{
 			name: "nobody looked at the beginning, nor at the end", keep: StateAllowed, end: 500,
 			outcomes: slices.Concat(each(0, 20, Allowed), each(250, 400, Allowed)),
 			unknown:  []Episode{unwatched(100, 250), unwatched(390, 500)},
