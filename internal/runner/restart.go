@@ -28,9 +28,15 @@ type rollout struct {
 	env       *environment
 	namespace string
 	name      string
-	pods      map[types.UID]stage
+	pods      map[types.UID]rolledPod
 	marks     []result.Mark
 	leftOut   int
+}
+
+// rolledPod is a pod of a rollout.
+type rolledPod struct {
+	node, name string
+	stage      stage
 }
 
 // stage is how far a pod of a rollout has come. It only grows.
@@ -54,7 +60,7 @@ func (s stage) String() string {
 func (it *iteration) restart(ctx context.Context, d setting.Disruption) (result.Event, error) {
 	name, _ := setting.ParseRestart(d.Restart)
 	r := &rollout{env: it.env, namespace: d.Namespace, name: name,
-		pods: make(map[types.UID]stage)}
+		pods: make(map[types.UID]rolledPod)}
 	event := result.Event{What: fmt.Sprintf("restart of %s in namespace %s", d.Restart,
 		d.Namespace)}
 	err := r.run(ctx)
@@ -149,24 +155,30 @@ func (r *rollout) look(ctx context.Context, set *appsv1.DaemonSet) (changed bool
 	ready := 0
 	for _, pod := range pods {
 		there[pod.UID] = true
-		now := stageOf(&pod)
-		if now == podReady {
+		now := rolledPod{pod.Spec.NodeName, pod.Name, stageOf(&pod)}
+		if now.stage == podReady {
 			ready++
 		}
-		if r.pods[pod.UID] < now {
-			r.pods[pod.UID] = now
-			r.mark(fmt.Sprintf("%s: pod %s %s", pod.Spec.NodeName, pod.Name, now))
-			changed = true
-		}
+		changed = r.enter(pod.UID, now) || changed
 	}
-	for uid, was := range r.pods {
-		if !there[uid] && was != podGone {
-			r.pods[uid] = podGone
-			changed = true
+	for uid, pod := range r.pods {
+		if !there[uid] {
+			pod.stage = podGone
+			changed = r.enter(uid, pod) || changed
 		}
 	}
 	r.env.report("restarting "+r.name, ready, int(set.Status.DesiredNumberScheduled))
 	return changed, nil
+}
+
+// enter notes how far a pod has come, and reports whether that is further than was known.
+func (r *rollout) enter(uid types.UID, now rolledPod) (further bool) {
+	if r.pods[uid].stage >= now.stage {
+		return false
+	}
+	r.pods[uid] = now
+	r.mark(fmt.Sprintf("%s: pod %s %s", cmp.Or(now.node, "no node yet"), now.name, now.stage))
+	return true
 }
 
 func stageOf(pod *corev1.Pod) stage {
