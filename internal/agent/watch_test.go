@@ -77,7 +77,7 @@ func TestRemoteWatches(t *testing.T) {
 			}
 		}
 		if !s.network.triggered.IsZero() {
-			t.Error("the pairs were probed at the pace of a trigger; want the same one all the time")
+			t.Error("the pairs were probed at the pace of a trigger; want one all the time")
 		}
 	})
 }

@@ -157,7 +157,7 @@ func (c *SideBySide) difference(
 }
 
 // HasLatency reports whether the result is about pairs that have to change.
-func (r SideBySideResult) HasLatency() bool { return r.Of[0].Summary.Kind != measure.KindBlocked }
+func (r SideBySideResult) HasLatency() bool { return !r.Of[0].Summary.Kind.Stays() }
 
 // Rows are the lines of the result in a table with a column for each side.
 func (r SideBySideResult) Rows() []Row {

@@ -16,8 +16,8 @@ const DisruptionName = "disruption"
 func disruption() Scenario {
 	return Scenario{
 		Name: DisruptionName,
-		Summary: "Something happens that is no change of policy: does it open a hole, or cut what " +
-			"is allowed?",
+		Summary: "Something happens that is no policy change: does it open a hole, or cut " +
+			"what is allowed?",
 		Detail: "The event is a command (--event), a restart of the network plugin (--restart) " +
 			"or nothing for a while\n" +
 			"(--for). At one port of the targets pairs must stay allowed, by new connections and " +
