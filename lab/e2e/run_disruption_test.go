@@ -4,8 +4,10 @@
 package e2e
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/netpol-latency/netpol-latency/internal/measure"
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
@@ -17,7 +19,8 @@ import (
 func TestRunDisruption(t *testing.T) {
 	t.Parallel()
 	lab := soon(t)
-	patch := labtest.Binary(t) + " kubectl -n $NETPOL_LATENCY_AGENTS patch networkpolicy allow --type=json " +
+	patch := labtest.Binary(t) + " kubectl -n $NETPOL_LATENCY_AGENTS patch networkpolicy allow " +
+		"--type=json " +
 		"-p '[{\"op\":\"OP\",\"path\":\"/spec/egress/0/ports\"VALUE}]'"
 	ports := func(op, number string) string {
 		value := ""
@@ -45,8 +48,8 @@ func TestRunDisruption(t *testing.T) {
 		case measure.KindAllowed, measure.KindBlocked:
 			expectBreach(t, sample, flips)
 		case measure.KindOpenAllowed: // the engine lets what is established pass
-			if n := sample.Watched.Breaches.Count; n != 0 {
-				t.Errorf("%s: %d outages; want none", sample.Scenario, n)
+			if sample.Watched.Broken() {
+				t.Errorf("%s: the connection is lost: %+v", sample.Scenario, sample.Watched)
 			}
 		}
 	}
@@ -74,10 +77,15 @@ func expectBreach(t *testing.T, sample measure.Sample, flips []truth.Flip) {
 			while = append(while, flip)
 		}
 	}
+	if len(while) == 2 && unseen(sample, while[0].After, while[1].Before) {
+		t.Logf("%s: the agent was not run for as long as that took", sample.Scenario)
+		return
+	}
 	breaches := sample.Watched.Breaches.List
 	if len(breaches) != 1 || len(while) != 2 {
-		t.Fatalf("%s: %d breaches and %d flips; want 1 and 2: %+v", sample.Scenario, len(breaches),
+		t.Errorf("%s: %d breaches and %d flips; want 1 and 2: %+v", sample.Scenario, len(breaches),
 			len(while), sample.Watched)
+		return
 	}
 	for i, bracket := range []measure.Bracket{breaches[0].Began, breaches[0].Ended} {
 		if bracket.Upper.Before(while[i].Before) || bracket.Lower.After(while[i].After) {
@@ -85,4 +93,11 @@ func expectBreach(t *testing.T, sample measure.Sample, flips []truth.Flip) {
 				bracket.Lower, bracket.Upper, while[i].Before, while[i].After)
 		}
 	}
+}
+
+// unseen reports whether nobody watched a pair between two instants.
+func unseen(sample measure.Sample, from, to time.Time) bool {
+	return slices.ContainsFunc(sample.Watched.Unknown.List, func(e measure.Episode) bool {
+		return !e.Began.Upper.After(from) && !e.Ended.Lower.Before(to)
+	})
 }
