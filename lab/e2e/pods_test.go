@@ -6,10 +6,7 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +20,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 
 	"github.com/netpol-latency/netpol-latency/lab/internal/labtest"
+	"github.com/netpol-latency/netpol-latency/lab/internal/layout"
+	"github.com/netpol-latency/netpol-latency/lab/internal/supervisor"
 )
 
 // maxCPUPerPod is what a pod may cost all of the lab, if 100 a second are to leave room on two
@@ -109,12 +108,12 @@ func measurePods(
 ) throughput {
 	lab.Namespace(namespace)
 	ready := watchReady(t, lab.Client, namespace)
-	before := cpuTimes(t, lab.Dir)
+	before := cpuTimes(t, lab)
 	start := time.Now()
 	created := createPods(t, lab.Client, namespace, count, perSecond)
 	r := throughput{pods: count, created: time.Since(start)}
 	readyAt := ready.wait(t, count, 2*time.Minute)
-	r.cpu = difference(cpuTimes(t, lab.Dir), before)
+	r.cpu = difference(cpuTimes(t, lab), before)
 	var latencies []time.Duration
 	for name, at := range readyAt {
 		latencies = append(latencies, at.Sub(created[name]))
@@ -123,14 +122,14 @@ func measurePods(
 	slices.Sort(latencies)
 	r.p50, r.p99, r.max = latencies[len(latencies)/2], latencies[len(latencies)*99/100],
 		latencies[len(latencies)-1]
-	before, start = cpuTimes(t, lab.Dir), time.Now()
+	before, start = cpuTimes(t, lab), time.Now()
 	if err := lab.Client.CoreV1().Pods(namespace).DeleteCollection(t.Context(),
 		metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 		t.Fatalf("delete the pods: %v", err)
 	}
 	ready.waitGone(t, count, 2*time.Minute)
 	r.deleted = time.Since(start)
-	r.cpuDuringDeletion = difference(cpuTimes(t, lab.Dir), before)
+	r.cpuDuringDeletion = difference(cpuTimes(t, lab), before)
 	return r
 }
 
@@ -263,30 +262,14 @@ func (r *readiness) until(t testing.TB, within time.Duration, progress func() (h
 	}
 }
 
-// cpuTimes is the CPU time so far of the lab's components, which are found by their command lines.
-func cpuTimes(t testing.TB, dir string) map[string]time.Duration {
+// cpuTimes is the CPU time so far of the lab's components.
+func cpuTimes(t testing.TB, lab *labtest.Lab) map[string]time.Duration {
 	t.Helper()
-	const ticksPerSecond = 100 // of /proc/PID/stat, on every Linux
-	times := map[string]time.Duration{}
-	commands, err := filepath.Glob("/proc/[0-9]*/cmdline")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, path := range commands {
-		content, err := os.ReadFile(path)
-		name, rest, _ := strings.Cut(string(content), "\x00")
-		if err != nil || !slices.Contains(components(), name) || !strings.Contains(rest, dir) {
-			continue
-		}
-		stat, err := os.ReadFile(filepath.Join(filepath.Dir(path), "stat"))
-		if err != nil {
-			continue
-		}
-		_, after, _ := strings.Cut(string(stat), ") ")
-		fields := strings.Fields(after)
-		user, _ := strconv.Atoi(fields[11])
-		system, _ := strconv.Atoi(fields[12])
-		times[name] = time.Duration(user+system) * time.Second / ticksPerSecond
+	all, err := supervisor.Control{Dir: layout.Dir(lab.Dir)}.Components(t.Context())
+	must(t, err)
+	times := make(map[string]time.Duration)
+	for _, one := range all {
+		times[one.Name] = one.CPU
 	}
 	return times
 }

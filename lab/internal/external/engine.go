@@ -19,8 +19,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/google/nftables"
 )
 
 // The engines with names. Any other is Command and a command line.
@@ -36,8 +34,9 @@ type Engine struct {
 	// Name is how users ask for the engine.
 	Name string
 
-	// program is found beside this one, or as the machine finds it.
-	program string
+	// program is found in the directory, which is that of this program if it is empty, or as the
+	// machine finds it.
+	program, directory string
 	// arguments are those of the program on a node.
 	arguments func(Config) []string
 	// prepare changes the node's namespace before the program starts; nil for nothing.
@@ -65,6 +64,12 @@ func Find(name string) (Engine, error) {
 		return Engine{}, fmt.Errorf("find engine %q: %w", name, errors.ErrUnsupported)
 	}
 	return engines[index], nil
+}
+
+// In is the engine of which the program is in a directory, as one finds it that runs from there.
+func (e Engine) In(directory string) Engine {
+	e.directory = directory
+	return e
 }
 
 // Names are those of the engines that have one.
@@ -137,31 +142,36 @@ func kubeRouterArguments(c Config) []string {
 // read the API. What it has to do afterwards it does as for any change.
 const kubeRouterChain = "KUBE-ROUTER-FORWARD"
 
-// kubeRouterReady looks for the chain with nftables, whose kernel has iptables' chains, too.
+// kubeRouterReady looks for the chain in either family, with the programs that kube-router uses:
+// the kernel has two places for what they make.
 func kubeRouterReady() error {
-	conn, err := nftables.New()
-	if err != nil {
-		return fmt.Errorf("open nftables: %w", err)
-	}
-	chains, err := conn.ListChains()
-	if err != nil {
-		return fmt.Errorf("list the chains of nftables: %w", err)
-	}
-	for _, chain := range chains {
-		if chain.Name == kubeRouterChain {
+	var missing []error
+	for _, name := range []string{"iptables", "ip6tables"} {
+		program, err := lookPath(name)
+		if err != nil {
+			return fmt.Errorf("look for the chain %s: %w", kubeRouterChain, err)
+		}
+		output, err := exec.Command(program, "-n", "-L", kubeRouterChain).CombinedOutput()
+		if err == nil {
 			return nil
 		}
+		missing = append(missing, fmt.Errorf("find the chain %s with %s: %w: %s", kubeRouterChain,
+			name, err, strings.TrimSpace(string(output))))
 	}
-	return fmt.Errorf("find the chain %s: nftables has none", kubeRouterChain)
+	return errors.Join(missing...)
 }
 
 // path is where the engine's program is.
 func (e Engine) path() (string, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("find this program: %w", err)
+	directory := e.directory
+	if directory == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return "", fmt.Errorf("find this program: %w", err)
+		}
+		directory = filepath.Dir(self)
 	}
-	beside := filepath.Join(filepath.Dir(self), e.program)
+	beside := filepath.Join(directory, e.program)
 	if info, err := os.Stat(beside); err == nil && !info.IsDir() {
 		return beside, nil
 	}

@@ -48,6 +48,8 @@ type Status struct {
 	Name    string `json:"name"`
 	Running bool   `json:"running"`
 	PID     int    `json:"pid,omitempty"`
+	// CPU is the processor time of its process so far and of the programs that this has run.
+	CPU time.Duration `json:"cpuNs,omitempty"`
 }
 
 // errNotRunning and errRunning are answers to actions that make no sense now.
@@ -165,6 +167,7 @@ func (c *component) status() Status {
 	status := Status{Name: c.name, Running: c.command != nil}
 	if status.Running {
 		status.PID = c.command.Process.Pid
+		status.CPU, _ = cpuTime(status.PID) // it may have ended just now
 	}
 	return status
 }

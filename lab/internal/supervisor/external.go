@@ -38,6 +38,12 @@ func (l *inner) startExternalEngines(ctx context.Context, client kubernetes.Inte
 		return err
 	}
 
+	if version := engine.Version(); version != "" {
+		if err := controlplane.AnnounceEngine(ctx, client, engine.Name, version); err != nil {
+			return err
+		}
+	}
+
 	for _, n := range l.options.nodes() {
 		if err := writeJSON(dir.Config(n.Engine()), l.externalConfig(n)); err != nil {
 			return err
