@@ -16,7 +16,7 @@ PROMETHEUS := v0.316.0
 GOLANGCI_LINT := v2.15.0
 HELM := v4.3.1
 BENCHSTAT := v0.0.0-20260908200009-22c9c6c9d4da
-# The newest ones that build without replaced modules.
+# Newer releases of kube-router need netlink at a commit that is no release, which not every module proxy has.
 KUBE_ROUTER := v2.1.0
 KUBE_NETWORK_POLICIES := v0.8.0
 # The licenses that we may ship; where a release's archives are; how many pods the demo measures.
@@ -59,7 +59,7 @@ test-release: $(GOTESTSUM) release-packages ## Run the tests of images and archi
 	@cd release && $(GO) vet ./... && $(GOTEST) -- -timeout 20m ./...
 # Two labs keep two cores busy; a third starves the API servers of the others. Their tests take minutes, so each is named.
 test-lab test-browser: FORMAT := testname
-test-lab: $(GOTESTSUM) lab releaser prometheus helm check-packages ## Run the lab's tests and the end-to-end tests (needs root); PKG=./e2e RUN=TestNode runs some
+test-lab: $(GOTESTSUM) lab releaser prometheus helm engines check-packages ## Run the lab's tests and the end-to-end tests (needs root); PKG=./e2e RUN=TestNode runs some
 	@ln -sf netpol-latency-lab $(BIN)/kubectl # the lab's program is kubectl, too, under that name
 	@$(IN_LAB) PATH=$(BIN):$$PATH $(GOTEST) -- -vet=off -count=1 -timeout 60m -p 1 -parallel 2 \
 	  $(if $(RUN),-run '$(RUN)') $(or $(PKG),./...)
@@ -86,7 +86,7 @@ prometheus: ## Build the Prometheus and promtool of the tests into bin/ (two min
 	  github.com/prometheus/prometheus/cmd/prom{etheus,tool}@$(PROMETHEUS)
 helm: ## Build the Helm of the end-to-end tests into bin/ (two minutes the first time)
 	$(INSTALL) helm $(HELM) -ldflags '$(LDFLAGS)' helm.sh/helm/v4/cmd/helm@$(HELM)
-engines: engine-packages ## Build the policy engines of the tests into bin/ (five minutes the first time)
+engines: engine-packages ## Build the policy engines of the tests into bin/ (six minutes the first time)
 	$(INSTALL) kube-router $(KUBE_ROUTER) -ldflags '$(LDFLAGS)' \
 	  github.com/cloudnativelabs/kube-router/v2/cmd/kube-router@$(KUBE_ROUTER)
 	@GOBIN=$(BIN)/engines tools/goinstall.sh cmd $(KUBE_NETWORK_POLICIES) -ldflags '$(LDFLAGS)' \
@@ -101,6 +101,8 @@ observer: lab ## Compare the enforcement beside a client that probes and beside 
 bench: lab bench-packages ## Measure the cost of a probe beside curl, Go's own ways, fping, hping3 and masscan
 accuracy accuracy-engine accuracy-clients loss observer bench:
 	@tools/accuracy.sh $@
+engine-table: lab engines ## Measure every scenario on every engine, and write the table of docs/engines.md (half an hour)
+	@$(IN_LAB) $(GO) test -vet=off -timeout 2h -v -run '^$$' -bench '^BenchmarkEngineTable$$' -benchtime 1x ./e2e
 bench-lab: lab browser ## Measure how fast the lab starts pods, and a browser shows ten thousand pairs
 	@$(IN_LAB) $(GO) test -run '^$$' -bench Pods -benchtime 1x ./e2e
 	@cd browser && $(GO) test -run '^$$' -bench . -benchtime 3x .

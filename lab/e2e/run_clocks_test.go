@@ -63,7 +63,7 @@ func TestRunFromAfarOnOtherClocks(t *testing.T) {
 }
 
 // fromEnvironment is a number from the environment, for those who want more than the test.
-func fromEnvironment(t *testing.T, name string, otherwise int) int {
+func fromEnvironment(t testing.TB, name string, otherwise int) int {
 	t.Helper()
 	text, given := os.LookupEnv(name)
 	if !given {
