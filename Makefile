@@ -73,7 +73,6 @@ screenshots: lab browser ## Make the screenshots of docs/html-report.md anew
 	@cd browser && NETPOL_LATENCY_LAB_BIN=$(LAB) $(GO) test -count=1 -tags screenshots -run Screenshots . -images $(CURDIR)/docs/images
 fuzz: ## Fuzz every fuzz target for FUZZTIME each (default 30s)
 	@tools/fuzz.sh $(or $(FUZZTIME),30s)
-
 packages check-packages release-packages engine-packages bench-packages:
 	@tools/packages.sh $@
 browser: ## Install Chromium, and the npm packages that browser/package-lock.json pins
@@ -92,7 +91,6 @@ engines: engine-packages ## Build the policy engines of the tests into bin/ (six
 	@GOBIN=$(BIN)/engines tools/goinstall.sh cmd $(KUBE_NETWORK_POLICIES) -ldflags '$(LDFLAGS)' \
 	  sigs.k8s.io/kube-network-policies/cmd@$(KUBE_NETWORK_POLICIES)
 	@cp -u $(BIN)/engines/cmd $(BIN)/kube-network-policies # its package's name is cmd
-
 accuracy: lab bench-packages ## Measure accuracy and cost, and write docs/accuracy.md (an hour)
 accuracy-engine: lab ## Hold the engine against a filter's commits: modes, directions, delays, 1 to 10,000 pairs (16 minutes)
 accuracy-clients: lab ## Hold both clients against the lab's truth log: 10 runs, delays 0 and 300 ms (9 minutes)

@@ -27,6 +27,9 @@ type clusterEngine struct {
 	// catchesUp says that new pods are free, or change their state more than once, until the engine
 	// has caught up with them. In which starts that shows is a matter of chance.
 	catchesUp bool
+	// queues says that packets wait for it in user space, and are lost where it gets no processor
+	// for a while: that makes a flap, of which nothing says whose fault it is.
+	queues bool
 }
 
 // shortcoming is something that an engine cannot do. It is looked for in each test: an engine that
@@ -49,7 +52,7 @@ func clusterEngines() []clusterEngine {
 			commits: []string{"policy-creation", "policy-deny", "policy-deletion/",
 				"policy-update/port/"},
 		},
-		{name: external.KubeNetworkPolicies, shortcomings: lacks, catchesUp: true},
+		{name: external.KubeNetworkPolicies, shortcomings: lacks, catchesUp: true, queues: true},
 	}
 }
 
@@ -103,8 +106,8 @@ func (e clusterEngine) expectMeasured(t *testing.T, lab *labtest.Lab, arguments 
 	for _, sample := range samples {
 		free := e.catchesUp && (strings.HasPrefix(sample.Scenario, "pod-startup") ||
 			sample.Scenario == "pod-creation")
-		if sample.Status != measure.Measured ||
-			sample.CountFlaps()+sample.Leaks > 0 && !free {
+		if sample.Status != measure.Measured || sample.Leaks > 0 && !free ||
+			sample.CountFlaps() > 0 && !free && !e.queues {
 			t.Errorf("%s, pod %s: %s (%s), %d flaps, %d leaks", sample.Scenario,
 				sample.Target.Pod.Name, sample.Status, sample.Reason, sample.CountFlaps(),
 				sample.Leaks)
