@@ -301,8 +301,8 @@ type answer struct {
 
 // Await reads the object until it has changed, and when it is called again, until it changes again.
 // A read that fails says nothing: the interval that contains the change becomes wider. It gives up
-// when the context ends or reads are forbidden for good. Without an interval it waits for the former, and
-// what was read before is forgotten.
+// when the context ends or reads are forbidden for good. Without an interval it waits for the
+// former, and what was read before is forgotten.
 //
 // A read does not wait for the answer to the one before: what counts is how long before the change
 // the last one was sent.

@@ -102,7 +102,8 @@ func (e *Episodes) add(one Episode) {
 	last.Merged++
 }
 
-// Changes are the beginnings and ends of the episodes as changes of a pair that has to keep a state.
+// Changes are the beginnings and ends of the episodes, as changes of a pair that has to keep a
+// state.
 func (e Episodes) Changes(keep State) []Change {
 	var all []Change
 	for _, one := range e.List {
