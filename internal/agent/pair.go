@@ -133,7 +133,12 @@ func (p *pair) notify(stopped bool) {
 // trigger lets the pair be probed at the pace of the time after a trigger.
 func (p *pair) trigger(at time.Time) {
 	p.triggered.Store(&at)
-	// One that must keep its state is probed at the same pace to the end.
+	p.quicken(at)
+}
+
+// quicken lets the pair be probed at the pace of the time after an instant. One that must keep its
+// state is probed at the same pace to the end.
+func (p *pair) quicken(at time.Time) {
 	if p.probing != nil && p.observed.watch == nil {
 		p.probing.Trigger(at)
 	}

@@ -152,9 +152,7 @@ func (t *tracker) trigger(at time.Time) {
 // Their pace counted from the announcement that it would be written, which can be long before.
 func (t *tracker) accept(at time.Time) {
 	for p := range t.open {
-		if p.probing != nil && p.observed.watch == nil {
-			p.probing.Trigger(at)
-		}
+		p.quicken(at)
 	}
 }
 
