@@ -11,6 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/netpol-latency/netpol-latency/internal/kube"
+	"github.com/netpol-latency/netpol-latency/internal/overlay"
 	"github.com/netpol-latency/netpol-latency/internal/scenario"
 	"github.com/netpol-latency/netpol-latency/internal/setting"
 )
@@ -31,25 +33,41 @@ func (e *environment) choosePlace(ctx context.Context) error {
 		return err
 	}
 
-	var suited, reasons []string
-	for _, about := range nodes[:min(len(nodes), mostNodes)] {
-		node, err := e.cluster.Node(ctx, about.Name)
-		if err != nil {
-			return err
-		}
-		if reason := e.options.Overlay.Unsuited(node); reason != "" {
-			reasons = append(reasons, fmt.Sprintf("%s (%s)", node.Name, reason))
-			continue
-		}
-		if suited = append(suited, node.Labels[corev1.LabelHostname]); len(suited) == needed {
-			e.node = suited[0]
-			return nil
-		}
+	looked := nodes[:min(len(nodes), mostNodes)]
+	suited, reasons, err := suitable(ctx, e.cluster, e.options.Overlay, looked, needed)
+	if err != nil {
+		return err
+	}
+	if len(suited) == needed {
+		e.node = suited[0]
+		return nil
 	}
 
 	return fmt.Errorf("place pods with --placement %s: expected %d or more nodes that take them, "+
 		"or --placement any: %d of %d do%s", e.options.Placement, needed, len(suited), len(nodes),
 		leftOut(reasons))
+}
+
+// suitable are the host names of nodes that take the pods of a run, up to so many, and why those
+// before them do not.
+func suitable(
+	ctx context.Context, cluster *kube.Cluster, over overlay.Overlay, nodes []metav1.ObjectMeta,
+	most int,
+) (hosts, reasons []string, err error) {
+	for _, about := range nodes {
+		node, err := cluster.Node(ctx, about.Name)
+		if err != nil {
+			return nil, nil, err
+		}
+		if reason := over.Unsuited(node); reason != "" {
+			reasons = append(reasons, fmt.Sprintf("%s (%s)", node.Name, reason))
+			continue
+		}
+		if hosts = append(hosts, node.Labels[corev1.LabelHostname]); len(hosts) == most {
+			break
+		}
+	}
+	return hosts, reasons, nil
 }
 
 // perNode are the options with an agent and a target on each node that takes them.
@@ -60,20 +78,11 @@ func (r *Runner) perNode(ctx context.Context) (Options, error) {
 		return o, err
 	}
 
-	o.Agents = 0
-	var reasons []string
-	for _, about := range nodes {
-		node, err := r.Cluster.Node(ctx, about.Name)
-		if err != nil {
-			return o, err
-		}
-		if reason := o.Overlay.Unsuited(node); reason != "" {
-			reasons = append(reasons, fmt.Sprintf("%s (%s)", node.Name, reason))
-			continue
-		}
-		o.Agents++
+	suited, reasons, err := suitable(ctx, r.Cluster, o.Overlay, nodes, len(nodes))
+	if err != nil {
+		return o, err
 	}
-	if o.Agents == 0 {
+	if o.Agents = len(suited); o.Agents == 0 {
 		return o, fmt.Errorf("place pods with --per-node: expected nodes that take them: none of "+
 			"%d does%s", len(nodes), leftOut(reasons))
 	}
