@@ -256,7 +256,8 @@ func changeAtRandom(t *testing.T, n *network) {
 	slices.Sort(lateness)
 	middle, late := delays[len(delays)/2], lateness[len(lateness)/2]
 	t.Logf("beside --hold %d gates opened %s (median) and %s (the slowest) after the change; "+
-		"their probes were late by up to %s (median)", len(delays), middle, delays[len(delays)-1], late)
+		"their probes were late by up to %s (median)",
+		len(delays), middle, delays[len(delays)-1], late)
 	// A machine that is busy otherwise makes probes late.
 	if most := 20*time.Millisecond + late; middle > most {
 		t.Errorf("half of the gates opened %s or more after the change; want %s", middle, most)

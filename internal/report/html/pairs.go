@@ -105,7 +105,6 @@ func (p *pairs) times(row int, s measure.Sample) {
 
 	known := s.Status == measure.Measured && !s.Bracket.Upper.IsZero() && !s.Start.At.IsZero()
 	if known && !s.Watched.Is() { // whose changes are all alike
-
 		latency := s.Latency()
 		lower, upper = milliseconds(latency.Lower), milliseconds(latency.Upper)
 		if !s.Bracket.Bounded() {
